@@ -1,0 +1,1 @@
+"""Evidence networks and their geometry."""

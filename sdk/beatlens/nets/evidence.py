@@ -1,0 +1,121 @@
+"""`EvidenceNet`: a decision that is the mean of a map, so that the map is the explanation.
+
+    x [B, 1, N] -> backbone -> features [B, K, T] -> head (1x1, bias inside) -> evidence [B, C, T]
+    logits [B, C] = mean of the evidence over the columns
+
+The evidence is the class activation map (Zhou et al., CVPR 2016) with the bias spread over the
+columns; taking the mean after the linear head instead of before it changes nothing but makes the
+map an output. No gradient, no second pass.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from beatlens.nets.geometry import Geometry
+
+
+class ConvUnit(nn.Module):
+    """Unpadded convolution, batch norm and (unless `relu` is false) a ReLU on `[B, in, N]`.
+
+    `depthwise` convolves each channel by itself (then `out_channels` must equal `in_channels`).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        *,
+        relu: bool = True,
+        depthwise: bool = False,
+    ) -> None:
+        super().__init__()
+        groups = in_channels if depthwise else 1
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
+        self.norm = nn.BatchNorm1d(out_channels)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `[B, out, (N - kernel) // stride + 1]`."""
+        y = self.norm(self.conv(x))
+        return torch.relu(y) if self.relu else y
+
+    def layers(self) -> list[tuple[int, int]]:
+        """The unit's `(kernel, stride)`."""
+        return [(self.conv.kernel_size[0], self.conv.stride[0])]
+
+
+class ResidualBlock(nn.Module):
+    """Two unpadded convolutions with a shortcut cropped to their centre (He et al., CVPR 2016).
+
+    The shortcut is a strided 1x1 unit where the shape changes. Cropping, not padding, keeps columns
+    independent of where a window starts.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.first = ConvUnit(in_channels, out_channels, kernel, stride)
+        self.second = ConvUnit(out_channels, out_channels, kernel, relu=False)
+        changes = in_channels != out_channels or stride != 1
+        self.shortcut = (
+            ConvUnit(in_channels, out_channels, 1, stride, relu=False) if changes else None
+        )
+        geometry = Geometry.of(self.layers())
+        self.crop = (geometry.receptive_field - 1) // 2
+
+    def cropped(self, x: Tensor, columns: int) -> Tensor:
+        """The part of the input `[B, in, N]` under the centres of the block's `columns`."""
+        step = self.first.conv.stride[0]
+        return x[:, :, self.crop : self.crop + (columns - 1) * step + 1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `[B, out, T]`."""
+        y = self.second(self.first(x))
+        x = self.cropped(x, y.shape[2])
+        return torch.relu(y + (x if self.shortcut is None else self.shortcut(x)))
+
+    def layers(self) -> list[tuple[int, int]]:
+        """The `(kernel, stride)` of the block's longer path."""
+        return self.first.layers() + self.second.layers()
+
+
+class EvidenceNet(nn.Module):
+    """Backbone plus evidence head.
+
+    Args:
+        backbone: a sequence of modules with `layers()`; unpadded, `[B, leads, N] -> [B, K, T]`.
+        features: K.
+        classes: names of the C classes.
+    """
+
+    def __init__(self, backbone: nn.Sequential, features: int, classes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Conv1d(features, len(classes), 1)
+        self.classes = classes
+        self.geometry = Geometry.of(
+            layer
+            for block in backbone
+            for layer in block.layers()  # type: ignore[operator]
+        )
+
+    def features(self, x: Tensor) -> Tensor:
+        """Last activation `[B, K, T]` of `x [B, leads, N]` (millivolt)."""
+        return self.backbone(x)  # type: ignore[no-any-return]
+
+    def evidence(self, x: Tensor) -> Tensor:
+        """Evidence `[B, C, T]` in logit units."""
+        return self.head(self.features(x))  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `[B, C]` over the whole input."""
+        return self.evidence(x).mean(dim=2)
+
+    @property
+    def weights(self) -> int:
+        """Number of weights as deployed: convolutions, their folded biases and the head."""
+        convs = [m for m in self.modules() if isinstance(m, nn.Conv1d)]
+        return sum(c.weight.numel() + c.out_channels for c in convs)

@@ -1,0 +1,1 @@
+"""What is decided from which span: labels, spans, ground-truth masks."""

@@ -1,0 +1,109 @@
+"""Random training crops from tracks: balanced over classes and patients, augmented, reproducible.
+
+The crop number `i` of a sampler depends on the seed and on `i` only, so that training resumes
+exactly, and that workers of a distributed run draw different crops without talking to each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from beatlens.errors import DataError
+from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
+from beatlens.tasks.strips import CLASSES, CONTEXT, SPAN, Track
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random changes made to a crop, in the units of the fields' names."""
+
+    gain: tuple[float, float] = (0.5, 1.5)
+    wander_mv: float = 0.1
+    wander_hz: tuple[float, float] = (0.1, 0.6)
+    noise_mv: float = 0.04
+
+    def apply(self, millivolts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return a changed copy of one window, float32 `[n]`, on the front end's int8 grid."""
+        n = millivolts.shape[-1]
+        t = np.arange(n, dtype=np.float32) / MODEL_RATE_HZ
+        phase = 2 * np.pi * (rng.uniform(*self.wander_hz) * t + rng.uniform())
+        changed = millivolts * np.float32(rng.uniform(*self.gain))
+        changed += np.float32(rng.uniform(0, self.wander_mv)) * np.sin(phase, dtype=np.float32)
+        changed += np.float32(rng.uniform(0, self.noise_mv)) * rng.standard_normal(n, np.float32)
+        lsb = np.float32(LSB_MV)
+        return np.clip(np.round(changed / lsb), -127, 127) * lsb
+
+
+class CropSampler:
+    """Draws labelled, augmented crops.
+
+    Args:
+        tracks: training recordings.
+        seed: seed of everything random.
+        shares: share of the crops placed on each class; the rest is placed anywhere. A class's
+            crops come from its patients in equal parts, whatever the length of their recordings.
+        weights: how often a database's recordings are drawn for crops placed anywhere.
+        augmentation: None for none.
+    """
+
+    def __init__(
+        self,
+        tracks: list[Track],
+        seed: int,
+        shares: dict[str, float],
+        weights: dict[str, float] | None = None,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self._tracks = [t for t in tracks if len(t.x) >= SPAN]
+        if not self._tracks:
+            raise DataError("no training recording is as long as one strip (10 s)")
+        self._seed = seed
+        self._augmentation = augmentation
+        weight = np.array([(weights or {}).get(t.database, 1.0) for t in self._tracks])
+        self._weight = weight / weight.sum()
+        self._holders = {
+            name: [t for t in self._tracks if t.known[c] and len(t.intervals[c])]
+            for c, name in enumerate(CLASSES)
+        }
+        self._shares = {n: s for n, s in shares.items() if s > 0 and self._holders[n]}
+
+    def crop(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Crop number `index`: float32 window `[CONTEXT + SPAN + CONTEXT]` in mV, labels `[C]`."""
+        rng = np.random.default_rng([self._seed, index])
+        for _ in range(100):
+            track, start = self._place(rng)
+            if not track.overlaps_unknown(start):
+                break
+        window = track.window(start).astype(np.float32) * np.float32(LSB_MV)
+        if self._augmentation is not None:
+            window = self._augmentation.apply(window, rng)
+        return window, track.labels(start)
+
+    def batch(self, first: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Crops `first .. first + size - 1`: windows `[size, n]` float32 and labels `[size, C]`."""
+        crops = [self.crop(index) for index in range(first, first + size)]
+        return np.stack([w for w, _ in crops]), np.stack([label for _, label in crops])
+
+    def _place(self, rng: np.random.Generator) -> tuple[Track, int]:
+        """Choose a recording and the first sample of a span in it."""
+        pick = rng.uniform()
+        for name, share in self._shares.items():
+            pick -= share
+            if pick < 0:
+                return self._place_on(name, rng)
+        track = self._tracks[rng.choice(len(self._tracks), p=self._weight)]
+        return track, int(rng.integers(0, len(track.x) - SPAN + 1))
+
+    def _place_on(self, name: str, rng: np.random.Generator) -> tuple[Track, int]:
+        """A span holding a random piece of class `name`, patients being equally likely."""
+        track = self._holders[name][rng.integers(len(self._holders[name]))]
+        spans = track.intervals[CLASSES.index(name)]
+        first, last = spans[rng.integers(len(spans))]
+        middle = int(rng.integers(first, last))
+        start = middle - int(rng.integers(MODEL_RATE_HZ // 2, SPAN - MODEL_RATE_HZ // 2))
+        return track, int(np.clip(start, 0, len(track.x) - SPAN))
+
+
+WINDOW = CONTEXT + SPAN + CONTEXT

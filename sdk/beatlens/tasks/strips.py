@@ -1,0 +1,183 @@
+"""The strips task: what is in 10 s of ECG, and where.
+
+Four classes, decided independently (multi-label): premature ventricular beats, supraventricular
+ectopic beats, atrial fibrillation or flutter, bundle branch block. A `Track` is one recording as the
+network sees it, with the truth as intervals; a `StripSet` is many 10 s spans cut from tracks, with
+context on both sides for networks of any receptive field.
+
+The masks (where a class really is) are for measuring. No loss reads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from beatlens.errors import DataError
+from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
+
+CLASSES = ("pvc", "sve", "afib", "bbb")
+LONG_NAMES = {
+    "pvc": "premature ventricular beat",
+    "sve": "supraventricular ectopic beat",
+    "afib": "atrial fibrillation or flutter",
+    "bbb": "bundle branch block",
+}
+BEAT_SYMBOLS = {"pvc": "VE", "sve": "AaJS", "bbb": "LR"}
+SPAN = 10 * MODEL_RATE_HZ
+CONTEXT = 2 * MODEL_RATE_HZ
+BEAT_BEFORE, BEAT_AFTER = 32, 45
+MIN_RHYTHM = MODEL_RATE_HZ
+
+
+@dataclass(frozen=True)
+class Track:
+    """One lead of one recording at 128 Hz with its truth.
+
+    Args:
+        record, database, patient: names.
+        x: int8 `[n]`, front end output.
+        usable: bool `[n]`, false where the front end raised a flag.
+        known: bool `[C]`, the classes whose presence the annotations decide.
+        intervals: per class int64 `[k, 2]`, start and end samples of every beat or rhythm.
+        unknown: int64 `[k, 2]`, spans that must not be used (ventricular flutter, say).
+        beats: R peaks, int64 `[b]`, and their symbols, `U1 [b]`.
+    """
+
+    record: str
+    database: str
+    patient: str
+    x: np.ndarray
+    usable: np.ndarray
+    known: np.ndarray
+    intervals: tuple[np.ndarray, ...]
+    unknown: np.ndarray
+    beats: np.ndarray
+    symbols: np.ndarray
+
+    def labels(self, start: int) -> np.ndarray:
+        """Presence float32 `[C]` in the span from sample `start`: 1, 0, or NaN where not known.
+
+        A beat belongs to a span when its R peak does; a rhythm when it fills at least 1 s of it.
+        """
+        stop = start + SPAN
+        present = np.zeros(len(CLASSES), np.float32)
+        for index, name in enumerate(CLASSES):
+            spans = self.intervals[index]
+            if name in BEAT_SYMBOLS:
+                peaks = spans[:, 0] + BEAT_BEFORE
+                present[index] = bool(((peaks >= start) & (peaks < stop)).any())
+            else:
+                overlap = np.minimum(spans[:, 1], stop) - np.maximum(spans[:, 0], start)
+                present[index] = bool((overlap >= MIN_RHYTHM).any())
+        known = self.known.copy()
+        if self.overlaps_unknown(start):
+            known[:] = False
+        present[~known] = np.nan
+        return present
+
+    def overlaps_unknown(self, start: int) -> bool:
+        """Does the span from `start` touch a stretch whose labels are not to be used?"""
+        return bool(((self.unknown[:, 0] < start + SPAN) & (self.unknown[:, 1] > start)).any())
+
+    def masks(self, start: int) -> np.ndarray:
+        """Bool `[C, SPAN]`: where each class is, in the span from sample `start`."""
+        masks = np.zeros((len(CLASSES), SPAN), bool)
+        for mask, spans in zip(masks, self.intervals, strict=True):
+            for first, last in np.clip(spans - start, 0, SPAN):
+                mask[first:last] = True
+        return masks
+
+    def window(self, start: int) -> np.ndarray:
+        """int8 `[CONTEXT + SPAN + CONTEXT]` around the span; the recording's edges are held."""
+        index = np.arange(start - CONTEXT, start + SPAN + CONTEXT)
+        return self.x[np.clip(index, 0, len(self.x) - 1)]
+
+
+def save_tracks(path: Path, tracks: list[Track]) -> None:
+    """Write tracks into one `.npz`, whole or not at all."""
+    arrays: dict[str, np.ndarray] = {}
+    for index, track in enumerate(tracks):
+        named = {"x": track.x, "known": track.known, "unknown": track.unknown}
+        named |= {"beats": track.beats, "symbols": track.symbols}
+        named["usable"] = np.packbits(track.usable)
+        named["names"] = np.array([track.record, track.database, track.patient])
+        named |= {f"intervals{c}": spans for c, spans in enumerate(track.intervals)}
+        arrays |= {f"{index}/{name}": array for name, array in named.items()}
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **arrays)  # type: ignore[arg-type]
+    part.replace(path)
+
+
+def load_tracks(path: Path) -> list[Track]:
+    """Read what `save_tracks` wrote; raises `DataError` when the file is something else."""
+    try:
+        with np.load(path) as archive:
+            count = len({name.split("/")[0] for name in archive.files})
+            return [_track_of(archive, index) for index in range(count)]
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: not a file of prepared tracks ({error}); delete it") from error
+
+
+def _track_of(archive: np.lib.npyio.NpzFile, index: int) -> Track:
+    def get(name: str) -> np.ndarray:
+        return np.asarray(archive[f"{index}/{name}"])
+
+    x = get("x")
+    record, database, patient = (str(name) for name in get("names"))
+    return Track(
+        record=record,
+        database=database,
+        patient=patient,
+        x=x,
+        usable=np.unpackbits(get("usable"), count=len(x)).astype(bool),
+        known=get("known"),
+        intervals=tuple(get(f"intervals{c}") for c in range(len(CLASSES))),
+        unknown=get("unknown"),
+        beats=get("beats"),
+        symbols=get("symbols"),
+    )
+
+
+@dataclass(frozen=True)
+class StripSet:
+    """Spans cut from tracks.
+
+    `windows` int8 `[S, CONTEXT + SPAN + CONTEXT]`; `labels` float32 `[S, C]` (NaN: not known);
+    `masks` bool `[S, C, SPAN]`; `records` `[S]`; `starts` int64 `[S]`, samples.
+    """
+
+    windows: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray
+    records: np.ndarray
+    starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def cut_strips(tracks: list[Track]) -> StripSet:
+    """Cut every track into consecutive 10 s spans, leaving out those with unknown stretches."""
+    found = [
+        (track, start)
+        for track in tracks
+        for start in range(0, len(track.x) - SPAN + 1, SPAN)
+        if not track.overlaps_unknown(start)
+    ]
+    if not found:
+        raise DataError("no recording is as long as one strip (10 s)")
+    return StripSet(
+        windows=np.stack([track.window(start) for track, start in found]),
+        labels=np.stack([track.labels(start) for track, start in found]),
+        masks=np.stack([track.masks(start) for track, start in found]),
+        records=np.array([track.record for track, _ in found]),
+        starts=np.array([start for _, start in found]),
+    )
+
+
+def to_millivolts(windows: np.ndarray) -> np.ndarray:
+    """int8 front end samples to float32 millivolt."""
+    return windows.astype(np.float32) * np.float32(LSB_MV)
