@@ -1,0 +1,243 @@
+"""Attribution matching: losses that keep a compressed network's map equal to its teacher's.
+
+`EWA`, `SWA` and `SSWA` are the three of Park, Yang, Hwang & Yang, "Attribution Preservation in
+Network Compression for Reliable Network Interpretation" (NeurIPS 2020, arXiv 2010.15054, sec. 3);
+`Classwise` is ours. All are distances `1 - cos`, which for the paper's squared difference of
+L2-normalised maps is that divided by `2 / T`: a weight stated here does not depend on T (the
+reference's lambda = 100 at T = 49 is 4.1 on `1 - cos`).
+
+A loss takes two `Seen`: what a network showed of one batch. `see(model, x, layer)` makes it for any
+`nn.Module`; `see_evidence(net, x)` for an evidence network, where the sensitivities are the head's
+weights themselves, so that no second derivative is needed (first-order short cut).
+
+>>> _ = torch.manual_seed(0)
+>>> def network():
+...     return nn.Sequential(nn.Conv1d(1, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(1),
+...                          nn.Flatten(), nn.Linear(4, 3))
+>>> teacher, student, x = network().eval(), network(), torch.randn(2, 1, 64)
+>>> loss = SWA()(see(student, x, "1", differentiable=True), see(teacher, x, "1"))
+>>> bool(0 <= loss <= 1)
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from beatlens.attribution.maps import captured, input_gradients, sensitivities, weighted_map
+from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.evidence import EvidenceNet
+
+EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network showed of one batch.
+
+    Args:
+        logits: `[B, C]`.
+        weights_of: `weights_of(classes [B])` gives the channel weights `[B, K]` of those classes.
+        class_maps: gives the signed maps of all classes, `[B, C, T]`.
+        activations: `[B, K, T]`, or None where they were not kept (cached teachers).
+    """
+
+    logits: Tensor
+    weights_of: Callable[[Tensor], Tensor]
+    class_maps: Callable[[], Tensor]
+    activations: Tensor | None
+
+    def activation(self) -> Tensor:
+        """The activations, or `ModelError` where this batch was seen without them."""
+        if self.activations is None:
+            raise ModelError("this matching loss needs activations, but only evidence was kept")
+        return self.activations
+
+
+def see(
+    model: nn.Module, x: Tensor, layer: str | nn.Module, *, differentiable: bool = False
+) -> Seen:
+    """Run any network and show a layer `[B, K, T]` of it.
+
+    Args:
+        model: `x -> logits [B, C]`.
+        x: `[B, leads, N]`.
+        layer: submodule or its dotted name.
+        differentiable: true for the student: maps carry gradients, through their sensitivities too
+            (double backward, by `torch.autograd.grad`, which leaves every `.grad` alone).
+    """
+    with torch.enable_grad(), captured(model, layer) as capture:
+        logits = model(x)
+    activation = capture.value
+    kept = activation if differentiable else activation.detach()
+
+    def weights_of(classes: Tensor) -> Tensor:
+        return sensitivities(logits, activation, classes, create_graph=differentiable)
+
+    def class_maps() -> Tensor:
+        every = range(logits.shape[1])
+        index = [torch.full((len(logits),), c, device=logits.device) for c in every]
+        return torch.stack([weighted_map(kept, weights_of(c), relu=False) for c in index], 1)
+
+    return Seen(logits if differentiable else logits.detach(), weights_of, class_maps, kept)
+
+
+def see_evidence(net: EvidenceNet, x: Tensor) -> Seen:
+    """Run an evidence network; maps come from its head, first order."""
+    return seen_of_head(net.features(x), net.head)
+
+
+def seen_of_head(activations: Tensor, head: nn.Conv1d) -> Seen:
+    """`Seen` from the last activation `[B, K, T]` and a 1x1 head, first order."""
+    evidence = head(activations)
+    return Seen(
+        logits=evidence.mean(dim=2),
+        weights_of=lambda classes: head.weight.squeeze(2)[classes],
+        class_maps=lambda: evidence,
+        activations=activations,
+    )
+
+
+def map_distance(a: Tensor, b: Tensor) -> Tensor:
+    """`1 - cos` of maps `[..., T]`, along T; shape `[...]`.
+
+    Maps of different lengths are compared at the longer one's columns (linear interpolation): give
+    networks the same span, not the same input.
+    """
+    if a.shape[-1] != b.shape[-1]:
+        size = max(a.shape[-1], b.shape[-1])
+        a, b = _stretch(a, size), _stretch(b, size)
+    return 1 - F.cosine_similarity(a.float(), b.float(), dim=-1, eps=EPSILON)
+
+
+def _stretch(maps: Tensor, size: int) -> Tensor:
+    flat = maps.reshape(-1, 1, maps.shape[-1])
+    stretched = F.interpolate(flat, size, mode="linear", align_corners=False)
+    return stretched.reshape(*maps.shape[:-1], size)
+
+
+class Matching(Protocol):
+    """A matching loss: a callable, and whether it looks at activations or at class maps only."""
+
+    needs_activations: bool
+
+    def __call__(self, student: Seen, teacher: Seen) -> Tensor:
+        """Return the loss of a batch, a scalar in units of `1 - cos`."""
+
+
+class EWA:
+    """Equally weighted activations: maps `mean_k A_k^2`, no class (paper, sec. 3.1)."""
+
+    needs_activations = True
+
+    def __call__(self, student: Seen, teacher: Seen) -> Tensor:
+        """Mean distance of the two maps; see `Matching`."""
+        mine, theirs = student.activation().square().mean(1), teacher.activation().square().mean(1)
+        return map_distance(mine, theirs).mean()
+
+
+class SWA:
+    """Sensitivity weighted activations: maps `relu(sum_k a_k A_k)` (paper, sec. 3.2).
+
+    Both maps are of the class the *teacher* ranks first. Where the student's map is negative in
+    every column, its rectified map is zero and so is the loss's gradient: such a map never
+    recovers. `Classwise` does not have this trap.
+    """
+
+    needs_activations = True
+
+    def __call__(self, student: Seen, teacher: Seen) -> Tensor:
+        """Mean distance of the two maps; see `Matching`."""
+        classes = teacher.logits.argmax(dim=1)
+        mine = weighted_map(student.activation(), student.weights_of(classes))
+        theirs = weighted_map(self._kept(teacher.activation()), teacher.weights_of(classes))
+        return map_distance(mine, theirs.detach()).mean()
+
+    def _kept(self, activations: Tensor) -> Tensor:
+        return activations
+
+
+class SSWA(SWA):
+    """Stochastic `SWA`: a fraction of the teacher's channels is left out of its map, anew for every
+    batch (paper, sec. 3.3; `fraction` .1 as in the reference code).
+    """
+
+    def __init__(self, fraction: float = 0.1, seed: int = 0) -> None:
+        if not 0 <= fraction < 1:
+            raise RecipeError(f"fraction of dropped channels is {fraction}, expected 0 <= r < 1")
+        self._fraction = fraction
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def _kept(self, activations: Tensor) -> Tensor:
+        channels = activations.shape[1]
+        order = torch.randperm(channels, generator=self._generator)
+        mask = torch.ones(channels)
+        mask[order[: round(self._fraction * channels)]] = 0
+        return activations * mask.to(activations)[:, None]
+
+
+class Classwise:
+    """Ours: the *signed* map of every class, centred over the columns, `1 - cos` (1 - Pearson).
+
+    Classes count by the teacher's probability plus `floor`: all that are present, not only the
+    first. Signs are kept, so no map can die; the mean over columns is taken out, because it is the
+    logit (distillation's matter) and would fool the cosine.
+
+    Args:
+        floor: weight of a class the teacher is sure is absent.
+        centred: false keeps the mean in, for comparison.
+    """
+
+    needs_activations = False
+
+    def __init__(self, floor: float = 0.05, *, centred: bool = True) -> None:
+        if floor < 0:
+            raise RecipeError(f"floor is {floor}, expected >= 0")
+        self._floor = floor
+        self._centred = centred
+
+    def __call__(self, student: Seen, teacher: Seen) -> Tensor:
+        """Mean distance over samples and classes, weighted; see `Matching`."""
+        mine, theirs = student.class_maps().float(), teacher.class_maps().detach().float()
+        if self._centred:
+            mine = mine - mine.mean(-1, keepdim=True)
+            theirs = theirs - theirs.mean(-1, keepdim=True)
+        weight = torch.sigmoid(teacher.logits.detach().float()) + self._floor
+        return (weight * map_distance(mine, theirs)).sum() / weight.sum()
+
+
+def input_gradient_distance(student: nn.Module, teacher: nn.Module, x: Tensor) -> Tensor:
+    """`1 - cos` of the two input gradients of the teacher's top class, mean over the batch.
+
+    An addition to any of the losses, for every n-th step: what is kept is then not only the class
+    activation map. Both networks must take the same `x [B, leads, N]`. Costs a double backward.
+    """
+    with torch.no_grad():
+        classes = teacher(x).argmax(dim=1)
+    theirs = input_gradients(teacher, x, classes).flatten(1)
+    mine = input_gradients(student, x, classes, create_graph=True).flatten(1)
+    return map_distance(mine, theirs.detach()).mean()
+
+
+MATCHINGS: dict[str, Callable[[], Matching]] = {
+    "ewa": EWA,
+    "swa": SWA,
+    "sswa": SSWA,
+    "classwise": Classwise,
+}
+
+
+def matching_of(name: str) -> Matching | None:
+    """The matching loss a recipe names; None for `none`. Raises `RecipeError` for other names."""
+    if name == "none":
+        return None
+    if name not in MATCHINGS:
+        known = ", ".join(("none", *MATCHINGS))
+        raise RecipeError(f"matching is {name!r}, expected one of {known}")
+    return MATCHINGS[name]()

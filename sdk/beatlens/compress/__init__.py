@@ -1,0 +1,1 @@
+"""Compression methods, one file each, that keep what a network explains."""

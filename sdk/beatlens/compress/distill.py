@@ -1,0 +1,182 @@
+"""Distillation: a student learns the labels, the teacher's decisions and the teacher's maps.
+
+    loss = (1 - w) * labels + w * KD + lambda * matching
+
+KD for several labels at once is Hinton, Vinyals & Dean (arXiv 1503.02531) with one Bernoulli
+variable per class: `T^2 / (B C) * sum KL(sigmoid(t / T) || sigmoid(s / T))`.
+
+The teacher is run once over a pool of augmented crops (`TeacherPool`), not at every step: the
+student's step is then several times cheaper, and every student of one teacher learns from the very
+same crops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from beatlens.attribution.matching import Matching, Seen, see_evidence
+from beatlens.errors import RecipeError
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.signals.frontend import LSB_MV
+from beatlens.tasks.sampling import CropSampler
+from beatlens.tasks.strips import SPAN
+from beatlens.training.objective import known_label_loss
+
+
+def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
+    """`T^2 / (B C) * sum KL(Bernoulli(sigmoid(t / T)) || Bernoulli(sigmoid(s / T)))`.
+
+    Args:
+        student, teacher: logits `[B, C]`; the teacher's are taken as constants.
+        temperature: T.
+
+    >>> kd_loss(torch.tensor([[1.0, -2.0]]), torch.tensor([[1.0, -2.0]])).item()
+    0.0
+    """
+    s, t = student.float() / temperature, teacher.detach().float() / temperature
+    p = torch.sigmoid(t)
+    cross = F.binary_cross_entropy_with_logits(s, p, reduction="none")
+    entropy = F.binary_cross_entropy_with_logits(t, p, reduction="none")
+    return temperature**2 * (cross - entropy).mean()
+
+
+@dataclass(frozen=True)
+class DistillWeights:
+    """Weights of the three terms.
+
+    Args:
+        kd: share of KD against the labels' `1 - kd`; 0 is training alone.
+        matching: lambda on `1 - cos`.
+        temperature: of KD.
+        smoothing: of the labels.
+    """
+
+    kd: float = 0.9
+    matching: float = 8.0
+    temperature: float = 4.0
+    smoothing: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.kd <= 1 or self.matching < 0 or self.temperature <= 0:
+            raise RecipeError(
+                f"weights are kd {self.kd}, matching {self.matching}, temperature "
+                f"{self.temperature}; expected 0 <= kd <= 1, matching >= 0, temperature > 0"
+            )
+
+
+class TeacherPool:
+    """Augmented crops with what the teacher said of them, drawn again and again in new orders.
+
+    Args:
+        teacher: network in `eval()` mode.
+        sampler: where crops come from.
+        size: number of crops.
+        activations: keep the teacher's last activations too (bfloat16, about 41 KB per crop for
+            the default teacher); EWA, SWA and SSWA need them.
+        precision: of the teacher's forward pass, `float32` or `bfloat16`.
+        progress: called with (done, size).
+    """
+
+    def __init__(
+        self,
+        teacher: EvidenceNet,
+        sampler: CropSampler,
+        size: int,
+        *,
+        activations: bool = False,
+        seed: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.teacher, self.size, self._seed = teacher.eval(), size, seed
+        chunks: list[tuple[np.ndarray, ...]] = []
+        kept: list[Tensor] = []
+        for first in range(0, size, 64):
+            count = min(64, size - first)
+            windows, labels = sampler.batch(first, count)
+            features = self._features(torch.from_numpy(windows))
+            evidence = teacher.head(features).detach()
+            grid = np.round(windows / np.float32(LSB_MV)).astype(np.int8)
+            chunks.append((grid, labels, evidence.numpy()))
+            if activations:
+                kept.append(features.bfloat16())
+            if progress is not None:
+                progress(first + count, size)
+        windows, labels, evidence = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+        self._windows, self._labels = torch.from_numpy(windows), torch.from_numpy(labels)
+        self._evidence = torch.from_numpy(evidence)
+        self._activations = torch.cat(kept) if kept else torch.zeros(size, 0)
+
+    @torch.no_grad()
+    def _features(self, windows: Tensor) -> Tensor:
+        x = self.teacher.geometry.trim(windows, SPAN)
+        return self.teacher.features(x.unsqueeze(1))
+
+    def batch(self, first: int, size: int) -> tuple[Tensor, ...]:
+        """Windows `[size, n]` mV, labels `[size, C]`, evidence `[size, C, T]`, activations.
+
+        Every pass over the pool is in another order; which, depends on the seed and the pass only.
+        """
+        index = [self._order(i // self.size)[i % self.size] for i in range(first, first + size)]
+        rows = torch.tensor(index)
+        windows = self._windows[rows].float() * LSB_MV
+        activations = self._activations[rows].float()
+        return windows, self._labels[rows], self._evidence[rows], activations
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if getattr(self, "_epoch", None) != epoch:
+            self._permutation = np.random.default_rng([self._seed, epoch]).permutation(self.size)
+            self._epoch = epoch
+        return self._permutation
+
+    def seen(self, evidence: Tensor, activations: Tensor) -> Seen:
+        """What the teacher showed of one batch of the pool."""
+        head = self.teacher.head.weight.squeeze(2).detach()
+        return Seen(
+            logits=evidence.mean(dim=2),
+            weights_of=lambda classes: head[classes],
+            class_maps=lambda: evidence,
+            activations=activations if activations.numel() else None,
+        )
+
+
+class DistillObjective(nn.Module):
+    """Loss of a student (float, or fake-quantised) that learns from a `TeacherPool`.
+
+    `forward(windows, labels, evidence, activations)` takes a batch of the pool.
+    """
+
+    def __init__(
+        self,
+        student: EvidenceNet,
+        pool: TeacherPool,
+        weights: DistillWeights,
+        matching: Matching | None = None,
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self._pool, self._weights, self._matching = pool, weights, matching
+
+    def forward(
+        self, windows: Tensor, labels: Tensor, evidence: Tensor, activations: Tensor
+    ) -> Tensor:
+        """Return the loss, a scalar."""
+        weights = self._weights
+        student = see_evidence(
+            self.student, self.student.geometry.trim(windows, SPAN).unsqueeze(1)
+        )
+        loss = torch.zeros(())
+        if weights.kd < 1:
+            task = known_label_loss(student.logits.float(), labels, weights.smoothing)
+            loss = loss + (1 - weights.kd) * task
+        teacher = self._pool.seen(evidence, activations)
+        if weights.kd > 0:
+            loss = loss + weights.kd * kd_loss(student.logits, teacher.logits, weights.temperature)
+        if self._matching is not None and weights.matching > 0:
+            loss = loss + weights.matching * self._matching(student, teacher)
+        return loss

@@ -1,0 +1,124 @@
+"""From a quantised network in torch to the integer graph that is shipped.
+
+Scales are rounded to float32 here, once, and are then the same everywhere; biases become int32 in
+units of input scale times weight scale.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from beatlens.compress.quantize import (
+    ActivationQuantizer,
+    QuantizedConv,
+    QuantizedEvidenceNet,
+    QuantizedResidual,
+    weight_scales,
+)
+from beatlens.integer.graph import (
+    Add,
+    Conv,
+    Crop,
+    DepthwiseConv,
+    IntegerGraph,
+    Mean,
+    Op,
+    Quantization,
+    Tensor,
+)
+from beatlens.signals.frontend import LSB_MV
+
+
+def float32(value: torch.Tensor | float) -> float:
+    """The nearest float32, as the Python float that is exactly it."""
+    return float(np.float32(float(value)))
+
+
+def quantization_of(quantizer: ActivationQuantizer) -> Quantization:
+    """Scale and zero point of a learnt activation quantiser."""
+    return Quantization(float32(quantizer.scale.detach()), quantizer.zero_point)
+
+
+@torch.no_grad()
+def build_graph(net: QuantizedEvidenceNet, span: int) -> IntegerGraph:
+    """Turn a calibrated (and trained) quantised network into an integer graph.
+
+    Args:
+        net: the network, one lead.
+        span: samples the `logits` output decides on; the graph's input is as long as the span and
+            the network's context.
+
+    Raises:
+        ModelError: a scale or an accumulator is outside what int8 kernels can hold.
+    """
+    geometry = net.geometry
+    builder = _Builder(geometry.input_length(span // geometry.stride))
+    for index, block in enumerate(net.backbone):
+        if isinstance(block, QuantizedResidual):
+            builder.residual(block, f"block{index}")
+        elif isinstance(block, QuantizedConv):
+            builder.conv(block, f"conv{index}")
+    builder.conv(net.head, "evidence")
+    scale = float32(net.logit_scale)
+    builder.add(Mean(name="mean", input="evidence", output="logits"), 1, Quantization(scale, 0))
+    return IntegerGraph(
+        builder.tensors, tuple(builder.ops), "input", {"logits": "logits", "evidence": "evidence"}
+    )
+
+
+class _Builder:
+    """Appends operators, keeping the name of the newest tensor."""
+
+    def __init__(self, length: int) -> None:
+        self.ops: list[Op] = []
+        self.newest = Tensor("input", length, 1, Quantization(float32(LSB_MV), 0))
+        self.tensors = {"input": self.newest}
+
+    def add(self, op: Op, length: int, quantization: Quantization, channels: int = 0) -> None:
+        """Append an operator and its output tensor."""
+        channels = channels or self.newest.channels
+        self.newest = Tensor(op.output, length, channels, quantization)
+        self.tensors[op.output] = self.newest
+        self.ops.append(op)
+
+    def conv(self, layer: QuantizedConv, name: str) -> None:
+        """Append a dense or depthwise convolution of the newest tensor."""
+        source = self.newest
+        scales = np.float32(weight_scales(layer.float_weight).numpy())
+        exact = layer.float_weight.detach().double().numpy() / scales[:, None, None]
+        weights = np.clip(np.round(exact), -127, 127).astype(np.int8)
+        unit = source.quantization.scale * scales.astype(np.float64)
+        limit = np.iinfo(np.int32).max
+        bias = np.clip(np.round(layer.bias.detach().double().numpy() / unit), -limit, limit)
+        common = {
+            "name": name,
+            "input": source.name,
+            "output": name,
+            "weight_scales": scales,
+            "bias": bias.astype(np.int32),
+            "stride": layer.stride,
+            "relu": layer.relu,
+        }
+        op: Op
+        if layer.groups == 1:
+            op = Conv(weights=weights.transpose(0, 2, 1), **common)  # type: ignore[arg-type]
+        else:
+            op = DepthwiseConv(weights=weights[:, 0].T, **common)  # type: ignore[arg-type]
+        length = (source.length - weights.shape[2]) // layer.stride + 1
+        self.add(op, length, quantization_of(layer.output), len(weights))
+
+    def residual(self, block: QuantizedResidual, name: str) -> None:
+        """Append a residual block: two convolutions, the cropped shortcut, their sum."""
+        source = self.newest
+        self.conv(block.first, f"{name}/first")
+        self.conv(block.second, f"{name}/second")
+        long = self.newest
+        stop = block.crop + (long.length - 1) * block.step + 1
+        crop = Crop(name=f"{name}/crop", input=source.name, output=f"{name}/crop",
+                    start=block.crop, stop=stop)  # fmt: skip
+        self.add(crop, stop - block.crop, source.quantization, source.channels)
+        if block.shortcut is not None:
+            self.conv(block.shortcut, f"{name}/shortcut")
+        add = Add(name=name, a=long.name, b=self.newest.name, output=name, relu=True)
+        self.add(add, long.length, quantization_of(block.output), long.channels)
