@@ -1,0 +1,1 @@
+"""Recordings in: reading, databases, the integer front end, simulated ECG."""

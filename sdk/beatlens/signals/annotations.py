@@ -1,0 +1,264 @@
+"""Annotations: beats, rhythms, flutter and unreadable stretches, from WFDB annotation files.
+
+Codes: https://archive.physionet.org/physiobank/annotations.shtml; EC57's classes: ANSI/AAMI EC57.
+
+>>> aami_class(np.array(["N", "e", "A", "V", "F", "/"])).tolist()
+['N', 'N', 'S', 'V', 'F', 'Q']
+>>> aami_class(np.array(["N", "e"]), mapping="bxb").tolist()
+['N', 'S']
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import wfdb
+from numpy.typing import NDArray
+
+from beatlens.errors import DataError
+from beatlens.signals.wfdb_header import check_record_name, refuse
+
+BEAT_SYMBOLS = "NLRBAaJSVrFejnE/fQ?"
+"""Codes of beats; all others (rhythm changes, waves, artefacts, comments) are not beats."""
+
+AAMI_CLASSES = ("N", "S", "V", "F", "Q")
+"""Classes of ANSI/AAMI EC57: normal, supraventricular, ventricular, fusion, unknown or paced."""
+
+AamiMapping = Literal["aami", "bxb"]
+
+MAPPINGS: dict[AamiMapping, dict[str, str]] = {
+    # The literature's table (de Chazal 2004, table I): escape beats e and j count as normal.
+    "aami": dict.fromkeys("NLRBej", "N")
+    | dict.fromkeys("AaJSn", "S")
+    | dict.fromkeys("VrE", "V")
+    | {"F": "F"}
+    | dict.fromkeys("/fQ?", "Q"),
+    # What the WFDB program bxb counts: escape beats are supraventricular.
+    "bxb": dict.fromkeys("NLRB", "N")
+    | dict.fromkeys("AaJSejn", "S")
+    | dict.fromkeys("VrE", "V")
+    | {"F": "F"}
+    | dict.fromkeys("/fQ?", "Q"),
+}
+
+MAX_ANNOTATION_BYTES = 2**24
+
+# Two of `~`'s subtype bits: both leads unreadable.
+_SHUTDOWN = 0x30
+
+# Codes of a file's words: annotations up to 49, then a long time step, and a note's text.
+_HIGHEST_CODE, _SKIP, _NOTE = 49, 59, 63
+
+_ANNOTATOR = re.compile(r"[A-Za-z0-9_]+")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Samples [start, end) that carry one label."""
+
+    start: int
+    end: int
+    label: str
+
+    @property
+    def length(self) -> int:
+        """Samples in the interval."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Beats:
+    """Beats in time order: `sample` int64 [beats], `symbol` one-letter strings [beats]."""
+
+    sample: NDArray[np.int64]
+    symbol: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return int(self.sample.size)
+
+    def classes(self, mapping: AamiMapping = "aami") -> NDArray[np.str_]:
+        """EC57 class of each beat, see `aami_class`."""
+        return aami_class(self.symbol, mapping)
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """All annotations of a record, in time order, and what they say about it.
+
+    Attributes
+    ----------
+    name: the record.
+    length: samples of the record.
+    sample: int64 [annotations], sample numbers from the record's start.
+    symbol: one-letter strings [annotations].
+    subtype: int64 [annotations]; of `~` it codes signal quality.
+    aux: text of each annotation, trailing NULs removed.
+    """
+
+    name: str
+    length: int
+    sample: NDArray[np.int64]
+    symbol: NDArray[np.str_]
+    subtype: NDArray[np.int64]
+    aux: tuple[str, ...]
+
+    @cached_property
+    def beats(self) -> Beats:
+        """Annotations that mark beats."""
+        chosen = np.isin(self.symbol, list(BEAT_SYMBOLS))
+        return Beats(self.sample[chosen], self.symbol[chosen])
+
+    @cached_property
+    def rhythms(self) -> tuple[Interval, ...]:
+        """Rhythms, labels as in `"AFIB"`, each to the next rhythm's start or the record's end.
+
+        Nothing is said before the first label: that stretch belongs to no interval.
+        """
+        marks = [
+            (int(sample), aux[1:])
+            for sample, symbol, aux in zip(self.sample, self.symbol, self.aux, strict=True)
+            if symbol == "+" and aux.startswith("(")
+        ]
+        return tuple(_until_next(marks, self.length))
+
+    @cached_property
+    def flutter(self) -> tuple[Interval, ...]:
+        """Ventricular flutter or fibrillation, from `[` to `]` (or the record's end)."""
+        return tuple(
+            interval
+            for interval in _until_next(self._marks("[]"), self.length)
+            if interval.label == "["
+        )
+
+    @cached_property
+    def shutdown(self) -> tuple[Interval, ...]:
+        """Both leads unreadable: `~` with both high bits set, to the next `~` without."""
+        marks = [
+            (int(sample), "shutdown" if (subtype & _SHUTDOWN) == _SHUTDOWN else "")
+            for sample, symbol, subtype in zip(self.sample, self.symbol, self.subtype, strict=True)
+            # A subtype of -1 (MIT-BIH: no signal) has all bits set.
+            if symbol == "~"
+        ]
+        return tuple(i for i in _until_next(marks, self.length) if i.label)
+
+    def _marks(self, symbols: str) -> list[tuple[int, str]]:
+        return [
+            (int(sample), str(symbol))
+            for sample, symbol in zip(self.sample, self.symbol, strict=True)
+            if symbol in symbols
+        ]
+
+
+def rhythm_mask(annotations: Annotations, labels: Iterable[str]) -> NDArray[np.bool_]:
+    """bool [record length], True in rhythms named in `labels` (such as `("AFIB", "AFL")`)."""
+    mask = np.zeros(annotations.length, dtype=np.bool_)
+    wanted = set(labels)
+    for rhythm in annotations.rhythms:
+        if rhythm.label in wanted:
+            mask[rhythm.start : rhythm.end] = True
+    return mask
+
+
+def aami_class(symbols: NDArray[np.str_], mapping: AamiMapping = "aami") -> NDArray[np.str_]:
+    """EC57 class (`N S V F Q`) of each beat symbol.
+
+    `mapping="aami"` is the literature's table, where `e` and `j` are N; `"bxb"` is what the WFDB
+    program bxb counts, where they are S. State which with every figure.
+
+    Raises
+    ------
+    DataError: a symbol is not a beat's.
+    """
+    table = MAPPINGS[mapping]
+    unknown = sorted(set(np.unique(symbols).tolist()) - table.keys())
+    if unknown:
+        raise DataError(f"symbols {unknown} are not beats; expected some of {' '.join(table)}")
+    return np.array([table[symbol] for symbol in symbols.tolist()], dtype="<U1")
+
+
+def read_annotations(folder: Path | str, name: str, annotator: str, length: int) -> Annotations:
+    """Read `name.annotator` of `folder`, annotations of a record of `length` samples.
+
+    Raises
+    ------
+    DataError: the file is missing, damaged, or annotates samples the record does not have.
+    """
+    check_record_name(name)
+    if not _ANNOTATOR.fullmatch(annotator):
+        raise DataError(f"annotator {annotator!r} is not one: expected letters and digits")
+    path = Path(folder) / f"{name}.{annotator}"
+    _check_file(path)
+    try:
+        # Only symbols are asked for: the file's own codes are checked against wfdb's table.
+        found = wfdb.rdann(str(path.absolute().parent / name), annotator)
+        symbols = [str(symbol) for symbol in found.symbol]
+        aux = tuple(text.rstrip("\0").rstrip() for text in found.aux_note)
+    except Exception as error:  # wfdb raises whatever its parsing trips over
+        raise DataError(f"{path}: wfdb cannot read the annotations: {error!r}") from error
+    sample = np.asarray(found.sample, dtype=np.int64)
+    subtype = np.asarray(found.subtype, dtype=np.int64)
+    _check_annotations(path, sample, symbols, length)
+    # One published file (svdb 860) annotates the sample after the last, where there is no signal.
+    keep = int(np.searchsorted(sample, length))
+    symbol = np.array(symbols[:keep], dtype="<U1")
+    return Annotations(name, length, sample[:keep], symbol, subtype[:keep], aux[:keep])
+
+
+def _check_file(path: Path) -> None:
+    """Hold the file against the format, which wfdb reads leniently: it goes on past the end mark.
+
+    Words of 16 bits: a code in the upper 6, a time or length in the lower 10; two of the codes are
+    followed by more bytes. The word 0 is the end mark, and must be the last.
+    https://physionet.org/physiotools/wag/annot-5.htm
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such annotation file")
+    size = path.stat().st_size
+    if size > MAX_ANNOTATION_BYTES or size < 2 or size % 2:
+        refuse(path, "size", size, f"an even number of bytes from 2 to {MAX_ANNOTATION_BYTES}")
+    raw = path.read_bytes()
+    last = size - 2
+    if raw[last:] != b"\0\0":
+        refuse(path, "end", raw[last:], "two zero bytes, the end mark")
+    at = 0
+    while at < last:
+        word = int.from_bytes(raw[at : at + 2], "little")
+        code, value = word >> 10, word & 0x3FF
+        if word == 0:
+            refuse(path, "position of the end mark", at, f"{last}, the end of the file")
+        if _HIGHEST_CODE < code < _SKIP or (code == _NOTE and value > 255):
+            refuse(path, f"word at byte {at}", hex(word), "an annotation")
+        at += 2
+        if code == _SKIP:
+            at += 4
+        elif code == _NOTE:
+            at += value + value % 2
+    if at != last:
+        refuse(path, "last annotation's end", at, f"at most {last}, where the end mark is")
+
+
+def _check_annotations(
+    path: Path, sample: NDArray[np.int64], symbols: list[str], length: int
+) -> None:
+    odd = sorted({symbol for symbol in symbols if len(symbol) != 1})
+    if odd or sample.size != len(symbols):
+        refuse(path, "annotation codes", odd, f"WFDB's own, one for each of {sample.size} times")
+    back = np.flatnonzero(np.diff(sample) < 0)
+    if back.size:
+        refuse(path, "sample", int(sample[back[0] + 1]), f"{sample[back[0]]} or later, time order")
+    outside = sample[(sample < 0) | (sample > length)]
+    if outside.size:
+        refuse(path, "sample", int(outside[0]), f"0 to {length - 1}, the record's samples")
+
+
+def _until_next(marks: list[tuple[int, str]], length: int) -> list[Interval]:
+    ends = [start for start, _ in marks[1:]] + [length][: len(marks)]
+    return [
+        Interval(start, end, label)
+        for (start, label), end in zip(marks, ends, strict=True)
+        if end > start
+    ]

@@ -1,0 +1,88 @@
+"""A recording: samples of one or more leads as the analogue-to-digital converter gave them.
+
+>>> import numpy as np
+>>> recording = Recording(
+...     name="demo", database="", patient="demo", rate_hz=4, lead_names=("MLII",),
+...     counts=np.array([[0, 100, 200, 100]], dtype=np.int32), counts_per_mv=(200.0,),
+...     rails=((-1024, 1023),),
+... )
+>>> recording.duration_s, recording.lead("MLII"), recording.millivolts("MLII").tolist()
+(1.0, 0, [0.0, 0.5, 1.0, 0.5])
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import DataError
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Samples of one recording, with what is needed to turn them into millivolts.
+
+    Attributes
+    ----------
+    name: the record's name, such as `"100"`.
+    database: the database it belongs to, such as `"mitdb"`; empty for a file of one's own.
+    patient: who was recorded, unique over all databases (`"mitdb/201"`); records that share a
+        patient must never be on both sides of a split.
+    rate_hz: samples per second.
+    lead_names: one name per lead, as the header gives them.
+    counts: int32 [leads, samples], raw converter counts minus the header's baseline: 0 is 0 mV.
+        Read-only.
+    counts_per_mv: gain of each lead.
+    rails: (lowest, highest) count each lead's converter can give, on the scale of `counts`.
+    calibrated: False where the header says that the gain is unknown (noise records of nstdb,
+        many of svdb); `counts_per_mv` is then WFDB's nominal 200.
+    missing: bool [leads, samples], True where the file holds its format's "no sample here" code;
+        `counts` holds the last good value there (the first good one at the start). None where no
+        sample is missing.
+    """
+
+    name: str
+    database: str
+    patient: str
+    rate_hz: int
+    lead_names: tuple[str, ...]
+    counts: NDArray[np.int32]
+    counts_per_mv: tuple[float, ...]
+    rails: tuple[tuple[int, int], ...]
+    calibrated: bool = True
+    missing: NDArray[np.bool_] | None = None
+
+    @property
+    def samples(self) -> int:
+        """Samples per lead."""
+        return int(self.counts.shape[1])
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.samples / self.rate_hz
+
+    def lead(self, name: str) -> int:
+        """Row of the lead called `name` (exact, then ignoring case).
+
+        Leads are chosen by name because their order is not fixed: in record 114 of mitdb MLII
+        comes second.
+
+        Raises
+        ------
+        DataError: no lead has that name; the message lists those there are.
+        """
+        if name in self.lead_names:
+            return self.lead_names.index(name)
+        folded = [lead.casefold() for lead in self.lead_names]
+        if folded.count(name.casefold()) == 1:
+            return folded.index(name.casefold())
+        where = f"{self.database}/{self.name}" if self.database else self.name
+        raise DataError(
+            f"record {where} has no lead {name!r}; its leads are {', '.join(self.lead_names)}"
+        )
+
+    def millivolts(self, name: str) -> NDArray[np.float64]:
+        """Samples of one lead in mV, float64 [samples]; DataError as `lead`."""
+        row = self.lead(name)
+        return np.divide(self.counts[row], self.counts_per_mv[row], dtype=np.float64)

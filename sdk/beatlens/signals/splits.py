@@ -1,0 +1,54 @@
+"""The inter-patient split of the MIT-BIH Arrhythmia Database (de Chazal et al. 2004, section II).
+
+Records, not beats, are assigned, so that no patient's beats are on both sides. One exception is in
+the published split itself: records 201 (DS1) and 202 (DS2) are one patient. beatlens therefore
+never trains on 201, it is among the validation records; figures on DS2 are also given without 202.
+
+>>> patients_disjoint(TRAIN, DS2), patients_disjoint(TRAIN, VALIDATION)
+(True, True)
+>>> patients_disjoint(DS1, DS2)
+False
+"""
+
+from collections.abc import Iterable
+
+PACED = ("102", "104", "107", "217")
+"""Records with paced beats, left out by EC57."""
+
+# fmt: off
+DS1 = (
+    "101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122",
+    "124", "201", "203", "205", "207", "208", "209", "215", "220", "223", "230",
+)
+"""Records to develop on."""
+
+DS2 = (
+    "100", "103", "105", "111", "113", "117", "121", "123", "200", "202", "210",
+    "212", "213", "214", "219", "221", "222", "228", "231", "232", "233", "234",
+)
+"""Records to test on, never used for a choice."""
+# fmt: on
+
+VALIDATION = ("114", "124", "201", "209", "223")
+"""Records of DS1 that choices are made on: every class occurs (atrial fibrillation in 201, bundle
+branch block in 124, supraventricular beats in all five, most in 209, ventricular ones in all), and
+201 shares its patient with DS2's 202, so that it must not be trained on."""
+
+TRAIN = tuple(record for record in DS1 if record not in VALIDATION)
+"""Records of DS1 that networks are trained on."""
+
+DS2_WITHOUT_202 = tuple(record for record in DS2 if record != "202")
+"""DS2 without the record whose patient also is in DS1."""
+
+_SAME_PATIENT = {"202": "201"}
+
+
+def mitdb_patient(record: str) -> str:
+    """Who a record of mitdb is of: `"mitdb/201"` for both 201 and 202, else the record's name."""
+    return f"mitdb/{_SAME_PATIENT.get(record, record)}"
+
+
+def patients_disjoint(left: Iterable[str], right: Iterable[str]) -> bool:
+    """Whether two sets of mitdb records have no patient in common."""
+    patients = {mitdb_patient(record) for record in left}
+    return patients.isdisjoint(mitdb_patient(record) for record in right)
