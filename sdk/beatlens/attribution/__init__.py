@@ -1,0 +1,1 @@
+"""Evidence maps, reference attributions, matching losses, fidelity and localisation."""

@@ -1,0 +1,1 @@
+"""Accuracy, fidelity and localisation of models on records, with intervals."""
