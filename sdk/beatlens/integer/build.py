@@ -16,6 +16,7 @@ from beatlens.compress.quantize import (
     QuantizedResidual,
     weight_scales,
 )
+from beatlens.errors import ModelError
 from beatlens.integer.graph import (
     Add,
     Conv,
@@ -50,9 +51,14 @@ def build_graph(net: QuantizedEvidenceNet, span: int) -> IntegerGraph:
             the network's context.
 
     Raises:
-        ModelError: a scale or an accumulator is outside what int8 kernels can hold.
+        ModelError: the span is not a whole number of columns, or a scale or an accumulator is
+            outside what int8 kernels can hold (an uncalibrated network's are).
     """
     geometry = net.geometry
+    if span < geometry.stride or span % geometry.stride:
+        raise ModelError(
+            f"span is {span} samples, expected a multiple of the network's stride {geometry.stride}"
+        )
     builder = _Builder(geometry.input_length(span // geometry.stride))
     for index, block in enumerate(net.backbone):
         if isinstance(block, QuantizedResidual):

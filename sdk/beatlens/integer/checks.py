@@ -1,0 +1,173 @@
+"""What makes an integer graph sound: dtypes, scales, and ranges that cannot overflow 32 bits.
+
+Called by :mod:`beatlens.integer.graph` while it constructs a graph. Every function raises
+ModelError naming operator and tensor, or returns nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import ModelError
+from beatlens.integer import arithmetic
+
+if TYPE_CHECKING:
+    from beatlens.integer.graph import Add, Convolution, Mean, Op, Tensor
+
+INT32_LIMIT = 1 << 31
+MAX_ELEMENTS = 1 << 24
+"""Most values an activation may hold; keeps every index within 32 bits, and a bad file harmless."""
+
+
+def refuse(op: Op, tensor_name: str, reason: str) -> NoReturn:
+    """Raise ModelError about one tensor of one operator."""
+    raise ModelError(f"operator {op.name!r} ({op.kind}), tensor {tensor_name!r}: {reason}")
+
+
+def freeze_parameters(op: Convolution) -> None:
+    """Check a convolution's arrays and replace them by read-only contiguous copies."""
+    wanted = {
+        "weights": (np.int8, op.rank),
+        "weight_scales": (np.float32, 1),
+        "bias": (np.int32, 1),
+    }
+    for name, (dtype, dimensions) in wanted.items():
+        array = getattr(op, name)
+        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != dimensions:
+            found = (
+                f"{array.dtype} of {array.ndim} dimensions"
+                if isinstance(array, np.ndarray)
+                else type(array).__name__
+            )
+            refuse(op, name, f"is {found}, expected {np.dtype(dtype)} of {dimensions} dimensions")
+        frozen = np.array(array, order="C")
+        frozen.flags.writeable = False
+        object.__setattr__(op, name, frozen)
+    if op.weights.size == 0:
+        refuse(op, "weights", f"has the empty shape {op.weights.shape}")
+    for name in ("weight_scales", "bias"):
+        if getattr(op, name).shape != (op.channels,):
+            refuse(op, name, f"has shape {getattr(op, name).shape}, expected ({op.channels},)")
+    if not (np.isfinite(op.weight_scales).all() and (op.weight_scales > 0).all()):
+        worst = op.weight_scales[~(op.weight_scales > 0) | ~np.isfinite(op.weight_scales)][0]
+        refuse(op, "weight_scales", f"contains {worst}, scales are positive and finite")
+    if (op.weights == arithmetic.INT8_MIN).any():
+        refuse(op, "weights", "contains -128; int8 weights lie within -127..127")
+    if op.stride < 1:
+        refuse(op, op.output, f"stride is {op.stride}, expected at least 1")
+    if op.padding not in ("valid", "same"):
+        refuse(op, op.output, f"padding is {op.padding!r}, expected 'valid' or 'same'")
+
+
+def tensor(tensor: Tensor, key: str) -> None:
+    """Check an activation's name, size and quantisation."""
+    where = f"tensor {key!r}"
+    if tensor.name != key:
+        raise ModelError(f"{where}: is called {tensor.name!r}, key and name must agree")
+    if tensor.length < 1 or tensor.channels < 1 or tensor.length * tensor.channels > MAX_ELEMENTS:
+        raise ModelError(
+            f"{where}: {tensor.length} columns of {tensor.channels} channels, expected at least "
+            f"one of each and at most {MAX_ELEMENTS} values"
+        )
+    scale, zero_point = tensor.quantization.scale, tensor.quantization.zero_point
+    if not (math.isfinite(scale) and scale > 0):
+        raise ModelError(f"{where}: scale is {scale}, expected a positive finite number")
+    with np.errstate(over="ignore"):
+        if float(np.float32(scale)) != scale:
+            raise ModelError(
+                f"{where}: scale {scale!r} is no float32 value; round it first: "
+                "float(np.float32(scale))"
+            )
+    if not arithmetic.INT8_MIN <= zero_point <= arithmetic.INT8_MAX:
+        raise ModelError(f"{where}: zero point is {zero_point}, expected -128..127")
+
+
+def largest_offset(tensor: Tensor) -> int:
+    """Largest `|q - zero_point|` over all int8 q."""
+    zero_point = tensor.quantization.zero_point
+    return max(arithmetic.INT8_MAX - zero_point, zero_point - arithmetic.INT8_MIN)
+
+
+def convolution_bound(op: Convolution, source: Tensor) -> NDArray[np.int64]:
+    """Largest `|accumulator|`, int64 `[C]`, over all inputs and all orders of summation."""
+    return partial_sum_bound(op, source) + np.abs(op.bias.astype(np.int64))
+
+
+def partial_sum_bound(op: Convolution, source: Tensor) -> NDArray[np.int64]:
+    """Largest absolute sum of any of a channel's products, int64 `[C]`, over all inputs."""
+    weights: NDArray[np.int64] = np.abs(op.taps.astype(np.int64)).sum(axis=1)
+    return weights * largest_offset(source)
+
+
+def convolution_range(op: Convolution, source: Tensor, result: Tensor) -> None:
+    """Prove that the accumulator and its rescaling stay within 32 bits, and its scale a float32."""
+    with np.errstate(over="ignore", under="ignore"):
+        bias_scales = np.float32(source.quantization.scale) * op.weight_scales
+    if not (np.isfinite(bias_scales) & (bias_scales > 0)).all():
+        refuse(op, source.name, "its scale times a weight scale, the bias scale, is no float32")
+    bound = convolution_bound(op, source)
+    if bound.max() >= INT32_LIMIT:
+        refuse(
+            op,
+            result.name,
+            f"the accumulator of channel {bound.argmax()} can reach {bound.max()}, 32 bits hold "
+            "less than 2**31; scale the weights or the bias down",
+        )
+    factor = arithmetic.convolution_multiplier(
+        source.quantization.scale, op.weight_scales, result.quantization.scale
+    )
+    _rescaling(op, result, factor, bound)
+
+
+def add_range(op: Add, a: Tensor, b: Tensor, result: Tensor) -> None:
+    """Prove that the three rescaling factors of an ADD are representable."""
+    factors = arithmetic.add_multipliers(
+        a.quantization.scale, b.quantization.scale, result.quantization.scale
+    )
+    wide = [largest_offset(x) << arithmetic.ADD_LEFT_SHIFT for x in (a, b)]
+    for factor, bound in zip(factors, (*wide, sum(wide)), strict=True):
+        if int(factor.shift) > 0:
+            refuse(
+                op,
+                result.name,
+                f"its scale {result.quantization.scale:g} is too small for "
+                f"inputs of {a.quantization.scale:g} and "
+                f"{b.quantization.scale:g}",
+            )
+        _rescaling(op, result, factor, np.asarray(bound))
+
+
+def mean_range(op: Mean, source: Tensor, result: Tensor) -> None:
+    """Prove that the sum over time and its rescaling stay within 32 bits."""
+    bound = largest_offset(source) * source.length
+    if bound >= INT32_LIMIT:
+        refuse(op, source.name, f"a sum over {source.length} columns can reach {bound}")
+    factor = arithmetic.mean_multiplier(
+        source.quantization.scale, result.quantization.scale, source.length
+    )
+    _rescaling(op, result, factor, np.asarray(bound))
+
+
+def _rescaling(
+    op: Op, result: Tensor, factor: arithmetic.Multiplier, bound: NDArray[np.int64]
+) -> None:
+    if (factor.mantissa == 0).any():
+        refuse(
+            op,
+            result.name,
+            "a rescaling factor is below 2**-32 and would flush to zero; "
+            "a weight scale is too small or the output scale too large",
+        )
+    # Shifts beyond 31 are out of range whatever the bound, and would wrap in int64.
+    left = np.clip(factor.shift, 0, 32)
+    if (np.maximum(bound, 1) << left >= INT32_LIMIT).any():
+        refuse(
+            op,
+            result.name,
+            f"a rescaling factor of 2**{int(factor.shift.max())} or so moves "
+            "the accumulator out of 32 bits; the output scale is too small",
+        )

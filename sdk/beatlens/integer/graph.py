@@ -1,0 +1,380 @@
+"""The int8 network that runs on the device, as plain data.
+
+An :class:`IntegerGraph` is what training hands over and what everything on the device side starts
+from: the simulator runs it, `tflite_write` stores it, the firmware generator turns it into C.
+Activations are int8 `[B, T, C]` (in the file `[1, 1, T, C]`), weights int8 with one scale per
+output channel, biases int32. A real value is `scale * (q - zero_point)`.
+
+Constructing a graph proves it sound: shapes fit, every scale is a positive float32, no 32-bit
+accumulator can overflow for any input, and every rescaling factor is within what the kernels can
+represent. Anything else is a :class:`~beatlens.errors.ModelError` that names operator and tensor.
+
+>>> q = Quantization(scale=0.5, zero_point=0)
+>>> conv = Conv(name="conv", input="input", output="evidence",
+...             weights=np.ones((1, 3, 1), np.int8), weight_scales=np.ones(1, np.float32),
+...             bias=np.zeros(1, np.int32))
+>>> mean = Mean(name="mean", input="evidence", output="logits")
+>>> tensors = [Tensor("input", 10, 1, q), Tensor("evidence", 8, 1, q), Tensor("logits", 1, 1, q)]
+>>> graph = IntegerGraph({t.name: t for t in tensors}, (conv, mean), "input",
+...                      {"logits": "logits", "evidence": "evidence"})
+>>> graph.macs, graph.weight_bytes, graph.operator_names
+(24, 7, ['CONV_2D', 'MEAN'])
+>>> graph.with_input_length(20).tensors["evidence"].length
+18
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import ModelError
+from beatlens.integer import checks
+
+Padding = Literal["valid", "same"]
+ROLES = ("logits", "evidence")
+"""The two outputs every graph has."""
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How int8 stands for real values: `scale * (q - zero_point)`.
+
+    `scale` is positive, finite and exactly a float32 value (that is what the file stores; use
+    `float(np.float32(s))`), `zero_point` is an int8 value.
+    """
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An activation: `length` columns of `channels` int8 values."""
+
+    name: str
+    length: int
+    channels: int
+    quantization: Quantization
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Convolution(ABC):
+    """What both kinds of 1-D convolution share: bias, rescaling, and an optional ReLU.
+
+    `weights` are int8 within -127..127 with zero point 0, `weight_scales` float32 `[out]`, `bias`
+    int32 `[out]` in units of `input scale * weight scale`. `padding` "same" is TensorFlow's:
+    `ceil(T / stride)` columns, the odd column of padding at the end, padded with real zeros.
+    The arrays are copied and read-only.
+    """
+
+    kind: ClassVar[str]
+    rank: ClassVar[int]
+    name: str
+    input: str
+    output: str
+    weights: NDArray[np.int8]
+    weight_scales: NDArray[np.float32]
+    bias: NDArray[np.int32]
+    stride: int = 1
+    padding: Padding = "valid"
+    relu: bool = False
+
+    def __post_init__(self) -> None:
+        checks.freeze_parameters(self)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the tensors read."""
+        return (self.input,)
+
+    @property
+    @abstractmethod
+    def kernel(self) -> int:
+        """Number of taps."""
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Output channels."""
+
+    @property
+    @abstractmethod
+    def input_channels(self) -> int:
+        """Channels the input must have."""
+
+    @property
+    @abstractmethod
+    def taps(self) -> NDArray[np.int8]:
+        """The weights as `[out, weights that one output value sums over]`."""
+
+
+class Conv(Convolution):
+    """A convolution over all input channels; `weights` int8 `[out, k, in]`."""
+
+    kind = "CONV_2D"
+    rank = 3
+
+    @property
+    def kernel(self) -> int:  # noqa: D102 (documented by the base class)
+        return int(self.weights.shape[1])
+
+    @property
+    def channels(self) -> int:  # noqa: D102
+        return int(self.weights.shape[0])
+
+    @property
+    def input_channels(self) -> int:  # noqa: D102
+        return int(self.weights.shape[2])
+
+    @property
+    def taps(self) -> NDArray[np.int8]:  # noqa: D102
+        return self.weights.reshape(self.channels, -1)
+
+
+class DepthwiseConv(Convolution):
+    """A convolution of each channel by itself; `weights` int8 `[k, channels]`."""
+
+    kind = "DEPTHWISE_CONV_2D"
+    rank = 2
+
+    @property
+    def kernel(self) -> int:  # noqa: D102
+        return int(self.weights.shape[0])
+
+    @property
+    def channels(self) -> int:  # noqa: D102
+        return int(self.weights.shape[1])
+
+    @property
+    def input_channels(self) -> int:  # noqa: D102
+        return self.channels
+
+    @property
+    def taps(self) -> NDArray[np.int8]:  # noqa: D102
+        return self.weights.T
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add:
+    """The sum of two tensors of one shape, with an optional ReLU."""
+
+    kind: ClassVar[str] = "ADD"
+    name: str
+    a: str
+    b: str
+    output: str
+    relu: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the tensors read."""
+        return (self.a, self.b)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """Columns `start` to `stop` (exclusive) of the input; output and input share a quantisation."""
+
+    kind: ClassVar[str] = "SLICE"
+    name: str
+    input: str
+    output: str
+    start: int
+    stop: int
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the tensors read."""
+        return (self.input,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    """The mean over all columns; the output has one column (in the file its shape is `[1, C]`)."""
+
+    kind: ClassVar[str] = "MEAN"
+    name: str
+    input: str
+    output: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the tensors read."""
+        return (self.input,)
+
+
+Op = Convolution | Add | Crop | Mean
+
+
+def padding_columns(op: Convolution, length: int) -> tuple[int, int]:
+    """Columns of padding before and after an input of `length` columns."""
+    if op.padding == "valid":
+        return 0, 0
+    total = max((-(-length // op.stride) - 1) * op.stride + op.kernel - length, 0)
+    return total // 2, total - total // 2
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerGraph:
+    """An int8 network with one input and the outputs "logits" and "evidence".
+
+    `tensors` holds every activation by name, `ops` are in order of execution, `input` names the
+    input tensor, `outputs` the tensor of each role. Raises ModelError if anything does not fit.
+    """
+
+    tensors: Mapping[str, Tensor]
+    ops: tuple[Op, ...]
+    input: str
+    outputs: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
+        object.__setattr__(self, "outputs", MappingProxyType(dict(self.outputs)))
+        object.__setattr__(self, "ops", tuple(self.ops))
+        self._check_wiring()
+        for op in self.ops:
+            self._check_op(op)
+
+    @property
+    def operator_names(self) -> list[str]:
+        """TFLite operators used, each once, sorted."""
+        return sorted({op.kind for op in self.ops})
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference, padding counted as the kernels count it."""
+        return sum(
+            self.tensors[op.output].length * op.taps.size
+            for op in self.ops
+            if isinstance(op, Convolution)
+        )
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights (one each) and biases (four each); scales and structure excluded."""
+        return sum(
+            op.weights.nbytes + op.bias.nbytes for op in self.ops if isinstance(op, Convolution)
+        )
+
+    def with_input_length(self, length: int) -> IntegerGraph:
+        """The same network for an input of `length` columns.
+
+        Crops keep what they take off at both ends. Every length that differs from the present one
+        by a multiple of the total stride is possible; another one may leave the two inputs of an
+        ADD unequal, which raises ModelError.
+        """
+        tensors = {self.input: replace(self.tensors[self.input], length=length)}
+        ops: list[Op] = []
+        for op in self.ops:
+            source = tensors[op.inputs[0]].length
+            if isinstance(op, Crop):
+                op = replace(op, stop=op.stop + source - self.tensors[op.input].length)
+            ops.append(op)
+            tensors[op.output] = replace(self.tensors[op.output], length=output_length(op, source))
+        ordered = {name: tensors[name] for name in self.tensors}
+        return IntegerGraph(ordered, tuple(ops), self.input, self.outputs)
+
+    def _check_wiring(self) -> None:
+        for name, tensor in self.tensors.items():
+            checks.tensor(tensor, name)
+        if self.input not in self.tensors:
+            raise ModelError(f"graph: input {self.input!r} is not among its tensors")
+        if set(self.outputs) != set(ROLES):
+            raise ModelError(f"graph: outputs are {sorted(self.outputs)}, expected {sorted(ROLES)}")
+        made = {self.input}
+        names: set[str] = set()
+        for op in self.ops:
+            if op.name in names:
+                raise ModelError(f"operator {op.name!r}: the name is used twice")
+            names.add(op.name)
+            for name in op.inputs:
+                if name not in made:
+                    checks.refuse(op, name, "is read before any operator has written it")
+            if op.output not in self.tensors:
+                checks.refuse(op, op.output, "is not among the graph's tensors")
+            if op.output in made:
+                checks.refuse(op, op.output, "is written twice")
+            made.add(op.output)
+        if unused := set(self.tensors) - made:
+            raise ModelError(f"graph: no operator writes tensor {min(unused)!r}")
+        for role, name in self.outputs.items():
+            if name not in made or name == self.input:
+                raise ModelError(f"graph: output {role!r}: no operator writes tensor {name!r}")
+            maker = next(op for op in self.ops if op.output == name)
+            if isinstance(maker, Mean) != (role == "logits"):
+                checks.refuse(
+                    maker,
+                    name,
+                    f"cannot be the output {role!r}: logits come from a MEAN, "
+                    "evidence from any other operator",
+                )
+
+    def _check_op(self, op: Op) -> None:
+        source, result = self.tensors[op.inputs[0]], self.tensors[op.output]
+        expected = output_length(op, source.length)
+        if result.length != expected or expected < 1:
+            checks.refuse(
+                op,
+                op.output,
+                f"has {result.length} columns, expected {expected} "
+                f"from {source.length} of {source.name!r}",
+            )
+        channels = op.channels if isinstance(op, Convolution) else source.channels
+        if result.channels != channels:
+            checks.refuse(op, op.output, f"has {result.channels} channels, expected {channels}")
+        match op:
+            case Convolution():
+                if source.channels != op.input_channels:
+                    checks.refuse(
+                        op,
+                        source.name,
+                        f"has {source.channels} channels, the weights expect {op.input_channels}",
+                    )
+                checks.convolution_range(op, source, result)
+            case Add():
+                other = self.tensors[op.b]
+                if (other.length, other.channels) != (source.length, source.channels):
+                    checks.refuse(
+                        op,
+                        op.b,
+                        f"has {other.length} columns of {other.channels} channels, "
+                        f"{op.a!r} has {source.length} of {source.channels}",
+                    )
+                checks.add_range(op, source, other, result)
+            case Crop():
+                if not 0 <= op.start < op.stop <= source.length:
+                    checks.refuse(
+                        op,
+                        source.name,
+                        f"has {source.length} columns, cannot be cropped to {op.start}..{op.stop}",
+                    )
+                if source.quantization != result.quantization:
+                    checks.refuse(
+                        op,
+                        op.output,
+                        f"has {result.quantization}, a crop keeps {source.quantization}",
+                    )
+            case Mean():
+                checks.mean_range(op, source, result)
+
+
+def output_length(op: Op, length: int) -> int:
+    """Columns that `op` makes of an input of `length` columns (below 1 if it is too short)."""
+    match op:
+        case Convolution():
+            if op.padding == "same":
+                return -(-length // op.stride)
+            return (length - op.kernel) // op.stride + 1
+        case Crop():
+            return op.stop - op.start
+        case Mean():
+            return 1
+        case Add():
+            return length

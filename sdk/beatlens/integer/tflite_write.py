@@ -1,0 +1,274 @@
+"""An integer graph as a `.tflite` file, without a converter in between.
+
+The file holds what interpreters need and nothing else: `[1, 1, T, C]` CONV_2D, DEPTHWISE_CONV_2D,
+ADD, SLICE and MEAN, one int8 input `input`, the int8 outputs `logits` `[1, C]` and `evidence`
+`[1, 1, T, C]`, and a signature that names them: bind them by name. Equal graphs give equal bytes.
+Names of inner tensors are left out; vectors that repeat (shapes, zero points, constants) are
+stored once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from beatlens.errors import ModelError
+from beatlens.integer.graph import (
+    ROLES,
+    Add,
+    Conv,
+    Convolution,
+    Crop,
+    IntegerGraph,
+    Mean,
+    Op,
+)
+
+IDENTIFIER = b"TFL3"
+SCHEMA_VERSION = 3
+DATA_ALIGNMENT = 16
+"""Alignment of every constant, so that a microcontroller can use it where it lies in flash."""
+
+OPERATOR_VERSIONS = {
+    "ADD": (schema.BuiltinOperator.ADD, 2),
+    "CONV_2D": (schema.BuiltinOperator.CONV_2D, 3),
+    "DEPTHWISE_CONV_2D": (schema.BuiltinOperator.DEPTHWISE_CONV_2D, 3),
+    "MEAN": (schema.BuiltinOperator.MEAN, 2),
+    "SLICE": (schema.BuiltinOperator.SLICE, 2),
+}
+"""The only operators ever written, all in TensorFlow Lite Micro: code, version that added int8."""
+
+MEAN_AXES = np.array([1, 2], np.int32)
+
+
+def write_tflite(graph: IntegerGraph) -> bytes:
+    """The graph as the bytes of a `.tflite` file.
+
+    Raises ModelError if the graph uses an operator that is not in :data:`OPERATOR_VERSIONS`.
+    """
+    for op in graph.ops:
+        if op.kind not in OPERATOR_VERSIONS:
+            raise ModelError(
+                f"operator {op.name!r}: {op.kind} is not among the operators written for "
+                f"TensorFlow Lite Micro, {sorted(OPERATOR_VERSIONS)}"
+            )
+    return _Writer(graph).write()
+
+
+class _Writer:
+    """State of one file being written: flatbuffers grow from the end, tables before their users."""
+
+    def __init__(self, graph: IntegerGraph) -> None:
+        self.graph = graph
+        self.builder = flatbuffers.Builder(graph.weight_bytes + 8192)
+        self.stored: dict[Hashable, int] = {}
+        self.tensors: list[int] = []
+        self.index: dict[Hashable, int] = {}
+        self.buffers = [self._table("Buffer", [])]  # buffer 0 is empty: "no constant data"
+        self.role = {name: role for role, name in graph.outputs.items()}
+        self.role[graph.input] = "input"
+
+    def write(self) -> bytes:
+        graph = self.graph
+        self._activation(graph.input)
+        operators = [self._operator(op) for op in graph.ops]
+        codes = [self._operator_code(kind) for kind in graph.operator_names]
+        inputs = [self.index[graph.input]]
+        outputs = [self.index[graph.outputs[role]] for role in ROLES]
+        subgraph = self._table(
+            "SubGraph",
+            [
+                ("Tensors", self._tables(self.tensors)),
+                ("Inputs", self._numbers(inputs, np.int32)),
+                ("Outputs", self._numbers(outputs, np.int32)),
+                ("Operators", self._tables(operators)),
+            ],
+        )
+        model = self._table(
+            "Model",
+            [
+                ("Version", SCHEMA_VERSION),
+                ("OperatorCodes", self._tables(codes)),
+                ("Subgraphs", self._tables([subgraph])),
+                ("Buffers", self._tables(self.buffers)),
+                ("SignatureDefs", self._tables([self._signature(inputs, outputs)])),
+            ],
+        )
+        self.builder.Finish(model, file_identifier=IDENTIFIER)
+        return bytes(self.builder.Output())
+
+    def _operator(self, op: Op) -> int:
+        inputs = [self.index[name] for name in op.inputs]
+        match op:
+            case Convolution():
+                inputs += self._parameters(op)
+            case Crop():
+                source = self.graph.tensors[op.input]
+                begin = [0, 0, op.start, 0]
+                size = [1, 1, op.stop - op.start, source.channels]
+                inputs += [self._constant(np.array(v, np.int32)) for v in (begin, size)]
+            case Mean():
+                inputs.append(self._constant(MEAN_AXES))
+            case Add():
+                pass
+        self._activation(op.output)
+        kind, options = self._options(op)
+        return self._table(
+            "Operator",
+            [
+                ("OpcodeIndex", self.graph.operator_names.index(op.kind)),
+                ("Inputs", self._numbers(inputs, np.int32)),
+                ("Outputs", self._numbers([self.index[op.output]], np.int32)),
+                ("BuiltinOptionsType", kind),
+                ("BuiltinOptions", options),
+            ],
+        )
+
+    def _options(self, op: Op) -> tuple[int, int]:
+        """The operator's options table: its type and where it lies."""
+        activation = schema.ActivationFunctionType
+        fields: list[tuple[str, int]] = []
+        if isinstance(op, Convolution | Add) and op.relu:
+            fields.append(("FusedActivationFunction", activation.RELU))
+        match op:
+            case Convolution():
+                same = op.padding == "same"
+                padding = schema.Padding.SAME if same else schema.Padding.VALID
+                fields += [("Padding", padding), ("StrideW", op.stride), ("StrideH", 1)]
+                if isinstance(op, Conv):
+                    name = "Conv2DOptions"
+                else:
+                    name = "DepthwiseConv2DOptions"
+                    fields.append(("DepthMultiplier", 1))
+            case Add():
+                name = "AddOptions"
+            case Crop():
+                name = "SliceOptions"
+            case Mean():
+                name = "ReducerOptions"
+        return getattr(schema.BuiltinOptions, name), self._table(name, fields)
+
+    def _parameters(self, op: Convolution) -> list[int]:
+        """Weights and bias of a convolution, as tensor indices."""
+        if isinstance(op, Conv):
+            weights, dimension = op.weights[:, None], 0
+        else:
+            weights, dimension = op.weights[None, None], 3
+        input_scale = np.float32(self.graph.tensors[op.input].quantization.scale)
+        return [
+            self._constant(weights, op.weight_scales, dimension),
+            self._constant(op.bias, input_scale * op.weight_scales, 0),
+        ]
+
+    def _constant(
+        self,
+        data: NDArray[np.int8] | NDArray[np.int32],
+        scales: NDArray[np.float32] | None = None,
+        dimension: int = 0,
+    ) -> int:
+        """A constant tensor, written once; its tensor index."""
+        little = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("<"))
+        content = little.tobytes()
+        key = (data.dtype.str, data.shape, content, None if scales is None else scales.tobytes())
+        if key not in self.index:
+            quantization = None
+            if scales is not None:
+                quantization = self._quantization(scales, [0] * len(scales), dimension)
+            self._tensor(key, data.shape, data.dtype, quantization, buffer=self._buffer(content))
+        return self.index[key]
+
+    def _activation(self, name: str) -> None:
+        tensor = self.graph.tensors[name]
+        q = tensor.quantization
+        shape: tuple[int, ...] = (1, 1, tensor.length, tensor.channels)
+        if name == self.graph.outputs["logits"]:
+            shape = (1, tensor.channels)
+        quantization = self._quantization([q.scale], [q.zero_point], 0)
+        label = self.builder.CreateSharedString(self.role[name]) if name in self.role else None
+        self._tensor(name, shape, np.dtype(np.int8), quantization, label=label)
+
+    def _tensor(
+        self,
+        key: Hashable,
+        shape: Sequence[int],
+        dtype: np.dtype[np.int8] | np.dtype[np.int32],
+        quantization: int | None,
+        buffer: int = 0,
+        label: int | None = None,
+    ) -> None:
+        kind = schema.TensorType.INT8 if dtype == np.int8 else schema.TensorType.INT32
+        fields = [("Shape", self._numbers(shape, np.int32)), ("Type", kind), ("Buffer", buffer)]
+        if quantization is not None:
+            fields.append(("Quantization", quantization))
+        if label is not None:
+            fields.append(("Name", label))
+        self.index[key] = len(self.tensors)
+        self.tensors.append(self._table("Tensor", fields))
+
+    def _quantization(
+        self,
+        scales: Sequence[float] | NDArray[np.float32],
+        zero_points: Sequence[int],
+        dimension: int,
+    ) -> int:
+        # Zero points are written out, though all 0 for weights: TFLM ignores scales without them.
+        fields = [
+            ("Scale", self._numbers(scales, np.float32)),
+            ("ZeroPoint", self._numbers(zero_points, np.int64)),
+            ("QuantizedDimension", dimension),
+        ]
+        return self._table("QuantizationParameters", fields)
+
+    def _buffer(self, content: bytes) -> int:
+        """Constant data, aligned; its buffer index."""
+        self.builder.StartVector(1, len(content), DATA_ALIGNMENT)
+        self.builder.head -= len(content)
+        self.builder.Bytes[self.builder.head : self.builder.head + len(content)] = content
+        self.buffers.append(self._table("Buffer", [("Data", self.builder.EndVector())]))
+        return len(self.buffers) - 1
+
+    def _operator_code(self, kind: str) -> int:
+        code, version = OPERATOR_VERSIONS[kind]
+        # Readers take the larger of both fields; the first is all that old ones know.
+        fields = [("DeprecatedBuiltinCode", code), ("BuiltinCode", code), ("Version", version)]
+        return self._table("OperatorCode", fields)
+
+    def _signature(self, inputs: Sequence[int], outputs: Sequence[int]) -> int:
+        def mapped(names: Sequence[str], indices: Sequence[int]) -> int:
+            tables = []
+            for name, index in zip(names, indices, strict=True):
+                label = self.builder.CreateSharedString(name)
+                tables.append(self._table("TensorMap", [("Name", label), ("TensorIndex", index)]))
+            return self._tables(tables)
+
+        fields = [
+            ("Inputs", mapped(["input"], inputs)),
+            ("Outputs", mapped(ROLES, outputs)),
+            ("SignatureKey", self.builder.CreateSharedString("serving_default")),
+        ]
+        return self._table("SignatureDef", fields)
+
+    def _table(self, name: str, fields: Sequence[tuple[str, int]]) -> int:
+        """A table of the schema with these fields set; fields at their default take no room."""
+        getattr(schema, f"{name}Start")(self.builder)
+        for label, value in fields:
+            getattr(schema, f"{name}Add{label}")(self.builder, value)
+        return int(getattr(schema, f"{name}End")(self.builder))
+
+    def _tables(self, offsets: Sequence[int]) -> int:
+        self.builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            self.builder.PrependUOffsetTRelative(offset)
+        return int(self.builder.EndVector())
+
+    def _numbers(self, values: Sequence[float] | NDArray[np.generic], dtype: type) -> int:
+        """A vector of numbers; one that was written before is used again."""
+        vector: NDArray[np.generic] = np.asarray(values, dtype=dtype)
+        key = (dtype, vector.tobytes())
+        if key not in self.stored:
+            self.stored[key] = self.builder.CreateNumpyVector(vector)
+        return self.stored[key]
