@@ -69,8 +69,9 @@ class Geometry:
         context = (windows.shape[-1] - span) // 2  # type: ignore[attr-defined]
         if span % self.stride or self.left > context or self.right > context:
             raise ModelError(
-                f"stride {self.stride} and receptive field {self.receptive_field} do not fit windows "
-                f"with {context} samples of context around a span of {span}: expected a stride that "
-                f"divides the span and a receptive field up to {2 * context + self.stride}"
+                f"stride {self.stride} and receptive field {self.receptive_field} do not fit "
+                f"windows with {context} samples of context around a span of {span}: expected a "
+                "stride that divides the span and a receptive field up to "
+                f"{2 * context + self.stride}"
             )
         return windows[..., context - self.left : context + span + self.right]  # type: ignore[index]

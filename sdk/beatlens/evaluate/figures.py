@@ -1,0 +1,64 @@
+"""Figures files: what a benchmark measured, with where, when and by which command."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def write_figures(path: Path, command: str, data: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write `{"command", "commit", "data", "machine", "rows"}`, whole or not at all.
+
+    Numbers that are not finite become null: a figure that does not exist is not a number.
+    """
+    content = {
+        "command": command,
+        "commit": commit(),
+        "data": data,
+        "machine": machine(),
+        "rows": [{key: _plain(value) for key, value in row.items()} for row in rows],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def commit() -> str:
+    """Short hash of the checkout this code runs from, with `+` where it has changes."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "--short", "HEAD"],
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+        dirty = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--", str(here)],
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "not a git checkout"
+    return head + ("+" if dirty else "")
+
+
+def machine() -> str:
+    """Processor, cores and Python of this machine."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(s.split(":", 1)[1].strip() for s in lines if s.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.machine()
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    number = float(value)
+    return round(number, 6) if math.isfinite(number) else None

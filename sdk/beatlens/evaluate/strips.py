@@ -1,0 +1,207 @@
+"""Runs networks over strips and measures them: the numbers behind every table.
+
+A `Run` is what one network, in one form, said of one set of strips; everything else is computed
+from runs, so that a table can be made again without a network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from beatlens.attribution.fidelity import Fidelity, fidelity
+from beatlens.attribution.localisation import Localisation, localisation
+from beatlens.evaluate.bootstrap import (
+    Interval,
+    Statistic,
+    average_precision_statistic,
+    interval,
+    macro_average_precision_statistic,
+    mean_statistic,
+    quantile_statistic,
+)
+from beatlens.evaluate.prediction import best_f1_thresholds, prediction
+from beatlens.integer.graph import IntegerGraph
+from beatlens.integer.litert import Kernels, run_litert
+from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.geometry import Geometry
+from beatlens.tasks.strips import CLASSES, SPAN, StripSet, to_millivolts
+
+LOCALISED = ("pvc", "sve")
+REPLICATES = 1000
+MIN_PATIENTS = 3
+
+
+class Explaining(Protocol):
+    """What can be measured: a float or a fake-quantised evidence network."""
+
+    geometry: Geometry
+
+    def evidence(self, x: Tensor) -> Tensor:
+        """Evidence `[B, C, T]`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Evidence float32 `[S, C, T]` of one network over a strip set, in logit units."""
+
+    evidence: np.ndarray
+
+    @property
+    def logits(self) -> np.ndarray:
+        """Decisions before the sigmoid, float64 `[S, C]`: the mean of the evidence."""
+        return np.asarray(self.evidence.mean(axis=2, dtype=np.float64))
+
+    def save(self, path: Path) -> None:
+        """Write the evidence as float32, whole or not at all."""
+        part = path.with_suffix(".part.npz")
+        np.savez_compressed(part, evidence=self.evidence.astype(np.float32))
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Run:
+        """Read what `save` wrote."""
+        with np.load(path) as archive:
+            return cls(archive["evidence"])
+
+
+@torch.no_grad()
+def run_network(net: Explaining, strips: StripSet, batch: int = 60) -> Run:
+    """Run a torch network over strips, in `eval()` mode, and leave it in the mode it was in."""
+    training = isinstance(net, nn.Module) and net.training
+    if isinstance(net, nn.Module):
+        net.eval()
+    parts = []
+    for first in range(0, len(strips), batch):
+        windows = net.geometry.trim(strips.windows[first : first + batch], SPAN)
+        x = torch.from_numpy(to_millivolts(windows)).unsqueeze(1)
+        parts.append(net.evidence(x).float().numpy())
+    if isinstance(net, nn.Module):
+        net.train(training)
+    return Run(np.concatenate(parts))
+
+
+def run_integer(
+    graph: IntegerGraph, geometry: Geometry, strips: StripSet, kernels: Kernels = "reference"
+) -> Run:
+    """Run an int8 model over strips, window by window, on LiteRT itself.
+
+    Args:
+        graph: the model.
+        geometry: the model's.
+        strips: what to run it on.
+        kernels: LiteRT's arithmetic; "reference" is the golden one.
+    """
+    quantization = graph.tensors[graph.outputs["evidence"]].quantization
+    windows = np.ascontiguousarray(geometry.trim(strips.windows, SPAN))
+    found = run_litert(write_tflite(graph), windows[:, :, None], kernels)["evidence"]
+    steps = found.transpose(0, 2, 1).astype(np.float32) - np.float32(quantization.zero_point)
+    return Run(np.ascontiguousarray(steps * np.float32(quantization.scale)))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The uncompressed network all others are held against, on the same strips.
+
+    `thresholds` `[C]` in logits, chosen on validation strips; `predicted` bool `[S, C]`.
+    """
+
+    run: Run
+    thresholds: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """What the uncompressed network predicts."""
+        return self.run.logits >= self.thresholds
+
+
+def choose_thresholds(validation: StripSet, run: Run) -> np.ndarray:
+    """Thresholds `[C]` in logits with the best F1 on validation strips.
+
+    A class that fewer than `MIN_PATIENTS` validation records have keeps probability 0.5 (logit 0):
+    the best threshold for one patient says nothing of the next.
+    """
+    chosen = best_f1_thresholds(validation.labels, run.logits, fallback=0.0)
+    holders = [len(set(validation.records[column == 1])) for column in validation.labels.T]
+    return np.where(np.array(holders) >= MIN_PATIENTS, chosen, 0.0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One network measured on one strip set: scores per strip and class, before averaging."""
+
+    strips: StripSet
+    run: Run
+    thresholds: np.ndarray
+    located: Localisation
+    agreement: Fidelity
+
+    def statistics(self) -> dict[str, Statistic]:
+        """Every figure of the table as a function of strip weights, by its key in the table."""
+        labels, logits = self.strips.labels, self.run.logits
+        found: dict[str, Statistic] = {
+            "macro_ap": macro_average_precision_statistic(labels, logits)
+        }
+        for c, name in enumerate(CLASSES):
+            found[f"ap_{name}"] = average_precision_statistic(labels[:, c], logits[:, c])
+        detected = self.located.where_detected()
+        for name in LOCALISED:
+            c = CLASSES.index(name)
+            found[f"loc_auc_{name}"] = mean_statistic(detected.auc[:, c])
+            found[f"point_{name}"] = mean_statistic(detected.pointing[:, c])
+            found[f"loc_auc_{name}_all"] = mean_statistic(self.located.auc[:, c])
+            found[f"point_{name}_all"] = mean_statistic(self.located.pointing[:, c])
+        for name, scores in self.agreement.scores.items():
+            found[name] = mean_statistic(scores)
+        found["spearman_p5"] = quantile_statistic(self.agreement.scores["spearman"], 0.05)
+        agreeing = np.where(self.agreement.agreeing, self.agreement.scores["spearman"], np.nan)
+        differing = np.where(self.agreement.differing, self.agreement.scores["spearman"], np.nan)
+        found["spearman_agreeing"] = mean_statistic(agreeing)
+        found["spearman_differing"] = mean_statistic(differing)
+        return found
+
+    def intervals(self, replicates: int = REPLICATES) -> dict[str, Interval]:
+        """Every figure with its interval by record."""
+        return {
+            key: interval(statistic, self.strips.records, n=replicates)
+            for key, statistic in self.statistics().items()
+        }
+
+    def f1(self) -> dict[str, float]:
+        """F1 per class at the thresholds, and their mean."""
+        figures = prediction(self.strips.labels, self.run.logits, self.thresholds)
+        per_class = {f"f1_{n}": float(v) for n, v in zip(CLASSES, figures.f1, strict=True)}
+        return {"macro_f1": figures.macro_f1, **per_class}
+
+
+def measure(strips: StripSet, run: Run, thresholds: np.ndarray, reference: Reference) -> Measured:
+    """Measure a network: prediction and localisation by the labels, agreement with a reference.
+
+    Args:
+        strips: labels and masks.
+        run: what the network said of them.
+        thresholds: the network's own, `[C]` logits, from validation strips.
+        reference: the uncompressed network on the same strips.
+    """
+    predicted = run.logits >= thresholds
+    present = strips.labels == 1
+    return Measured(
+        strips=strips,
+        run=run,
+        thresholds=thresholds,
+        located=localisation(run.evidence, strips.masks, present, predicted),
+        agreement=fidelity(reference.run.evidence, run.evidence, reference.predicted, predicted),
+    )
+
+
+def row_of(measured: Measured, replicates: int = REPLICATES) -> dict[str, float]:
+    """A flat row of a figures file: every figure, its interval as `KEY_lo`, `KEY_hi`, and F1."""
+    row: dict[str, float] = {}
+    for key, found in measured.intervals(replicates).items():
+        row |= {key: found.estimate, f"{key}_lo": found.lo, f"{key}_hi": found.hi}
+    return row | measured.f1()

@@ -1,0 +1,1 @@
+"""The steps from data to device: plain functions that read and write one run folder."""

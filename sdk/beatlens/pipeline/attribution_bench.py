@@ -1,0 +1,264 @@
+"""`beatlens bench attribution`: does matching keep the explanation through compression to int8?
+
+For every seed: a teacher; students trained alone, by distillation, and by distillation with each
+matching loss, all on the same crops; each as float and as int8 run by LiteRT's reference kernels.
+Everything trained is kept in the run folder, so an interrupted benchmark goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beatlens.attribution.fidelity import fidelity, shuffled_floor
+from beatlens.evaluate.bootstrap import paired_difference
+from beatlens.evaluate.strips import (
+    Measured,
+    Reference,
+    Run,
+    choose_thresholds,
+    measure,
+    row_of,
+    run_integer,
+    run_network,
+)
+from beatlens.integer.build import build_graph
+from beatlens.integer.litert import Kernels
+from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import load_net
+from beatlens.pipeline.compress import (
+    Agreement,
+    calibration_batches,
+    distill_student,
+    make_pool,
+    quantize_after_training,
+    quantize_student,
+)
+from beatlens.pipeline.data import Prepared
+from beatlens.pipeline.train import train_teacher
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.distill import TeacherPool
+from beatlens.recipe import DistillSection, Recipe
+from beatlens.tasks.strips import SPAN, StripSet, cut_strips
+from beatlens.training.loop import Report
+
+Say = Callable[[str], None]
+FIDELITY_KEYS = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training a student: its name in the table, and the recipe's distill section."""
+
+    name: str
+    distill: DistillSection
+
+
+def arms_of(recipe: Recipe, weights: dict[str, float] | None = None) -> tuple[Arm, ...]:
+    """The benchmark's arms: alone, KD, and KD with each matching loss.
+
+    `weights` gives the weight of each matching loss (chosen on validation patients, see
+    `beatlens bench tuning`); the recipe's own where it says nothing.
+    """
+    base = recipe.distill
+
+    def arm(name: str, matching: str, kd: float) -> Arm:
+        weight = (weights or {}).get(matching, base.matching_weight)
+        changed = {"matching": matching, "kd": kd, "matching_weight": weight}
+        return Arm(name, base.model_copy(update=changed))
+
+    matched = (arm(name, name, base.kd) for name in ("ewa", "swa", "sswa", "classwise"))
+    return (arm("alone", "none", 0.0), arm("kd", "none", base.kd), *matched)
+
+
+@dataclass
+class Bench:
+    """The benchmark of one recipe in one folder.
+
+    Args:
+        recipe: networks, schedules and data.
+        prepared: tracks.
+        folder: run folder, one sub-folder per seed.
+        seeds: at least 1.
+        kernels: LiteRT arithmetic of the int8 forms.
+        replicates: of the bootstrap by record.
+        say, report: progress.
+    """
+
+    recipe: Recipe
+    prepared: Prepared
+    folder: Path
+    seeds: Sequence[int]
+    arms: Sequence[Arm]
+    kernels: Kernels = "reference"
+    replicates: int = 1000
+    say: Say = print
+    report: Report | None = None
+    validation: StripSet = field(init=False)
+    test: StripSet = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.validation = cut_strips(self.prepared.validation)
+        self.test = cut_strips(self.prepared.test)
+
+    def train(self) -> None:
+        """Train what is not trained yet, and run every network over the strips."""
+        for seed in self.seeds:
+            self._students(seed, self._teacher(seed))
+
+    def figures(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The rows of the table, and of the paired differences."""
+        rows: list[dict[str, Any]] = []
+        differences: list[dict[str, Any]] = []
+        for seed in self.seeds:
+            measured = self._measured(seed)
+            rows += self._rows(seed, measured)
+            differences += self._differences(seed, measured)
+        return rows, differences
+
+    def _recipe(self, seed: int, arm: Arm | None = None) -> Recipe:
+        update: dict[str, Any] = {"seed": seed}
+        if arm is not None:
+            update["distill"] = arm.distill
+        return self.recipe.model_copy(update=update)
+
+    def _folder(self, seed: int, name: str = "") -> Path:
+        return self.folder / f"seed-{seed}" / name
+
+    def _teacher(self, seed: int) -> EvidenceNet:
+        self.say(f"seed {seed}: teacher")
+        folder = self._folder(seed)
+        teacher = train_teacher(self._recipe(seed), self.prepared, folder, self.report)
+        self._keep_runs(folder, "float", lambda strips: run_network(teacher, strips))
+        if not (folder / "int8-test.npz").exists():
+            recipe = self._recipe(seed)
+            pool = make_pool(
+                recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"pool": 512})}),
+                self.prepared, teacher, activations=False,
+            )  # fmt: skip
+            quantized = quantize_after_training(teacher, calibration_batches(teacher, pool))
+            self._keep_integer(folder, quantized, self.kernels)
+        return teacher
+
+    def _students(self, seed: int, teacher: EvidenceNet) -> None:
+        pool: TeacherPool | None = None
+        agreement: Agreement | None = None
+        for arm in self.arms:
+            folder = self._folder(seed, arm.name)
+            if (folder / "int8-test.npz").exists():
+                continue
+            if pool is None or agreement is None:
+                self.say(f"seed {seed}: teacher's evidence over the students' crops")
+                pool = make_pool(self._recipe(seed), self.prepared, teacher, activations=True)
+                agreement = Agreement(teacher, self.validation)
+            self.say(f"seed {seed}: student, {arm.name}")
+            recipe = self._recipe(seed, arm)
+            path = folder / "student.pt"
+            student = distill_student(recipe, pool, agreement, path, self.report)
+            self._keep_runs(folder, "float", lambda strips, net=student: run_network(net, strips))
+            quantized = quantize_student(
+                recipe, student, pool, agreement, folder / "quantized.pt", self.report
+            )
+            self._keep_integer(folder, quantized, self.kernels)
+
+    def _keep_integer(self, folder: Path, net: QuantizedEvidenceNet, kernels: Kernels) -> None:
+        graph = build_graph(net, SPAN)
+        (folder / "model.tflite").write_bytes(write_tflite(graph))
+        (folder / "macs.txt").write_text(f"{graph.macs}\n", encoding="utf-8")
+        self._keep_runs(
+            folder, "int8", lambda strips: run_integer(graph, net.geometry, strips, kernels)
+        )
+
+    def _keep_runs(self, folder: Path, form: str, run: Callable[[StripSet], Run]) -> None:
+        for role, strips in (("validation", self.validation), ("test", self.test)):
+            path = folder / f"{form}-{role}.npz"
+            if not path.exists():
+                run(strips).save(path)
+
+    def _load(self, folder: Path, form: str) -> tuple[Run, np.ndarray]:
+        """A network's run over the test strips, and its thresholds from validation strips."""
+        thresholds = choose_thresholds(self.validation, Run.load(folder / f"{form}-validation.npz"))
+        return Run.load(folder / f"{form}-test.npz"), thresholds
+
+    def _reference(self, seed: int) -> Reference:
+        return Reference(*self._load(self._folder(seed), "float"))
+
+    def _measured(self, seed: int) -> dict[tuple[str, str], Measured]:
+        reference = self._reference(seed)
+        found = {}
+        for name in ("", *(arm.name for arm in self.arms)):
+            for form in ("float", "int8"):
+                run, thresholds = self._load(self._folder(seed, name), form)
+                found[name or "teacher", form] = measure(self.test, run, thresholds, reference)
+        return found
+
+    def _rows(self, seed: int, measured: dict[tuple[str, str], Measured]) -> list[dict[str, Any]]:
+        self.say(f"seed {seed}: figures")
+        rows = []
+        for (name, form), one in measured.items():
+            network = self._folder(seed, "" if name == "teacher" else name)
+            rows.append({
+                "model": "teacher" if name == "teacher" else "student",
+                "matching": "-" if name == "teacher" else name,
+                "form": form,
+                "seed": seed,
+                **row_of(one, self.replicates),
+                **self._size(network, form),
+            })  # fmt: skip
+        return rows + self._lines(seed)
+
+    def _size(self, folder: Path, form: str) -> dict[str, int]:
+        path = folder / ("teacher.pt" if (folder / "teacher.pt").exists() else "student.pt")
+        weights = load_net(path)[0].weights
+        size = (folder / "model.tflite").stat().st_size if form == "int8" else 4 * weights
+        macs = int((folder / "macs.txt").read_text(encoding="utf-8"))
+        return {"weights": weights, "bytes": size, "macs": macs}
+
+    def _lines(self, seed: int) -> list[dict[str, Any]]:
+        """What agreement is worth: the shuffled floor, and teachers retrained with other seeds."""
+        reference = self._reference(seed)
+        maps = reference.run.evidence
+        floor = shuffled_floor(maps, maps, reference.predicted, seed=seed).summary()
+        rows = [self._line("shuffled floor", seed, floor)]
+        others = [other for other in self.seeds if other != seed]
+        if others:
+            scores = [
+                fidelity(maps, self._reference(other).run.evidence, reference.predicted).summary()
+                for other in others
+            ]
+            mean = {key: float(np.mean([s[key] for s in scores])) for key in scores[0]}
+            rows.append(self._line("re-seeded teacher", seed, mean))
+        return rows
+
+    @staticmethod
+    def _line(name: str, seed: int, summary: dict[str, float]) -> dict[str, Any]:
+        figures = {key: summary[key] for key in FIDELITY_KEYS}
+        return {"model": name, "matching": "-", "form": "float", "seed": seed, **figures}
+
+    def _differences(
+        self, seed: int, measured: dict[tuple[str, str], Measured]
+    ) -> list[dict[str, Any]]:
+        """Classwise less each other arm, and less the teacher, paired on the same records."""
+        rows: list[dict[str, Any]] = []
+        if not any(name == "classwise" for name, _ in measured):
+            return rows
+        for (name, form), other in measured.items():
+            ours = measured["classwise", form]
+            if name == "classwise":
+                continue
+            row: dict[str, Any] = {"less": name, "form": form, "seed": seed}
+            first, second = ours.statistics(), other.statistics()
+            keys = ("macro_ap", "loc_auc_pvc", "point_pvc", "loc_auc_sve", "point_sve")
+            agreement = ("spearman", "spearman_p5", "same_peak", "pearson")
+            for key in keys + (() if name == "teacher" else agreement):
+                found = paired_difference(
+                    first[key], second[key], self.test.records, n=self.replicates
+                )
+                row |= {key: found.estimate, f"{key}_lo": found.lo, f"{key}_hi": found.hi}
+            rows.append(row)
+        return rows

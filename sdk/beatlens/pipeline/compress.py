@@ -1,0 +1,186 @@
+"""Step 3: the student, distilled with matched maps, then trained as the int8 network it will be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from beatlens.attribution.fidelity import fidelity
+from beatlens.attribution.matching import matching_of
+from beatlens.compress.distill import DistillObjective, TeacherPool
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.errors import ModelError
+from beatlens.evaluate.strips import Explaining, Reference, choose_thresholds, run_network
+from beatlens.nets.backbones import build
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import load_net, read_state, save_net
+from beatlens.pipeline.data import Prepared
+from beatlens.pipeline.train import write_history
+from beatlens.evaluate.prediction import average_precision
+from beatlens.recipe import Recipe
+from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips
+from beatlens.training.loop import Report, fit
+from beatlens.training.objective import seed_everything
+
+QUANTIZED_FORMAT = "beatlens-quantized-1"
+CALIBRATION_BATCHES = 16
+POOL_SEED = 7_000
+
+
+def make_pool(
+    recipe: Recipe,
+    prepared: Prepared,
+    teacher: EvidenceNet,
+    *,
+    activations: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> TeacherPool:
+    """Run the teacher once over the crops its students learn from; see `TeacherPool`."""
+    sampler = prepared.sampler(recipe, POOL_SEED + recipe.seed)
+    return TeacherPool(
+        teacher,
+        sampler,
+        recipe.distill.pool,
+        activations=activations,
+        seed=recipe.seed,
+        progress=progress,
+    )
+
+
+class Agreement:
+    """Validates a student: agreement with its teacher, and accuracy, on validation strips.
+
+    Called with a network, returns `spearman`, `macro_ap` and their mean `score`, by which students'
+    weights are chosen (a student that explains the wrong decision well is no use).
+    """
+
+    def __init__(self, teacher: EvidenceNet, strips: StripSet) -> None:
+        self._strips = strips
+        run = run_network(teacher, strips)
+        self._reference = Reference(run, choose_thresholds(strips, run))
+
+    def __call__(self, net: Explaining) -> dict[str, float]:
+        """Measure one network."""
+        run = run_network(net, self._strips)
+        pairs = fidelity(self._reference.run.evidence, run.evidence, self._reference.predicted)
+        spearman = pairs.summary()["spearman"]
+        macro_ap = float(np.nanmean(average_precision(self._strips.labels, run.logits)))
+        return {"spearman": spearman, "macro_ap": macro_ap, "score": (spearman + macro_ap) / 2}
+
+
+def distill_student(
+    recipe: Recipe, pool: TeacherPool, agreement: Agreement, path: Path, report: Report | None
+) -> EvidenceNet:
+    """Train the float student into `path`, or load it from there."""
+    if path.exists():
+        return load_net(path)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed_everything(recipe.seed)
+    student = build(recipe.student.spec, CLASSES)
+    matching = matching_of(recipe.distill.matching)
+    history = fit(
+        DistillObjective(student, pool, recipe.distill.weights, matching),
+        student,
+        pool.batch,
+        recipe.student_schedule.schedule,
+        lambda: agreement(student),
+        score="score",
+        checkpoint=path.with_suffix(".checkpoint"),
+        report=report,
+    )
+    save_net(path, student, recipe.student.spec)
+    write_history(path.with_suffix(".json"), history)
+    path.with_suffix(".checkpoint").unlink(missing_ok=True)
+    return student
+
+
+def calibration_batches(net: EvidenceNet, pool: TeacherPool, size: int = 32) -> list[Tensor]:
+    """Inputs `[size, 1, N]` to choose quantisation ranges from: training crops."""
+    windows = (pool.batch(i * size, size)[0] for i in range(CALIBRATION_BATCHES))
+    return [net.geometry.trim(w, SPAN).unsqueeze(1) for w in windows]
+
+
+def quantize_student(
+    recipe: Recipe,
+    student: EvidenceNet,
+    pool: TeacherPool,
+    agreement: Agreement,
+    path: Path,
+    report: Report | None,
+) -> QuantizedEvidenceNet:
+    """Quantisation-aware training of the student into `path`, or load it from there.
+
+    The loss is that of distillation, on the fake-quantised student: what is matched to the teacher
+    is the map as the device computes it.
+    """
+    if path.exists():
+        return load_quantized(path, student)
+    quantized = quantize_after_training(student, calibration_batches(student, pool))
+    matching = matching_of(recipe.distill.matching)
+    history = fit(
+        DistillObjective(quantized, pool, recipe.distill.weights, matching),
+        quantized,
+        pool.batch,
+        recipe.quantize_schedule.schedule,
+        lambda: agreement(quantized),
+        score="score",
+        checkpoint=path.with_suffix(".checkpoint"),
+        report=report,
+    )
+    save_quantized(path, quantized)
+    write_history(path.with_suffix(".json"), history)
+    path.with_suffix(".checkpoint").unlink(missing_ok=True)
+    return quantized
+
+
+def quantize_after_training(net: EvidenceNet, batches: list[Tensor]) -> QuantizedEvidenceNet:
+    """Post-training quantisation: scales from data, weights as they are."""
+    quantized = QuantizedEvidenceNet(net).eval()
+    quantized.calibrate(batches)
+    return quantized
+
+
+def compress(
+    recipe: Recipe,
+    prepared: Prepared,
+    teacher: EvidenceNet,
+    folder: Path,
+    report: Report | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
+    """Distil and quantise the student of a recipe; returns its float and its int8 form.
+
+    Writes `student.pt`, `quantized.pt` and how their trainings went. What is there is loaded.
+    """
+    student_path, quantized_path = folder / "student.pt", folder / "quantized.pt"
+    if student_path.exists() and quantized_path.exists():
+        student = load_net(student_path)[0]
+        return student, load_quantized(quantized_path, student)
+    matching = matching_of(recipe.distill.matching)
+    keep = matching is not None and matching.needs_activations
+    pool = make_pool(recipe, prepared, teacher, activations=keep, progress=progress)
+    agreement = Agreement(teacher, cut_strips(prepared.validation))
+    student = distill_student(recipe, pool, agreement, student_path, report)
+    quantized = quantize_student(recipe, student, pool, agreement, quantized_path, report)
+    return student, quantized
+
+
+def save_quantized(path: Path, net: QuantizedEvidenceNet) -> None:
+    """Write a quantised network's weights and scales, whole or not at all."""
+    part = path.with_suffix(".part")
+    torch.save({"format": QUANTIZED_FORMAT, "weights": net.state_dict()}, part)
+    part.replace(path)
+
+
+def load_quantized(path: Path, student: EvidenceNet) -> QuantizedEvidenceNet:
+    """Read a quantised network; `student` is the float network it was made from."""
+    net = QuantizedEvidenceNet(student)
+    try:
+        net.load_state_dict(read_state(path, QUANTIZED_FORMAT)["weights"])
+    except (KeyError, RuntimeError) as error:
+        raise ModelError(f"{path}: does not fit the student it belongs to: {error}") from error
+    return net.eval()

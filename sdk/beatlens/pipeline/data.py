@@ -1,0 +1,142 @@
+"""Step 1: recordings become tracks, real ones where there are any, else simulated."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from beatlens.errors import DataError
+from beatlens.recipe import DataSection, Recipe
+from beatlens.signals import simulate, splits
+from beatlens.signals.databases import find_database
+from beatlens.tasks.prepare import beat_track, load_tracks_of
+from beatlens.tasks.sampling import CropSampler
+from beatlens.tasks.strips import CLASSES, Track, load_tracks, save_tracks
+
+Progress = Callable[[str, int, int], None]
+SIMULATION_SEED = 2024
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Tracks by role. No training patient occurs in another role.
+
+    (Of mitdb, 201 chooses and 202 tests, and they are one patient: see `beatlens.signals.splits`.)
+    `simulated` tells whether they were made up; `description` says in words what they are.
+    """
+
+    train: list[Track]
+    validation: list[Track]
+    test: list[Track]
+    simulated: bool
+    description: str
+
+    def sampler(self, recipe: Recipe, seed: int) -> CropSampler:
+        """Training crops as the recipe wants them."""
+        sampling = recipe.sampling
+        return CropSampler(
+            self.train, seed, sampling.shares, sampling.database_weights, sampling.augmentation
+        )
+
+
+def prepare(
+    recipe: Recipe, folder: Path, data: Path | None = None, progress: Progress | None = None
+) -> Prepared:
+    """Load, condition and label everything a recipe trains, chooses and tests on.
+
+    What was prepared is kept in the run folder and used again while the data section stays as it
+    is.
+
+    Args:
+        recipe: `recipe.data` says which databases, or simulated ECG.
+        folder: run folder, made if need be.
+        data: folder of databases; None searches (see `find_database`).
+        progress: called with (what, done, total).
+
+    Raises:
+        DataError: real data are asked for and not found.
+    """
+    section = recipe.data
+    simulated = section.source == "simulated" or (
+        section.source == "auto" and not _at_hand("mitdb", data)
+    )
+    names = ("simulated",) if simulated else _databases_at_hand(section, data)
+    key = hashlib.sha256(f"{section.model_dump_json()}{names}{data}{splits.TRAIN}".encode())
+    cache = folder / "tracks"
+    roles = ("train", "validation", "test")
+    files = {role: cache / f"{key.hexdigest()[:12]}-{role}.npz" for role in roles}
+    if all(path.exists() for path in files.values()):
+        tracks = {role: load_tracks(path) for role, path in files.items()}
+    else:
+        make = _simulated if simulated else _real
+        tracks = make(section, names, data, progress)
+        cache.mkdir(parents=True, exist_ok=True)
+        for role, path in files.items():
+            save_tracks(path, tracks[role])
+    return Prepared(**tracks, simulated=simulated, description=_describe(simulated, names, tracks))
+
+
+def _at_hand(name: str, data: Path | None) -> bool:
+    try:
+        return bool(find_database(name, data).records())
+    except DataError:
+        return False
+
+
+def _databases_at_hand(section: DataSection, data: Path | None) -> tuple[str, ...]:
+    """The databases to train on. MIT-BIH must be there; others are used where they are."""
+    find_database("mitdb", data)
+    wanted = ("mitdb", *(name for name in section.databases if name != "mitdb"))
+    return tuple(name for name in wanted if _at_hand(name, data))
+
+
+def _real(
+    _section: DataSection, names: tuple[str, ...], data: Path | None, progress: Progress | None
+) -> dict[str, list[Track]]:
+    train = load_tracks_of("mitdb", splits.TRAIN, data, progress)
+    for name in names[1:]:
+        train += load_tracks_of(name, None, data, progress)
+    return {
+        "train": train,
+        "validation": load_tracks_of("mitdb", splits.VALIDATION, data, progress),
+        "test": load_tracks_of("mitdb", splits.DS2, data, progress),
+    }
+
+
+def _simulated(
+    section: DataSection, _names: tuple[str, ...], _data: Path | None, progress: Progress | None
+) -> dict[str, list[Track]]:
+    patients = simulate.simulate_database(
+        section.simulated_patients, SIMULATION_SEED, duration_s=section.simulated_seconds
+    )
+    total = sum(len(group) for group in patients.values())
+    done = 0
+    tracks: dict[str, list[Track]] = {}
+    for role, group in patients.items():
+        tracks[role] = []
+        for patient in group:
+            known = CLASSES
+            track = beat_track(patient.recording, patient.annotations, simulate.LEAD, known)
+            tracks[role].append(track)
+            done += 1
+            if progress is not None:
+                progress("simulated", done, total)
+    return tracks
+
+
+def _describe(simulated: bool, names: tuple[str, ...], tracks: dict[str, list[Track]]) -> str:
+    counts = {role: len(group) for role, group in tracks.items()}
+    if simulated:
+        return (
+            "SIMULATED ECG made by beatlens (no database was found or asked for): "
+            f"{counts['train']} patients to train, {counts['validation']} to validate, "
+            f"{counts['test']} to test. Figures say that the machinery works, not how well a "
+            "model does on people."
+        )
+    return (
+        f"real ECG: trained on {counts['train']} recordings ({', '.join(names)}; of mitdb, DS1 "
+        f"without validation), chosen on mitdb records {', '.join(splits.VALIDATION)}, tested on "
+        f"mitdb DS2 ({counts['test']} records); lead MLII; inter-patient"
+    )

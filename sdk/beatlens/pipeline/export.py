@@ -1,0 +1,83 @@
+"""Step 4: the bundle, what leaves the SDK."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.evaluate.figures import commit
+from beatlens.evaluate.strips import choose_thresholds, run_network
+from beatlens.integer.build import build_graph
+from beatlens.integer.tflite_write import write_tflite
+from beatlens.pipeline.data import Prepared
+from beatlens.recipe import Recipe
+from beatlens.runtime.bundle import Bundle
+from beatlens.tasks.strips import CLASSES, LONG_NAMES, SPAN, StripSet, cut_strips
+
+GOLDEN_STRIPS = 24
+MEASURED = ("macro_ap", "ap_pvc", "ap_sve", "ap_afib", "ap_bbb", "loc_auc_pvc", "point_pvc",
+            "spearman", "spearman_p5", "same_peak")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: the bundle's folder, its bytes and its account."""
+
+    folder: Path
+    file_bytes: int
+    macs: int
+    operators: tuple[str, ...]
+
+
+def export_bundle(
+    recipe: Recipe, prepared: Prepared, quantized: QuantizedEvidenceNet, folder: Path
+) -> Exported:
+    """Write `bundle/` of a run from its quantised student.
+
+    Thresholds are chosen on validation patients; golden inputs are validation strips and extremes;
+    what `figures.json` of the run says of the int8 model is taken in, with where it was measured.
+    """
+    graph = build_graph(quantized, SPAN)
+    tflite = write_tflite(graph)
+    validation = cut_strips(prepared.validation)
+    logits = choose_thresholds(validation, run_network(quantized, validation))
+    chances = 1 / (1 + np.exp(-logits))
+    Bundle.create(
+        folder / "bundle",
+        name=recipe.name,
+        tflite=tflite,
+        classes={name: LONG_NAMES[name] for name in CLASSES},
+        golden_inputs=golden_inputs(quantized, validation),
+        thresholds={n: round(float(p), 6) for n, p in zip(CLASSES, chances, strict=True)},
+        measured=_measured(folder / "figures.json"),
+        versions={"torch": torch.__version__, "commit": commit()},
+        replace=True,
+    )
+    return Exported(folder / "bundle", len(tflite), graph.macs, tuple(graph.operator_names))
+
+
+def golden_inputs(net: QuantizedEvidenceNet, strips: StripSet) -> np.ndarray:
+    """Inputs int8 `[n, N]` to hold every implementation against: strips, extremes and noise."""
+    spread = np.linspace(0, len(strips) - 1, GOLDEN_STRIPS).round().astype(int)
+    real = net.geometry.trim(strips.windows[spread], SPAN)
+    length = real.shape[1]
+    square = np.where(np.arange(length) // 8 % 2, 127, -127)
+    noise = np.random.default_rng(0).integers(-127, 128, length)
+    made = np.stack([np.full(length, v) for v in (0, 127, -127)] + [square, noise])
+    return np.concatenate([real, made]).astype(np.int8)
+
+
+def _measured(figures: Path) -> dict[str, Any]:
+    """The int8 model's figures on test patients, where the run has been evaluated."""
+    if not figures.exists():
+        return {}
+    content = json.loads(figures.read_text(encoding="utf-8"))
+    row = next(r for r in content["rows"] if r["model"] == "student" and r["form"] == "int8")
+    keys = [f"{key}{end}" for key in MEASURED for end in ("", "_lo", "_hi")]
+    return {"data": content["data"], **{k: row[k] for k in keys if row.get(k) is not None}}

@@ -1,0 +1,87 @@
+"""Step 2: the teacher, the uncompressed network whose explanations are to be kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from beatlens.evaluate.prediction import average_precision
+from beatlens.evaluate.strips import Explaining, run_network
+from beatlens.nets.backbones import NetworkSpec, build
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import load_net, save_net
+from beatlens.pipeline.data import Prepared
+from beatlens.recipe import Recipe
+from beatlens.tasks.strips import CLASSES, StripSet, cut_strips
+from beatlens.training.loop import History, Report, Schedule, fit, world
+from beatlens.training.objective import TaskObjective, crops_of, seed_everything
+
+
+def macro_ap(net: Explaining, strips: StripSet) -> dict[str, float]:
+    """Average precision per class and its mean, of a network on strips."""
+    figures = average_precision(strips.labels, run_network(net, strips).logits)
+    named = {f"ap_{name}": float(v) for name, v in zip(CLASSES, figures, strict=True)}
+    return {**named, "macro_ap": float(np.nanmean(figures))}
+
+
+def train_teacher(
+    recipe: Recipe, prepared: Prepared, folder: Path, report: Report | None = None
+) -> EvidenceNet:
+    """Train the teacher of a recipe, or load it where the run folder has it already.
+
+    Writes `teacher.pt` and `teacher.json` (how training went); an interrupted training goes on from
+    `teacher.checkpoint`. Weights are chosen by macro average precision on validation patients.
+    """
+    return train_network(
+        recipe.teacher.spec,
+        recipe.teacher_schedule.schedule,
+        recipe,
+        prepared,
+        folder / "teacher.pt",
+        report,
+    )
+
+
+def train_network(
+    spec: NetworkSpec,
+    schedule: Schedule,
+    recipe: Recipe,
+    prepared: Prepared,
+    path: Path,
+    report: Report | None = None,
+) -> EvidenceNet:
+    """Train one network on labels alone into `path`; see `train_teacher`."""
+    if path.exists():
+        return load_net(path)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed_everything(recipe.seed)
+    net = build(spec, CLASSES)
+    validation = cut_strips(prepared.validation)
+    history = fit(
+        TaskObjective(net),
+        net,
+        crops_of(prepared.sampler(recipe, recipe.seed)),
+        schedule,
+        lambda: macro_ap(net, validation),
+        score="macro_ap",
+        checkpoint=path.with_suffix(".checkpoint"),
+        report=report,
+    )
+    if world()[0] == 0:
+        save_net(path, net, spec)
+        write_history(path.with_suffix(".json"), history)
+        path.with_suffix(".checkpoint").unlink(missing_ok=True)
+    return net
+
+
+def write_history(path: Path, history: History) -> None:
+    """Write how a training went as JSON."""
+    rows = {"best_step": history.best_step, "best_score": history.best_score, "rows": history.rows}
+    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """The validations of a training, as `write_history` wrote them."""
+    return list(json.loads(path.read_text(encoding="utf-8"))["rows"])

@@ -1,0 +1,194 @@
+"""Recipes: one TOML file that describes a model from data to device.
+
+Every verb of the command line takes one. Unknown keys are refused, so a misspelt setting cannot be
+silently ignored; every number has its unit in its name or in its text.
+
+>>> recipe = Recipe()
+>>> recipe.student.kind, recipe.distill.matching
+('dense', 'classwise')
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from beatlens.attribution.matching import matching_of
+from beatlens.compress.distill import DistillWeights
+from beatlens.errors import RecipeError
+from beatlens.nets.backbones import NetworkSpec
+from beatlens.tasks.sampling import Augmentation
+from beatlens.training.loop import Schedule
+
+DatabaseName = Literal["mitdb", "svdb", "cinc2017", "ludb"]
+SourceName = Literal["mitdb", "svdb", "cinc2017", "ludb", "simulated"]
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are errors, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(Section):
+    """Where training crops come from.
+
+    Training adds `databases` to MIT-BIH's training records (DS1 without the validation records);
+    validation and test are always MIT-BIH's. With `source = "simulated"` nothing is read.
+    """
+
+    source: Literal["auto", "real", "simulated"] = "auto"
+    databases: tuple[DatabaseName, ...] = ("mitdb", "svdb", "cinc2017", "ludb")
+    simulated_patients: Annotated[int, Field(ge=12)] = 60
+    simulated_seconds: Annotated[int, Field(ge=60)] = 120
+
+
+class SamplingSection(Section):
+    """How crops are drawn: shares placed on each class, weights of databases for the rest."""
+
+    pvc: Share = 0.3
+    sve: Share = 0.3
+    afib: Share = 0.1
+    bbb: Share = 0.1
+    database_weights: dict[SourceName, Weight] = {
+        "mitdb": 4.0,
+        "svdb": 2.0,
+        "cinc2017": 0.1,
+        "ludb": 0.25,
+    }
+    gain: tuple[float, float] = (0.5, 1.5)
+    wander_mv: Annotated[float, Field(ge=0)] = 0.1
+    noise_mv: Annotated[float, Field(ge=0)] = 0.04
+
+    @model_validator(mode="after")
+    def _fits(self) -> SamplingSection:
+        total = sum(self.shares.values())
+        if total > 1 + 1e-9:
+            raise ValueError(f"shares pvc, sve, afib and bbb add up to {total:g}, expected <= 1")
+        if not 0 < self.gain[0] <= self.gain[1]:
+            raise ValueError(f"gain is {self.gain}, expected lowest and highest factor, above 0")
+        return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the crops placed on each class."""
+        return {"pvc": self.pvc, "sve": self.sve, "afib": self.afib, "bbb": self.bbb}
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """Random changes made to every crop."""
+        return Augmentation(gain=self.gain, wander_mv=self.wander_mv, noise_mv=self.noise_mv)
+
+
+class NetworkSection(Section):
+    """A backbone, layer by layer; see `beatlens.nets.backbones.NetworkSpec`."""
+
+    kind: Literal["residual", "dense", "depthwise"]
+    channels: tuple[Positive, ...]
+    kernels: tuple[Positive, ...]
+    strides: tuple[Positive, ...]
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The specification that builds it."""
+        return NetworkSpec(self.kind, self.channels, self.kernels, self.strides)
+
+
+class ScheduleSection(Section):
+    """Length and speed of one training; see `beatlens.training.loop.Schedule`."""
+
+    steps: Positive
+    batch: Positive = 24
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    validate_every: Positive = 250
+    patience: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule the training loop takes."""
+        return Schedule(**self.model_dump())
+
+
+class DistillSection(Section):
+    """What the student learns from its teacher; see `beatlens.compress.distill`."""
+
+    matching: str = "classwise"
+    kd: Share = 0.9
+    matching_weight: Annotated[float, Field(ge=0)] = 8.0
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    pool: Positive = 12_000
+
+    @property
+    def weights(self) -> DistillWeights:
+        """Weights of the loss terms."""
+        return DistillWeights(self.kd, self.matching_weight, self.temperature)
+
+
+TEACHER = NetworkSection(
+    kind="residual",
+    channels=(32, 48, 64, 96, 128, 128),
+    kernels=(16, 7, 7, 9, 9, 9),
+    strides=(2, 2, 2, 1, 1, 1),
+)
+STUDENT = NetworkSection(
+    kind="dense",
+    channels=(8, 12, 16, 24, 28, 28),
+    kernels=(8, 8, 8, 12, 12, 12),
+    strides=(2, 2, 2, 1, 1, 1),
+)
+
+
+class Recipe(Section):
+    """A model from data to device. All sections have defaults; an empty file is a recipe."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "strips"
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: DataSection = DataSection()
+    sampling: SamplingSection = SamplingSection()
+    teacher: NetworkSection = TEACHER
+    teacher_schedule: ScheduleSection = ScheduleSection(
+        steps=2500, learning_rate=3e-3, precision="bfloat16", validate_every=500
+    )
+    student: NetworkSection = STUDENT
+    student_schedule: ScheduleSection = ScheduleSection(
+        steps=4000, learning_rate=6e-3, batch=32, validate_every=1000
+    )
+    distill: DistillSection = DistillSection()
+    quantize_schedule: ScheduleSection = ScheduleSection(
+        steps=1000, learning_rate=1e-3, batch=32, validate_every=250
+    )
+
+    @classmethod
+    def read(cls, path: Path) -> Recipe:
+        """Read a TOML file. Raises `RecipeError` naming file, key, value and what was expected."""
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: not a TOML file: {error}") from error
+        return cls.parse(data, str(path))
+
+    @classmethod
+    def parse(cls, data: dict[str, object], where: str = "recipe") -> Recipe:
+        """Check plain data, such as a TOML file's content; `where` names it in errors."""
+        try:
+            recipe = cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise RecipeError(f"{where}: {key} is {first['input']!r}: {first['msg']}") from error
+        try:
+            matching_of(recipe.distill.matching)
+            _ = recipe.teacher.spec, recipe.student.spec
+        except RecipeError as error:
+            raise RecipeError(f"{where}: {error}") from error
+        return recipe

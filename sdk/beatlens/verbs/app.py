@@ -1,0 +1,47 @@
+"""The command line: every verb, joined.
+
+>>> from typer.testing import CliRunner
+>>> CliRunner().invoke(app, ["--version"]).output.split()[0]
+'beatlens'
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from beatlens import __version__
+from beatlens.verbs import bench, data
+from beatlens.verbs.demo import demo
+from beatlens.verbs.docs import figures
+from beatlens.verbs.explain import explain
+from beatlens.verbs.steps import compress, evaluate, export, train
+
+app = typer.Typer(name="beatlens", no_args_is_help=True, add_completion=False,
+                  pretty_exceptions_enable=False)  # fmt: skip
+app.command()(demo)
+app.add_typer(data.app, name="data")
+app.command()(train)
+app.command()(compress)
+app.command()(export)
+app.command()(evaluate)
+app.command()(explain)
+app.add_typer(bench.app, name="bench")
+app.command()(figures)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"beatlens {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Train, compress and export ECG models that keep what they explain."""

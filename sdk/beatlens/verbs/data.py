@@ -1,0 +1,70 @@
+"""`beatlens data`: what is at hand, and getting what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from beatlens.errors import DataError
+from beatlens.signals.databases import find_database
+from beatlens.signals.download import get_database
+from beatlens.signals.published import PUBLISHED
+from beatlens.verbs.options import DataFolder, console, progress_bar
+
+app = typer.Typer(no_args_is_help=True, help="List, check and get ECG databases from PhysioNet.")
+
+
+@app.command("list")
+def list_databases(data: DataFolder = None) -> None:
+    """List the databases beatlens knows and where they were found."""
+    table = Table()
+    for heading in ("name", "title", "records", "where"):
+        table.add_column(heading, justify="right" if heading == "records" else "left")
+    for name, published in PUBLISHED.items():
+        try:
+            database = find_database(name, data)
+            records, where = f"{len(database.records())} of {published.records}", database.folder
+            table.add_row(name, published.title, records, str(where))
+        except DataError:
+            table.add_row(name, published.title, f"0 of {published.records}", "[dim]not found[/]")
+    console.print(table)
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="mitdb, svdb, cinc2017, ludb or nstdb")],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Where to. [default: the user's cache]"),
+    ] = None,
+) -> None:
+    """Download a database from PhysioNet; interrupted, it goes on where it stopped."""
+    with progress_bar(f"getting {name}") as show:
+        database = get_database(name, folder, progress=lambda done, all_, _path: show(done, all_))
+    console.print(f"{name}: {len(database.records())} records in {database.folder}")
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="mitdb, svdb, cinc2017, ludb or nstdb")],
+    data: DataFolder = None,
+) -> None:
+    """Read every record of a database with all checks; says which are damaged."""
+    database = find_database(name, data)
+    records = database.records()
+    damaged = []
+    with progress_bar(f"checking {name}") as show:
+        for index, record in enumerate(records):
+            try:
+                database.read(record)
+            except DataError as error:
+                damaged.append(str(error))
+            show(index + 1, len(records))
+    for line in damaged:
+        console.print(line, style="red")
+    if damaged:
+        raise DataError(f"{len(damaged)} of {len(records)} records of {name} are damaged")
+    console.print(f"{name}: {len(records)} records read, all as they should be")

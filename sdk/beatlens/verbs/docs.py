@@ -1,0 +1,86 @@
+"""`beatlens figures`: tables and plots of the documentation, made from docs/figures/*.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beatlens.errors import DataError
+from beatlens.report import plots
+from beatlens.report.tables import Column, Figures, load_figures, markdown_table, update_readme
+from beatlens.verbs.options import console
+
+SIZE = (
+    Column("bytes", "bytes", digits=None, interval=False),
+    Column("macs", "MACs per strip", digits=None, interval=False),
+)
+ATTRIBUTION = {
+    "attribution": (
+        Column("macro_ap", "macro AP", digits=2),
+        Column("ap_pvc", "AP PVC", digits=2),
+        Column("loc_auc_pvc", "AUC PVC", digits=2),
+        Column("point_pvc", "pointing PVC", digits=2),
+        Column("loc_auc_sve", "AUC SVE", digits=2),
+        Column("point_sve", "pointing SVE", digits=2),
+        Column("spearman", "Spearman", digits=2),
+        Column("spearman_p5", "Spearman p5", digits=2),
+        Column("same_peak", "same peak", digits=2),
+        *SIZE,
+    ),
+}
+DIFFERENCES = (
+    Column("spearman", "Spearman", digits=2),
+    Column("spearman_p5", "p5", digits=2),
+    Column("same_peak", "same peak", digits=2),
+    Column("loc_auc_pvc", "AUC PVC", digits=3),
+    Column("point_pvc", "pointing PVC", digits=3),
+    Column("macro_ap", "macro AP", digits=3),
+)
+STEP_COST = (
+    Column("ms", "ms per step", digits=0, interval=False),
+    Column("ratio", "times a KD step", digits=2, interval=False),
+)
+
+
+def figures(
+    folder: Annotated[
+        Path, typer.Option("--figures", metavar="DIR", help="Folder of the figures files.")
+    ] = Path("docs/figures"),
+    readme: Annotated[Path, typer.Option(help="File whose marked tables are replaced.")] = Path(
+        "README.md"
+    ),
+) -> None:
+    """Make the documentation's tables and plots again from the committed figures files."""
+    groups = ("model", "matching", "form")
+    made = {
+        "attribution": _table(folder / "attribution.json", ATTRIBUTION["attribution"], groups),
+        "differences": _table(
+            folder / "attribution_differences.json", DIFFERENCES, ("less", "form")
+        ),
+        "step-cost": _table(folder / "step_cost.json", STEP_COST, ("teacher", "matching", "path")),
+    }
+    for marker, markdown in made.items():
+        if markdown is not None:
+            update_readme(readme, marker, markdown)
+            console.print(f"{readme}: table {marker}")
+    if (folder / "attribution.json").exists():
+        for path in _plots(folder):
+            console.print(path)
+
+
+def _table(path: Path, columns: tuple[Column, ...], groups: tuple[str, ...]) -> str | None:
+    return markdown_table(load_figures(path), columns, groups) if path.exists() else None
+
+
+def _plots(folder: Path) -> list[Path]:
+    found = load_figures(folder / "attribution.json")
+    students = [row for row in found.rows if row["model"] == "student"]
+    if not students:
+        raise DataError(f"{folder / 'attribution.json'} has no students; run the benchmark again")
+    chosen = Figures(found.command, found.commit, found.data, found.machine, students)
+    return [
+        plots.save(plots.fidelity_by_matching(chosen), folder / "fidelity_by_matching.svg"),
+        plots.save(plots.fidelity_by_matching(chosen, "point_pvc"), folder / "pointing_pvc.svg"),
+    ]

@@ -1,0 +1,99 @@
+"""`beatlens explain RECORD`: what the device model finds in a recording, and where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beatlens.errors import DataError
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.stream import explain_recording
+from beatlens.signals.databases import find_database
+from beatlens.signals.recording import Recording
+from beatlens.signals.wfdb_files import read_recording
+from beatlens.verbs.options import DataFolder, console
+
+BundleFolder = Annotated[
+    Path, typer.Option("--bundle", metavar="DIR", help="Bundle of the model that explains.")
+]
+
+
+def explain(
+    record: Annotated[
+        str, typer.Argument(help="WFDB record: mitdb/119, or a path without extension")
+    ],
+    bundle: BundleFolder = Path("runs/strips/bundle"),
+    data: DataFolder = None,
+    lead: Annotated[
+        str | None, typer.Option(help="Lead by name. [default: MLII or II, else the first]")
+    ] = None,
+    every: Annotated[
+        float | None, typer.Option(min=1, help="Seconds between findings. [default: 10]")
+    ] = 10.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a finding, all classes' segments.")
+    ] = False,
+) -> None:
+    """Run the int8 model over a recording and print findings: time span, classes, where.
+
+    Times are seconds from the start of the recording; evidence is in logits.
+    """
+    model = Bundle.load(bundle)
+    recording = _recording(record, data)
+    row = _lead(recording, lead)
+    found = explain_recording(
+        model,
+        recording.counts[row],
+        rate_hz=recording.rate_hz,
+        counts_per_mv=recording.counts_per_mv[row],
+        rails=recording.rails[row],
+        hop_s=every,
+    )
+    if not as_json:
+        console.print(f"{record}, lead {recording.lead_names[row]}, model {model.name}")
+        console.print("Evidence used by the model, not cause. Not a medical device.", style="dim")
+    for finding in found:
+        if as_json:
+            typer.echo(json.dumps(finding.as_dict()))
+        else:
+            console.print(_line(finding), highlight=False)
+
+
+def _recording(record: str, data: Path | None) -> Recording:
+    path = Path(record)
+    if path.with_suffix(".hea").exists():
+        return read_recording(path.parent, path.name)
+    database, _, name = record.partition("/")
+    if not name:
+        raise DataError(
+            f"record {record!r} is neither a WFDB record on disk ({path.with_suffix('.hea')} is "
+            "not there) nor DATABASE/RECORD such as mitdb/119"
+        )
+    return find_database(database, data).read(name)
+
+
+def _lead(recording: Recording, name: str | None) -> int:
+    if name is not None:
+        return recording.lead(name)
+    known = [n for n in recording.lead_names if n.upper() in ("MLII", "II")]
+    return recording.lead(known[0]) if known else 0
+
+
+def _line(finding: Finding) -> str:
+    span = f"{finding.start_s:8.1f} to {finding.end_s:7.1f} s  "
+    if finding.probabilities is None or finding.decisions is None:
+        return f"{span}[dim]not assessable: {', '.join(finding.reasons)}[/dim]"
+    parts = []
+    for name, chance in finding.probabilities.items():
+        text = f"{name} {chance:4.0%}"
+        if finding.decisions[name]:
+            top = finding.top_segments(name, 2)
+            where = ", ".join(f"{s.start_s:.1f}-{s.end_s:.1f} s" for s in top)
+            text = f"[bold]{text}[/bold] ({where})"
+        parts.append(text)
+    note = f"  [dim]{', '.join(finding.reasons)}[/dim]" if finding.reasons else ""
+    return span + "  ".join(parts) + note

@@ -1,0 +1,112 @@
+"""What all verbs share: their options, and how they show what they are doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from beatlens.recipe import Recipe
+from beatlens.training.loop import Report, world
+
+console = Console()
+
+RecipePath = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[RECIPE]", help="Recipe, a TOML file. Left out: the built-in recipe `strips`."
+    ),
+]
+RunFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--run", metavar="DIR", help="Run folder all steps read and write. [default: runs/NAME]"
+    ),
+]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        envvar="BEATLENS_DATA",
+        help="Folder with databases (mitdb, svdb, ...) in PhysioNet's layout. "
+        "[default: ../shared/data beside a checkout, else the cache `beatlens data get` fills]",
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads to use. [default: all]")
+]
+
+
+def opened(path: Path | None, run: Path | None, threads: int | None) -> tuple[Recipe, Path]:
+    """Read the recipe, make the run folder, and keep a copy of the recipe's source in it."""
+    recipe = Recipe() if path is None else Recipe.read(path)
+    folder = run if run is not None else Path("runs") / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    if path is not None:
+        (folder / "recipe.toml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return recipe, folder
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for something counted: call what is yielded with (done, total)."""
+    with _bar() as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def loading_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar per database while recordings are read."""
+    with _bar() as bar:
+        tasks = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(f"reading {name}", total=total)
+            bar.update(tasks[name], completed=done, total=total)
+
+        yield show
+
+
+@contextmanager
+def training_bar(what: str) -> Iterator[Report]:
+    """A bar for a training; figures of the latest validation stand beside it."""
+    with _bar() as bar:
+        task = bar.add_task(what, total=None)
+        shown: dict[str, float] = {}
+
+        def report(step: int, steps: int, figures: dict[str, float]) -> None:
+            shown.update(figures)
+            text = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
+            bar.update(task, completed=step, total=steps, description=f"{what}  [dim]{text}[/dim]")
+
+        yield report
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=world()[0] != 0,
+    )

@@ -1,0 +1,161 @@
+"""`train`, `compress`, `export`, `evaluate`: the steps, each from the last one's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.errors import ModelError
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import load_net
+from beatlens.pipeline.compress import compress as compress_step
+from beatlens.pipeline.compress import load_quantized
+from beatlens.pipeline.data import Prepared, prepare
+from beatlens.pipeline.evaluate import Evaluation
+from beatlens.pipeline.evaluate import evaluate as evaluate_step
+from beatlens.pipeline.export import export_bundle
+from beatlens.pipeline.report import COLUMNS, make_report
+from beatlens.pipeline.train import train_teacher
+from beatlens.recipe import Recipe
+from beatlens.report.tables import load_figures, make_table
+from beatlens.verbs.options import (
+    DataFolder,
+    RecipePath,
+    RunFolder,
+    Threads,
+    console,
+    loading_bar,
+    opened,
+    progress_bar,
+    training_bar,
+)
+
+
+def prepared_for(recipe: Recipe, folder: Path, data: Path | None) -> Prepared:
+    """Tracks of a recipe, with a bar while they are read; says which ECG it is."""
+    with loading_bar() as show:
+        prepared = prepare(recipe, folder, data, show)
+    console.print(prepared.description, style="bold yellow" if prepared.simulated else "")
+    return prepared
+
+
+def trained(recipe: Recipe, prepared: Prepared, folder: Path) -> EvidenceNet:
+    """The teacher of a run, trained now or before."""
+    with training_bar("teacher") as report:
+        return train_teacher(recipe, prepared, folder, report)
+
+
+def compressed(
+    recipe: Recipe, prepared: Prepared, teacher: EvidenceNet, folder: Path
+) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
+    """The student of a run, float and int8, trained now or before."""
+    with (
+        progress_bar("teacher's evidence") as progress,
+        training_bar("student") as report,
+    ):
+        return compress_step(recipe, prepared, teacher, folder, report, progress)
+
+
+def _networks(folder: Path) -> tuple[EvidenceNet, EvidenceNet, QuantizedEvidenceNet]:
+    for name, verb in (("teacher.pt", "train"), ("student.pt", "compress")):
+        if not (folder / name).exists():
+            raise ModelError(f"{folder / name} is not there: run `beatlens {verb}` first")
+    student = load_net(folder / "student.pt")[0]
+    quantized = load_quantized(folder / "quantized.pt", student)
+    return load_net(folder / "teacher.pt")[0], student, quantized
+
+
+def train(
+    recipe: RecipePath = None,
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+) -> None:
+    """Train the teacher: the uncompressed network. Writes teacher.pt.
+
+    Interrupted, it goes on where it stopped. On several processes:
+    torchrun --nproc-per-node 2 -m beatlens train
+    """
+    chosen, folder = opened(recipe, run, threads)
+    trained(chosen, prepared_for(chosen, folder, data), folder)
+    console.print(f"teacher: {folder / 'teacher.pt'}")
+
+
+def compress(
+    recipe: RecipePath = None,
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+) -> None:
+    """Distil the student with matched maps, then train it as int8. Writes student.pt, quantized.pt."""
+    chosen, folder = opened(recipe, run, threads)
+    if not (folder / "teacher.pt").exists():
+        raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
+    teacher = load_net(folder / "teacher.pt")[0]
+    student, _ = compressed(chosen, prepared_for(chosen, folder, data), teacher, folder)
+    console.print(f"student: {student.weights:,} weights, {folder / 'quantized.pt'}")
+
+
+def export(
+    recipe: RecipePath = None,
+    run: RunFolder = None,
+    data: DataFolder = None,
+) -> None:
+    """Write the bundle: model.tflite (int8), bundle.json, golden vectors, checksums."""
+    chosen, folder = opened(recipe, run, None)
+    networks = _networks(folder)
+    prepared = prepared_for(chosen, folder, data)
+    say_exported(chosen, prepared, networks[2], folder)
+
+
+def say_exported(
+    recipe: Recipe, prepared: Prepared, quantized: QuantizedEvidenceNet, folder: Path
+) -> None:
+    """Export and say what was written."""
+    exported = export_bundle(recipe, prepared, quantized, folder)
+    console.print(
+        f"bundle: {exported.folder}  model.tflite {exported.file_bytes:,} bytes, "
+        f"{exported.macs:,} multiply-accumulates per strip, "
+        f"operators {', '.join(exported.operators)}"
+    )
+
+
+def evaluate(
+    recipe: RecipePath = None,
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+) -> None:
+    """Measure teacher, student and int8 model on the test patients. Writes figures.json, report.html."""
+    chosen, folder = opened(recipe, run, threads)
+    networks = _networks(folder)
+    evaluated(chosen, prepared_for(chosen, folder, data), networks, folder)
+
+
+def evaluated(
+    recipe: Recipe,
+    prepared: Prepared,
+    networks: tuple[EvidenceNet, EvidenceNet, QuantizedEvidenceNet],
+    folder: Path,
+) -> Evaluation:
+    """Evaluate, print the table, write the report."""
+    with console.status("measuring on test patients"):
+        found = evaluate_step(recipe, prepared, *networks, folder)
+        report = make_report(recipe, prepared, found, folder)
+    print_table(folder / "figures.json")
+    console.print(f"report: {report}")
+    return found
+
+
+def print_table(path: Path) -> None:
+    """Print a figures file, one network a column."""
+    from rich.table import Table
+
+    made = make_table(load_figures(path), COLUMNS, ("model", "matching", "form"))
+    table = Table(title=f"{path}", caption="mean [95 % interval by record]")
+    table.add_column("")
+    for row in made.rows:
+        table.add_column("\n".join(row[:3]), justify="right")
+    for column in range(3, len(made.columns)):
+        table.add_row(made.columns[column], *(row[column] for row in made.rows))
+    console.print(table)
