@@ -1,0 +1,33 @@
+"""Arrhythmia classifiers for wearables that show, on the device, what they looked at.
+
+Importing the package is instant and needs nothing but Python; the two things that a device needs
+are one attribute away and bring numpy and a TFLite interpreter with them, never torch:
+
+>>> import beatlens
+>>> sorted(beatlens.__all__)
+['Bundle', 'Stream', '__version__']
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from beatlens.runtime.bundle import Bundle
+    from beatlens.runtime.stream import Stream
+
+__version__ = "0.1.0"
+__all__ = ["Bundle", "Stream", "__version__"]
+
+_LAZY = {"Bundle": "beatlens.runtime.bundle", "Stream": "beatlens.runtime.stream"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Run a bundle: numpy and a TFLite interpreter, nothing else."""

@@ -1,0 +1,320 @@
+"""A bundle: everything that leaves the SDK with a model, in one folder.
+
+    bundle.json          labels, geometry, scales, thresholds, figures (see runtime.manifest)
+    model.tflite         the int8 network
+    golden_*.bin         inputs and the exact int8 outputs for them, row-major int8
+    SHA256SUMS           of all of them
+
+The golden outputs come from the integer simulator; an engine, on whatever device, that gives other
+bytes for the golden inputs does not run this model.
+
+    bundle = Bundle.load("models/dense-12k")
+    bundle.verify(bundle.engine())
+    stream = bundle.stream(rate_hz=250, counts_per_mv=400)
+    for finding in stream.push(samples):
+        print(finding.start_s, finding.probabilities)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens import __version__
+from beatlens.errors import ModelError
+from beatlens.integer.graph import Add, Convolution, Crop, IntegerGraph, Mean
+from beatlens.integer.simulate import simulate
+from beatlens.nets.geometry import Geometry
+from beatlens.runtime.engines import Engine, EngineKind, Kernels, make_engine, read_graph
+from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, read_folder, write_folder
+from beatlens.runtime.manifest import TENSORS, Manifest, read_manifest, sum_threshold
+from beatlens.signals.frontend import MODEL_RATE_HZ
+
+if TYPE_CHECKING:
+    from beatlens.runtime.stream import Stream
+
+Int8 = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Golden vectors, int8: `inputs` `[n, N]`, `evidence` `[n, T, C]`, `logits` `[n, C]`."""
+
+    inputs: Int8
+    evidence: Int8
+    logits: Int8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bundle(Manifest):
+    """A model ready to run; make one with `Bundle.load` or `Bundle.create`.
+
+    Attributes (and those of `Manifest`):
+        tflite: the bytes of `model.tflite`.
+        golden: inputs with the outputs that every engine must give for them.
+    """
+
+    tflite: bytes
+    golden: Golden
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Bundle:
+        """Read a bundle.
+
+        Raises:
+            ModelError: a file is missing, damaged or not what was written; a field of
+                `bundle.json` is wrong; or it does not agree with `model.tflite`. (The last is
+                checked here where ai-edge-litert is installed, and by every engine when it is
+                made.) The message names file and field.
+        """
+        return cls._of(read_folder(Path(folder)))
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path | str,
+        *,
+        name: str,
+        tflite: bytes,
+        classes: Mapping[str, str],
+        golden_inputs: Int8,
+        thresholds: Mapping[str, float] | None = None,
+        hop_columns: int | None = None,
+        measured: Mapping[str, Any] | None = None,
+        versions: Mapping[str, str] | None = None,
+        replace: bool = False,
+    ) -> Bundle:
+        """Write a bundle, whole or not at all, and return it. Needs ai-edge-litert.
+
+        Geometry, span and scales are taken from the network itself.
+
+        Args:
+            folder: a new folder for it.
+            name: the model's name; letters, digits and `. _ -`.
+            tflite: the int8 network, as `integer.tflite_write` writes it.
+            classes: long name by short name, in the order of the network's outputs.
+            golden_inputs: int8 `[n, N]`, 1 to 64 inputs of the network's own length; their
+                outputs are computed here.
+            thresholds: probability from which on a class is found, for each class; 0.5 if None.
+            hop_columns: columns between decisions of a stream; 1 s if None.
+            measured: fidelity and accuracy, each with the data it was measured on.
+            versions: of what made the model; beatlens's and numpy's are added.
+            replace: remove a bundle that is already there.
+
+        Raises:
+            ModelError: the network is not one that streams (padded, say), an argument does not
+                fit it, or the folder is in use.
+        """
+        graph = read_graph(tflite)
+        geometry = geometry_of(graph)
+        evidence = graph.tensors[graph.outputs["evidence"]]
+        if thresholds is None:
+            thresholds = dict.fromkeys(classes, 0.5)
+        _check_classes(classes, thresholds, evidence.channels)
+        golden = _golden_of(graph, golden_inputs)
+        manifest = Manifest(
+            name=name,
+            titles=dict(classes),
+            thresholds={key: thresholds[key] for key in classes},
+            sum_thresholds={
+                key: sum_threshold(thresholds[key], evidence.quantization, evidence.length)
+                for key in classes
+            },
+            geometry=geometry,
+            span_columns=evidence.length,
+            hop_columns=hop_columns
+            or min(max(MODEL_RATE_HZ // geometry.stride, 1), evidence.length),
+            tensors={role: tensor.quantization for role, tensor in _roles(graph).items()},
+            golden_cases=len(golden.inputs),
+            measured=dict(measured or {}),
+            versions={**(versions or {}), "beatlens": __version__, "numpy": np.__version__},
+        )
+        files = {MANIFEST: manifest.document(), MODEL: bytes(tflite)}
+        files |= {file: getattr(golden, key).tobytes() for key, file in GOLDEN.items()}
+        bundle = cls._of(files)
+        write_folder(Path(folder), files, replace=replace)
+        return bundle
+
+    @classmethod
+    def _of(cls, files: Mapping[str, bytes]) -> Bundle:
+        values = read_manifest(files[MANIFEST])
+        manifest = Manifest(**values)
+        cases, classes = manifest.golden_cases, len(manifest.classes)
+        shapes = {
+            "inputs": (cases, manifest.input_length),
+            "evidence": (cases, manifest.span_columns, classes),
+            "logits": (cases, classes),
+        }
+        golden = {key: _int8(GOLDEN[key], files[GOLDEN[key]], shapes[key]) for key in GOLDEN}
+        bundle = cls(**values, tflite=files[MODEL], golden=Golden(**golden))
+        if _can_read_graphs():
+            _check_graph(bundle, read_graph(bundle.tflite))
+        return bundle
+
+    def engine(self, kind: EngineKind = "auto", kernels: Kernels = "reference") -> Engine:
+        """An engine for this bundle; "auto" takes the first interpreter that is installed.
+
+        Raises ModelError if there is none, or it does not accept the model.
+        """
+        return make_engine(self, kind, kernels)
+
+    def stream(
+        self,
+        rate_hz: int,
+        counts_per_mv: float | None = None,
+        rails: tuple[float, float] | None = None,
+        hop_s: float | None = None,
+        engine: Engine | None = None,
+    ) -> Stream:
+        """A stream of one lead; see `Stream` for the arguments and errors."""
+        from beatlens.runtime.stream import Stream
+
+        return Stream(self, rate_hz, counts_per_mv, rails=rails, hop_s=hop_s, engine=engine)
+
+    def verify(self, engine: Engine) -> None:
+        """Replay the golden vectors; every bit must be as recorded.
+
+        Evidence is also asked for in pieces of one hop, the way a stream does. Raises ModelError
+        that says how far the engine is off.
+        """
+        hop = min(self.hop_columns, self.span_columns)
+        short = self.geometry.input_length(hop)
+        for case, x in enumerate(self.golden.inputs):
+            expected = self.golden.evidence[case]
+            for what, found, wanted in (
+                ("evidence", engine.evidence(x), expected),
+                ("evidence of one hop", engine.evidence(x[:short]), expected[:hop]),
+                ("logits", engine.logits(x), self.golden.logits[case]),
+            ):
+                _check_equal(f"{engine.name}: {what} of golden vector {case}", found, wanted)
+
+
+def geometry_of(graph: IntegerGraph) -> Geometry:
+    """Stride and receptive field of a graph's evidence, derived from its operators.
+
+    Raises ModelError if a convolution is padded or the graph's first column does not begin with
+    the first sample: such a network cannot be streamed exactly.
+    """
+    reach = {graph.input: (0, 1, 1)}  # first sample seen, one past the last, step
+    for op in graph.ops:
+        first, last, step = reach[op.inputs[0]]
+        match op:
+            case Convolution():
+                if op.padding != "valid":
+                    raise ModelError(
+                        f"model.tflite: operator {op.name!r} has padding {op.padding!r}, expected "
+                        "'valid': columns of a padded network depend on where a window starts"
+                    )
+                last += (op.kernel - 1) * step
+                step *= op.stride
+            case Crop():
+                first, last = first + op.start * step, last + op.start * step
+            case Add():
+                other = reach[op.b]
+                if other[2] != step:
+                    raise ModelError(f"model.tflite: operator {op.name!r} adds unequal strides")
+                first, last = min(first, other[0]), max(last, other[1])
+            case Mean():
+                continue
+        reach[op.output] = (first, last, step)
+    first, last, step = reach[graph.outputs["evidence"]]
+    geometry = Geometry(step, last - first)
+    length = graph.tensors[graph.input].length
+    wanted = geometry.input_length(graph.tensors[graph.outputs["evidence"]].length)
+    if first or wanted != length:
+        raise ModelError(
+            f"model.tflite: evidence begins at sample {first} and needs {wanted} samples, expected "
+            f"sample 0 and the {length} samples of the input"
+        )
+    return geometry
+
+
+def _roles(graph: IntegerGraph) -> dict[str, Any]:
+    names = {"input": graph.input, **graph.outputs}
+    return {role: graph.tensors[names[role]] for role in TENSORS}
+
+
+def _check_graph(manifest: Manifest, graph: IntegerGraph) -> None:
+    """Does `bundle.json` describe this network?"""
+    classes = len(manifest.classes)
+    described = {
+        "input": (manifest.input_length, 1),
+        "evidence": (manifest.span_columns, classes),
+        "logits": (1, classes),
+    }
+    for role, tensor in _roles(graph).items():
+        if (tensor.length, tensor.channels) != described[role]:
+            _disagree(f"size of {role!r}", described[role], (tensor.length, tensor.channels))
+        if tensor.quantization != manifest.tensors[role]:
+            _disagree(f"tensors.{role}", manifest.tensors[role], tensor.quantization)
+    if geometry_of(graph) != manifest.geometry:
+        _disagree("geometry", manifest.geometry, geometry_of(graph))
+
+
+def _disagree(field: str, said: object, found: object) -> NoReturn:
+    raise ModelError(
+        f"{MANIFEST}: {field} is {said}, expected {found} as in {MODEL}; "
+        "the files are not of one model, get the bundle again"
+    )
+
+
+def _check_classes(
+    classes: Mapping[str, str], thresholds: Mapping[str, float], channels: int
+) -> None:
+    if len(classes) != channels:
+        raise ModelError(f"{len(classes)} classes are named, the network has {channels}")
+    if set(thresholds) != set(classes):
+        raise ModelError(
+            f"thresholds are for {sorted(thresholds)}, expected one for each of {sorted(classes)}"
+        )
+    for key, value in thresholds.items():
+        if not 1e-6 <= value <= 1 - 1e-6:  # also refuses NaN
+            raise ModelError(f"threshold of {key} is {value}, expected a probability within 0..1")
+
+
+def _golden_of(graph: IntegerGraph, inputs: Int8) -> Golden:
+    length = graph.tensors[graph.input].length
+    inputs = np.asarray(inputs)
+    if inputs.dtype != np.int8 or inputs.ndim != 2 or inputs.shape[1] != length or not len(inputs):
+        raise ModelError(
+            f"golden inputs are {inputs.dtype} {inputs.shape}, expected int8 (n, {length}), n >= 1"
+        )
+    outputs = simulate(graph, np.ascontiguousarray(inputs)[:, :, None])
+    return Golden(inputs, outputs["evidence"], outputs["logits"])
+
+
+def _int8(file: str, data: bytes, shape: tuple[int, ...]) -> Int8:
+    wanted = int(np.prod(shape, dtype=np.int64))
+    if len(data) != wanted:
+        raise ModelError(
+            f"{file}: has {len(data)} bytes, expected {wanted} for int8 {list(shape)} "
+            f"as {MANIFEST} says"
+        )
+    return np.frombuffer(data, np.int8).reshape(shape)
+
+
+def _can_read_graphs() -> bool:
+    """Whether the reader's own dependencies are there; a device with tflite-runtime lacks them."""
+    try:
+        import beatlens.integer.tflite_read  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _check_equal(what: str, found: Int8, wanted: Int8) -> None:
+    if found.shape != wanted.shape or found.dtype != wanted.dtype:
+        raise ModelError(
+            f"{what} is {found.dtype} {found.shape}, expected {wanted.dtype} {wanted.shape}"
+        )
+    off = np.abs(found.astype(int) - wanted.astype(int))
+    if off.any():
+        raise ModelError(
+            f"{what} differs in {np.count_nonzero(off)} of {off.size} values, by up to "
+            f"{off.max()} LSB, expected none; use kernels='reference'"
+        )

@@ -1,0 +1,226 @@
+"""What `bundle.json` says: labels, front end, geometry, scales, thresholds, what was measured.
+
+    {"format": 1, "name": "dense-12k",
+     "classes": [{"name": "pvc", "title": "premature ventricular beat",
+                  "threshold": 0.5, "sum_threshold": 0}, ...],
+     "front_end": {"model_rate_hz": 128, "lsb_mv": 0.025},
+     "geometry": {"stride": 8, "receptive_field": 508},
+     "span_columns": 160, "hop_columns": 16,
+     "tensors": {"input": {"scale": 0.02500000037252903, "zero_point": 0},
+                 "evidence": {...}, "logits": {...}},
+     "golden_cases": 4, "measured": {...}, "versions": {"beatlens": "0.1.0", ...}}
+
+`threshold` is a probability; `sum_threshold` is the same decision in integers, and the one that
+counts: a class is found when the int32 sum of its evidence over a span's columns reaches it. It is
+stored, not recomputed, so that every device decides alike.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from beatlens.errors import ModelError
+from beatlens.integer.graph import Quantization
+from beatlens.nets.geometry import Geometry
+from beatlens.runtime.fields import Fields, parse
+from beatlens.runtime.folder import MANIFEST
+from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
+
+FORMAT = 1
+TENSORS = ("input", "evidence", "logits")
+MOST_CLASSES, MOST_CASES = 64, 64
+LONGEST_INPUT = 1 << 20
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_CLASS = r"[a-z][a-z0-9_]{0,31}"
+_TITLE = r"[^\x00-\x1f\x7f]{1,100}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Manifest:
+    """The content of `bundle.json`.
+
+    Attributes:
+        name: the model's name.
+        titles: long name of each class by its short name, in the order of the outputs.
+        thresholds: probability, by class, from which on a class counts as found.
+        sum_thresholds: the same as a sum of int8 evidence over the span's columns, by class.
+        geometry: stride and receptive field in samples at the model's rate.
+        span_columns: columns one decision is the mean of.
+        hop_columns: columns from one decision of a stream to the next, unless asked otherwise.
+        tensors: scale and zero point of "input", "evidence" and "logits".
+        golden_cases: number of golden vectors.
+        measured: figures with the data they were measured on; free-form.
+        versions: of the software that made the bundle.
+    """
+
+    name: str
+    titles: Mapping[str, str]
+    thresholds: Mapping[str, float]
+    sum_thresholds: Mapping[str, int]
+    geometry: Geometry
+    span_columns: int
+    hop_columns: int
+    tensors: Mapping[str, Quantization]
+    golden_cases: int
+    measured: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Short names of the classes, in the order of the outputs."""
+        return tuple(self.titles)
+
+    @property
+    def span_samples(self) -> int:
+        """Samples at the model's rate that one decision covers, context excluded."""
+        return self.span_columns * self.geometry.stride
+
+    @property
+    def input_length(self) -> int:
+        """Samples of the network's input: one span and its context."""
+        return self.geometry.input_length(self.span_columns)
+
+    @property
+    def span_s(self) -> float:
+        """Seconds one decision covers."""
+        return self.span_samples / MODEL_RATE_HZ
+
+    def document(self) -> bytes:
+        """The manifest as the bytes of `bundle.json`."""
+        classes = [
+            {
+                "name": name,
+                "title": self.titles[name],
+                "threshold": self.thresholds[name],
+                "sum_threshold": self.sum_thresholds[name],
+            }
+            for name in self.classes
+        ]
+        values = {
+            "format": FORMAT,
+            "name": self.name,
+            "classes": classes,
+            "front_end": {"model_rate_hz": MODEL_RATE_HZ, "lsb_mv": LSB_MV},
+            "geometry": {
+                "stride": self.geometry.stride,
+                "receptive_field": self.geometry.receptive_field,
+            },
+            "span_columns": self.span_columns,
+            "hop_columns": self.hop_columns,
+            "tensors": {
+                role: {"scale": q.scale, "zero_point": q.zero_point}
+                for role, q in self.tensors.items()
+            },
+            "golden_cases": self.golden_cases,
+            "measured": self.measured,
+            "versions": self.versions,
+        }
+        try:
+            text = json.dumps(values, indent=1, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ModelError(
+                f"{MANIFEST}: cannot be written ({error}); `measured` and `versions` may hold "
+                "finite numbers, text, lists and dicts with text keys"
+            ) from error
+        return f"{text}\n".encode()
+
+
+def sum_threshold(threshold: float, evidence: Quantization, columns: int) -> int:
+    """The smallest evidence sum over `columns` columns whose probability reaches `threshold`.
+
+    One more than the largest possible sum where no evidence suffices.
+
+    >>> sum_threshold(0.5, Quantization(0.5, -3), 160)
+    -480
+    """
+    exact = columns * (logit(threshold) / evidence.scale + evidence.zero_point)
+    return math.ceil(min(max(exact, -128 * columns), 127 * columns + 1))
+
+
+def logit(probability: float) -> float:
+    """Log odds of a probability strictly between 0 and 1."""
+    return math.log(probability / (1.0 - probability))
+
+
+def read_manifest(data: bytes) -> dict[str, Any]:
+    """Read `bundle.json` into the arguments of `Manifest`.
+
+    Raises ModelError naming the field if anything is missing, unknown, out of range, or does not
+    fit this version's front end.
+    """
+    top = Fields(MANIFEST, parse(MANIFEST, data))
+    top.integer("format", FORMAT, FORMAT)
+    front_end = top.section("front_end")
+    front_end.integer("model_rate_hz", MODEL_RATE_HZ, MODEL_RATE_HZ)
+    front_end.number("lsb_mv", LSB_MV, LSB_MV)
+    front_end.finish()
+    geometry = _geometry(top.section("geometry"))
+    span = top.integer("span_columns", 1, LONGEST_INPUT // geometry.stride)
+    if geometry.input_length(span) > LONGEST_INPUT:
+        top.refuse("span_columns", f"an input of at most {LONGEST_INPUT} samples")
+    tensors = _tensors(top.section("tensors"))
+    classes = top.sections("classes", MOST_CLASSES)
+    titles: dict[str, str] = {}
+    thresholds: dict[str, float] = {}
+    sums: dict[str, int] = {}
+    for entry in classes:
+        name = entry.text("name", _CLASS, "lower-case letters, digits and _ (at most 32)")
+        if name in titles:
+            entry.refuse("name", "a name that no other class has")
+        titles[name] = entry.text("title", _TITLE, "1 to 100 printable characters")
+        thresholds[name] = entry.number("threshold", 1e-6, 1 - 1e-6)
+        wanted = sum_threshold(thresholds[name], tensors["evidence"], span)
+        # One more or less: logarithms of different machines may differ in their last bit.
+        sums[name] = entry.integer("sum_threshold", wanted - 1, wanted + 1)
+        entry.finish()
+    versions = top.section("versions")
+    result = {
+        "name": top.text("name", _NAME, "letters, digits and . _ - (at most 64)"),
+        "titles": titles,
+        "thresholds": thresholds,
+        "sum_thresholds": sums,
+        "geometry": geometry,
+        "span_columns": span,
+        "hop_columns": top.integer("hop_columns", 1, span),
+        "tensors": tensors,
+        "golden_cases": top.integer("golden_cases", 1, MOST_CASES),
+        "measured": top.free("measured"),
+        "versions": {
+            key: versions.text(key, _TITLE, "1 to 100 printable characters")
+            for key in versions.names()
+        },
+    }
+    top.finish()
+    return result
+
+
+def _geometry(fields: Fields) -> Geometry:
+    stride = fields.integer("stride", 1, 4096)
+    field = fields.integer("receptive_field", stride, LONGEST_INPUT)
+    fields.finish()
+    return Geometry(stride, field)
+
+
+def _tensors(fields: Fields) -> dict[str, Quantization]:
+    tensors = {}
+    for role in TENSORS:
+        entry = fields.section(role)
+        scale = entry.number("scale", 1e-30, 1e30)
+        if float(np.float32(scale)) != scale:
+            entry.refuse("scale", f"a float32 value such as {float(np.float32(scale))!r}")
+        tensors[role] = Quantization(scale, entry.integer("zero_point", -128, 127))
+        entry.finish()
+    fields.finish()
+    wanted = Quantization(float(np.float32(LSB_MV)), 0)
+    if tensors["input"] != wanted:
+        raise ModelError(
+            f"{MANIFEST}: tensors.input is {tensors['input']}, expected {wanted}: the front end "
+            f"gives int8 samples of {LSB_MV} mV"
+        )
+    return tensors

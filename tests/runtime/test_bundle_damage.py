@@ -1,0 +1,321 @@
+"""Every damage and contradiction in a bundle is refused by name."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import shutil
+import struct
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from beatlens.errors import BeatlensError, ModelError
+from beatlens.integer.graph import Quantization
+from beatlens.runtime import bundle as bundle_module
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.folder import FILES, MANIFEST, SUMS
+from beatlens.runtime.manifest import read_manifest, sum_threshold
+
+pytestmark = pytest.mark.export
+
+
+@pytest.fixture
+def folder(bundle_dir, tmp_path):
+    """A copy of the dense bundle to be damaged."""
+    return shutil.copytree(bundle_dir, tmp_path / "copy")
+
+
+def sign(folder):
+    """Make the sums right again, as one who tampers would."""
+    lines = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in FILES]
+    (folder / SUMS).write_text("".join(lines))
+
+
+def edit(folder, *path_and_value):
+    """Set one field of bundle.json, or remove it where the value is `...`, and sign."""
+    *path, key, value = path_and_value
+    document = json.loads((folder / MANIFEST).read_text())
+    place = document
+    for step in path:
+        place = place[step]
+    if value is ...:
+        del place[key]
+    else:
+        place[key] = value
+    (folder / MANIFEST).write_text(json.dumps(document))
+    sign(folder)
+
+
+# Damaged files
+
+
+@pytest.mark.parametrize("name", [*FILES, SUMS])
+def test_each_file_is_needed(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(ModelError, match=name):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize("name", [*FILES, SUMS])
+def test_each_file_is_checked(folder, name):
+    data = bytearray((folder / name).read_bytes())
+    for position in (0, len(data) // 2, len(data) - 2):
+        damaged = data.copy()
+        damaged[position] ^= 0x11
+        (folder / name).write_bytes(damaged)
+        with pytest.raises(ModelError):
+            Bundle.load(folder)
+    (folder / name).write_bytes(data[:-3])
+    with pytest.raises(ModelError):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_file_truncated_and_signed_again(folder, name):
+    data = (folder / name).read_bytes()
+    for keep in (0, 1, len(data) // 2):
+        (folder / name).write_bytes(data[:keep])
+        sign(folder)
+        with pytest.raises(ModelError):
+            Bundle.load(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_links_are_not_followed(folder, name, tmp_path):
+    outside = tmp_path / "outside"
+    shutil.move(folder / name, outside)
+    (folder / name).symlink_to(outside)
+    with pytest.raises(ModelError, match="not a link"):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["0" * 64 + "  ../../secret", "0" * 64 + "  /etc/passwd", "x", "", "0" * 63 + "  bundle.json"],
+)
+def test_lines_that_do_not_belong_into_the_sums(folder, line):
+    (folder / SUMS).write_text((folder / SUMS).read_text() + line + "\n")
+    with pytest.raises(ModelError, match="line 6 is"):
+        Bundle.load(folder)
+
+
+def test_a_sum_given_twice_or_not_at_all(folder):
+    lines = (folder / SUMS).read_text().splitlines(keepends=True)
+    (folder / SUMS).write_text("".join([*lines, lines[0]]))
+    with pytest.raises(ModelError, match="line 6"):
+        Bundle.load(folder)
+    (folder / SUMS).write_text("".join(lines[1:]))
+    with pytest.raises(ModelError, match=r"has no line for bundle\.json"):
+        Bundle.load(folder)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(ModelError, match="no such folder"):
+        Bundle.load(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="no such folder"):
+        Bundle.load(tmp_path / "file")
+
+
+# Wrong fields
+
+WRONG = [
+    ("format", 2),
+    ("format", "1"),
+    ("format", True),
+    ("name", 7),
+    ("name", "a/b"),
+    ("name", "x" * 65),
+    ("classes", []),
+    ("classes", {"pvc": 1}),
+    ("classes", 0, "pvc"),
+    ("classes", 0, "name", "PVC"),
+    ("classes", 0, "name", "sve"),
+    ("classes", 1, "title", ""),
+    ("classes", 1, "threshold", 0),
+    ("classes", 1, "threshold", 1.5),
+    ("classes", 1, "threshold", None),
+    ("classes", 2, "sum_threshold", 10**6),
+    ("classes", 2, "sum_threshold", 0.5),
+    ("classes", 2, "sum_threshold", ...),
+    ("front_end", "model_rate_hz", 250),
+    ("front_end", "lsb_mv", 0.05),
+    ("front_end", "extra", 1),
+    ("front_end", ...),
+    ("geometry", "stride", 0),
+    ("geometry", "stride", 2**70),
+    ("geometry", "receptive_field", 4),
+    ("geometry", "receptive_field", -1),
+    ("geometry", None),
+    ("span_columns", 0),
+    ("span_columns", 10**9),
+    ("span_columns", 159.0),
+    ("hop_columns", 0),
+    ("hop_columns", 161),
+    ("tensors", "input", "scale", 0.05),
+    ("tensors", "input", "zero_point", 1),
+    ("tensors", "evidence", "scale", 0),
+    ("tensors", "evidence", "scale", 0.1),
+    ("tensors", "evidence", "scale", 1e300),
+    ("tensors", "evidence", "zero_point", 128),
+    ("tensors", "logits", ...),
+    ("tensors", "other", {}),
+    ("golden_cases", 0),
+    ("golden_cases", 65),
+    ("measured", []),
+    ("measured", ...),
+    ("versions", "beatlens", 1),
+    ("versions", []),
+    ("surprise", 1),
+]
+
+
+@pytest.mark.parametrize("change", WRONG, ids=lambda c: "-".join(map(str, c))[:60])
+def test_each_field_is_checked_and_named(folder, change):
+    edit(folder, *change)
+    with pytest.raises(ModelError, match=r"bundle\.json") as caught:
+        Bundle.load(folder)
+    field = [str(part) for part in change[:-1] if isinstance(part, str)][-1]
+    assert field in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"format": NaN}',
+        b'{"format": 1e999}',
+        b'{"format": 1, "format": 1}',
+        b"[" * 100_000,
+        b'{"format": ' + b"9" * 5000 + b"}",
+    ],
+)
+def test_what_is_no_json_object(folder, text):
+    (folder / MANIFEST).write_bytes(text)
+    sign(folder)
+    with pytest.raises(ModelError, match=r"bundle\.json"):
+        Bundle.load(folder)
+
+
+def with_scale(document, scale):
+    document["tensors"]["evidence"]["scale"] = scale
+    q = Quantization(scale, document["tensors"]["evidence"]["zero_point"])
+    for entry in document["classes"]:
+        entry["sum_threshold"] = sum_threshold(entry["threshold"], q, document["span_columns"])
+
+
+def other_scale(document):
+    with_scale(document, 0.5)
+
+
+def other_logit_scale(document):
+    document["tensors"]["logits"]["scale"] = 0.5
+
+
+def other_geometry(document):
+    """Another stride that asks for the same number of samples."""
+    stride, span = document["geometry"]["stride"], document["span_columns"]
+    document["geometry"]["stride"] = stride // 2
+    document["geometry"]["receptive_field"] += (span - 1) * (stride // 2)
+
+
+@pytest.mark.parametrize("reader", [True, False])
+@pytest.mark.parametrize("change", [other_scale, other_logit_scale, other_geometry])
+def test_a_manifest_that_contradicts_the_network(folder, monkeypatch, change, reader):
+    """Found when loading, or, where the file cannot be read, by the engine."""
+    document = json.loads((folder / MANIFEST).read_text())
+    change(document)
+    (folder / MANIFEST).write_text(json.dumps(document))
+    sign(folder)
+    monkeypatch.setattr(bundle_module, "_can_read_graphs", lambda: reader)
+    if reader:
+        with pytest.raises(ModelError, match=r"as in model\.tflite"):
+            Bundle.load(folder)
+        return
+    loaded = Bundle.load(folder)
+    with pytest.raises(ModelError, match=r"model\.tflite"):
+        loaded.engine()
+
+
+def test_golden_vectors_of_another_model_are_found(folder):
+    data = bytearray((folder / "golden_evidence.bin").read_bytes())
+    data[5] = (data[5] + 3) % 256
+    (folder / "golden_evidence.bin").write_bytes(data)
+    sign(folder)
+    loaded = Bundle.load(folder)
+    with pytest.raises(ModelError, match=r"golden vector 0 differs in 1 of 640 values, by up to"):
+        loaded.verify(loaded.engine())
+
+
+# Anything
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+hostile = settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def places(value, path=()):
+    """Paths to everything inside a document."""
+    items = value.items() if isinstance(value, dict) else ()
+    items = enumerate(value) if isinstance(value, list) else items
+    for key, inner in items:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+@hostile
+@given(data=st.data())
+def test_any_change_of_the_manifest_is_read_or_refused(bundle_dir, data):
+    files = {name: (bundle_dir / name).read_bytes() for name in FILES}
+    document = json.loads(files[MANIFEST])
+    paths = sorted(places(document), key=str)
+    *path, key = data.draw(st.sampled_from(paths))
+    place = document
+    for step in path:
+        place = place[step]
+    place[key] = data.draw(junk | st.just(copy.deepcopy(document)))
+    try:
+        read = Bundle._of({**files, MANIFEST: json.dumps(document).encode()})
+    except BeatlensError:
+        return
+    assert read.classes == tuple(entry["name"] for entry in document["classes"])
+
+
+@hostile
+@given(position=st.integers(0, 1 << 20), byte=st.integers(0, 255), cut=st.integers(0, 3))
+def test_any_byte_of_the_manifest_is_read_or_refused(bundle_dir, position, byte, cut):
+    data = bytearray((bundle_dir / MANIFEST).read_bytes())
+    position %= len(data)
+    data[position : position + cut] = bytes([byte])
+    try:
+        read_manifest(bytes(data))
+    except BeatlensError:
+        return
+
+
+@hostile
+@given(position=st.integers(0, 1 << 20), word=st.integers(0, 2**32 - 1))
+def test_any_word_of_the_network_is_read_or_refused(bundle_dir, position, word):
+    files = {name: (bundle_dir / name).read_bytes() for name in FILES}
+    data = bytearray(files["model.tflite"])
+    position %= len(data) - 4
+    data[position : position + 4] = struct.pack("<I", word)
+    try:
+        Bundle._of({**files, "model.tflite": bytes(data)})
+    except BeatlensError:
+        return
