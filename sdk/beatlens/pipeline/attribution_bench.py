@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from beatlens.attribution.fidelity import fidelity, shuffled_floor
+from beatlens.compress.distill import TeacherPool
+from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.bootstrap import paired_difference
 from beatlens.evaluate.strips import (
     Measured,
@@ -41,12 +44,11 @@ from beatlens.pipeline.compress import (
 )
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import train_teacher
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.distill import TeacherPool
 from beatlens.recipe import DistillSection, Recipe
 from beatlens.tasks.strips import SPAN, StripSet, cut_strips
 from beatlens.training.loop import Report
 
+CALIBRATION_CROPS = 512
 Say = Callable[[str], None]
 FIDELITY_KEYS = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
 
@@ -134,13 +136,11 @@ class Bench:
         self.say(f"seed {seed}: teacher")
         folder = self._folder(seed)
         teacher = train_teacher(self._recipe(seed), self.prepared, folder, self.report)
-        self._keep_runs(folder, "float", lambda strips: run_network(teacher, strips))
+        self._keep_runs(folder, "float", partial(run_network, teacher))
         if not (folder / "int8-test.npz").exists():
-            recipe = self._recipe(seed)
-            pool = make_pool(
-                recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"pool": 512})}),
-                self.prepared, teacher, activations=False,
-            )  # fmt: skip
+            few = self.recipe.distill.model_copy(update={"pool": CALIBRATION_CROPS})
+            recipe = self._recipe(seed, Arm("calibration", few))
+            pool = make_pool(recipe, self.prepared, teacher, activations=False)
             quantized = quantize_after_training(teacher, calibration_batches(teacher, pool))
             self._keep_integer(folder, quantized, self.kernels)
         return teacher
@@ -160,7 +160,7 @@ class Bench:
             recipe = self._recipe(seed, arm)
             path = folder / "student.pt"
             student = distill_student(recipe, pool, agreement, path, self.report)
-            self._keep_runs(folder, "float", lambda strips, net=student: run_network(net, strips))
+            self._keep_runs(folder, "float", partial(run_network, student))
             quantized = quantize_student(
                 recipe, student, pool, agreement, folder / "quantized.pt", self.report
             )

@@ -14,13 +14,13 @@ from beatlens.attribution.matching import matching_of
 from beatlens.compress.distill import DistillObjective, TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError
+from beatlens.evaluate.prediction import average_precision
 from beatlens.evaluate.strips import Explaining, Reference, choose_thresholds, run_network
 from beatlens.nets.backbones import build
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, read_state, save_net
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import write_history
-from beatlens.evaluate.prediction import average_precision
 from beatlens.recipe import Recipe
 from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips
 from beatlens.training.loop import Report, fit
@@ -61,12 +61,16 @@ class Agreement:
     def __init__(self, teacher: EvidenceNet, strips: StripSet) -> None:
         self._strips = strips
         run = run_network(teacher, strips)
-        self._reference = Reference(run, choose_thresholds(strips, run))
+        reference = Reference(run, choose_thresholds(strips, run))
+        self._maps = run.evidence
+        # A teacher that predicts nothing on these patients is still held against, on every map.
+        every = np.ones_like(reference.predicted)
+        self._predicted = reference.predicted if reference.predicted.any() else every
 
     def __call__(self, net: Explaining) -> dict[str, float]:
         """Measure one network."""
         run = run_network(net, self._strips)
-        pairs = fidelity(self._reference.run.evidence, run.evidence, self._reference.predicted)
+        pairs = fidelity(self._maps, run.evidence, self._predicted)
         spearman = pairs.summary()["spearman"]
         macro_ap = float(np.nanmean(average_precision(self._strips.labels, run.logits)))
         return {"spearman": spearman, "macro_ap": macro_ap, "score": (spearman + macro_ap) / 2}

@@ -37,7 +37,11 @@ class Prepared:
         """Training crops as the recipe wants them."""
         sampling = recipe.sampling
         return CropSampler(
-            self.train, seed, sampling.shares, sampling.database_weights, sampling.augmentation
+            self.train,
+            seed,
+            sampling.shares,
+            {str(name): weight for name, weight in sampling.database_weights.items()},
+            sampling.augmentation,
         )
 
 

@@ -96,4 +96,6 @@ def evaluate(
     rows.append({**line, **{key: floor[key] for key in keys}})
     command = f"beatlens evaluate (recipe {recipe.name}, seed {recipe.seed})"
     write_figures(folder / "figures.json", command, prepared.description, rows)
-    return Evaluation(test, *measured.values(), graph, rows)
+    return Evaluation(
+        test, measured["teacher"], measured["student"], measured["device"], graph, rows
+    )

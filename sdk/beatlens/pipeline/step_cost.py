@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from beatlens.attribution.matching import SSWA, SWA, Classwise, EWA, Matching, see, see_evidence
+from beatlens.attribution.matching import EWA, SSWA, SWA, Classwise, Matching, see, see_evidence
 from beatlens.compress.distill import kd_loss
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet

@@ -9,7 +9,10 @@ import typer
 
 from beatlens.evaluate.figures import machine, write_figures
 from beatlens.pipeline.attribution_bench import Bench, arms_of
+from beatlens.pipeline.maps_bench import MapsBench
 from beatlens.pipeline.step_cost import step_cost as measure_step_cost
+from beatlens.pipeline.tuning import matching_weights
+from beatlens.tasks.strips import cut_strips
 from beatlens.verbs.options import (
     DataFolder,
     RecipePath,
@@ -82,3 +85,51 @@ def step_cost(
             f"{row['ms']:7.1f} ms  {row['ratio']:.2f} x KD"
         )
     console.print(machine(), style="dim")
+
+
+@app.command()
+def maps(
+    recipe: RecipePath = None,
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0,1,2",
+    strips: Annotated[int, typer.Option(min=2, help="Strips looked at per seed.")] = 60,
+    out: Out = Path("docs/figures"),
+) -> None:
+    """Maps no loss looked at, faithfulness, randomisation; of bench attribution's networks."""
+    chosen, folder = opened(recipe, run, threads)
+    prepared = prepared_for(chosen, folder, data)
+    with console.status("measuring maps"):
+        bench = MapsBench(folder, cut_strips(prepared.test), strips)
+        arms = [arm.name for arm in arms_of(chosen)]
+        rows = bench.rows([int(part) for part in seeds.split(",")], arms)
+    command = f"beatlens bench maps --seeds {seeds} --strips {strips}"
+    write_figures(out / "maps.json", command, prepared.description, rows)
+    console.print(f"{out / 'maps.json'}: {len(rows)} rows")
+
+
+@app.command("matching-weight")
+def matching_weight(
+    recipe: RecipePath = None,
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+    weights: Annotated[str, typer.Option(help="Weights to try, comma separated.")] = "2,4,8,16",
+    steps: Annotated[int, typer.Option(min=100, help="Steps of each training.")] = 1000,
+    out: Out = Path("docs/figures"),
+) -> None:
+    """The weight of each matching loss, chosen on validation patients with equal effort."""
+    chosen, folder = opened(recipe, run, threads)
+    prepared = prepared_for(chosen, folder, data)
+    numbers = [float(part) for part in weights.split(",")]
+    with training_bar("training") as report:
+        rows = matching_weights(chosen, prepared, folder, numbers, steps, report)
+    command = f"beatlens bench matching-weight --weights {weights} --steps {steps}"
+    described = f"{prepared.description}; MEASURED ON VALIDATION PATIENTS"
+    write_figures(out / "matching_weight.json", command, described, rows)
+    for row in rows:
+        console.print(
+            f"{row['matching']:>10} weight {row['weight']:<5g} Spearman {row['spearman']:.3f}  "
+            f"macro AP {row['macro_ap']:.3f}"
+        )

@@ -51,6 +51,7 @@ def explain(
         rate_hz=recording.rate_hz,
         counts_per_mv=recording.counts_per_mv[row],
         rails=recording.rails[row],
+        missing=None if recording.missing is None else recording.missing[row],
         hop_s=every,
     )
     if not as_json:

@@ -87,7 +87,7 @@ def compress(
     data: DataFolder = None,
     threads: Threads = None,
 ) -> None:
-    """Distil the student with matched maps, then train it as int8. Writes student.pt, quantized.pt."""
+    """Distil the student with matched maps, train it as int8. Writes student.pt, quantized.pt."""
     chosen, folder = opened(recipe, run, threads)
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
@@ -126,7 +126,7 @@ def evaluate(
     data: DataFolder = None,
     threads: Threads = None,
 ) -> None:
-    """Measure teacher, student and int8 model on the test patients. Writes figures.json, report.html."""
+    """Measure all networks on the test patients. Writes figures.json and report.html."""
     chosen, folder = opened(recipe, run, threads)
     networks = _networks(folder)
     evaluated(chosen, prepared_for(chosen, folder, data), networks, folder)

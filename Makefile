@@ -1,0 +1,89 @@
+# make demo      train, compress, export and explain, on real ECG where it is at hand, else simulated
+# make test      lint, types and all tests, in .venv and .venv-tflite
+# make lint      ruff and mypy only
+# make format    let ruff rewrite what it can
+# make figures   rebuild the tables and plots of the documentation from docs/figures/*.json
+# make clean     remove environments, caches and build outputs
+#
+# Settings: PYTHON=python3.12   VENV=path   TFLITE_VENV=path   WORKERS=4   PYTEST_ARGS="-m 'not slow'"
+
+PYTHON ?= $(shell command -v python3.11 2>/dev/null || command -v python3 2>/dev/null || echo python3)
+VENV ?= .venv
+TFLITE_VENV ?= .venv-tflite
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --no-input
+# The pins live in pyproject.toml; torch goes in first so that nothing else picks another one.
+TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+# The TFLM interpreter as a Python extension, for the tests only.
+TFLM := silabs-mltk==0.20.0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format figures clean tflite-env
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "beatlens needs Python 3.11 or newer; '$(PYTHON)' is not." >&2; \
+	  echo "Name one that is: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "No virtual environment: is your system's python3-venv package installed?" >&2; exit 1; }
+
+$(VENV)/.demo-ready: pyproject.toml | $(BIN)/python
+	$(PIP) install "$(TORCH)"
+	$(PIP) install -e ".[train,litert]"
+	@touch $@
+
+$(VENV)/.test-ready: pyproject.toml | $(BIN)/python
+	$(PIP) install "$(TORCH)"
+	$(PIP) install -e ".[train,export,dev]"
+	@touch $@ $(VENV)/.demo-ready
+
+# An environment that runs models with the old interpreter and with TFLM. Tests that need it skip
+# where it cannot be made (there is no tflite-runtime for Python 3.12, for one).
+$(TFLITE_VENV)/.ready: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m venv $(TFLITE_VENV)
+	$(TFLITE_PIP) install -e ".[tflite]"
+	$(TFLITE_VENV)/bin/python -c "import tflite_runtime.interpreter"
+	$(TFLITE_PIP) install --no-deps "$(TFLM)"
+	@touch $@
+
+tflite-env: | $(BIN)/python
+	@$(MAKE) --no-print-directory $(TFLITE_VENV)/.ready || { \
+	  echo; \
+	  echo "****************************************************************************"; \
+	  echo "* $(TFLITE_VENV) cannot be made on this machine (the reason stands above)."; \
+	  echo "* SKIPPED: everything that runs models in tflite-runtime and in TFLM."; \
+	  echo "****************************************************************************"; \
+	  echo; }
+
+demo: $(VENV)/.demo-ready
+	$(BIN)/beatlens demo
+
+lint: $(VENV)/.test-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test-ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# One thread per process: two workers with a thread per core each would stand in each other's way.
+# -rs lists at the end each test that was skipped, and why.
+test: lint tflite-env
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(PYTEST_ARGS)
+	@test -e $(TFLITE_VENV)/.ready || echo "NOTE: tests ran without $(TFLITE_VENV) (see above)."
+
+figures: $(VENV)/.demo-ready
+	$(BIN)/beatlens figures
+
+clean:
+	rm -rf $(VENV) $(TFLITE_VENV) build dist runs
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

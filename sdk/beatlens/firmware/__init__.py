@@ -1,0 +1,1 @@
+"""Turn an int8 graph into a firmware package."""

@@ -1,0 +1,138 @@
+"""The main job, every step of it, on simulated ECG: train, compress, export, evaluate, report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beatlens.errors import ModelError
+from beatlens.pipeline.attribution_bench import Bench, arms_of
+from beatlens.pipeline.compress import compress
+from beatlens.pipeline.data import Prepared, prepare
+from beatlens.pipeline.evaluate import Evaluation, evaluate
+from beatlens.pipeline.export import export_bundle
+from beatlens.pipeline.maps_bench import MapsBench
+from beatlens.pipeline.report import choose_strips, make_report
+from beatlens.pipeline.step_cost import step_cost
+from beatlens.pipeline.train import train_teacher
+from beatlens.recipe import Recipe
+from beatlens.report.tables import load_figures
+from beatlens.runtime.bundle import Bundle
+from beatlens.tasks.strips import CLASSES, cut_strips
+
+from .tiny import tiny_recipe
+
+pytestmark = pytest.mark.export
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Prepared, Evaluation, Path]:
+    folder = tmp_path_factory.mktemp("run")
+    recipe = tiny_recipe()
+    prepared = prepare(recipe, folder)
+    teacher = train_teacher(recipe, prepared, folder)
+    student, quantized = compress(recipe, prepared, teacher, folder)
+    found = evaluate(recipe, prepared, teacher, student, quantized, folder, replicates=20)
+    export_bundle(recipe, prepared, quantized, folder)
+    return recipe, prepared, found, folder
+
+
+def test_simulated_data_say_so(run: tuple) -> None:
+    _, prepared, _, _ = run
+    assert prepared.simulated
+    assert "SIMULATED" in prepared.description
+    patients = [{t.patient for t in role} for role in
+                (prepared.train, prepared.validation, prepared.test)]  # fmt: skip
+    assert not patients[0] & patients[1] and not patients[0] & patients[2]
+
+
+def test_figures_file_has_the_table_keys(run: tuple) -> None:
+    *_, folder = run
+    figures = load_figures(folder / "figures.json")
+    forms = [(row["model"], row["form"]) for row in figures.rows]
+    assert forms[:3] == [("teacher", "float"), ("student", "float"), ("student", "int8")]
+    for key in ("macro_ap", "ap_pvc", "loc_auc_pvc", "point_sve", "spearman", "spearman_p5",
+                "same_peak", "cosine", "bytes", "spearman_lo", "spearman_hi"):  # fmt: skip
+        assert key in figures.rows[2], key
+    assert figures.rows[0]["spearman"] in (1.0, None)
+
+
+def test_bundle_verifies_and_streams(run: tuple) -> None:
+    _, prepared, _, folder = run
+    bundle = Bundle.load(folder / "bundle")
+    assert bundle.classes == CLASSES
+    bundle.verify(bundle.engine())
+    document = json.loads((folder / "bundle" / "bundle.json").read_text())
+    assert document["measured"]["macro_ap"] is not None
+
+
+def test_streamed_decision_is_the_evaluated_one(run: tuple) -> None:
+    """The runtime, fed sensor counts, gives the evidence the table was measured on."""
+    _, prepared, found, folder = run
+    bundle = Bundle.load(folder / "bundle")
+    strips = found.strips
+    index = next(i for i in range(len(strips)) if strips.starts[i] == 1280)
+    window = bundle.geometry.trim(strips.windows[index], 1280)
+    quantization = bundle.tensors["evidence"]
+    steps = bundle.engine().evidence(np.ascontiguousarray(window)).astype(np.float32)
+    evidence = (steps - quantization.zero_point) * np.float32(quantization.scale)
+    assert np.allclose(evidence.T, found.device.run.evidence[index], atol=1e-6)
+
+
+def test_report_is_written_and_says_simulated(run: tuple) -> None:
+    recipe, prepared, found, folder = run
+    text = make_report(recipe, prepared, found, folder).read_text(encoding="utf-8")
+    assert "SIMULATED" in text
+    assert "Evidence used by the model, not cause" in text
+    shown = choose_strips(found)
+    assert shown and {name for _, name in shown} <= set(CLASSES)
+    assert len(set(shown)) == len(shown)
+    for index, name in shown:
+        assert found.strips.labels[index, CLASSES.index(name)] == 1
+
+
+def test_steps_are_not_done_twice(run: tuple) -> None:
+    recipe, prepared, _, folder = run
+    before = (folder / "teacher.pt").stat().st_mtime_ns, (folder / "student.pt").stat().st_mtime_ns
+    teacher = train_teacher(recipe, prepared, folder)
+    compress(recipe, prepared, teacher, folder)
+    after = (folder / "teacher.pt").stat().st_mtime_ns, (folder / "student.pt").stat().st_mtime_ns
+    assert before == after
+
+
+def test_attribution_bench_rows(tmp_path: Path, run: tuple) -> None:
+    recipe, prepared, _, _ = run
+    arms = [arm for arm in arms_of(recipe) if arm.name in ("kd", "sswa", "classwise")]
+    bench = Bench(recipe, prepared, tmp_path, (0, 1), arms, replicates=10, say=lambda _: None)
+    bench.train()
+    rows, differences = bench.figures()
+    names = {(row["model"], row["matching"], row["form"]) for row in rows}
+    assert ("student", "sswa", "int8") in names
+    assert ("re-seeded teacher", "-", "float") in names
+    floor = next(row for row in rows if row["model"] == "shuffled floor")
+    assert abs(floor["spearman"]) < 0.6
+    device = next(r for r in rows if r["matching"] == "classwise" and r["form"] == "int8")
+    assert device["bytes"] == (tmp_path / "seed-0/classwise/model.tflite").stat().st_size
+    assert {row["less"] for row in differences} == {"teacher", "kd", "sswa"}
+
+    kept = (tmp_path / "seed-1/kd/student.pt").stat().st_mtime_ns
+    bench.train()
+    assert (tmp_path / "seed-1/kd/student.pt").stat().st_mtime_ns == kept
+
+
+def test_maps_bench_needs_the_attribution_bench(tmp_path: Path, run: tuple) -> None:
+    _, prepared, _, _ = run
+    bench = MapsBench(tmp_path, cut_strips(prepared.test))
+    with pytest.raises(ModelError, match="bench attribution"):
+        bench.rows((0,), ("kd",))
+
+
+def test_first_order_step_costs_little_more_than_kd() -> None:
+    """Loose, since machines are noisy; the figure itself is in docs/figures/step_cost.json."""
+    recipe = tiny_recipe()
+    rows = step_cost(recipe.teacher.spec, recipe.student.spec, batch=4, rounds=5)
+    kinds = {(r["matching"], r["path"], r["teacher"]) for r in rows}
+    assert ("classwise", "double backward", "online") in kinds
+    cheap = [r["ratio"] for r in rows if r["path"] == "first order" and r["teacher"] == "online"]
+    assert max(cheap) < 3.0

@@ -1,0 +1,26 @@
+"""A recipe small enough for a test: every step is real, every size is tiny, the ECG simulated."""
+
+from beatlens.recipe import DataSection, DistillSection, NetworkSection, Recipe, ScheduleSection
+
+
+def tiny_recipe(**changes: object) -> Recipe:
+    recipe = Recipe(
+        name="tiny",
+        data=DataSection(source="simulated", simulated_patients=15, simulated_seconds=60),
+        teacher=NetworkSection(
+            kind="residual", channels=(8, 8, 12), kernels=(16, 9, 9), strides=(2, 2, 2)
+        ),
+        teacher_schedule=ScheduleSection(
+            steps=200, batch=16, learning_rate=1e-2, validate_every=100
+        ),
+        student=NetworkSection(kind="dense", channels=(4, 6, 8), kernels=(8, 8, 8),
+                               strides=(2, 2, 2)),
+        student_schedule=ScheduleSection(
+            steps=30, batch=8, learning_rate=6e-3, validate_every=15
+        ),
+        quantize_schedule=ScheduleSection(
+            steps=10, batch=8, learning_rate=1e-3, validate_every=10
+        ),
+        distill=DistillSection(pool=64),
+    )  # fmt: skip
+    return recipe.model_copy(update=changes)
