@@ -8,7 +8,7 @@ import sys
 
 from beatlens.errors import BeatlensError
 
-_INSTALL = "pip install 'beatlens[train,export]'"
+_INSTALL = "pip install 'beatlens[train,litert]'"
 
 
 def main() -> None:

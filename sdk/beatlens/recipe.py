@@ -140,9 +140,9 @@ TEACHER = NetworkSection(
 )
 STUDENT = NetworkSection(
     kind="dense",
-    channels=(8, 12, 16, 24, 28, 28),
-    kernels=(8, 8, 8, 12, 12, 12),
-    strides=(2, 2, 2, 1, 1, 1),
+    channels=(12, 16, 20, 22, 24, 24, 22),
+    kernels=(8, 8, 8, 12, 10, 10, 10),
+    strides=(2, 2, 2, 1, 1, 1, 1),
 )
 
 
@@ -163,7 +163,7 @@ class Recipe(Section):
     )
     distill: DistillSection = DistillSection()
     quantize_schedule: ScheduleSection = ScheduleSection(
-        steps=1000, learning_rate=1e-3, batch=32, validate_every=250
+        steps=600, learning_rate=1e-3, batch=32, validate_every=200
     )
 
     @classmethod

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -113,7 +114,12 @@ def map_distance(a: Tensor, b: Tensor) -> Tensor:
     if a.shape[-1] != b.shape[-1]:
         size = max(a.shape[-1], b.shape[-1])
         a, b = _stretch(a, size), _stretch(b, size)
-    return 1 - F.cosine_similarity(a.float(), b.float(), dim=-1, eps=EPSILON)
+    return 1 - F.cosine_similarity(_wide(a), _wide(b), dim=-1, eps=EPSILON)
+
+
+def _wide(values: Tensor) -> Tensor:
+    """At least float32: sums over columns lose too much in bfloat16."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _stretch(maps: Tensor, size: int) -> Tensor:
@@ -131,18 +137,18 @@ class Matching(Protocol):
         """Return the loss of a batch, a scalar in units of `1 - cos`."""
 
 
-class EWA:
+class EWA(nn.Module):
     """Equally weighted activations: maps `mean_k A_k^2`, no class (paper, sec. 3.1)."""
 
     needs_activations = True
 
-    def __call__(self, student: Seen, teacher: Seen) -> Tensor:
+    def forward(self, student: Seen, teacher: Seen) -> Tensor:
         """Mean distance of the two maps; see `Matching`."""
         mine, theirs = student.activation().square().mean(1), teacher.activation().square().mean(1)
-        return map_distance(mine, theirs).mean()
+        return map_distance(mine, theirs.detach()).mean()
 
 
-class SWA:
+class SWA(nn.Module):
     """Sensitivity weighted activations: maps `relu(sum_k a_k A_k)` (paper, sec. 3.2).
 
     Both maps are of the class the *teacher* ranks first. Where the student's map is negative in
@@ -152,7 +158,7 @@ class SWA:
 
     needs_activations = True
 
-    def __call__(self, student: Seen, teacher: Seen) -> Tensor:
+    def forward(self, student: Seen, teacher: Seen) -> Tensor:
         """Mean distance of the two maps; see `Matching`."""
         classes = teacher.logits.argmax(dim=1)
         mine = weighted_map(student.activation(), student.weights_of(classes))
@@ -166,23 +172,30 @@ class SWA:
 class SSWA(SWA):
     """Stochastic `SWA`: a fraction of the teacher's channels is left out of its map, anew for every
     batch (paper, sec. 3.3; `fraction` .1 as in the reference code).
+
+    Which ones, depends on the seed and the batch's number only; the number is a buffer, so that
+    checkpoints hold it and a resumed training goes on exactly.
     """
 
+    batches: Tensor
+
     def __init__(self, fraction: float = 0.1, seed: int = 0) -> None:
+        super().__init__()
         if not 0 <= fraction < 1:
             raise RecipeError(f"fraction of dropped channels is {fraction}, expected 0 <= r < 1")
-        self._fraction = fraction
-        self._generator = torch.Generator().manual_seed(seed)
+        self._fraction, self._seed = fraction, seed
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def _kept(self, activations: Tensor) -> Tensor:
         channels = activations.shape[1]
-        order = torch.randperm(channels, generator=self._generator)
+        rng = np.random.default_rng([self._seed, int(self.batches)])
+        self.batches += 1
         mask = torch.ones(channels)
-        mask[order[: round(self._fraction * channels)]] = 0
+        mask[torch.from_numpy(rng.permutation(channels)[: round(self._fraction * channels)])] = 0
         return activations * mask.to(activations)[:, None]
 
 
-class Classwise:
+class Classwise(nn.Module):
     """Ours: the *signed* map of every class, centred over the columns, `1 - cos` (1 - Pearson).
 
     Classes count by the teacher's probability plus `floor`: all that are present, not only the
@@ -197,18 +210,19 @@ class Classwise:
     needs_activations = False
 
     def __init__(self, floor: float = 0.05, *, centred: bool = True) -> None:
+        super().__init__()
         if floor < 0:
             raise RecipeError(f"floor is {floor}, expected >= 0")
         self._floor = floor
         self._centred = centred
 
-    def __call__(self, student: Seen, teacher: Seen) -> Tensor:
+    def forward(self, student: Seen, teacher: Seen) -> Tensor:
         """Mean distance over samples and classes, weighted; see `Matching`."""
-        mine, theirs = student.class_maps().float(), teacher.class_maps().detach().float()
+        mine, theirs = _wide(student.class_maps()), _wide(teacher.class_maps().detach())
         if self._centred:
             mine = mine - mine.mean(-1, keepdim=True)
             theirs = theirs - theirs.mean(-1, keepdim=True)
-        weight = torch.sigmoid(teacher.logits.detach().float()) + self._floor
+        weight = torch.sigmoid(_wide(teacher.logits.detach())) + self._floor
         return (weight * map_distance(mine, theirs)).sum() / weight.sum()
 
 

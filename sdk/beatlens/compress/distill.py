@@ -79,7 +79,7 @@ class TeacherPool:
         size: number of crops.
         activations: keep the teacher's last activations too (bfloat16, about 41 KB per crop for
             the default teacher); EWA, SWA and SSWA need them.
-        precision: of the teacher's forward pass, `float32` or `bfloat16`.
+        seed: of the orders in which the crops are drawn.
         progress: called with (done, size).
     """
 
@@ -167,9 +167,7 @@ class DistillObjective(nn.Module):
     ) -> Tensor:
         """Return the loss, a scalar."""
         weights = self._weights
-        student = see_evidence(
-            self.student, self.student.geometry.trim(windows, SPAN).unsqueeze(1)
-        )
+        student = see_evidence(self.student, self.student.geometry.trim(windows, SPAN).unsqueeze(1))
         loss = torch.zeros(())
         if weights.kd < 1:
             task = known_label_loss(student.logits.float(), labels, weights.smoothing)

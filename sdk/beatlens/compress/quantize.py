@@ -183,18 +183,22 @@ class QuantizedEvidenceNet(nn.Module):
         """All activation quantisers, in the order the signal meets them."""
         return (m for m in self.modules() if isinstance(m, ActivationQuantizer))
 
+    def _observe(self, observing: bool) -> None:
+        for quantizer in self.quantizers():
+            quantizer.observing = observing
+
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Set every scale from data: inputs `[B, leads, N]` in mV, trimmed to this network.
 
         Activations cover 99.99 % of what is seen. (Moving averages of the extremes, the usual
-        choice, are drawn to the isoelectric line, of which ECG is mostly made.)
+        choice, are drawn to the isoelectric line, of which ECG is mostly made.) Raises `ModelError`
+        without any batch.
         """
-        for quantizer in self.quantizers():
-            quantizer.observing = True
+        self._observe(True)
         logits = [self(x).abs().max() for x in batches]
+        self._observe(False)
         for quantizer in self.quantizers():
-            quantizer.observing = False
             quantizer.settle()
         self.logit_scale.copy_(torch.stack(logits).max().clamp(min=1e-3) * 1.25 / 127)
 

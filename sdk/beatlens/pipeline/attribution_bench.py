@@ -61,16 +61,16 @@ class Arm:
     distill: DistillSection
 
 
-def arms_of(recipe: Recipe, weights: dict[str, float] | None = None) -> tuple[Arm, ...]:
-    """The benchmark's arms: alone, KD, and KD with each matching loss.
+# Chosen on validation patients: `beatlens bench matching-weight`, docs/figures/matching_weight.json.
+MATCHING_WEIGHTS = {"ewa": 4.0, "swa": 4.0, "sswa": 4.0, "classwise": 8.0}
 
-    `weights` gives the weight of each matching loss (chosen on validation patients, see
-    `beatlens bench tuning`); the recipe's own where it says nothing.
-    """
+
+def arms_of(recipe: Recipe) -> tuple[Arm, ...]:
+    """The benchmark's arms: alone, KD, and KD with each matching loss at its own best weight."""
     base = recipe.distill
 
     def arm(name: str, matching: str, kd: float) -> Arm:
-        weight = (weights or {}).get(matching, base.matching_weight)
+        weight = MATCHING_WEIGHTS.get(matching, base.matching_weight)
         changed = {"matching": matching, "kd": kd, "matching_weight": weight}
         return Arm(name, base.model_copy(update=changed))
 

@@ -63,10 +63,7 @@ class CropSampler:
         self._augmentation = augmentation
         weight = np.array([(weights or {}).get(t.database, 1.0) for t in self._tracks])
         self._weight = weight / weight.sum()
-        self._holders = {
-            name: [t for t in self._tracks if t.known[c] and len(t.intervals[c])]
-            for c, name in enumerate(CLASSES)
-        }
+        self._holders = {name: self._patients_with(c) for c, name in enumerate(CLASSES)}
         self._shares = {n: s for n, s in shares.items() if s > 0 and self._holders[n]}
 
     def crop(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -86,6 +83,14 @@ class CropSampler:
         crops = [self.crop(index) for index in range(first, first + size)]
         return np.stack([w for w, _ in crops]), np.stack([label for _, label in crops])
 
+    def _patients_with(self, label: int) -> list[list[Track]]:
+        """The recordings that hold class number `label`, patient by patient."""
+        patients: dict[str, list[Track]] = {}
+        for track in self._tracks:
+            if track.known[label] and len(track.intervals[label]):
+                patients.setdefault(track.patient, []).append(track)
+        return list(patients.values())
+
     def _place(self, rng: np.random.Generator) -> tuple[Track, int]:
         """Choose a recording and the first sample of a span in it."""
         pick = rng.uniform()
@@ -98,7 +103,8 @@ class CropSampler:
 
     def _place_on(self, name: str, rng: np.random.Generator) -> tuple[Track, int]:
         """A span holding a random piece of class `name`, patients being equally likely."""
-        track = self._holders[name][rng.integers(len(self._holders[name]))]
+        recordings = self._holders[name][rng.integers(len(self._holders[name]))]
+        track = recordings[rng.integers(len(recordings))]
         spans = track.intervals[CLASSES.index(name)]
         first, last = spans[rng.integers(len(spans))]
         middle = int(rng.integers(first, last))

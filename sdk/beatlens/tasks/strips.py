@@ -1,15 +1,16 @@
 """The strips task: what is in 10 s of ECG, and where.
 
 Four classes, decided independently (multi-label): premature ventricular beats, supraventricular
-ectopic beats, atrial fibrillation or flutter, bundle branch block. A `Track` is one recording as the
-network sees it, with the truth as intervals; a `StripSet` is many 10 s spans cut from tracks, with
-context on both sides for networks of any receptive field.
+ectopic beats, atrial fibrillation or flutter, bundle branch block. A `Track` is one recording as
+the network sees it, with the truth as intervals; a `StripSet` is many 10 s spans cut from tracks,
+with context on both sides for networks of any receptive field.
 
 The masks (where a class really is) are for measuring. No loss reads them.
 """
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,8 @@ class Track:
     def labels(self, start: int) -> np.ndarray:
         """Presence float32 `[C]` in the span from sample `start`: 1, 0, or NaN where not known.
 
-        A beat belongs to a span when its R peak does; a rhythm when it fills at least 1 s of it.
+        A beat belongs to a span when its R peak does; a rhythm when it fills at least 1 s of it,
+        in one piece or in several.
         """
         stop = start + SPAN
         present = np.zeros(len(CLASSES), np.float32)
@@ -71,7 +73,7 @@ class Track:
                 present[index] = bool(((peaks >= start) & (peaks < stop)).any())
             else:
                 overlap = np.minimum(spans[:, 1], stop) - np.maximum(spans[:, 0], start)
-                present[index] = bool((overlap >= MIN_RHYTHM).any())
+                present[index] = bool(overlap.clip(0).sum() >= MIN_RHYTHM)
         known = self.known.copy()
         if self.overlaps_unknown(start):
             known[:] = False
@@ -117,7 +119,7 @@ def load_tracks(path: Path) -> list[Track]:
         with np.load(path) as archive:
             count = len({name.split("/")[0] for name in archive.files})
             return [_track_of(archive, index) for index in range(count)]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a file of prepared tracks ({error}); delete it") from error
 
 

@@ -21,11 +21,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from beatlens.errors import RecipeError
+from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.files import read_plain
 
 Batch = tuple[Tensor, ...]
 Validate = Callable[[], dict[str, float]]
 Report = Callable[[int, int, dict[str, float]], None]
+CHECKPOINT_KEYS = frozenset(
+    ("schedule", "objective", "optimizer", "rate", "best", "step", "waited", "history")
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,10 @@ class Schedule:
         if self.precision not in ("float32", "bfloat16"):
             raise RecipeError(f"precision is {self.precision!r}, expected float32 or bfloat16")
         if min(self.steps, self.batch, self.validate_every) < 1:
-            raise RecipeError("steps, batch and validate_every must be at least 1")
+            raise RecipeError(
+                f"steps are {self.steps}, batch is {self.batch} and validate_every is "
+                f"{self.validate_every}, expected all at least 1"
+            )
 
 
 @dataclass
@@ -97,33 +104,44 @@ def fit(
         report: called with (step, steps, figures) after every validation and every 25 steps.
 
     Raises:
-        RecipeError: the checkpoint is from another schedule.
+        RecipeError: the checkpoint is from another schedule or another network.
+        ModelError: no validation gave a score that is a number, or the checkpoint is damaged.
     """
     rank, size = world()
-    started = size > 1 and not torch.distributed.is_initialized()
-    if started:
+    if size > 1 and not torch.distributed.is_initialized():
+        # Never destroyed: later trainings of this process use it too. Taking a gloo group down
+        # while a module wrapped for it is alive, then setting up another, hangs now and then.
         torch.distributed.init_process_group("gloo")
-    try:
-        run = _Run(objective, net, schedule, checkpoint, rank)
-        module: nn.Module = DistributedDataParallel(objective) if size > 1 else objective
-        share = -(-schedule.batch // size)
-        recent: list[float] = []
-        while run.step < schedule.steps and not run.stalled:
-            batch = batches((run.step * size + rank) * share, share)
-            recent.append(run.advance(module, batch))
-            if run.step % 25 == 0 and report and rank == 0:
-                report(run.step, schedule.steps, {"loss": float(np.mean(recent[-25:]))})
-            if run.step % schedule.validate_every == 0 or run.step == schedule.steps:
-                figures = {"loss": float(np.mean(recent)), **_everywhere(validate)}
-                recent.clear()
-                run.note(figures, figures[score])
-                if report and rank == 0:
-                    report(run.step, schedule.steps, figures)
-        run.restore_best()
-        return run.history
-    finally:
-        if started:
-            torch.distributed.destroy_process_group()
+    run = _Run(objective, net, schedule, checkpoint, rank)
+    _train(run, batches, validate, score, report)
+    run.restore_best()
+    return run.history
+
+
+def _train(
+    run: _Run,
+    batches: Callable[[int, int], Batch],
+    validate: Validate,
+    score: str,
+    report: Report | None,
+) -> None:
+    """Go on until the last step or until patience is used up."""
+    rank, size = world()
+    schedule = run.schedule
+    module = run.objective if size == 1 else DistributedDataParallel(run.objective)
+    share = -(-schedule.batch // size)
+    recent: list[float] = []
+    while run.step < schedule.steps and not run.stalled:
+        batch = batches((run.step * size + rank) * share, share)
+        recent.append(run.advance(module, batch))
+        if run.step % 25 == 0 and report and rank == 0:
+            report(run.step, schedule.steps, {"loss": float(np.mean(recent[-25:]))})
+        if run.step % schedule.validate_every == 0 or run.step == schedule.steps:
+            figures = {"loss": float(np.mean(recent)), **_everywhere(validate)}
+            recent.clear()
+            run.note(figures, figures[score])
+            if report and rank == 0:
+                report(run.step, schedule.steps, figures)
 
 
 def _everywhere(validate: Validate) -> dict[str, float]:
@@ -168,9 +186,7 @@ class _Run:
     def advance(self, module: nn.Module, batch: Batch) -> float:
         """One optimiser step; returns the loss."""
         self.objective.train()
-        with torch.autocast(
-            "cpu", torch.bfloat16, enabled=self.schedule.precision == "bfloat16"
-        ):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.precision == "bfloat16"):
             loss = module(*batch)
         self.optimizer.zero_grad()
         loss.backward()
@@ -192,6 +208,16 @@ class _Run:
             self._save(self.checkpoint)
 
     def restore_best(self) -> None:
+        if self.history.best_step == 0:
+            raise ModelError(
+                f"none of {len(self.history.rows)} validations gave a score that is a number, so "
+                "there are no best weights; check that validation patients have the classes, or "
+                "lower the learning rate"
+            )
+        if torch.distributed.is_initialized():
+            # Gradients are shared, batch norm's running statistics are not: take rank 0's.
+            for tensor in self.best.values():
+                torch.distributed.broadcast(tensor, 0)
         self.net.load_state_dict(self.best)
         self.net.eval()
 
@@ -211,14 +237,22 @@ class _Run:
         part.replace(path)
 
     def _resume(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
+        state: Any = read_plain(path)
+        if not isinstance(state, dict) or not state.keys() >= CHECKPOINT_KEYS:
+            raise ModelError(f"{path}: not a training checkpoint; delete it to start anew")
         if state["schedule"] != json.dumps(asdict(self.schedule)):
             raise RecipeError(
                 f"{path} was trained with {state['schedule']}, now the schedule is "
                 f"{json.dumps(asdict(self.schedule))}; delete it or use another run folder"
             )
-        self.objective.load_state_dict(state["objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.objective.load_state_dict(state["objective"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise RecipeError(
+                f"{path} is of another network or loss; delete it or use another run folder: "
+                f"{error}"
+            ) from error
         self.rate.load_state_dict(state["rate"])
         self.best, self.step, self.waited = state["best"], state["step"], state["waited"]
         self.history = History(**state["history"])
