@@ -3,15 +3,15 @@
 Three integer stages, all linear phase, each output aligned with its input in time:
 
 1. polyphase resampling to 128 Hz and to units of 5 microvolt (int16, clamped),
-2. baseline removal: the signal minus two cascaded moving averages of 128 samples (a triangle of 2 s,
-   -3 dB at about 0.6 Hz), O(1) per sample,
-3. scaling to int8, 1 LSB = 25 microvolt, clamped to [-127, 127] so that reversing the leads reverses
-   the bits exactly.
+2. baseline removal: the signal minus two cascaded moving averages of 128 samples (a triangle of
+   2 s, -3 dB at about 0.6 Hz), O(1) per sample,
+3. scaling to int8, 1 LSB = 25 microvolt, clamped to [-127, 127], so that both polarities have the
+   same range.
 
-Rounding is always `(v * multiplier + 2^(shift-1)) >> shift` on 64 bit integers. Before the first and
-after the last sample each stage sees its edge value held. What the stages cannot repair is reported,
-sample by sample: `saturated` (the sensor at its rails), `clipped` (a clamp was hit), `flat` (no
-change of more than 5 microvolt per sample over 1.5 s: a lead is off). Needs numpy only.
+Rounding is always `(v * multiplier + 2^(shift-1)) >> shift` on 64 bit integers. Before the first
+and after the last sample each stage sees its edge value held. What the stages cannot repair is
+reported, sample by sample: `saturated` (the sensor at its rails), `clipped` (a clamp was hit),
+`flat` (no change of more than 5 microvolt per sample over 1.5 s: a lead is off). Needs numpy only.
 
 >>> import numpy as np
 >>> frontend = FrontEnd(rate_hz=256, counts_per_mv=200.0)
@@ -51,7 +51,7 @@ def resampler_taps(rate_hz: int) -> np.ndarray:
 
 
 def fixed_point(value: float) -> tuple[int, int]:
-    """Return `(multiplier, shift)`, multiplier in [2^30, 2^31), with `multiplier / 2^shift = value`."""
+    """Return `(multiplier, shift)` with `multiplier / 2^shift = value`, multiplier from 2^30."""
     mantissa, exponent = frexp(value)
     multiplier = round(mantissa * (1 << 31))
     if multiplier == 1 << 31:
@@ -68,8 +68,8 @@ def rescale(values: np.ndarray, multiplier: int, shift: int) -> np.ndarray:
 class Conditioned:
     """Front end output at 128 Hz, all arrays `[m]`.
 
-    `x` int8 in units of 0.025 mV; `saturated`, `clipped`, `flat` bool, true where a sample is not to
-    be trusted (see the module's text).
+    `x` int8 in units of 0.025 mV; `saturated`, `clipped`, `flat` bool, true where a sample is not
+    to be trusted (see the module's text).
     """
 
     x: np.ndarray
@@ -124,9 +124,9 @@ def quantize_millivolts(millivolts: np.ndarray) -> np.ndarray:
 class FrontEnd:
     """Front end for one lead of a sensor with `rate_hz` samples per second.
 
-    `counts_per_mv` is the sensor's gain; `rails` its lowest and highest count (the int16 range where
-    unknown). Raises `SignalError` for a rate that is not supported, a gain that is not a positive
-    number within 1e-2..1e6, or rails that are not increasing.
+    `counts_per_mv` is the sensor's gain; `rails` its lowest and highest count (the int16 range
+    where unknown). Raises `SignalError` for a rate that is not supported, a gain that is not a
+    number from 0.01 to 1e6, or rails that are not increasing.
     """
 
     def __init__(
@@ -134,8 +134,8 @@ class FrontEnd:
     ) -> None:
         if rate_hz not in RATES_HZ:
             raise SignalError(
-                f"sampling rate is {rate_hz} Hz, expected one of {', '.join(map(str, RATES_HZ))} Hz; "
-                "resample the signal first"
+                f"sampling rate is {rate_hz} Hz, expected one of "
+                f"{', '.join(map(str, RATES_HZ))} Hz; resample the signal first"
             )
         if not (isfinite(counts_per_mv) and 1e-2 <= counts_per_mv <= 1e6):
             raise SignalError(
@@ -158,9 +158,10 @@ class FrontEnd:
         return -(-samples * self.up // self.down)
 
     def run(self, counts: np.ndarray) -> Conditioned:
-        """Condition a whole recording, integer counts `[n]`; sample `i` of the result is at `i/128` s.
+        """Condition a whole recording, integer counts `[n]`; output sample `i` is at `i/128` s.
 
-        Raises `SignalError` for an empty array, a dtype that is not integer, or counts beyond 16 bit.
+        Raises `SignalError` for an empty array, a dtype that is not integer, or counts beyond
+        16 bit.
         """
         stream = self.stream()
         return Conditioned.concatenate([stream.push(counts), stream.flush()])

@@ -1,0 +1,35 @@
+"""Every example runs as its text says and prints what it promises."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.export
+
+
+def example(name: str, *arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name), *arguments],
+        capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "sdk"), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_matching_keeps_the_maps_of_a_network_of_ones_own() -> None:
+    text = example("match_your_own_network.py")
+    alone, matched = (float(x) for x in re.findall(r"Spearman (-?\d\.\d+)", text))
+    assert matched > alone + 0.03
+
+
+def test_own_evidence_network_becomes_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.tflite"
+    text = example("your_own_evidence_network.py", str(path))
+    assert path.read_bytes()[4:8] == b"TFL3"
+    assert "DEPTHWISE_CONV_2D" in text

@@ -1,0 +1,136 @@
+"""The command line as a user meets it: help, one-line errors, and the steps on simulated ECG."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from beatlens.verbs.app import app
+
+pytestmark = pytest.mark.export
+RUNNER = CliRunner()
+VERBS = ("demo", "data", "train", "compress", "export", "evaluate", "explain", "bench", "figures")
+
+TINY = """
+name = "tiny"
+[data]
+source = "simulated"
+simulated_patients = 15
+simulated_seconds = 60
+[teacher]
+kind = "residual"
+channels = [8, 8, 12]
+kernels = [16, 9, 9]
+strides = [2, 2, 2]
+[teacher_schedule]
+steps = 60
+batch = 8
+learning_rate = 1e-2
+validate_every = 30
+[student]
+kind = "depthwise"
+channels = [4, 6, 8]
+kernels = [8, 8, 8]
+strides = [2, 2, 2]
+[student_schedule]
+steps = 20
+batch = 8
+learning_rate = 6e-3
+validate_every = 10
+[quantize_schedule]
+steps = 10
+batch = 8
+learning_rate = 1e-3
+[distill]
+pool = 64
+"""
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The installed command in a process of its own, as a user starts it."""
+    return subprocess.run(
+        [sys.executable, "-m", "beatlens", *map(str, arguments)],
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_every_verb(verb: str) -> None:
+    result = RUNNER.invoke(app, [verb, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_help_says_units() -> None:
+    text = RUNNER.invoke(app, ["explain", "--help"], env={"COLUMNS": "200"}).output
+    assert "seconds" in text.lower()
+    assert "logits" in text.lower()
+
+
+def test_steps_in_order_then_explain(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY)
+    folder = tmp_path / "run"
+
+    early = run("compress", recipe, "--run", folder)
+    assert early.returncode == 1
+    assert "beatlens train" in early.stderr
+    assert "Traceback" not in early.stderr
+
+    for verb in ("train", "compress", "evaluate", "export"):
+        result = run(verb, recipe, "--run", folder)
+        assert result.returncode == 0, result.stderr
+    assert "SIMULATED" in result.stdout
+    assert {p.name for p in folder.iterdir()} >= {
+        "teacher.pt", "student.pt", "quantized.pt", "bundle", "figures.json", "report.html",
+        "recipe.toml",
+    }  # fmt: skip
+
+    from beatlens.signals.simulate import simulate_patient
+
+    patient = simulate_patient(3, 60, pvc_per_minute=10).recording
+    record = _as_wfdb(tmp_path, patient)
+    result = run("explain", record, "--bundle", folder / "bundle", "--json")
+    assert result.returncode == 0, result.stderr
+    findings = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [f["start_s"] for f in findings[:3]] == [0.0, 10.0, 20.0]
+    assert set(findings[1]["probabilities"]) == {"pvc", "sve", "afib", "bbb"}
+
+
+def _as_wfdb(folder: Path, recording: object) -> Path:
+    import wfdb
+
+    wfdb.wrsamp(
+        "sim", fs=recording.rate_hz, units=["mV"], sig_name=["MLII"],
+        d_signal=recording.counts.T.astype("int64"), fmt=["16"], adc_gain=[200.0], baseline=[0],
+        write_dir=str(folder),
+    )  # fmt: skip
+    return folder / "sim"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "nowhere.toml"), "nowhere.toml: cannot be read"),
+        (("explain", "nowhere/1", "--bundle", "/nonexistent"), "no such folder"),
+        (("bench", "maps", "--run", "{tmp}", "--data", "{tmp}"), "bench attribution"),
+        (("data", "get", "mitbd"), "mitbd"),
+    ],
+)
+def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    result = run(*(a.replace("{tmp}", str(tmp_path)) for a in arguments))
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+def test_unknown_recipe_key_is_named(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text("[distill]\nlamda = 3\n")
+    result = run("train", recipe, "--run", tmp_path / "run")
+    assert result.returncode == 1
+    assert re.search(r"r\.toml: distill\.lamda is 3", result.stderr)
