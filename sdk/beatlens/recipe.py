@@ -159,7 +159,7 @@ class Recipe(Section):
     )
     student: NetworkSection = STUDENT
     student_schedule: ScheduleSection = ScheduleSection(
-        steps=4000, learning_rate=6e-3, batch=32, validate_every=1000
+        steps=4000, learning_rate=6e-3, batch=32, validate_every=1000, precision="bfloat16"
     )
     distill: DistillSection = DistillSection()
     quantize_schedule: ScheduleSection = ScheduleSection(

@@ -5,7 +5,7 @@ import torch
 from captum.attr import GuidedBackprop, GuidedGradCam, IntegratedGradients, LayerGradCam, Saliency
 from torch import Tensor, nn
 
-from beatlens.attribution import maps
+from beatlens.attribution import gradients, maps
 from beatlens.errors import ModelError
 
 CLASSES = 3
@@ -87,7 +87,7 @@ def test_grad_cam_is_captums_times_columns(dense_net: DenseHeadNet, x: Tensor, r
 
 def test_integrated_gradients_are_captums(dense_net: DenseHeadNet, x: Tensor) -> None:
     baseline = torch.full((1, 1, 40), 0.3, dtype=torch.float64)
-    ours = maps.integrated_gradients(dense_net, x, TARGETS, baseline=baseline, steps=40)
+    ours = gradients.integrated_gradients(dense_net, x, TARGETS, baseline=baseline, steps=40)
     theirs = IntegratedGradients(dense_net).attribute(
         x, baseline.expand_as(x), TARGETS, n_steps=40, method="gausslegendre"
     )
@@ -97,22 +97,22 @@ def test_integrated_gradients_are_captums(dense_net: DenseHeadNet, x: Tensor) ->
 def test_integrated_gradients_add_up_to_the_logits_difference(
     mean_net: MeanPooledNet, x2: Tensor
 ) -> None:
-    ours = maps.integrated_gradients(mean_net, x2, TARGETS, steps=400)
+    ours = gradients.integrated_gradients(mean_net, x2, TARGETS, steps=400)
     rise = maps.target_logits(mean_net(x2) - mean_net(torch.zeros_like(x2)), TARGETS)
     torch.testing.assert_close(ours.sum(dim=(1, 2)), rise.detach(), rtol=0, atol=2e-3)
 
 
 def test_input_gradients_are_captums(dense_net: DenseHeadNet, x: Tensor) -> None:
     theirs = Saliency(dense_net).attribute(x.clone().requires_grad_(), TARGETS, abs=False)
-    torch.testing.assert_close(maps.input_gradients(dense_net, x, TARGETS), theirs)
+    torch.testing.assert_close(gradients.input_gradients(dense_net, x, TARGETS), theirs)
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU")
 def test_guided_gradients_are_captums(dense_net: DenseHeadNet, x: Tensor) -> None:
     theirs = GuidedBackprop(dense_net).attribute(x.clone().requires_grad_(), TARGETS)
-    ours = maps.guided_gradients(dense_net, x, TARGETS)
+    ours = gradients.guided_gradients(dense_net, x, TARGETS)
     torch.testing.assert_close(ours, theirs)
-    assert not torch.equal(ours, maps.input_gradients(dense_net, x, TARGETS))
+    assert not torch.equal(ours, gradients.input_gradients(dense_net, x, TARGETS))
 
 
 def test_relus_called_as_functions_are_guided_as_modules_are(
@@ -123,9 +123,9 @@ def test_relus_called_as_functions_are_guided_as_modules_are(
             hidden = torch.relu(mean_net.body[1](mean_net.body[0](x)))
             return mean_net.head(mean_net.body[3](hidden).relu_()).mean(dim=-1)
 
-    expected = maps.guided_gradients(mean_net, x2, TARGETS)
-    torch.testing.assert_close(maps.guided_gradients(Functional(), x2, TARGETS), expected)
-    assert not torch.equal(expected, maps.input_gradients(mean_net, x2, TARGETS))
+    expected = gradients.guided_gradients(mean_net, x2, TARGETS)
+    torch.testing.assert_close(gradients.guided_gradients(Functional(), x2, TARGETS), expected)
+    assert not torch.equal(expected, gradients.input_gradients(mean_net, x2, TARGETS))
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU")
@@ -133,7 +133,7 @@ def test_guided_grad_cam_is_captums_times_columns(dense_net: DenseHeadNet, x: Te
     theirs = GuidedGradCam(dense_net, dense_net.act).attribute(
         x.clone().requires_grad_(), TARGETS, interpolate_mode="nearest"
     )
-    ours = maps.guided_grad_cam(dense_net, "act", x, TARGETS)
+    ours = gradients.guided_grad_cam(dense_net, "act", x, TARGETS)
     assert float(theirs.detach().abs().max()) > 0
     torch.testing.assert_close(ours, theirs.detach() * 18)
 
@@ -142,11 +142,13 @@ def test_guided_grad_cam_with_a_geometry_is_zero_outside_the_columns(
     mean_net: MeanPooledNet, x2: Tensor
 ) -> None:
     columns = maps.grad_cam(mean_net, "body", x2, 1).shape[-1]
-    ours = maps.guided_grad_cam(mean_net, "body", x2, 1, stride=4, left=5)
+    ours = gradients.guided_grad_cam(mean_net, "body", x2, 1, stride=4, left=5)
     assert not ours[..., :5].any()
     assert not ours[..., 5 + 4 * columns :].any()
-    expected = maps.expand_map(maps.grad_cam(mean_net, "body", x2, 1), 60, 4, left=5)
-    torch.testing.assert_close(ours, expected[:, None] * maps.guided_gradients(mean_net, x2, 1))
+    expected = gradients.expand_map(maps.grad_cam(mean_net, "body", x2, 1), 60, 4, left=5)
+    torch.testing.assert_close(
+        ours, expected[:, None] * gradients.guided_gradients(mean_net, x2, 1)
+    )
 
 
 def test_cam_grad_cam_and_evidence_are_one_thing_on_a_mean_pooled_network(
@@ -184,8 +186,8 @@ def test_a_differentiable_map_has_the_gradients_of_the_class_activation_map(
 
 def test_no_parameter_gradient_is_touched(mean_net: MeanPooledNet, x2: Tensor) -> None:
     maps.grad_cam(mean_net, "body", x2, 0)
-    maps.integrated_gradients(mean_net, x2, 0, steps=2)
-    maps.guided_grad_cam(mean_net, "body", x2, 0)
+    gradients.integrated_gradients(mean_net, x2, 0, steps=2)
+    gradients.guided_grad_cam(mean_net, "body", x2, 0)
     assert all(parameter.grad is None for parameter in mean_net.parameters())
     assert not any(module._forward_hooks for module in mean_net.modules())
 
@@ -214,12 +216,12 @@ def test_an_inplace_activation_does_not_change_what_was_captured(x2: Tensor) -> 
 
 def test_segments_add_up_and_leads_are_summed() -> None:
     attribution = torch.randn(3, 2, 21)
-    pooled = maps.segment_map(attribution, 4, left=3, columns=4)
+    pooled = gradients.segment_map(attribution, 4, left=3, columns=4)
     assert pooled.shape == (3, 4)
     torch.testing.assert_close(pooled[:, 1], attribution[:, :, 7:11].sum(dim=(1, 2)))
-    torch.testing.assert_close(maps.segment_map(attribution, 4, left=3), pooled)
+    torch.testing.assert_close(gradients.segment_map(attribution, 4, left=3), pooled)
     torch.testing.assert_close(
-        maps.segment_map(maps.expand_map(pooled, 21, 4, left=3), 4, left=3), 4 * pooled
+        gradients.segment_map(gradients.expand_map(pooled, 21, 4, left=3), 4, left=3), 4 * pooled
     )
 
 
@@ -244,7 +246,7 @@ def test_targets_that_are_no_classes_are_refused(
     dense_net: DenseHeadNet, x: Tensor, targets: int | Tensor, message: str
 ) -> None:
     with pytest.raises(ModelError, match=message):
-        maps.input_gradients(dense_net, x, targets)
+        gradients.input_gradients(dense_net, x, targets)
 
 
 def test_what_cannot_be_explained_is_refused(dense_net: DenseHeadNet, x: Tensor) -> None:
@@ -257,14 +259,14 @@ def test_what_cannot_be_explained_is_refused(dense_net: DenseHeadNet, x: Tensor)
     with pytest.raises(ModelError, match="has no evidence"):
         maps.evidence_map(dense_net, x)
     with pytest.raises(ModelError, match="uses no ReLU"):
-        maps.guided_gradients(nn.Sequential(nn.Flatten(), nn.Linear(40, 3)).double(), x, 0)
+        gradients.guided_gradients(nn.Sequential(nn.Flatten(), nn.Linear(40, 3)).double(), x, 0)
     with pytest.raises(ModelError, match="do not fit"):
-        maps.segment_map(x[:, 0], 8, left=1, columns=5)
+        gradients.segment_map(x[:, 0], 8, left=1, columns=5)
     with pytest.raises(ModelError, match="do not fit"):
-        maps.expand_map(x[:, 0], 40, 8)
+        gradients.expand_map(x[:, 0], 40, 8)
     with pytest.raises(ModelError, match="do not fit activations"):
         maps.cam(x, torch.ones(3, 2))
     with pytest.raises(ModelError, match="steps is 0"):
-        maps.integrated_gradients(dense_net, x, 0, steps=0)
+        gradients.integrated_gradients(dense_net, x, 0, steps=0)
     with pytest.raises(ModelError, match=r"expected \[B, C\]"):
-        maps.input_gradients(dense_net.conv, x, 0)
+        gradients.input_gradients(dense_net.conv, x, 0)

@@ -35,7 +35,8 @@ from scipy.integrate import trapezoid
 from torch import Tensor, nn
 
 from beatlens.attribution.fidelity import Fidelity, fidelity
-from beatlens.attribution.maps import expand_map, target_logits
+from beatlens.attribution.gradients import expand_map
+from beatlens.attribution.maps import target_logits
 from beatlens.errors import ModelError
 
 Fill = Literal["interpolate", "baseline"]

@@ -24,16 +24,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from beatlens.attribution.maps import captured, input_gradients, sensitivities, weighted_map
+from beatlens.attribution.gradients import input_gradients
+from beatlens.attribution.maps import captured, sensitivities, weighted_map
 from beatlens.errors import ModelError, RecipeError
-from beatlens.nets.evidence import EvidenceNet
 
 EPSILON = 1e-8
 
@@ -89,17 +89,28 @@ def see(
     return Seen(logits if differentiable else logits.detach(), weights_of, class_maps, kept)
 
 
-def see_evidence(net: EvidenceNet, x: Tensor) -> Seen:
+class Headed(Protocol):
+    """An evidence network, float or fake-quantised: a backbone, then a 1x1 head with `weight`."""
+
+    @property
+    def head(self) -> nn.Module:
+        """Maps `[B, K, T]` to evidence `[B, C, T]`."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Last activation `[B, K, T]` of `x [B, leads, N]`."""
+
+
+def see_evidence(net: Headed, x: Tensor) -> Seen:
     """Run an evidence network; maps come from its head, first order."""
     return seen_of_head(net.features(x), net.head)
 
 
-def seen_of_head(activations: Tensor, head: nn.Conv1d) -> Seen:
+def seen_of_head(activations: Tensor, head: nn.Module) -> Seen:
     """`Seen` from the last activation `[B, K, T]` and a 1x1 head, first order."""
     evidence = head(activations)
     return Seen(
         logits=evidence.mean(dim=2),
-        weights_of=lambda classes: head.weight.squeeze(2)[classes],
+        weights_of=lambda classes: cast(Tensor, head.weight).squeeze(2)[classes],
         class_maps=lambda: evidence,
         activations=activations,
     )

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from beatlens.attribution.matching import Matching, Seen, see_evidence
+from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import RecipeError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.signals.frontend import LSB_MV
@@ -153,7 +154,7 @@ class DistillObjective(nn.Module):
 
     def __init__(
         self,
-        student: EvidenceNet,
+        student: EvidenceNet | QuantizedEvidenceNet,
         pool: TeacherPool,
         weights: DistillWeights,
         matching: Matching | None = None,

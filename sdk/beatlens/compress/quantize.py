@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from beatlens.signals.frontend import LSB_MV
 
 WEIGHT_MAX = 127
 COVERED = 0.9999
+INPUT_SCALE = float(np.float32(LSB_MV))
 
 
 def round_through(values: Tensor) -> Tensor:
@@ -42,17 +44,38 @@ def weight_scales(weight: Tensor) -> Tensor:
     return largest.clamp(min=1e-8) / WEIGHT_MAX
 
 
+@torch.no_grad()
+def rescaled(accumulator: Tensor, factor: Tensor) -> Tensor:
+    """Accumulators times a real factor, rounded as int8 kernels do it, to whole numbers.
+
+    The kernels round twice: to a 31-bit mantissa's precision, then, halves away from zero, by a
+    shift (`beatlens.integer.arithmetic.multiply_by_multiplier`). Rounding once instead would be off
+    by one step in up to 1 % of the values of every layer, and through six layers in half of them.
+
+    Args:
+        accumulator: whole numbers `[B, out, T]`.
+        factor: float64 `[out, 1]`.
+    """
+    mantissa, exponent = torch.frexp(factor)
+    mantissa = torch.round(mantissa * 2.0**31) / 2.0**31
+    one = torch.ones_like(exponent, dtype=torch.int64)
+    left, right = one << exponent.clamp(min=0), one << (-exponent).clamp(min=0)
+    # Exact: whole numbers and powers of two below 2**53. In place, for it is done at every step.
+    fine = accumulator.double().mul_(left * mantissa).add_(0.5).floor_()
+    return fine.abs().div_(right).add_(0.5).floor_().mul_(fine.sign_())
+
+
 class ActivationQuantizer(nn.Module):
     """Rounds an activation to int8 steps with a learnt scale.
 
     Args:
         relu: the activation is not negative: 255 steps from 0 (zero point -128); otherwise 127
-            steps to both sides (zero point 0).
+            steps to both sides, and one more below (zero point 0).
     """
 
     def __init__(self, *, relu: bool) -> None:
         super().__init__()
-        self.low, self.high = (0, 255) if relu else (-127, 127)
+        self.low, self.high = (0, 255) if relu else (-128, 127)
         self.zero_point = -128 if relu else 0
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.observing = False
@@ -63,16 +86,27 @@ class ActivationQuantizer(nn.Module):
         """Step, in the activation's unit."""
         return self.log_scale.exp()
 
-    def forward(self, values: Tensor) -> Tensor:
-        """Return the rounded activation, same shape; observe instead while calibrating."""
+    def forward(self, values: Tensor, unit: Tensor | None = None) -> Tensor:
+        """Return the rounded activation, same shape; observe instead while calibrating.
+
+        `unit` float64 `[out, 1]`: what 1 in the accumulator that `values` come from is worth; they
+        are then rounded as that accumulator will be.
+        """
         if self.observing:
             self._largest.append(torch.quantile(_thinned(values), COVERED))
             return values
         # Esser et al., sec. 2.2: the scale's gradient is balanced against the weights'.
         balance = (values.numel() * self.high) ** -0.5
-        log_scale = self.log_scale * balance + (self.log_scale * (1 - balance)).detach()
-        scale = log_scale.exp()
-        steps = round_through(torch.clamp(values / scale, self.low, self.high))
+        learnt = 1 + balance * (self.log_scale - self.log_scale.detach())  # is 1
+        scale = self.scale.detach() * learnt
+        inside = torch.clamp(values / scale, self.low, self.high)
+        if unit is None:
+            steps = round_through(inside)
+        else:
+            accumulator = torch.round(values.detach() / unit.to(values.dtype))
+            whole = rescaled(accumulator, unit / self.scale.detach().double())
+            whole = whole.clamp(self.low, self.high).to(values.dtype)
+            steps = inside + (whole - inside).detach()
         return steps * scale
 
     def settle(self) -> None:
@@ -93,21 +127,31 @@ def _thinned(values: Tensor, limit: int = 1_000_000) -> Tensor:
 class QuantizedConv(nn.Module):
     """Convolution with rounded weights and bias inside, ReLU, rounded output.
 
-    Takes the place of a `ConvUnit` (batch norm folded) or of the head.
+    Takes the place of a `ConvUnit` (batch norm folded) or of the head. `source` rounds its input;
+    None for the network's input, which is on the front end's grid.
     """
 
-    def __init__(self, conv: nn.Conv1d, norm: nn.BatchNorm1d | None, *, relu: bool) -> None:
+    def __init__(
+        self,
+        conv: nn.Conv1d,
+        norm: nn.BatchNorm1d | None,
+        *,
+        relu: bool,
+        source: ActivationQuantizer | None = None,
+    ) -> None:
         super().__init__()
         weight = conv.weight.detach().clone()
         bias = torch.zeros(len(weight)) if conv.bias is None else conv.bias.detach().clone()
         if norm is not None:
-            gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+            gain = norm.weight / torch.sqrt(variance + norm.eps)
             weight = weight * gain.detach()[:, None, None]
-            bias = (norm.bias + (bias - norm.running_mean) * gain).detach()
+            bias = (norm.bias + (bias - mean) * gain).detach()
         self.float_weight = nn.Parameter(weight)
         self.bias = nn.Parameter(bias)
         self.stride, self.groups, self.relu = conv.stride[0], conv.groups, relu
         self.output = ActivationQuantizer(relu=relu)
+        self._source = (source,)  # in a tuple: it is a part of another module, not of this one
 
     @property
     def weight(self) -> Tensor:
@@ -115,19 +159,42 @@ class QuantizedConv(nn.Module):
         scale = weight_scales(self.float_weight)[:, None, None]
         return round_through(self.float_weight / scale) * scale
 
+    @torch.no_grad()
+    def integers(self) -> tuple[Tensor, Tensor]:
+        """Weights and bias as the whole numbers the device holds, in units of their scales."""
+        scale = weight_scales(self.float_weight)[:, None, None]
+        steps = torch.round(self.float_weight / scale)
+        return steps, torch.round(self.bias / self.unit.to(self.bias.dtype))
+
+    @property
+    def unit(self) -> Tensor:
+        """What 1 in the accumulator is worth, float64 `[out]`: input scale times weight scale."""
+        (source,) = self._source
+        input_scale = INPUT_SCALE if source is None else source.scale.detach().double()
+        return input_scale * weight_scales(self.float_weight).double()
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the rounded output `[B, out, T]` of a rounded input `[B, in, N]`."""
-        y = F.conv1d(x, self.weight, self.bias, self.stride, groups=self.groups)
-        return cast(Tensor, self.output(torch.relu(y) if self.relu else y))
+        if self.output.observing:  # the input's scale is not known yet
+            y = F.conv1d(x, self.weight, self.bias, self.stride, groups=self.groups)
+            return cast(Tensor, self.output(torch.relu(y) if self.relu else y))
+        unit = self.unit
+        step = unit.to(self.bias.dtype)
+        bias = round_through(self.bias / step) * step
+        # Under bfloat16 the accumulator could not be told from its neighbours.
+        with torch.autocast(x.device.type, enabled=False):
+            y = F.conv1d(x, self.weight, bias, self.stride, groups=self.groups)
+        return cast(Tensor, self.output(torch.relu(y) if self.relu else y, unit[:, None]))
 
 
 class QuantizedResidual(nn.Module):
     """The quantised form of a `ResidualBlock`."""
 
-    def __init__(self, block: ResidualBlock) -> None:
+    def __init__(self, block: ResidualBlock, source: ActivationQuantizer | None = None) -> None:
         super().__init__()
-        self.first, self.second = _unit(block.first), _unit(block.second)
-        self.shortcut = None if block.shortcut is None else _unit(block.shortcut)
+        self.first = _unit(block.first, source)
+        self.second = _unit(block.second, self.first.output)
+        self.shortcut = None if block.shortcut is None else _unit(block.shortcut, source)
         self.crop, self.step = block.crop, block.first.conv.stride[0]
         self.output = ActivationQuantizer(relu=True)
 
@@ -139,15 +206,17 @@ class QuantizedResidual(nn.Module):
         return cast(Tensor, self.output(torch.relu(y + x)))
 
 
-def _unit(unit: ConvUnit) -> QuantizedConv:
-    return QuantizedConv(unit.conv, unit.norm, relu=unit.relu)
+def _unit(unit: ConvUnit, source: ActivationQuantizer | None) -> QuantizedConv:
+    return QuantizedConv(unit.conv, unit.norm, relu=unit.relu, source=source)
 
 
-def _quantized(block: nn.Module) -> nn.Module:
+def _quantized(
+    block: nn.Module, source: ActivationQuantizer | None
+) -> QuantizedConv | QuantizedResidual:
     if isinstance(block, ConvUnit):
-        return _unit(block)
+        return _unit(block, source)
     if isinstance(block, ResidualBlock):
-        return QuantizedResidual(block)
+        return QuantizedResidual(block, source)
     raise ModelError(
         f"cannot quantise a {type(block).__name__}, expected ConvUnit or ResidualBlock; "
         "build the backbone from beatlens.nets.evidence"
@@ -160,10 +229,17 @@ class QuantizedEvidenceNet(nn.Module):
     Call `calibrate` before anything else. Raises `ModelError` for backbones made of other blocks.
     """
 
+    logit_scale: Tensor
+
     def __init__(self, net: EvidenceNet) -> None:
         super().__init__()
-        self.backbone = nn.Sequential(*(_quantized(block) for block in net.backbone))
-        self.head = QuantizedConv(net.head, None, relu=False)
+        blocks: list[QuantizedConv | QuantizedResidual] = []
+        source: ActivationQuantizer | None = None
+        for block in net.backbone:
+            blocks.append(_quantized(block, source))
+            source = blocks[-1].output
+        self.backbone = nn.Sequential(*blocks)
+        self.head = QuantizedConv(net.head, None, relu=False, source=source)
         self.classes, self.geometry = net.classes, net.geometry
         self.register_buffer("logit_scale", torch.zeros(()))
 
@@ -201,6 +277,3 @@ class QuantizedEvidenceNet(nn.Module):
         for quantizer in self.quantizers():
             quantizer.settle()
         self.logit_scale.copy_(torch.stack(logits).max().clamp(min=1e-3) * 1.25 / 127)
-
-
-INPUT_SCALE = LSB_MV

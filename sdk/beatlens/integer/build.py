@@ -92,11 +92,10 @@ class _Builder:
         """Append a dense or depthwise convolution of the newest tensor."""
         source = self.newest
         scales = np.float32(weight_scales(layer.float_weight).numpy())
-        exact = layer.float_weight.detach().double().numpy() / scales[:, None, None]
-        weights = np.clip(np.round(exact), -127, 127).astype(np.int8)
-        unit = source.quantization.scale * scales.astype(np.float64)
+        steps, offsets = (whole.double().numpy() for whole in layer.integers())
+        weights = np.clip(steps, -127, 127).astype(np.int8)
         limit = np.iinfo(np.int32).max
-        bias = np.clip(np.round(layer.bias.detach().double().numpy() / unit), -limit, limit)
+        bias = np.clip(offsets, -limit, limit)
         common = {
             "name": name,
             "input": source.name,

@@ -61,7 +61,7 @@ class Arm:
     distill: DistillSection
 
 
-# Chosen on validation patients: `beatlens bench matching-weight`, docs/figures/matching_weight.json.
+# Chosen on validation patients: see docs/figures/matching_weight.json and its command.
 MATCHING_WEIGHTS = {"ewa": 4.0, "swa": 4.0, "sswa": 4.0, "classwise": 8.0}
 
 

@@ -23,7 +23,7 @@ from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import Recipe
 from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips
-from beatlens.training.loop import Report, fit
+from beatlens.training.loop import History, Report, Schedule, fit
 from beatlens.training.objective import seed_everything
 
 QUANTIZED_FORMAT = "beatlens-quantized-1"
@@ -76,6 +76,35 @@ class Agreement:
         return {"spearman": spearman, "macro_ap": macro_ap, "score": (spearman + macro_ap) / 2}
 
 
+def _learn_from_pool(
+    net: EvidenceNet | QuantizedEvidenceNet,
+    recipe: Recipe,
+    schedule: Schedule,
+    pool: TeacherPool,
+    agreement: Agreement,
+    path: Path,
+    report: Report | None,
+) -> History:
+    """Train a student, float or fake-quantised, beside its checkpoint `path.checkpoint`."""
+    matching = matching_of(recipe.distill.matching)
+    return fit(
+        DistillObjective(net, pool, recipe.distill.weights, matching),
+        net,
+        pool.batch,
+        schedule,
+        lambda: agreement(net),
+        score="score",
+        checkpoint=path.with_suffix(".checkpoint"),
+        report=report,
+    )
+
+
+def _written(path: Path, history: History) -> None:
+    """After `path` was written: how its training went, and the end of its checkpoint."""
+    write_history(path.with_suffix(".json"), history)
+    path.with_suffix(".checkpoint").unlink(missing_ok=True)
+
+
 def distill_student(
     recipe: Recipe, pool: TeacherPool, agreement: Agreement, path: Path, report: Report | None
 ) -> EvidenceNet:
@@ -85,20 +114,10 @@ def distill_student(
     path.parent.mkdir(parents=True, exist_ok=True)
     seed_everything(recipe.seed)
     student = build(recipe.student.spec, CLASSES)
-    matching = matching_of(recipe.distill.matching)
-    history = fit(
-        DistillObjective(student, pool, recipe.distill.weights, matching),
-        student,
-        pool.batch,
-        recipe.student_schedule.schedule,
-        lambda: agreement(student),
-        score="score",
-        checkpoint=path.with_suffix(".checkpoint"),
-        report=report,
-    )
+    schedule = recipe.student_schedule.schedule
+    history = _learn_from_pool(student, recipe, schedule, pool, agreement, path, report)
     save_net(path, student, recipe.student.spec)
-    write_history(path.with_suffix(".json"), history)
-    path.with_suffix(".checkpoint").unlink(missing_ok=True)
+    _written(path, history)
     return student
 
 
@@ -124,20 +143,10 @@ def quantize_student(
     if path.exists():
         return load_quantized(path, student)
     quantized = quantize_after_training(student, calibration_batches(student, pool))
-    matching = matching_of(recipe.distill.matching)
-    history = fit(
-        DistillObjective(quantized, pool, recipe.distill.weights, matching),
-        quantized,
-        pool.batch,
-        recipe.quantize_schedule.schedule,
-        lambda: agreement(quantized),
-        score="score",
-        checkpoint=path.with_suffix(".checkpoint"),
-        report=report,
-    )
+    schedule = recipe.quantize_schedule.schedule
+    history = _learn_from_pool(quantized, recipe, schedule, pool, agreement, path, report)
     save_quantized(path, quantized)
-    write_history(path.with_suffix(".json"), history)
-    path.with_suffix(".checkpoint").unlink(missing_ok=True)
+    _written(path, history)
     return quantized
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from beatlens.attribution.faithfulness import Control, deletion, insertion, weight_randomisation
 from beatlens.attribution.fidelity import fidelity
-from beatlens.attribution.maps import guided_grad_cam, integrated_gradients, segment_map
+from beatlens.attribution.gradients import guided_grad_cam, integrated_gradients, segment_map
 from beatlens.errors import ModelError
 from beatlens.evaluate.strips import Run
 from beatlens.nets.evidence import EvidenceNet

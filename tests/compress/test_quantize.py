@@ -1,0 +1,251 @@
+"""Quantisation: folding, rounding, calibration, learnt scales, and what the device will compute."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from beatlens.compress import quantize
+from beatlens.compress.quantize import (
+    ActivationQuantizer,
+    QuantizedConv,
+    QuantizedEvidenceNet,
+    rescaled,
+    weight_scales,
+)
+from beatlens.errors import ModelError
+from beatlens.integer.arithmetic import multiply_by_multiplier, quantize_multiplier
+from beatlens.integer.build import build_graph
+from beatlens.integer.simulate import simulate
+from beatlens.nets.backbones import NetworkSpec
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.tasks.strips import CLASSES, SPAN, cut_strips, to_millivolts
+
+from ..nets.networks import RELEASED, SMALL, lively
+from ..tasks.tracks import ecg
+
+SPECS = {
+    "dense": RELEASED["dense"],
+    "depthwise": RELEASED["depthwise"],
+    "residual": NetworkSpec("residual", (8, 12, 16, 16), (16, 7, 7, 9), (2, 2, 2, 1)),
+}
+
+
+@pytest.fixture(scope="module")
+def windows() -> np.ndarray:
+    """40 strips of ECG, real where there is any, int8 `[40, 1792]`."""
+    strips = cut_strips(ecg()[0])
+    return strips.windows[np.linspace(0, len(strips) - 1, 40).astype(int)]
+
+
+def inputs(net: EvidenceNet | QuantizedEvidenceNet, windows: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(to_millivolts(net.geometry.trim(windows, SPAN))).unsqueeze(1)
+
+
+def calibrated(net: EvidenceNet, windows: np.ndarray) -> QuantizedEvidenceNet:
+    quantized = QuantizedEvidenceNet(net).eval()
+    quantized.calibrate([inputs(net, windows[:8]), inputs(net, windows[8:16])])
+    return quantized
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@torch.no_grad()
+def test_batch_norm_folds_exactly(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = lively(SMALL[kind]).double()
+    quantized = QuantizedEvidenceNet(net)
+    monkeypatch.setattr(quantize, "round_through", lambda values: values)
+    for quantizer in quantized.quantizers():
+        quantizer.observing = True  # lets activations through as they are
+    x = torch.randn(3, 1, net.geometry.input_length(15), dtype=torch.float64)
+    torch.testing.assert_close(quantized.features(x), net.features(x), rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(quantized.evidence(x), net.evidence(x), rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(quantized(x), net(x), rtol=1e-11, atol=1e-12)
+
+
+@torch.no_grad()
+def test_folding_takes_no_share_in_the_float_network() -> None:
+    net = lively(SMALL["dense"])
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    quantized = QuantizedEvidenceNet(net)
+    for parameter in quantized.parameters():
+        parameter.zero_()
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+def test_weights_are_rounded_per_output_channel() -> None:
+    conv = nn.Conv1d(2, 3, 5, bias=False)
+    with torch.no_grad():
+        conv.weight[1] *= 100
+        conv.weight[2] = 0
+    layer = QuantizedConv(conv, None, relu=False)
+    scales = weight_scales(conv.weight)
+    assert scales.shape == (3,)
+    assert (scales > 0).all()
+    steps = layer.weight / scales[:, None, None]
+    torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-4)
+    assert steps.abs().amax(dim=(1, 2)).round().tolist() == [127, 127, 0]
+    assert ((layer.weight - conv.weight).abs() <= scales[:, None, None] * 0.5001).all()
+
+
+@pytest.mark.parametrize(
+    ("relu", "low", "high", "zero"), [(True, 0, 255, -128), (False, -128, 127, 0)]
+)
+def test_activations_are_rounded_to_int8_steps(relu: bool, low: int, high: int, zero: int) -> None:
+    quantizer = ActivationQuantizer(relu=relu)
+    quantizer.log_scale.data.fill_(float(np.log(0.02)))
+    values = torch.linspace(-10, 10, 4001)
+    steps = (quantizer(values) / 0.02).detach()
+    torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-3)
+    assert (steps.min().round(), steps.max().round()) == (low, high)
+    assert quantizer.zero_point == zero
+    assert -128 <= low + zero <= high + zero <= 127
+    inside = (values / 0.02 > low) & (values / 0.02 < high)
+    assert ((quantizer(values) - values)[inside].abs() <= 0.0101).all()
+
+
+def test_calibration_covers_nearly_everything_and_is_not_drawn_to_the_baseline() -> None:
+    net = lively(SMALL["dense"])
+    quantized = QuantizedEvidenceNet(net)
+    x = torch.zeros(4, 1, net.geometry.input_length(200))
+    x[:, :, ::97] = 3.0  # mostly isoelectric
+    quantized.calibrate([x, x])
+    first = net.backbone[0](x)
+    scale = next(iter(quantized.quantizers())).scale.item()
+    assert scale * 255 == pytest.approx(torch.quantile(first.flatten(), 0.9999).item(), rel=1e-3)
+    assert not any(q.observing for q in quantized.quantizers())
+
+
+def test_the_logits_range_has_headroom(windows: np.ndarray) -> None:
+    net = lively(SPECS["dense"])
+    quantized = calibrated(net, windows)
+    with torch.no_grad():
+        observed = max(net(inputs(net, part)).abs().max() for part in (windows[:8], windows[8:16]))
+    assert quantized.logit_scale.item() * 127 == pytest.approx(1.25 * observed.item(), rel=0.05)
+
+
+def test_calibration_without_data_is_an_error_and_leaves_the_network_usable() -> None:
+    quantized = QuantizedEvidenceNet(lively(SMALL["dense"]))
+    with pytest.raises(ModelError, match="calibration saw no data"):
+        quantized.calibrate([])
+    assert not any(q.observing for q in quantized.quantizers())
+    quantized.calibrate([torch.randn(2, 1, 200)])
+    assert torch.isfinite(quantized(torch.randn(2, 1, 200))).all()
+
+
+def test_an_uncalibrated_network_makes_no_graph() -> None:
+    with pytest.raises(ModelError, match="scale is 0"):
+        build_graph(QuantizedEvidenceNet(lively(SMALL["dense"])), SPAN)
+
+
+def test_other_blocks_are_refused() -> None:
+    net = lively(SMALL["dense"])
+    net.backbone.append(nn.ReLU())
+    with pytest.raises(ModelError, match="cannot quantise a ReLU, expected ConvUnit or Residual"):
+        QuantizedEvidenceNet(net)
+
+
+@given(st.integers(0, 2**32))
+def test_accumulators_are_rounded_as_the_kernels_do_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # Factors above 1/4 leave few bits between the two roundings, small ones many.
+    factor = np.exp2(rng.uniform(-14, 2, 6))
+    accumulator = rng.integers(-(1 << 20), 1 << 20, (2, 6, 50))
+    accumulator[:, :, :10] = rng.integers(-300, 300, (2, 6, 10))
+    expected = multiply_by_multiplier(accumulator.swapaxes(1, 2), quantize_multiplier(factor))
+    found = rescaled(torch.from_numpy(accumulator), torch.from_numpy(factor)[:, None])
+    np.testing.assert_array_equal(found.numpy(), expected.swapaxes(1, 2))
+
+
+@torch.no_grad()
+def test_mixed_precision_does_not_reach_the_accumulators(windows: np.ndarray) -> None:
+    quantized = calibrated(lively(SPECS["dense"]), windows)
+    x = inputs(quantized, windows[:3])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = quantized.evidence(x)
+    assert torch.equal(mixed, quantized.evidence(x))
+
+
+@pytest.mark.parametrize("kind", SPECS)
+@torch.no_grad()
+def test_the_fake_quantised_map_is_the_map_of_the_device(kind: str, windows: np.ndarray) -> None:
+    net = lively(SPECS[kind], seed=5)
+    quantized = calibrated(net, windows)
+    graph = build_graph(quantized, SPAN)
+    trimmed = np.ascontiguousarray(net.geometry.trim(windows, SPAN))
+    found = simulate(graph, trimmed[:, :, None])["evidence"].transpose(0, 2, 1).astype(float)
+    quantization = graph.tensors["evidence"].quantization
+    assert quantization.zero_point == 0
+    expected = quantized.evidence(inputs(net, windows)).double().numpy() / quantization.scale
+    assert found.shape == expected.shape == (len(windows), len(CLASSES), SPAN // 8)
+    off = np.abs(found - np.round(expected))
+    assert off.max() <= 1
+    assert (off == 0).mean() > 0.999  # all of them, as far as seen; float32 sums leave no promise
+    assert np.unique(found).size > 50  # a map that is worth comparing
+    assert (found < 127).mean() > 0.99
+
+
+@torch.no_grad()
+def test_the_quantised_map_is_close_to_the_float_one(windows: np.ndarray) -> None:
+    net = lively(SPECS["dense"], seed=6)
+    quantized = calibrated(net, windows)
+    x = inputs(net, windows)
+    mine, theirs = quantized.evidence(x).flatten(), net.evidence(x).flatten()
+    assert torch.corrcoef(torch.stack([mine, theirs]))[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_weights_biases_and_scales_all_learn(kind: str) -> None:
+    torch.manual_seed(0)
+    net = lively(SMALL[kind])
+    quantized = QuantizedEvidenceNet(net)
+    x = torch.randn(4, 1, 400).cumsum(2) * 0.2
+    quantized.calibrate([x])
+    quantized(x).square().sum().backward()
+    for name, parameter in quantized.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_a_scales_gradient_is_that_of_learned_step_size() -> None:
+    quantizer = ActivationQuantizer(relu=False)
+    quantizer.log_scale.data.fill_(float(np.log(0.5)))
+    values = torch.tensor([0.6, -0.2, 1000.0, -1000.0])
+    quantizer(values).sum().backward()
+    # Esser et al., eq. 3: d q / d s is round(v/s) - v/s inside, the bound outside; times s for
+    # log s; balanced by 1 / sqrt(values * high).
+    inside = [(round(v / 0.5) - v / 0.5) for v in (0.6, -0.2)]
+    expected = (sum(inside) + 127 - 128) * 0.5 / np.sqrt(4 * 127)
+    assert quantizer.log_scale.grad.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_quantisation_aware_training_improves_a_tiny_problem() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 1, 180).cumsum(2) * 0.1
+    target = (x[:, 0, 60:100].mean(1) - x[:, 0, :40].mean(1) > 0).float()
+    net = lively(SMALL["dense"], classes=("a",))
+    quantized = QuantizedEvidenceNet(net)
+    quantized.calibrate([x])
+    optimizer = torch.optim.Adam(quantized.parameters(), 5e-3)
+    losses = []
+    for _ in range(80):
+        loss = nn.functional.binary_cross_entropy_with_logits(quantized(x)[:, 0], target)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < 0.6 * losses[0]
+    # What was trained is still what the device computes.
+    graph = build_graph(quantized.eval(), 8 * 5)
+    raw = np.random.default_rng(0).integers(-90, 90, (6, graph.tensors["input"].length))
+    raw = raw.astype(np.int8)
+    found = simulate(graph, raw[:, :, None])["evidence"].transpose(0, 2, 1)
+    with torch.no_grad():
+        evidence = quantized.evidence(torch.from_numpy(to_millivolts(raw)).unsqueeze(1)).numpy()
+    off = np.abs(found - np.round(evidence / graph.tensors["evidence"].quantization.scale))
+    assert off.max() <= 1
+    assert (off == 0).mean() > 0.999
