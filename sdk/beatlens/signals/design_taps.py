@@ -55,7 +55,8 @@ def _settle_sum(row: np.ndarray, offset: np.ndarray) -> None:
 
 def main() -> None:
     """Write the taps of every supported rate to `resampler_taps.npz`."""
-    np.savez_compressed(TAPS_FILE, **{str(rate): design(rate) for rate in RATES_HZ})
+    taps = {str(rate): design(rate) for rate in RATES_HZ}
+    np.savez_compressed(TAPS_FILE, **taps)  # type: ignore[arg-type]  # numpy's stub: allow_pickle
 
 
 if __name__ == "__main__":
