@@ -30,7 +30,8 @@ from beatlens.evaluate.strips import (
     run_network,
 )
 from beatlens.integer.build import build_graph
-from beatlens.integer.litert import Kernels
+from beatlens.integer.litert import Kernels, xnnpack_difference
+from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
@@ -49,6 +50,7 @@ from beatlens.tasks.strips import SPAN, StripSet, cut_strips
 from beatlens.training.loop import Report
 
 CALIBRATION_CROPS = 512
+PHONE_EVERY = 20
 Say = Callable[[str], None]
 FIDELITY_KEYS = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
 
@@ -212,12 +214,20 @@ class Bench:
             })  # fmt: skip
         return rows + self._lines(seed)
 
-    def _size(self, folder: Path, form: str) -> dict[str, int]:
-        path = folder / ("teacher.pt" if (folder / "teacher.pt").exists() else "student.pt")
-        weights = load_net(path)[0].weights
-        size = (folder / "model.tflite").stat().st_size if form == "int8" else 4 * weights
+    def _size(self, folder: Path, form: str) -> dict[str, float]:
+        """Weights, bytes and multiply-accumulates; of int8 students, how far XNNPACK is off."""
+        teacher = folder / "teacher.pt"
+        net = load_net(teacher if teacher.exists() else folder / "student.pt")[0]
+        model = (folder / "model.tflite").read_bytes()
         macs = int((folder / "macs.txt").read_text(encoding="utf-8"))
-        return {"weights": weights, "bytes": size, "macs": macs}
+        if form == "float":
+            return {"weights": net.weights, "bytes": 4 * net.weights, "macs": macs}
+        size: dict[str, float] = {"weights": net.weights, "bytes": len(model), "macs": macs}
+        if teacher.exists():
+            return size
+        windows = net.geometry.trim(self.test.windows[::PHONE_EVERY], SPAN)
+        off = xnnpack_difference(read_tflite(model), np.ascontiguousarray(windows)[:, :, None])
+        return size | {f"xnnpack_{key}": value for key, value in off.items()}
 
     def _lines(self, seed: int) -> list[dict[str, Any]]:
         """What agreement is worth: the shuffled floor, and teachers retrained with other seeds."""

@@ -16,20 +16,18 @@ SIZE = (
     Column("bytes", "bytes", digits=None, interval=False),
     Column("macs", "MACs per strip", digits=None, interval=False),
 )
-ATTRIBUTION = {
-    "attribution": (
-        Column("macro_ap", "macro AP", digits=2),
-        Column("ap_pvc", "AP PVC", digits=2),
-        Column("loc_auc_pvc", "AUC PVC", digits=2),
-        Column("point_pvc", "pointing PVC", digits=2),
-        Column("loc_auc_sve", "AUC SVE", digits=2),
-        Column("point_sve", "pointing SVE", digits=2),
-        Column("spearman", "Spearman", digits=2),
-        Column("spearman_p5", "Spearman p5", digits=2),
-        Column("same_peak", "same peak", digits=2),
-        *SIZE,
-    ),
-}
+ATTRIBUTION = (
+    Column("macro_ap", "macro AP", digits=2),
+    Column("ap_pvc", "AP PVC", digits=2),
+    Column("loc_auc_pvc", "AUC PVC", digits=2),
+    Column("point_pvc", "pointing PVC", digits=2),
+    Column("loc_auc_sve", "AUC SVE", digits=2),
+    Column("point_sve", "pointing SVE", digits=2),
+    Column("spearman", "Spearman", digits=2),
+    Column("spearman_p5", "Spearman p5", digits=2),
+    Column("same_peak", "same peak", digits=2),
+    *SIZE,
+)
 DIFFERENCES = (
     Column("spearman", "Spearman", digits=2),
     Column("spearman_p5", "p5", digits=2),
@@ -41,6 +39,21 @@ DIFFERENCES = (
 STEP_COST = (
     Column("ms", "ms per step", digits=0, interval=False),
     Column("ratio", "times a KD step", digits=2, interval=False),
+)
+MAPS = (
+    Column("evidence_spearman", "evidence", digits=2),
+    Column("integrated_gradients_spearman", "integrated gradients", digits=2),
+    Column("guided_grad_cam_spearman", "guided Grad-CAM", digits=2),
+    Column("deletion_random", "deletion − random", digits=2),
+    Column("deletion_shifted", "deletion − shifted", digits=2),
+    Column("insertion_random", "insertion − random", digits=2),
+    Column("insertion_shifted", "insertion − shifted", digits=2),
+    Column("randomised_head", "head randomised", digits=2),
+    Column("randomised_head_and_last", "head and last randomised", digits=2),
+)
+WEIGHTS = (
+    Column("spearman", "Spearman", digits=2),
+    Column("macro_ap", "macro AP", digits=2),
 )
 
 
@@ -54,12 +67,15 @@ def figures(
 ) -> None:
     """Make the documentation's tables and plots again from the committed figures files."""
     groups = ("model", "matching", "form")
+    wanted = {
+        "attribution": ("attribution.json", ATTRIBUTION, groups),
+        "differences": ("attribution_differences.json", DIFFERENCES, ("less", "form")),
+        "step-cost": ("step_cost.json", STEP_COST, ("teacher", "matching", "path")),
+        "maps": ("maps.json", MAPS, ("model", "matching")),
+        "matching-weight": ("matching_weight.json", WEIGHTS, ("matching", "weight")),
+    }
     made = {
-        "attribution": _table(folder / "attribution.json", ATTRIBUTION["attribution"], groups),
-        "differences": _table(
-            folder / "attribution_differences.json", DIFFERENCES, ("less", "form")
-        ),
-        "step-cost": _table(folder / "step_cost.json", STEP_COST, ("teacher", "matching", "path")),
+        marker: _table(folder / name, columns, by) for marker, (name, columns, by) in wanted.items()
     }
     for marker, markdown in made.items():
         if markdown is not None:
