@@ -51,16 +51,16 @@ def test_the_command_says_what_to_install() -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert "'typer'" in done.stderr
-    assert "pip install 'beatlens[train,export]'" in done.stderr
+    assert "pip install 'beatlens[train,litert]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_an_error_on_purpose_is_one_line() -> None:
     done = python(
-        "import beatlens.verbs, beatlens.cli\n"
+        "import beatlens.verbs.app, beatlens.cli\n"
         "from beatlens.errors import DataError\n"
         "def app(): raise DataError('record 100: no such file')\n"
-        "beatlens.verbs.app = app\n"
+        "beatlens.verbs.app.app = app\n"
         "beatlens.cli.main()"
     )
     assert done.returncode == 1
