@@ -41,9 +41,9 @@ def read_state(path: Path, expected: str) -> dict:
     """Read a file written by `torch.save`; its `format` entry must be `expected`."""
     state = read_plain(path)
     found = state.get("format") if isinstance(state, dict) else type(state).__name__
-    if found != expected:
+    if not isinstance(state, dict) or found != expected:
         raise ModelError(f"{path}: format is {found!r}, expected {expected!r}")
-    return dict(state)
+    return state
 
 
 def read_plain(path: Path) -> object:

@@ -12,7 +12,7 @@ Where a database does not decide a class its label is unknown (NaN) and the loss
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +116,7 @@ def whole_track(recording: Recording, lead: str, labels: dict[str, bool]) -> Tra
     )
 
 
-def _ludb_labels(diagnoses: dict[str, tuple[str, ...]]) -> dict[str, bool]:
+def _ludb_labels(diagnoses: Mapping[str, tuple[str, ...]]) -> dict[str, bool]:
     """What LUDB's diagnoses decide; conduction that is disturbed in another way stays unknown."""
     rhythms = " ".join(diagnoses["Rhythms"]).lower()
     conduction = " ".join(diagnoses["Conduction abnormalities"]).lower()

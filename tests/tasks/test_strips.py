@@ -1,0 +1,371 @@
+"""Labels and masks of spans, on made tracks with known beats and on the real databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import wfdb
+
+from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherPool
+from beatlens.errors import DataError
+from beatlens.signals import splits
+from beatlens.signals.frontend import LSB_MV
+from beatlens.tasks.prepare import load_tracks_of
+from beatlens.tasks.sampling import CropSampler
+from beatlens.tasks.strips import (
+    BEAT_AFTER,
+    BEAT_BEFORE,
+    CLASSES,
+    CONTEXT,
+    MIN_RHYTHM,
+    SPAN,
+    StripSet,
+    Track,
+    cut_strips,
+    load_tracks,
+    save_tracks,
+    to_millivolts,
+)
+from beatlens.training.objective import TaskObjective, crops_of
+
+from ..nets.networks import SMALL, lively
+from .tracks import make_track
+
+PVC, SVE, AFIB, BBB = range(4)
+
+
+def test_the_conventions_are_those_of_the_task() -> None:
+    assert CLASSES == ("pvc", "sve", "afib", "bbb")
+    assert SPAN == 1280
+    assert (BEAT_BEFORE, BEAT_AFTER) == (32, 45)  # 0.25 s and 0.35 s at 128 Hz
+    assert MIN_RHYTHM == 128
+
+
+@pytest.mark.parametrize(
+    ("peak", "inside"), [(999, 0.0), (1000, 1.0), (1000 + SPAN - 1, 1.0), (1000 + SPAN, 0.0)]
+)
+def test_a_beat_belongs_to_the_span_of_its_r_peak(peak: int, inside: float) -> None:
+    labels = make_track([(peak, "V")]).labels(1000)
+    assert labels.dtype == np.float32
+    assert labels.tolist() == [inside, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "expected"),
+    [
+        *((s, PVC) for s in "VE"),
+        *((s, SVE) for s in "AaJS"),
+        *((s, BBB) for s in "LR"),
+        *((s, None) for s in "NejnF/fQ?r"),
+    ],
+)
+def test_symbols_of_the_classes(symbol: str, expected: int | None) -> None:
+    labels = make_track([(2000, symbol)]).labels(1500)
+    assert np.flatnonzero(labels).tolist() == ([] if expected is None else [expected])
+
+
+def test_several_classes_at_once() -> None:
+    track = make_track([(1500, "V"), (1700, "A"), (1900, "R")], afib=[(1400, 2000)])
+    assert track.labels(1000).tolist() == [1, 1, 1, 1]
+    assert track.labels(0).tolist() == [0, 0, 0, 0]  # 120 samples of rhythm are less than 1 s
+
+
+@pytest.mark.parametrize(("overlap", "present"), [(0, 0.0), (127, 0.0), (128, 1.0), (129, 1.0)])
+def test_a_rhythm_counts_from_one_second_on(overlap: int, present: float) -> None:
+    start = 1000
+    at_the_end = make_track(afib=[(start + SPAN - overlap, 3 * SPAN)])
+    at_the_start = make_track(afib=[(0, start + overlap)])
+    inside = make_track(afib=[(start + 300, start + 300 + overlap)])
+    for track in (at_the_end, at_the_start, inside):
+        assert track.labels(start)[AFIB] == present
+
+
+def test_pieces_of_a_rhythm_add_up() -> None:
+    assert make_track(afib=[(100, 164), (500, 564)]).labels(0)[AFIB] == 1
+    assert make_track(afib=[(100, 164), (500, 563)]).labels(0)[AFIB] == 0
+    # Pieces outside the span must not be subtracted or added.
+    assert make_track(afib=[(0, 500), (1100, 1228)]).labels(1100)[AFIB] == 1
+    assert make_track(afib=[(0, 500), (1100, 1227)]).labels(1100)[AFIB] == 0
+
+
+def test_a_rhythm_longer_than_the_span_counts() -> None:
+    assert make_track(afib=[(0, 3 * SPAN)]).labels(SPAN)[AFIB] == 1
+
+
+def test_undecided_classes_are_nan() -> None:
+    track = make_track([(100, "V"), (200, "L")], known=("pvc", "sve"))
+    labels = track.labels(0)
+    assert labels[:2].tolist() == [1, 0]
+    assert np.isnan(labels[2:]).all()
+
+
+@pytest.mark.parametrize(
+    ("unknown", "touched"),
+    [((500, 1000), False), ((500, 1001), True), ((2279, 2500), True), ((2280, 2500), False)],
+)
+def test_every_class_is_nan_where_a_span_touches_an_unknown_stretch(unknown, touched) -> None:
+    track = make_track([(1500, "V")], unknown=[unknown])
+    assert track.overlaps_unknown(1000) is touched
+    assert np.isnan(track.labels(1000)).tolist() == [touched] * 4
+
+
+def test_a_beats_mask_is_a_quarter_second_before_and_045_samples_after_r() -> None:
+    track = make_track([(1500, "V")])
+    masks = track.masks(1000)
+    assert masks.shape == (4, SPAN)
+    assert masks.dtype == bool
+    assert np.flatnonzero(masks[PVC]).tolist() == list(range(500 - 32, 500 + 45))
+    assert not masks[[SVE, AFIB, BBB]].any()
+
+
+def test_masks_are_cut_at_the_span() -> None:
+    track = make_track([(1000, "A"), (1000 + SPAN - 1, "A"), (1000 + SPAN + 40, "L")])
+    masks = track.masks(1000)
+    assert np.flatnonzero(masks[SVE]).tolist() == [*range(45), *range(SPAN - 33, SPAN)]
+    assert not masks[BBB].any()  # begins 8 samples after the span
+
+
+def test_masks_of_beats_that_touch_are_joined_and_rhythms_are_their_intervals() -> None:
+    track = make_track([(500, "V"), (540, "V")], afib=[(100, 300), (900, 5000)])
+    masks = track.masks(0)
+    assert np.flatnonzero(masks[PVC]).tolist() == list(range(468, 585))
+    assert np.flatnonzero(masks[AFIB]).tolist() == [*range(100, 300), *range(900, SPAN)]
+
+
+def test_windows_hold_the_recordings_edges() -> None:
+    track = make_track(samples=SPAN + 10)
+    window = track.window(0)
+    assert window.shape == (CONTEXT + SPAN + CONTEXT,)
+    assert window.dtype == np.int8
+    assert (window[:CONTEXT] == track.x[0]).all()
+    np.testing.assert_array_equal(window[CONTEXT : CONTEXT + SPAN + 10], track.x)
+    assert (window[CONTEXT + SPAN + 10 :] == track.x[-1]).all()
+
+
+def test_to_millivolts() -> None:
+    values = to_millivolts(np.array([-127, 0, 40], np.int8))
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values, [-3.175, 0, 1], rtol=1e-6)
+
+
+def test_strips_are_consecutive_and_leave_out_unknown_stretches() -> None:
+    track = make_track(
+        [(SPAN + 5, "V")], samples=4 * SPAN + 700, unknown=[(2 * SPAN - 1, 2 * SPAN)]
+    )
+    strips = cut_strips([track, make_track(samples=SPAN, record="short")])
+    assert strips.starts.tolist() == [0, 2 * SPAN, 3 * SPAN, 0]
+    assert strips.records.tolist() == ["made"] * 3 + ["short"]
+    assert strips.windows.shape == (4, SPAN + 2 * CONTEXT)
+    assert strips.masks.shape == (4, 4, SPAN)
+    assert not np.isnan(strips.labels).any()
+    for index, start in enumerate(strips.starts[:3]):
+        np.testing.assert_array_equal(strips.windows[index], track.window(start))
+        np.testing.assert_array_equal(strips.masks[index], track.masks(start))
+    with pytest.raises(DataError, match="no recording"):
+        cut_strips([make_track(samples=SPAN - 1)])
+
+
+def test_tracks_come_back_as_they_were_saved(tmp_path: Path) -> None:
+    tracks = [
+        make_track([(100, "V"), (300, "N")], afib=[(1, 2)], unknown=[(5, 9)], known=("pvc",)),
+        make_track(samples=1301, record="100", database="mitdb", patient="mitdb/100"),
+    ]
+    tracks[1].usable[7:11] = False
+    save_tracks(tmp_path / "tracks.npz", tracks)
+    again = load_tracks(tmp_path / "tracks.npz")
+    assert len(again) == 2
+    for one, other in zip(tracks, again, strict=True):
+        assert (one.record, one.database, one.patient) == (
+            other.record,
+            other.database,
+            other.patient,
+        )
+        for name in ("x", "usable", "known", "unknown", "beats", "symbols"):
+            mine, theirs = getattr(one, name), getattr(other, name)
+            assert mine.dtype == theirs.dtype
+            np.testing.assert_array_equal(mine, theirs)
+        for mine, theirs in zip(one.intervals, other.intervals, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 no archive", b"\x93NUMPY"])
+def test_files_that_hold_no_tracks_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "tracks.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="not a file of prepared tracks"):
+        load_tracks(path)
+    np.savez(path, a=np.zeros(3))
+    with pytest.raises(DataError, match="not a file of prepared tracks"):
+        load_tracks(path)
+    save_tracks(path, [make_track()])
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match="not a file of prepared tracks"):
+        load_tracks(path)
+
+
+def test_no_loss_reads_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training on labels and distillation go through with masks out of reach."""
+
+    def losses() -> list[float]:
+        tracks = [make_track([(600, "V"), (2000, "A")], afib=[(2200, 3000)])]
+        net = lively(SMALL["dense"])
+        sampler = CropSampler(tracks, 0, {"pvc": 0.5})
+        task = TaskObjective(net)(*crops_of(sampler)(0, 4))
+        pool = TeacherPool(lively(SMALL["residual"]), sampler, 8, activations=True)
+        distilled = DistillObjective(net, pool, DistillWeights())(*pool.batch(0, 4))
+        return [task.item(), distilled.item()]
+
+    before = losses()
+    assert np.isfinite(before).all()
+
+    def forbidden(_track: Track, _start: int) -> np.ndarray:
+        raise AssertionError("a loss has read a mask")
+
+    monkeypatch.setattr(Track, "masks", forbidden)
+    assert losses() == before
+    with pytest.raises(AssertionError, match="has read a mask"):
+        cut_strips([make_track()])
+
+
+def test_permuted_masks_change_no_loss() -> None:
+    strips = cut_strips([make_track([(600, "V"), (1500, "A")], samples=4 * SPAN)])
+    objective = TaskObjective(lively(SMALL["dense"]))
+
+    def loss() -> float:
+        windows = torch.from_numpy(to_millivolts(strips.windows))
+        return objective(windows, torch.from_numpy(strips.labels)).item()
+
+    before = loss()
+    strips.masks[:] = strips.masks[::-1, ::-1]
+    assert loss() == before
+    strips.labels[:] = 1 - strips.labels  # the loss does look at something
+    assert loss() != before
+
+
+@pytest.fixture(scope="module")
+def ds2(mitdb_dir: Path) -> list[Track]:
+    return load_tracks_of("mitdb", splits.DS2, mitdb_dir.parent)
+
+
+@pytest.fixture(scope="module")
+def ds2_strips(ds2: list[Track]) -> StripSet:
+    return cut_strips(ds2)
+
+
+def recounted(folder: Path, record: str, codes: str) -> set[int]:
+    """Numbers of the 10 s strips that hold a beat of `codes`: wfdb alone, a plain loop."""
+    found = wfdb.rdann(str(folder / record), "atr")
+    strips = set()
+    for sample, symbol in zip(found.sample, found.symbol, strict=True):
+        if symbol in codes:
+            # Nearest 128 Hz sample of a 360 Hz one: 128 / 360 = 16 / 45, so there are no ties.
+            strips.add(round(int(sample) * 16 / 45) // SPAN)
+    return strips
+
+
+def rhythm_recounted(folder: Path, record: str) -> set[int]:
+    """Numbers of the strips with at least 1 s of atrial fibrillation or flutter."""
+    found = wfdb.rdann(str(folder / record), "atr")
+    length = wfdb.rdheader(str(folder / record)).sig_len
+    marks = [
+        (int(s), a.rstrip("\0"))
+        for s, y, a in zip(found.sample, found.symbol, found.aux_note, strict=True)
+        if y == "+"
+    ]
+    ends = [s for s, _ in marks[1:]] + [length]
+    covered = np.zeros(length * 16 // 45 + 2, bool)
+    for (start, label), end in zip(marks, ends, strict=True):
+        if label in ("(AFIB", "(AFL"):
+            covered[round(start * 16 / 45) : round(end * 16 / 45)] = True
+    return {k for k in range(len(covered) // SPAN) if covered[k * SPAN :][:SPAN].sum() >= 128}
+
+
+def test_strips_per_class_over_ds2_are_those_the_annotations_give(
+    ds2_strips: StripSet, mitdb_dir: Path
+) -> None:
+    strips = ds2_strips
+    assert len(strips) == 22 * 180  # every record is 30 min 5.6 s long
+    assert not np.isnan(strips.labels).any()
+    expected = np.full_like(strips.labels, -1)
+    for column, codes in ((PVC, "VE"), (SVE, "AaJS"), (BBB, "LR")):
+        for record in splits.DS2:
+            rows = np.flatnonzero(strips.records == record)
+            hits = recounted(mitdb_dir, record, codes)
+            expected[rows, column] = [int(s) // SPAN in hits for s in strips.starts[rows]]
+    for record in splits.DS2:
+        rows = np.flatnonzero(strips.records == record)
+        hits = rhythm_recounted(mitdb_dir, record)
+        expected[rows, AFIB] = [int(s) // SPAN in hits for s in strips.starts[rows]]
+    np.testing.assert_array_equal(strips.labels, expected)
+
+
+def test_ds2_holds_the_published_number_of_ectopic_beats(ds2: list[Track]) -> None:
+    # de Chazal et al. 2004, table II: DS2 has 3221 VEB (V, E) and 1837 SVEB (A, a, J, S).
+    assert sum(len(track.intervals[PVC]) for track in ds2) == 3221
+    assert sum(len(track.intervals[SVE]) for track in ds2) == 1837
+
+
+def test_number_of_strips_per_class_over_ds2(ds2_strips: StripSet) -> None:
+    assert ds2_strips.labels.sum(axis=0).astype(int).tolist() == DS2_STRIPS
+
+
+DS2_STRIPS = [1117, 397, 656, 798]
+"""Strips of DS2 with each class; the test above holds every single one against the annotations."""
+
+
+def test_masks_of_ds2_lie_on_the_beats(ds2: list[Track]) -> None:
+    strips = cut_strips(ds2[:3])
+    for row in range(len(strips)):
+        track = next(t for t in ds2 if t.record == strips.records[row])
+        for column in (PVC, SVE, BBB):
+            inside = strips.masks[row, column]
+            if strips.labels[row, column] == 1:
+                assert inside.sum() >= 33
+            peaks = track.intervals[column][:, 0] + BEAT_BEFORE - strips.starts[row]
+            peaks = peaks[(peaks >= 0) & (peaks < SPAN)]
+            assert inside[peaks].all()
+
+
+def test_ventricular_flutter_of_record_207_is_not_used(mitdb_dir: Path) -> None:
+    (track,) = load_tracks_of("mitdb", ["207"], mitdb_dir.parent)
+    found = wfdb.rdann(str(mitdb_dir / "207"), "atr")
+    opened = [s for s, y in zip(found.sample, found.symbol, strict=True) if y == "["]
+    closed = [s for s, y in zip(found.sample, found.symbol, strict=True) if y == "]"]
+    assert len(opened) == 6
+    expected = [
+        [round(a * 16 / 45), round(b * 16 / 45)] for a, b in zip(opened, closed, strict=True)
+    ]
+    np.testing.assert_array_equal(track.unknown, expected)
+    # MIT-BIH's directory: 2 min 24 s of ventricular flutter in record 207.
+    assert np.diff(track.unknown).sum() / 128 == pytest.approx(144, abs=2)
+
+    touched = {
+        k for k in range(180) if any(a < (k + 1) * SPAN and b > k * SPAN for a, b in expected)
+    }
+    assert len(touched) > 14
+    strips = cut_strips([track])
+    assert {int(s) // SPAN for s in strips.starts} == set(range(180)) - touched
+    for k in touched:
+        assert np.isnan(track.labels(k * SPAN)).all()
+    sampler = CropSampler([track], 0, {"pvc": 0.5})
+    for index in range(300):
+        assert not np.isnan(sampler.crop(index)[1]).any()
+
+
+def test_svdb_does_not_decide_rhythm_or_conduction(data_dir: Path) -> None:
+    if not (data_dir / "svdb").is_dir():
+        pytest.skip("no real ECG: svdb is not beside this checkout")
+    tracks = load_tracks_of("svdb", ["800", "820"], data_dir)
+    labels = cut_strips(tracks).labels
+    assert np.isnan(labels[:, [AFIB, BBB]]).all()
+    assert not np.isnan(labels[:, [PVC, SVE]]).any()
+    assert labels[:, SVE].sum() > 0
+
+
+def test_windows_are_on_the_grid_of_the_front_end(ds2: list[Track]) -> None:
+    windows = cut_strips(ds2[:1]).windows
+    assert windows.dtype == np.int8
+    np.testing.assert_array_equal(np.round(to_millivolts(windows) / LSB_MV), windows)
