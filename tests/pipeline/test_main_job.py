@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.errors import ModelError
+from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.files import load_net
 from beatlens.pipeline.attribution_bench import Bench, arms_of
 from beatlens.pipeline.compress import compress
 from beatlens.pipeline.data import Prepared, prepare
 from beatlens.pipeline.evaluate import Evaluation, evaluate
 from beatlens.pipeline.export import export_bundle
+from beatlens.pipeline.folder import claim
 from beatlens.pipeline.maps_bench import MapsBench
 from beatlens.pipeline.report import choose_strips, make_report
 from beatlens.pipeline.step_cost import step_cost
@@ -138,3 +140,23 @@ def test_first_order_step_costs_little_more_than_kd() -> None:
     assert ("classwise", "double backward", "online") in kinds
     cheap = [r["ratio"] for r in rows if r["path"] == "first order" and r["teacher"] == "online"]
     assert max(cheap) < 3.0
+
+
+def test_a_run_folder_belongs_to_one_recipe(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    claim(tmp_path / "run", recipe)
+    assert claim(tmp_path / "run", recipe) == tmp_path / "run"
+    with pytest.raises(RecipeError, match=r"seed = 0, the recipe now says 3"):
+        claim(tmp_path / "run", tiny_recipe(seed=3))
+    other = recipe.distill.model_copy(update={"pool": 65})
+    with pytest.raises(RecipeError, match=r"distill\.pool = 64"):
+        claim(tmp_path / "run", tiny_recipe(distill=other))
+
+
+def test_compress_is_for_one_process(
+    tmp_path: Path, run: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, prepared, _, folder = run
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match="2 processes"):
+        compress(recipe, prepared, load_net(folder / "teacher.pt")[0], tmp_path)

@@ -87,7 +87,7 @@ def test_steps_in_order_then_explain(tmp_path: Path) -> None:
     assert "SIMULATED" in result.stdout
     assert {p.name for p in folder.iterdir()} >= {
         "teacher.pt", "student.pt", "quantized.pt", "bundle", "figures.json", "report.html",
-        "recipe.toml",
+        "recipe.json",
     }  # fmt: skip
 
     from beatlens.signals.simulate import simulate_patient

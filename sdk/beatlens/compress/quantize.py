@@ -271,9 +271,19 @@ class QuantizedEvidenceNet(nn.Module):
         choice, are drawn to the isoelectric line, of which ECG is mostly made.) Raises `ModelError`
         without any batch.
         """
+        kept = list(batches)
+        if not kept:
+            raise ModelError("calibration saw no data, expected at least one batch of windows")
         self._observe(True)
-        logits = [self(x).abs().max() for x in batches]
+        for x in kept:
+            self(x)
         self._observe(False)
         for quantizer in self.quantizers():
             quantizer.settle()
-        self.logit_scale.copy_(torch.stack(logits).max().clamp(min=1e-3) * 1.25 / 127)
+        self.calibrate_logits(kept)
+
+    @torch.no_grad()
+    def calibrate_logits(self, batches: Iterable[Tensor]) -> None:
+        """Set the scale of the `logits` output; again after a training, which moves the logits."""
+        largest = torch.stack([self(x).abs().max() for x in batches]).max()
+        self.logit_scale.copy_(largest.clamp(min=1e-3) * 1.25 / 127)

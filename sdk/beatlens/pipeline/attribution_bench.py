@@ -51,6 +51,7 @@ from beatlens.training.loop import Report
 
 CALIBRATION_CROPS = 512
 PHONE_EVERY = 20
+SHARED_PATIENT = "202"
 Say = Callable[[str], None]
 FIDELITY_KEYS = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
 
@@ -210,9 +211,17 @@ class Bench:
                 "form": form,
                 "seed": seed,
                 **row_of(one, self.replicates),
+                **self._without_shared_patient(one),
                 **self._size(network, form),
             })  # fmt: skip
         return rows + self._lines(seed)
+
+    def _without_shared_patient(self, one: Measured) -> dict[str, float]:
+        """Figures without the test record whose patient is a validation patient too (202)."""
+        weights = (self.test.records != SHARED_PATIENT).astype(np.float64)[None]
+        statistics = one.statistics()
+        keys = ("macro_ap", "ap_pvc", "ap_afib", "spearman")
+        return {f"{key}_without_202": float(statistics[key](weights)[0]) for key in keys}
 
     def _size(self, folder: Path, form: str) -> dict[str, float]:
         """Weights, bytes and multiply-accumulates; of int8 students, how far XNNPACK is off."""

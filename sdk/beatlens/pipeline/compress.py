@@ -13,7 +13,7 @@ from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import matching_of
 from beatlens.compress.distill import DistillObjective, TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import ModelError
+from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.prediction import average_precision
 from beatlens.evaluate.strips import Explaining, Reference, choose_thresholds, run_network
 from beatlens.nets.backbones import build
@@ -23,7 +23,7 @@ from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import Recipe
 from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips
-from beatlens.training.loop import History, Report, Schedule, fit
+from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import seed_everything
 
 QUANTIZED_FORMAT = "beatlens-quantized-1"
@@ -145,6 +145,7 @@ def quantize_student(
     quantized = quantize_after_training(student, calibration_batches(student, pool))
     schedule = recipe.quantize_schedule.schedule
     history = _learn_from_pool(quantized, recipe, schedule, pool, agreement, path, report)
+    quantized.calibrate_logits(calibration_batches(student, pool))
     save_quantized(path, quantized)
     _written(path, history)
     return quantized
@@ -169,6 +170,11 @@ def compress(
 
     Writes `student.pt`, `quantized.pt` and how their trainings went. What is there is loaded.
     """
+    if world()[1] > 1:
+        raise RecipeError(
+            f"compress was started on {world()[1]} processes, expected 1: students are small, "
+            "start it without torchrun"
+        )
     student_path, quantized_path = folder / "student.pt", folder / "quantized.pt"
     if student_path.exists() and quantized_path.exists():
         student = load_net(student_path)[0]

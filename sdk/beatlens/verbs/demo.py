@@ -9,13 +9,18 @@ from typing import Annotated
 import typer
 
 from beatlens.pipeline.demo import demo_recipe
+from beatlens.pipeline.folder import claim
 from beatlens.runtime.bundle import Bundle
-from beatlens.verbs.options import DataFolder, RunFolder, Threads, console, opened
+from beatlens.verbs.options import DataFolder, Threads, console, use_threads
 from beatlens.verbs.steps import compressed, evaluated, prepared_for, say_exported, trained
+
+DemoFolder = Annotated[
+    Path, typer.Option("--run", metavar="DIR", help="Run folder everything is written to.")
+]
 
 
 def demo(
-    run: RunFolder = Path("runs/demo"),
+    run: DemoFolder = Path("runs/demo"),
     data: DataFolder = None,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Use simulated ECG even if real ECG is at hand.")
@@ -28,8 +33,9 @@ def demo(
     which. Leaves networks, bundle, figures and an HTML report in the run folder.
     """
     started = time.monotonic()
-    _, folder = opened(None, run, threads)
+    use_threads(threads)
     recipe = demo_recipe(simulated=simulated)
+    folder = claim(run, recipe)
     prepared = prepared_for(recipe, folder, data)
     teacher = trained(recipe, prepared, folder)
     student, quantized = compressed(recipe, prepared, teacher, folder)

@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from beatlens.pipeline.folder import claim
 from beatlens.recipe import Recipe
 from beatlens.training.loop import Report, world
 
@@ -52,15 +53,16 @@ Threads = Annotated[
 
 
 def opened(path: Path | None, run: Path | None, threads: int | None) -> tuple[Recipe, Path]:
-    """Read the recipe, make the run folder, and keep a copy of the recipe's source in it."""
+    """Read the recipe and open its run folder, see `pipeline.folder.claim`."""
     recipe = Recipe() if path is None else Recipe.read(path)
-    folder = run if run is not None else Path("runs") / recipe.name
-    folder.mkdir(parents=True, exist_ok=True)
-    if path is not None:
-        (folder / "recipe.toml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return recipe, folder
+    use_threads(threads)
+    return recipe, claim(run if run is not None else Path("runs") / recipe.name, recipe)
+
+
+def use_threads(count: int | None) -> None:
+    """Limit torch to `count` threads; None leaves it at all cores."""
+    if count is not None:
+        torch.set_num_threads(count)
 
 
 @contextmanager

@@ -1,0 +1,49 @@
+"""A run folder belongs to one recipe: what is found in it is used again, so it must be the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from beatlens.errors import RecipeError
+from beatlens.recipe import Recipe
+from beatlens.training.loop import world
+
+CLAIM = "recipe.json"
+
+
+def claim(folder: Path, recipe: Recipe) -> Path:
+    """Make a run folder, or check that one that is there was made by this recipe; return it.
+
+    Raises `RecipeError` naming the first setting that differs: networks of another recipe would
+    otherwise be taken for this one's.
+    """
+    wanted = json.loads(recipe.model_dump_json())
+    path = folder / CLAIM
+    if path.exists():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RecipeError(f"{path}: damaged ({error}); use another run folder") from error
+        _same(folder, found, wanted)
+    elif world()[0] == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    return folder
+
+
+def _same(folder: Path, found: object, wanted: dict[str, object], at: str = "") -> None:
+    """Compare two recipes setting by setting."""
+    if not isinstance(found, dict):
+        raise RecipeError(f"{folder / CLAIM}: not a recipe; use another run folder")
+    for key in wanted.keys() | found.keys():
+        mine, theirs = wanted.get(key), found.get(key)
+        if isinstance(mine, dict):
+            _same(folder, theirs, mine, f"{at}{key}.")
+        elif mine != theirs:
+            raise RecipeError(
+                f"run folder {folder} was made with {at}{key} = {theirs!r}, the recipe now says "
+                f"{mine!r}; use another run folder (--run) or delete this one"
+            )
