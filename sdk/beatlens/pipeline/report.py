@@ -85,8 +85,10 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))))
 
 
-def strip_view(evaluation: Evaluation, tracks: dict[str, Track], index: int) -> StripView:
-    """Everything the report shows of one test strip."""
+def strip_view(
+    evaluation: Evaluation, tracks: dict[str, Track], index: int, focus: str
+) -> StripView:
+    """Everything the report shows of one test strip, class `focus` first."""
     strips = evaluation.strips
     record, start = str(strips.records[index]), int(strips.starts[index])
     track = tracks[record]
@@ -94,6 +96,8 @@ def strip_view(evaluation: Evaluation, tracks: dict[str, Track], index: int) -> 
     scores = evaluation.device.agreement.scores
     truth = {}
     for c, name in enumerate(CLASSES):
+        if not track.known[c]:
+            continue
         spans = track.intervals[c]
         touching = spans[(spans[:, 0] < start + SPAN) & (spans[:, 1] > start)]
         truth[name] = [(a / MODEL_RATE_HZ, b / MODEL_RATE_HZ) for a, b in touching.tolist()]
@@ -107,7 +111,7 @@ def strip_view(evaluation: Evaluation, tracks: dict[str, Track], index: int) -> 
             (int(b) / MODEL_RATE_HZ, str(s))
             for b, s in zip(track.beats[inside], track.symbols[inside], strict=True)
         ],
-        truth={name: spans for name, spans in truth.items() if spans},
+        truth=truth,
         agreement={
             name: {
                 "spearman": float(scores["spearman"][index, c]),
@@ -118,6 +122,7 @@ def strip_view(evaluation: Evaluation, tracks: dict[str, Track], index: int) -> 
         },
         lead="MLII",
         rate_hz=MODEL_RATE_HZ,
+        focus=focus,
     )
 
 
@@ -133,7 +138,7 @@ def make_report(recipe: Recipe, prepared: Prepared, evaluation: Evaluation, fold
         title=f"beatlens: {recipe.name}",
         subtitle="an int8 student beside the network it was compressed from",
         data_description=prepared.description,
-        strips=[strip_view(evaluation, tracks, index) for index, _ in shown],
+        strips=[strip_view(evaluation, tracks, index, name) for index, name in shown],
         tables=[make_table(figures, COLUMNS, ("model", "matching", "form"), "Test patients")],
         facts={
             "int8 file": f"{device['bytes']:,} bytes, {teacher['bytes'] / device['bytes']:.0f} "

@@ -4,7 +4,7 @@
 teacher's panel is above the device's on one time axis; between them lie the reference annotation
 and the agreement. Evidence stands behind the trace as bands, one per run of equal level, and again
 below it as steps, which need no colour. All classes are drawn into one SVG, in groups of CSS class
-`k0`, `k1`, ...; a style sheet decides which of them is seen (`html.py`; `shown` for a lone SVG).
+`k0`, `k1`, ...; the page's style sheet decides which of them is seen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from math import ceil, floor
 
 import numpy as np
 
+from beatlens.errors import DataError
 from beatlens.report.levels import LEVEL_COLOURS, LEVEL_NAMES, level_edges, quantise, runs
 from beatlens.report.views import LONGEST_SECONDS, MM_PER_MV, MM_PER_SECOND, MapView, StripView
 from beatlens.report.words import STATEMENT, agreement_text, clock, heading, reading, safe, short
@@ -24,8 +25,9 @@ RIGHT_EDGE = LEFT + LONGEST_SECONDS * MM_PER_SECOND
 WIDTH = RIGHT_EDGE + RIGHT
 # Heights of the rows between the papers.
 HEADER, BEATS, STEPS, TRUTH, AGREEMENT, AXIS, LEGEND = 6.0, 4.5, 3.6, 4.0, 7.5, 5.0, 5.5
-# Two panels and their rows fit A4 landscape; the front end's own range is 3.175 mV either way.
-TALLEST, FARTHEST = 60.0, 35.0
+# Two panels, all their rows and the caption fit A4 landscape (the front end's range is 3.175 mV
+# either way; a trace that fills all of it is cut off, and says so).
+TALLEST, FARTHEST = 55.0, 35.0
 
 # `.trace`, `.g1` and `.g5` are drawn through <use>, where selectors do not see ancestors.
 STYLE = """
@@ -33,13 +35,15 @@ STYLE = """
 .ecg .b{font-weight:700}.ecg .s{font-size:2.6px;fill:#333}.ecg .e{text-anchor:end}
 .ecg .m{text-anchor:middle}.ecg .paper{fill:#fffdfb}
 .ecg .frame{fill:none;stroke:#c97a7a;stroke-width:.2}
-.g1{stroke:#e9b0b0;stroke-width:.08;fill:none}
-.g5{stroke:#d48a8a;stroke-width:.2;fill:none}
+.g1{stroke:#f0c4c4;stroke-width:.08;fill:none}
+.g5{stroke:#dd9a9a;stroke-width:.2;fill:none}
 .trace{stroke:#000;stroke-width:.32;fill:none;stroke-linejoin:round}
 .ecg .tick{stroke:#555;stroke-width:.2;fill:none}
 .ecg .ref{stroke:#777;stroke-width:.45;fill:none}.ecg .ref.now{stroke:#000;stroke-width:.9}
 .ecg .steps{fill:#1f5f99}.ecg .l1{fill:%s}.ecg .l2{fill:%s}.ecg .l3{fill:%s}
-.ecg .swatch{stroke:#777;stroke-width:.15}.ecg .peak{fill:#0b3d6b}
+.ecg .swatch{stroke:#777;stroke-width:.15}.ecg .peak{fill:#000;stroke:#fff;stroke-width:.25}
+.ecg .halo{paint-order:stroke;stroke:#fffdfb;stroke-width:1.2}
+.ecg .chosen{stroke:#1f5f99;stroke-width:.6}
 """ % LEVEL_COLOURS[1:]  # noqa: UP031  (braces are CSS here)
 
 
@@ -50,29 +54,39 @@ def strip_svg(
     ident: str = "strip",
     shown: str | None = None,
 ) -> str:
-    """Return the strip as one `<svg>` element, `WIDTH` mm wide; with `shown`, one for a file.
+    """Return the strip as one `<svg>` element, `WIDTH` mm wide, for a page that brings `STYLE`.
 
-    `edges[class]` are the level edges; classes left out get them from this strip alone. `ident`
-    must be unique in the document. With `shown` only that class is drawn and the SVG stands alone,
-    style and name space inside; without, every class is there and the document brings `STYLE`.
+    All classes are in it, the i-th in groups of CSS class `ki` that the page hides or shows. With
+    `shown` only that class is drawn and the SVG is a file of its own: name space, style, heading
+    and a margin inside. `edges[class]` are the level edges; classes left out get them from this
+    strip alone. `ident` must be unique in the page. Raises `DataError` where edges do not rise or
+    the strip has no map for `shown`.
     """
+    if shown is not None and shown not in view.classes:
+        raise DataError(f"record {view.record} has maps for {view.classes}, not for {shown!r}")
     classes = view.classes if shown is None else (shown,)
     levels = {c: tuple((edges or {}).get(c) or level_edges([view], c)) for c in classes}
     sheet = _Sheet(view, classes, levels, ident)
     body = "".join(sheet.draw())
-    height = _n(sheet.height)
-    space, style = "", ""
+    left, top, width, height = 0.0, 0.0, WIDTH, sheet.height
+    space = ""
     if shown is not None:
+        # A file has no page around it: room, a white ground and the heading go inside.
+        left, top, width, height = -3.0, -8.0, WIDTH + 6.0, sheet.height + 10.0
         space = 'xmlns="http://www.w3.org/2000/svg" '
-        style = f'<style>{STYLE}</style><rect width="100%" height="100%" fill="#fff"/>'
+        ground = f'x="{_n(left)}" y="{_n(top)}" width="{_n(width)}" height="{_n(height)}"'
+        body = (
+            f'<style>{STYLE}</style><rect {ground} fill="#fff"/>'
+            f"{_text(0, -3, heading(view), 'b')}{body}"
+        )
+    box = " ".join(map(_n, (left, top, width, height)))
+    name = safe(ident)
+    words = " ".join(reading(view, c, levels[c][0]) for c in classes)
     return (
-        f'<svg class="ecg" {space}'
-        f'width="{_n(WIDTH)}mm" height="{height}mm" viewBox="0 0 {_n(WIDTH)} {height}" role="img" '
-        f'aria-labelledby="{safe(ident)}-t {safe(ident)}-d">'
-        f'<title id="{safe(ident)}-t">{safe(heading(view))}</title>'
-        f'<desc id="{safe(ident)}-d">'
-        f"{safe(' '.join(reading(view, c) for c in classes))} {STATEMENT}</desc>"
-        f"{style}{body}</svg>"
+        f'<svg class="ecg" {space}width="{_n(width)}mm" height="{_n(height)}mm" viewBox="{box}" '
+        f'role="img" aria-labelledby="{name}-t {name}-d"><title id="{name}-t">'
+        f'{safe(heading(view))}</title><desc id="{name}-d">{safe(words)} {STATEMENT}</desc>'
+        f"{body}</svg>"
     )
 
 
@@ -191,6 +205,11 @@ class _Sheet:
                 f"{sign} {model.thresholds[name]:.2f}"
             )
             yield _text(50 + index * step, y + 4, said, "b" if present else "")
+        lines = {
+            name: f'<path class="chosen" d="M{_n(50 + index * step)} {_n(y + 5.1)}h33"/>'
+            for index, name in enumerate(self.classes)
+        }
+        yield from self._each_class(lines)
 
     def _beats(self, y: float) -> Iterator[str]:
         yield _text(0, y + 3.4, "beats", "s")
@@ -211,7 +230,7 @@ class _Sheet:
         yield from self._each_class({c: self._peak(model, c, y) for c in self.classes})
         if self.range.cut:
             limits = f"{self.range.low / MM_PER_MV:g} to {self.range.high / MM_PER_MV:g} mV"
-            yield _text(RIGHT_EDGE, y + 3.5, f"trace cut off: shown {limits}", "b e")
+            yield _text(RIGHT_EDGE, y + 3.5, f"trace cut off: shown {limits}", "b e halo")
 
     def _spans(self, model: MapView, name: str) -> Iterator[tuple[float, float, int]]:
         column = model.stride / self.view.rate_hz
@@ -228,7 +247,7 @@ class _Sheet:
         )
 
     def _peak(self, model: MapView, name: str, y: float) -> str:
-        peak = model.peak(name)
+        peak = model.peak(name, self.edges[name][0])
         if peak is None:
             return ""
         x = self._x((peak + 0.5) * model.stride / self.view.rate_hz)

@@ -18,6 +18,7 @@ True
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -59,7 +60,7 @@ def render_report(data: ReportData) -> str:
             "ident": f"s{index}",
             "heading": heading(strip),
             "svg": Markup(strip_svg(strip, edges, ident=f"s{index}")),
-            "classes": _readings(strip, data),
+            "classes": _readings(strip, data, edges),
         }
         for index, strip in enumerate(data.strips)
     ]
@@ -76,12 +77,14 @@ def render_report(data: ReportData) -> str:
     )
 
 
-def _readings(strip: StripView, data: ReportData) -> list[dict[str, object]]:
+def _readings(
+    strip: StripView, data: ReportData, edges: Mapping[str, Sequence[float]]
+) -> list[dict[str, object]]:
     return [
         {
             "label": short(name),
             "checked": name == strip.shown,
-            "reading": reading(strip, name, data.class_names.get(name)),
+            "reading": reading(strip, name, edges[name][0], data.class_names.get(name)),
             "agreement": "" if strip.device is None else f"{agreement_text(strip, name)}.",
         }
         for name in strip.classes

@@ -25,7 +25,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 
 from beatlens.errors import DataError
 from beatlens.report import views
@@ -188,6 +188,7 @@ def size_vs_fidelity(figures: Figures, x: str = "bytes", y: str = "spearman") ->
                 label=f"{matching}, {form}",
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(label(x))
@@ -217,6 +218,7 @@ def training_curves(history: Sequence[Mapping[str, float]], keys: Sequence[str] 
             axes.set_ylabel(label(key))
             axes.grid()
         panels[-1].set_xlabel("step")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -278,8 +280,8 @@ def _panel(
     for axis, minor, major in ((axes.xaxis, 0.04, 0.2), (axes.yaxis, 0.1, 0.5)):
         axis.set_minor_locator(MultipleLocator(minor))
         axis.set_major_locator(MultipleLocator(major))
-    axes.grid(which="minor", color="#e9b0b0", linewidth=0.25)
-    axes.grid(which="major", color="#d48a8a", linewidth=0.6)
+    axes.grid(which="minor", color="#f0c4c4", linewidth=0.25)
+    axes.grid(which="major", color="#dd9a9a", linewidth=0.6)
     axes.tick_params(which="both", length=0, labelleft=False, labelbottom=False)
     axes.spines[:].set_visible(False)
     sign = "≥" if model.present(name) else "<"

@@ -12,6 +12,7 @@ Every class is named by its short name ("pvc"); `ReportData.class_names` gives t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
@@ -90,11 +91,11 @@ class MapView:
         """Whether the model decides that class `name` is present."""
         return self.probabilities[name] >= self.thresholds[name]
 
-    def peak(self, name: str) -> int | None:
-        """Return the column with the most evidence for `name`, or None where none is positive."""
+    def peak(self, name: str, least: float) -> int | None:
+        """Return the column with the most evidence for `name`, or None where none is `least`."""
         values = np.asarray(self.evidence[name])
         column = int(values.argmax())
-        return column if values[column] > 0 else None
+        return column if values[column] >= least else None
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ class StripView:
     `millivolts` float `[n]` at `rate_hz`, at most 10 s. `beats` are `(time_s, symbol)`, `truth`
     holds per class the annotated intervals `(start_s, end_s)`, both in record time; an interval may
     reach beyond the strip. `agreement[class]` is `{"spearman": float or None, "same_peak": bool}`.
+    A class that `truth` leaves out is not annotated; an empty list says that it is not present.
+    `focus` is the class to show first; without it, see `shown`.
     Raises `SignalError` for samples, `DataError` for anything else that does not fit.
     """
 
@@ -117,6 +120,7 @@ class StripView:
     agreement: Mapping[str, Mapping[str, float | bool | None]] = field(default_factory=dict)
     lead: str = ""
     rate_hz: int = 128
+    focus: str | None = None
 
     def __post_init__(self) -> None:
         if self.rate_hz < 1 or not isfinite(self.start_s):
@@ -128,6 +132,10 @@ class StripView:
         for model in self.models:
             self._check_map(model)
         self._check_times()
+        if self.focus is not None and self.focus not in self.classes:
+            raise DataError(
+                f"record {self.record}: focus is {self.focus!r}; expected one of {self.classes}"
+            )
         for name, figures in self.agreement.items():
             if name not in self.classes:
                 raise DataError(f"record {self.record}: agreement for {name!r}, which has no map")
@@ -203,9 +211,16 @@ class StripView:
 
     @property
     def shown(self) -> str:
-        """The class shown first: the one the teacher is surest of, measured from its threshold."""
+        """The class shown first: `focus`, else one the teacher finds, else one it misses."""
+        if self.focus is not None:
+            return self.focus
         teacher = self.teacher
-        return max(self.classes, key=lambda c: teacher.probabilities[c] - teacher.thresholds[c])
+
+        def rank(name: str) -> tuple[bool, bool, float]:
+            margin = teacher.probabilities[name] - teacher.thresholds[name]
+            return teacher.present(name), bool(self.truth.get(name)), margin
+
+        return max(self.classes, key=rank)
 
 
 @dataclass(frozen=True)
@@ -265,8 +280,7 @@ class ReportData:
     edges: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        description = self.data_description.lower()
-        if "real" not in description and "simulated" not in description:
+        if not re.search(r"\b(real|simulated)\b", self.data_description, re.IGNORECASE):
             raise DataError(
                 f"data description is {self.data_description!r}; expected it to say whether the "
                 "ECG is real or simulated"

@@ -45,15 +45,18 @@ def heading(view: StripView) -> str:
     )
 
 
-def reading(view: StripView, name: str, long_name: str | None = None) -> str:
-    """Return what was said about class `name`, from where, and what the reference holds."""
+def reading(view: StripView, name: str, least: float, long_name: str | None = None) -> str:
+    """Return what was said about class `name`, from where, and what the reference holds.
+
+    Evidence below `least`, the lowest level edge, is not drawn and not spoken of.
+    """
     label = f"{long_name} ({short(name)})" if long_name else short(name)
     parts = [f"{label[:1].upper()}{label[1:]}."]
     for model in view.models:
         said = "present" if model.present(name) else "not present"
-        peak = model.peak(name)
+        peak = model.peak(name, least)
         where = (
-            "no evidence for it anywhere in the strip"
+            "no segment with evidence for it"
             if peak is None
             else f"most evidence {_seconds(model, peak, view.rate_hz)} into the strip"
         )
