@@ -64,12 +64,12 @@ class Arm:
     distill: DistillSection
 
 
-# Chosen on validation patients: see docs/figures/matching_weight.json and its command.
+# What other weights do on validation patients: docs/figures/matching_weight.json.
 MATCHING_WEIGHTS = {"ewa": 4.0, "swa": 4.0, "sswa": 4.0, "classwise": 8.0}
 
 
 def arms_of(recipe: Recipe) -> tuple[Arm, ...]:
-    """The benchmark's arms: alone, KD, and KD with each matching loss at its own best weight."""
+    """The benchmark's arms: alone, KD, and KD with each matching loss."""
     base = recipe.distill
 
     def arm(name: str, matching: str, kd: float) -> Arm:
