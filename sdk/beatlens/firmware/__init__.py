@@ -1,1 +1,0 @@
-"""Turn an int8 graph into a firmware package."""
