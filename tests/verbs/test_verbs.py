@@ -134,3 +134,10 @@ def test_unknown_recipe_key_is_named(tmp_path: Path) -> None:
     result = run("train", recipe, "--run", tmp_path / "run")
     assert result.returncode == 1
     assert re.search(r"r\.toml: distill\.lamda is 3", result.stderr)
+
+
+def test_help_shows_the_defaults_it_states() -> None:
+    """Square brackets are markup to rich, and swallowed."""
+    text = RUNNER.invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).output
+    assert "(default: runs/NAME)" in text
+    assert "(default: all)" in text

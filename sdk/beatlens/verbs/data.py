@@ -38,7 +38,7 @@ def get(
     name: Annotated[str, typer.Argument(help="mitdb, svdb, cinc2017, ludb or nstdb")],
     folder: Annotated[
         Path | None,
-        typer.Option("--to", metavar="DIR", help="Where to. [default: the user's cache]"),
+        typer.Option("--to", metavar="DIR", help="Where to. (default: the user's cache)"),
     ] = None,
 ) -> None:
     """Download a database from PhysioNet; interrupted, it goes on where it stopped."""

@@ -28,13 +28,13 @@ console = Console()
 RecipePath = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[RECIPE]", help="Recipe, a TOML file. Left out: the built-in recipe `strips`."
+        metavar="RECIPE", help="Recipe, a TOML file. Left out: the built-in recipe `strips`."
     ),
 ]
 RunFolder = Annotated[
     Path | None,
     typer.Option(
-        "--run", metavar="DIR", help="Run folder all steps read and write. [default: runs/NAME]"
+        "--run", metavar="DIR", help="Run folder all steps read and write. (default: runs/NAME)"
     ),
 ]
 DataFolder = Annotated[
@@ -44,11 +44,11 @@ DataFolder = Annotated[
         metavar="DIR",
         envvar="BEATLENS_DATA",
         help="Folder with databases (mitdb, svdb, ...) in PhysioNet's layout. "
-        "[default: ../shared/data beside a checkout, else the cache `beatlens data get` fills]",
+        "(default: ../shared/data beside a checkout, else the cache `beatlens data get` fills)",
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU threads to use. [default: all]")
+    int | None, typer.Option("--threads", min=1, help="CPU threads to use. (default: all)")
 ]
 
 
