@@ -31,9 +31,7 @@ def explain(
     lead: Annotated[
         str | None, typer.Option(help="Lead by name. (default: MLII or II, else the first)")
     ] = None,
-    every: Annotated[
-        float | None, typer.Option(min=1, help="Seconds between findings.")
-    ] = 10.0,
+    every: Annotated[float | None, typer.Option(min=1, help="Seconds between findings.")] = 10.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a finding, all classes' segments.")
     ] = False,
