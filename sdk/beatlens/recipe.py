@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from beatlens.attribution.matching import matching_of
 from beatlens.compress.distill import DistillWeights
 from beatlens.errors import RecipeError
-from beatlens.nets.backbones import NetworkSpec
+from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec
 from beatlens.tasks.sampling import Augmentation
 from beatlens.training.loop import Schedule
 
@@ -94,6 +94,11 @@ class NetworkSection(Section):
     kernels: tuple[Positive, ...]
     strides: tuple[Positive, ...]
 
+    @classmethod
+    def of(cls, spec: NetworkSpec) -> NetworkSection:
+        """The section that describes a specification."""
+        return cls.model_validate(spec.as_dict())
+
     @property
     def spec(self) -> NetworkSpec:
         """The specification that builds it."""
@@ -132,20 +137,6 @@ class DistillSection(Section):
         return DistillWeights(self.kd, self.matching_weight, self.temperature)
 
 
-TEACHER = NetworkSection(
-    kind="residual",
-    channels=(32, 48, 64, 96, 128, 128),
-    kernels=(16, 7, 7, 9, 9, 9),
-    strides=(2, 2, 2, 1, 1, 1),
-)
-STUDENT = NetworkSection(
-    kind="dense",
-    channels=(12, 16, 20, 22, 24, 24, 22),
-    kernels=(8, 8, 8, 12, 10, 10, 10),
-    strides=(2, 2, 2, 1, 1, 1, 1),
-)
-
-
 class Recipe(Section):
     """A model from data to device. All sections have defaults; an empty file is a recipe."""
 
@@ -153,11 +144,11 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataSection = DataSection()
     sampling: SamplingSection = SamplingSection()
-    teacher: NetworkSection = TEACHER
+    teacher: NetworkSection = NetworkSection.of(TEACHER)
     teacher_schedule: ScheduleSection = ScheduleSection(
         steps=2500, learning_rate=3e-3, precision="bfloat16", validate_every=500
     )
-    student: NetworkSection = STUDENT
+    student: NetworkSection = NetworkSection.of(STUDENTS["dense-26k"])
     student_schedule: ScheduleSection = ScheduleSection(
         steps=4000, learning_rate=6e-3, batch=32, validate_every=1000, precision="bfloat16"
     )
