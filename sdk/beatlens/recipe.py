@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from beatlens.attribution.matching import matching_of
@@ -21,6 +22,7 @@ from beatlens.compress.distill import DistillWeights
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec
 from beatlens.tasks.sampling import Augmentation
+from beatlens.tasks.strips import CLASSES
 from beatlens.training.loop import Schedule
 
 DatabaseName = Literal["mitdb", "svdb", "cinc2017", "ludb"]
@@ -28,6 +30,7 @@ SourceName = Literal["mitdb", "svdb", "cinc2017", "ludb", "simulated"]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
+Chance = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -41,10 +44,18 @@ class DataSection(Section):
 
     Training adds `databases` to MIT-BIH's training records (DS1 without the validation records);
     validation and test are always MIT-BIH's. With `source = "simulated"` nothing is read.
+
+    `final_fit` trains on the validation records too (but 201, whose patient is in the test set):
+    for a recipe whose settings are chosen already, by `beatlens bench crossval` over all of DS1.
+    Nothing is then left to choose on, so weights must be the last ones and `[decision]` must say
+    the thresholds. `normal_has_no_ectopy` takes cinc2017's recordings labelled normal as free of
+    ectopic beats.
     """
 
     source: Literal["auto", "real", "simulated"] = "auto"
     databases: tuple[DatabaseName, ...] = ("mitdb", "svdb", "cinc2017", "ludb")
+    final_fit: bool = False
+    normal_has_no_ectopy: bool = False
     simulated_patients: Annotated[int, Field(ge=12)] = 60
     simulated_seconds: Annotated[int, Field(ge=60)] = 120
 
@@ -114,6 +125,7 @@ class ScheduleSection(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     validate_every: Positive = 250
     patience: Annotated[int, Field(ge=0)] = 0
+    keep: Literal["best", "last"] = "best"
     precision: Literal["float32", "bfloat16"] = "float32"
 
     @property
@@ -137,6 +149,29 @@ class DistillSection(Section):
         return DistillWeights(self.kd, self.matching_weight, self.temperature)
 
 
+class DecisionSection(Section):
+    """From which probability on a class counts as found; else chosen on validation patients.
+
+    Thresholds are those of `beatlens bench crossval`: the best F1 out of fold, on all of DS1.
+    """
+
+    thresholds: dict[Literal["pvc", "sve", "afib", "bbb"], Chance] = {}
+
+    @model_validator(mode="after")
+    def _whole(self) -> DecisionSection:
+        if self.thresholds and set(self.thresholds) != set(CLASSES):
+            raise ValueError(f"thresholds are given for {sorted(self.thresholds)}, expected none "
+                             f"or all of {', '.join(CLASSES)}")  # fmt: skip
+        return self
+
+    def logits(self) -> np.ndarray | None:
+        """The thresholds as logits `[C]`; None where validation patients are to choose."""
+        if not self.thresholds:
+            return None
+        chances = np.array([self.thresholds[name] for name in CLASSES])
+        return np.log(chances / (1 - chances))
+
+
 class Recipe(Section):
     """A model from data to device. All sections have defaults; an empty file is a recipe."""
 
@@ -156,6 +191,19 @@ class Recipe(Section):
     quantize_schedule: ScheduleSection = ScheduleSection(
         steps=600, learning_rate=1e-3, batch=32, validate_every=200
     )
+    decision: DecisionSection = DecisionSection()
+
+    @model_validator(mode="after")
+    def _nothing_chosen_on_training_patients(self) -> Recipe:
+        schedules = ("teacher_schedule", "student_schedule", "quantize_schedule")
+        choosing = [name for name in schedules if getattr(self, name).keep != "last"]
+        if self.data.final_fit and (choosing or not self.decision.thresholds):
+            lacks = f'{choosing[0]}.keep = "last"' if choosing else "decision.thresholds"
+            raise ValueError(
+                f"data.final_fit trains on the validation patients, so nothing can be chosen on "
+                f"them: expected {lacks} (thresholds come from `beatlens bench crossval`)"
+            )
+        return self
 
     @classmethod
     def read(cls, path: Path) -> Recipe:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.errors import DataError
+from beatlens.errors import DataError, RecipeError
+from beatlens.evaluate.strips import Run
 from beatlens.pipeline import data as step
 from beatlens.pipeline.data import Prepared, prepare
 from beatlens.recipe import Recipe
@@ -128,6 +129,43 @@ def test_real_ecg_is_split_by_patient(mitdb_dir: Path, tmp_path: Path) -> None:
     others = {track.patient for track in prepared.validation + prepared.test}
     assert not training & others
     assert cut_strips(prepared.validation).labels.shape[1] == len(CLASSES)
+
+
+FINAL = {
+    "data": {"databases": [], "final_fit": True},
+    "teacher_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
+    "student_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
+    "quantize_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
+    "decision": {"thresholds": {"pvc": 0.5, "sve": 0.75, "afib": 0.25, "bbb": 0.5}},
+}
+
+
+def test_a_final_fit_trains_on_all_of_ds1_but_the_patient_of_the_test_set(
+    mitdb_dir: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe.parse(FINAL)
+    prepared = prepare(recipe, tmp_path, mitdb_dir.parent)
+    assert {t.record for t in prepared.train} == set(splits.DS1) - {"201"}
+    assert [t.record for t in prepared.validation] == ["201"]
+    assert not {t.patient for t in prepared.train} & {t.patient for t in prepared.test}
+    assert "chosen before, by cross-validation over DS1" in prepared.description
+    strips = cut_strips(prepared.validation)
+    run = Run(np.zeros((len(strips), len(CLASSES), 2), np.float32))
+    chosen = prepared.thresholds(recipe, strips, run)
+    np.testing.assert_allclose(chosen, [0, np.log(3), -np.log(3), 0])
+
+
+@pytest.mark.parametrize("left_out", ["decision", "student_schedule"])
+def test_a_final_fit_chooses_nothing(left_out: str) -> None:
+    expected = {"decision": "decision.thresholds", "student_schedule": "student_schedule.keep"}
+    given = {key: value for key, value in FINAL.items() if key != left_out}
+    with pytest.raises(RecipeError, match=expected[left_out]):
+        Recipe.parse(given)
+
+
+def test_thresholds_are_given_for_all_classes_or_none() -> None:
+    with pytest.raises(RecipeError, match="expected none or all of pvc, sve, afib, bbb"):
+        Recipe.parse({"decision": {"thresholds": {"pvc": 0.5}}})
 
 
 def test_databases_that_are_not_there_are_left_out(

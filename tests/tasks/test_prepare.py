@@ -167,14 +167,29 @@ def test_cinc2017_gives_fibrillation_and_normal_rhythm_only(data_dir: Path) -> N
         assert track.labels(0)[2] == (labels[track.record] == "A")
 
 
-def test_ludb_gives_rhythm_and_complete_blocks(data_dir: Path) -> None:
+def test_cinc2017_normal_may_mean_no_ectopy(data_dir: Path) -> None:
+    if not (data_dir / "cinc2017").is_dir():
+        pytest.skip("no real ECG: cinc2017 is not beside this checkout")
+    database = find_database("cinc2017", data_dir)
+    records = database.records()[:60]
+    tracks = load_tracks_of("cinc2017", records, data_dir, normal_has_no_ectopy=True)
+    for track in tracks:
+        normal = database.label(track.record) == "N"
+        assert track.known.tolist() == [normal, normal, True, False]
+        if normal:
+            assert track.labels(0)[:3].tolist() == [0, 0, 0]
+
+
+def test_ludb_gives_ectopy_rhythm_and_complete_blocks_of_unpaced_hearts(data_dir: Path) -> None:
     if not (data_dir / "ludb").is_dir():
         pytest.skip("no real ECG: ludb is not beside this checkout")
     database = find_database("ludb", data_dir)
     tracks = {track.record: track for track in load_tracks_of("ludb", None, data_dir)}
     with (database.folder / "ludb.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = {row["ID"].strip(): row for row in csv.DictReader(file)}
+    assert set(tracks) == {name for name, row in rows.items() if not row["Cardiac pacing"].strip()}
     blocked = unclear = fibrillating = 0
+    ectopic = np.zeros(2)
     for record, track in tracks.items():
         conduction = rows[record]["Conduction abnormalities"]
         lines = [line.strip().lower() for line in conduction.splitlines() if line.strip()]
@@ -183,7 +198,10 @@ def test_ludb_gives_rhythm_and_complete_blocks(data_dir: Path) -> None:
         )
         disturbed = any("incomplete" in line or "delay" in line for line in lines)
         labels = track.labels(0)
-        assert np.isnan(labels[:2]).all()
+        extra = rows[record]["Extrasystolies"]
+        assert labels[0] == ("Ventricular extrasystole" in extra), record
+        assert labels[1] == ("Atrial extrasystole" in extra), record
+        ectopic += labels[:2] == 1
         rhythm = rows[record]["Rhythms"].lower()
         assert labels[2] == ("atrial fibrillation" in rhythm or "atrial flutter" in rhythm), record
         fibrillating += labels[2] == 1
@@ -195,4 +213,4 @@ def test_ludb_gives_rhythm_and_complete_blocks(data_dir: Path) -> None:
             unclear += 1
         elif not lines:
             assert labels[3] == 0, record
-    assert min(blocked, unclear, fibrillating) >= 5
+    assert min(blocked, unclear, fibrillating, *ectopic) >= 5

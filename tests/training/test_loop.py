@@ -53,6 +53,23 @@ def test_training_learns() -> None:
     assert [step for step, total, _ in steps if total == 150][:3] == [25, 50, 50]
 
 
+def test_the_last_weights_are_kept_where_asked_for() -> None:
+    scores = iter([3.0, 2.0, 1.0, 0.0])
+    seen: list[dict[str, torch.Tensor]] = []
+    net = evidence_net()
+
+    def validate() -> dict[str, float]:
+        seen.append({name: tensor.clone() for name, tensor in net.state_dict().items()})
+        return {"score": next(scores)}
+
+    history = train(net, replace(QUICK, keep="last"), validate=validate)
+    assert history.best_step == QUICK.validate_every
+    assert all(torch.equal(tensor, seen[-1][name]) for name, tensor in net.state_dict().items())
+    assert not net.training
+    with pytest.raises(RecipeError, match="keep is 'first', expected best or last"):
+        replace(QUICK, keep="first")
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("fails_at", [6, 12])
 def test_a_resumed_run_ends_with_the_very_same_weights(

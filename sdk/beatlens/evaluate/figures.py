@@ -30,6 +30,21 @@ def write_figures(path: Path, command: str, data: str, rows: Sequence[Mapping[st
     part.replace(path)
 
 
+def merge_figures(
+    path: Path, command: str, data: str, rows: Sequence[Mapping[str, Any]], key: Sequence[str]
+) -> None:
+    """As `write_figures`, keeping the file's older rows but those that differ in no `key` column.
+
+    For benchmarks whose rows are measured one recipe at a time.
+    """
+    older: list[Mapping[str, Any]] = []
+    if path.exists():
+        older = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    new = {tuple(row[column] for column in key) for row in rows}
+    kept = [row for row in older if tuple(row[column] for column in key) not in new]
+    write_figures(path, command, data, [*kept, *rows])
+
+
 def commit() -> str:
     """Short hash of the checkout this code runs from, with `+` where it has changes."""
     here = Path(__file__).parent

@@ -23,7 +23,6 @@ from beatlens.evaluate.strips import (
     Measured,
     Reference,
     Run,
-    choose_thresholds,
     measure,
     row_of,
     run_integer,
@@ -158,7 +157,7 @@ class Bench:
             if pool is None or agreement is None:
                 self.say(f"seed {seed}: teacher's evidence over the students' crops")
                 pool = make_pool(self._recipe(seed), self.prepared, teacher, activations=True)
-                agreement = Agreement(teacher, self.validation)
+                agreement = Agreement.of(self.recipe, self.prepared, teacher)
             self.say(f"seed {seed}: student, {arm.name}")
             recipe = self._recipe(seed, arm)
             path = folder / "student.pt"
@@ -184,8 +183,9 @@ class Bench:
                 run(strips).save(path)
 
     def _load(self, folder: Path, form: str) -> tuple[Run, np.ndarray]:
-        """A network's run over the test strips, and its thresholds from validation strips."""
-        thresholds = choose_thresholds(self.validation, Run.load(folder / f"{form}-validation.npz"))
+        """A network's run over the test strips, and its thresholds."""
+        chosen_on = Run.load(folder / f"{form}-validation.npz")
+        thresholds = self.prepared.thresholds(self.recipe, self.validation, chosen_on)
         return Run.load(folder / f"{form}-test.npz"), thresholds
 
     def _reference(self, seed: int) -> Reference:

@@ -15,7 +15,7 @@ from beatlens.compress.distill import DistillObjective, TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.prediction import average_precision
-from beatlens.evaluate.strips import Explaining, Reference, choose_thresholds, run_network
+from beatlens.evaluate.strips import Explaining, Reference, Run, run_network
 from beatlens.nets.backbones import build
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, read_state, save_net
@@ -58,14 +58,20 @@ class Agreement:
     weights are chosen (a student that explains the wrong decision well is no use).
     """
 
-    def __init__(self, teacher: EvidenceNet, strips: StripSet) -> None:
+    def __init__(self, strips: StripSet, teacher: Run, thresholds: np.ndarray) -> None:
         self._strips = strips
-        run = run_network(teacher, strips)
-        reference = Reference(run, choose_thresholds(strips, run))
-        self._maps = run.evidence
+        reference = Reference(teacher, thresholds)
+        self._maps = teacher.evidence
         # A teacher that predicts nothing on these patients is still held against, on every map.
         every = np.ones_like(reference.predicted)
         self._predicted = reference.predicted if reference.predicted.any() else every
+
+    @classmethod
+    def of(cls, recipe: Recipe, prepared: Prepared, teacher: EvidenceNet) -> Agreement:
+        """Agreement with a teacher on the validation patients of a recipe."""
+        strips = cut_strips(prepared.validation)
+        run = run_network(teacher, strips)
+        return cls(strips, run, prepared.thresholds(recipe, strips, run))
 
     def __call__(self, net: Explaining) -> dict[str, float]:
         """Measure one network."""
@@ -182,7 +188,7 @@ def compress(
     matching = matching_of(recipe.distill.matching)
     keep = matching is not None and matching.needs_activations
     pool = make_pool(recipe, prepared, teacher, activations=keep, progress=progress)
-    agreement = Agreement(teacher, cut_strips(prepared.validation))
+    agreement = Agreement.of(recipe, prepared, teacher)
     student = distill_student(recipe, pool, agreement, student_path, report)
     quantized = quantize_student(recipe, student, pool, agreement, quantized_path, report)
     return student, quantized

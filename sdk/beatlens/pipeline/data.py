@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from beatlens.errors import DataError
+from beatlens.evaluate.strips import Run, choose_thresholds
 from beatlens.recipe import DataSection, Recipe
 from beatlens.signals import simulate, splits
 from beatlens.signals.databases import find_database
 from beatlens.tasks.prepare import beat_track, load_tracks_of
 from beatlens.tasks.sampling import CropSampler
-from beatlens.tasks.strips import CLASSES, Track, load_tracks, save_tracks
+from beatlens.tasks.strips import CLASSES, StripSet, Track, load_tracks, save_tracks
 
 Progress = Callable[[str, int, int], None]
 SIMULATION_SEED = 2024
@@ -24,7 +27,8 @@ class Prepared:
     """Tracks by role. No training patient occurs in another role.
 
     (Of mitdb, 201 chooses and 202 tests, and they are one patient: see `beatlens.signals.splits`.)
-    `simulated` tells whether they were made up; `description` says in words what they are.
+    `simulated` tells whether they were made up; `description` says in words what they are. In a
+    final fit (`data.final_fit`) `validation` holds 201 alone, to watch, not to choose on.
     """
 
     train: list[Track]
@@ -32,6 +36,17 @@ class Prepared:
     test: list[Track]
     simulated: bool
     description: str
+
+    def thresholds(self, recipe: Recipe, validation: StripSet, run: Run) -> np.ndarray:
+        """Thresholds `[C]` in logits: a final fit's are the recipe's, else chosen on validation.
+
+        Args:
+            recipe: of the network.
+            validation: strips of the validation patients.
+            run: what the network said of them.
+        """
+        given = None if self.simulated else recipe.decision.logits()
+        return choose_thresholds(validation, run) if given is None else given
 
     def sampler(self, recipe: Recipe, seed: int) -> CropSampler:
         """Training crops as the recipe wants them."""
@@ -79,7 +94,8 @@ def prepare(
         cache.mkdir(parents=True, exist_ok=True)
         for role, path in files.items():
             save_tracks(path, tracks[role])
-    return Prepared(**tracks, simulated=simulated, description=_describe(simulated, names, tracks))
+    described = _describe(section, simulated, names, tracks)
+    return Prepared(**tracks, simulated=simulated, description=described)
 
 
 def _at_hand(name: str, data: Path | None) -> bool:
@@ -97,14 +113,17 @@ def _databases_at_hand(section: DataSection, data: Path | None) -> tuple[str, ..
 
 
 def _real(
-    _section: DataSection, names: tuple[str, ...], data: Path | None, progress: Progress | None
+    section: DataSection, names: tuple[str, ...], data: Path | None, progress: Progress | None
 ) -> dict[str, list[Track]]:
-    train = load_tracks_of("mitdb", splits.TRAIN, data, progress)
+    train_records, validation_records = splits.roles(final_fit=section.final_fit)
+    train = load_tracks_of("mitdb", train_records, data, progress)
     for name in names[1:]:
-        train += load_tracks_of(name, None, data, progress)
+        train += load_tracks_of(
+            name, None, data, progress, normal_has_no_ectopy=section.normal_has_no_ectopy
+        )
     return {
         "train": train,
-        "validation": load_tracks_of("mitdb", splits.VALIDATION, data, progress),
+        "validation": load_tracks_of("mitdb", validation_records, data, progress),
         "test": load_tracks_of("mitdb", splits.DS2, data, progress),
     }
 
@@ -130,7 +149,9 @@ def _simulated(
     return tracks
 
 
-def _describe(simulated: bool, names: tuple[str, ...], tracks: dict[str, list[Track]]) -> str:
+def _describe(
+    section: DataSection, simulated: bool, names: tuple[str, ...], tracks: dict[str, list[Track]]
+) -> str:
     counts = {role: len(group) for role, group in tracks.items()}
     if simulated:
         return (
@@ -139,8 +160,12 @@ def _describe(simulated: bool, names: tuple[str, ...], tracks: dict[str, list[Tr
             f"{counts['test']} to test. Figures say that the machinery works, not how well a "
             "model does on people."
         )
+    train, validation = splits.roles(final_fit=section.final_fit)
+    choice = f"chosen on mitdb records {', '.join(validation)}"
+    if section.final_fit:
+        choice = "everything chosen before, by cross-validation over DS1"
     return (
-        f"real ECG: trained on {counts['train']} recordings ({', '.join(names)}; of mitdb, DS1 "
-        f"without validation), chosen on mitdb records {', '.join(splits.VALIDATION)}, tested on "
+        f"real ECG: trained on {counts['train']} recordings ({', '.join(names)}; of mitdb, "
+        f"{len(train)} records of DS1, without {', '.join(validation)}), {choice}, tested on "
         f"mitdb DS2 ({counts['test']} records); lead MLII; inter-patient"
     )

@@ -13,7 +13,6 @@ from beatlens.evaluate.strips import (
     Measured,
     Reference,
     Run,
-    choose_thresholds,
     measure,
     row_of,
     run_integer,
@@ -53,8 +52,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a run's networks on test patients and write `figures.json`.
 
-    Thresholds are chosen on validation patients, for each network its own. The int8 model is run by
-    LiteRT itself. Fidelity is to the teacher.
+    Thresholds are the recipe's, or chosen on validation patients for each network. The int8 model
+    is run by LiteRT itself. Fidelity is to the teacher.
     """
     validation, test = cut_strips(prepared.validation), cut_strips(prepared.test)
     graph = build_graph(quantized, SPAN)
@@ -70,7 +69,9 @@ def evaluate(
             run_integer(graph, quantized.geometry, test, kernels),
         ),
     }
-    thresholds = {name: choose_thresholds(validation, pair[0]) for name, pair in pairs.items()}
+    thresholds = {
+        name: prepared.thresholds(recipe, validation, pair[0]) for name, pair in pairs.items()
+    }
     reference = Reference(pairs["teacher"][1], thresholds["teacher"])
     measured = {
         name: measure(test, pair[1], thresholds[name], reference) for name, pair in pairs.items()

@@ -12,7 +12,7 @@ import torch
 
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.figures import commit
-from beatlens.evaluate.strips import choose_thresholds, run_network
+from beatlens.evaluate.strips import run_network
 from beatlens.integer.build import build_graph
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.pipeline.data import Prepared
@@ -40,13 +40,13 @@ def export_bundle(
 ) -> Exported:
     """Write `bundle/` of a run from its quantised student.
 
-    Thresholds are chosen on validation patients; golden inputs are validation strips and extremes;
-    what `figures.json` of the run says of the int8 model is taken in, with where it was measured.
+    Thresholds are the recipe's, or chosen on validation patients; golden inputs are validation
+    strips and extremes; what `figures.json` of the run says of the int8 model is taken in, with where it was measured.
     """
     graph = build_graph(quantized, SPAN)
     tflite = write_tflite(graph)
     validation = cut_strips(prepared.validation)
-    logits = choose_thresholds(validation, run_network(quantized, validation))
+    logits = prepared.thresholds(recipe, validation, run_network(quantized, validation))
     chances = 1 / (1 + np.exp(-logits))
     Bundle.create(
         folder / "bundle",

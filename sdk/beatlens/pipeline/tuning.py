@@ -14,7 +14,6 @@ from beatlens.pipeline.compress import Agreement, distill_student, make_pool
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import Recipe
-from beatlens.tasks.strips import cut_strips
 from beatlens.training.loop import Report
 
 MATCHINGS = ("ewa", "swa", "sswa", "classwise")
@@ -31,7 +30,7 @@ def matching_weights(
     """Train a short student per matching loss and weight; rows measured on validation patients."""
     teacher = train_teacher(recipe, prepared, folder / f"seed-{recipe.seed}", report)
     pool = make_pool(recipe, prepared, teacher, activations=True)
-    agreement = Agreement(teacher, cut_strips(prepared.validation))
+    agreement = Agreement.of(recipe, prepared, teacher)
     schedule = recipe.student_schedule.model_copy(update={"steps": steps})
     rows = []
     for matching in MATCHINGS:

@@ -37,6 +37,9 @@ branch block in 124, supraventricular beats in all five, most in 209, ventricula
 TRAIN = tuple(record for record in DS1 if record not in VALIDATION)
 """Records of DS1 that networks are trained on."""
 
+WATCHED = ("201",)
+"""What a final fit on all of DS1 still leaves out: its patient is in DS2."""
+
 DS2_WITHOUT_202 = tuple(record for record in DS2 if record != "202")
 """DS2 without the record whose patient also is in DS1."""
 
@@ -46,6 +49,25 @@ _SAME_PATIENT = {"202": "201"}
 def mitdb_patient(record: str) -> str:
     """Who a record of mitdb is of: `"mitdb/201"` for both 201 and 202, else the record's name."""
     return f"mitdb/{_SAME_PATIENT.get(record, record)}"
+
+
+def roles(*, final_fit: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Records of DS1 to train on, and those to choose (or, in a final fit, only to watch) on.
+
+    >>> [len(records) for records in roles(final_fit=False) + roles(final_fit=True)]
+    [17, 5, 21, 1]
+    """
+    held_out = WATCHED if final_fit else VALIDATION
+    return tuple(record for record in DS1 if record not in held_out), held_out
+
+
+def folds(count: int) -> list[tuple[str, ...]]:
+    """DS1 in `count` folds for cross-validation, every `count`-th record in one.
+
+    >>> [len(fold) for fold in folds(5)]
+    [5, 5, 4, 4, 4]
+    """
+    return [DS1[first::count] for first in range(count)]
 
 
 def patients_disjoint(left: Iterable[str], right: Iterable[str]) -> bool:

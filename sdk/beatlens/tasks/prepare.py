@@ -5,9 +5,9 @@
 | mitdb | MLII, by name | all four classes |
 | svdb | ECG1 | ectopic beats; rhythm and conduction are not annotated |
 | cinc2017 | the only one | atrial fibrillation: recordings labelled A against those labelled N |
-| ludb | ii | fibrillation or flutter, and *complete* bundle branch block, from the diagnoses |
+| ludb | ii | all four from the diagnoses (blocks that are *complete*); not of paced hearts |
 
-Where a database does not decide a class its label is unknown (NaN) and the loss leaves it out.
+Where asked for, cinc2017's N also means: no ectopic beat. Where a database does not decide a class its label is unknown (NaN) and the loss leaves it out.
 """
 
 from __future__ import annotations
@@ -117,10 +117,20 @@ def whole_track(recording: Recording, lead: str, labels: dict[str, bool]) -> Tra
 
 
 def _ludb_labels(diagnoses: Mapping[str, tuple[str, ...]]) -> dict[str, bool]:
-    """What LUDB's diagnoses decide; conduction that is disturbed in another way stays unknown."""
-    rhythms = " ".join(diagnoses["Rhythms"]).lower()
-    conduction = " ".join(diagnoses["Conduction abnormalities"]).lower()
-    labels = {"afib": "fibrillation" in rhythms or "flutter" in rhythms}
+    """What LUDB's diagnoses decide; conduction that is disturbed in another way stays unknown.
+
+    Extrasystoles count because its blocks do: a wide beat that is known not to be ventricular is
+    what tells the two apart, and MIT-BIH has few patients to learn that from.
+    """
+    rhythms, conduction, extra = (
+        " ".join(diagnoses[column]).lower()
+        for column in ("Rhythms", "Conduction abnormalities", "Extrasystolies")
+    )
+    labels = {
+        "afib": "fibrillation" in rhythms or "flutter" in rhythms,
+        "pvc": "ventricular extrasystole" in extra,
+        "sve": "atrial extrasystole" in extra,
+    }
     complete = conduction.replace("incomplete", "").count("complete") > 0
     unclear = ("incomplete", "delay", "iii degree")
     if complete or not any(word in conduction for word in unclear):
@@ -128,7 +138,7 @@ def _ludb_labels(diagnoses: Mapping[str, tuple[str, ...]]) -> dict[str, bool]:
     return labels
 
 
-def _load_one(database: Database, record: str) -> Track | None:
+def _load_one(database: Database, record: str, normal_has_no_ectopy: bool) -> Track | None:
     recording = database.read(record)
     if database.name == "mitdb":
         return beat_track(recording, database.annotations(record), "MLII", CLASSES)
@@ -137,10 +147,17 @@ def _load_one(database: Database, record: str) -> Track | None:
         return beat_track(recording, database.annotations(record), lead, ("pvc", "sve"))
     if database.name == "cinc2017":
         label = database.label(record)
-        lead = recording.lead_names[0]
-        return whole_track(recording, lead, {"afib": label == "A"}) if label in "AN" else None
+        if label not in "AN":
+            return None
+        labels = {"afib": label == "A"}
+        if label == "N" and normal_has_no_ectopy:
+            labels |= {"pvc": False, "sve": False}
+        return whole_track(recording, recording.lead_names[0], labels)
     if database.name == "ludb":
-        return whole_track(recording, "ii", _ludb_labels(database.diagnoses(record)))
+        diagnoses = database.diagnoses(record)
+        if any(diagnoses["Cardiac pacing"]):
+            return None
+        return whole_track(recording, "ii", _ludb_labels(diagnoses))
     raise RecipeError(
         f"database {database.name!r} has no labels for the strips task, "
         "expected mitdb, svdb, cinc2017 or ludb"
@@ -152,6 +169,8 @@ def load_tracks_of(
     records: Iterable[str] | None = None,
     data: Path | None = None,
     progress: Progress | None = None,
+    *,
+    normal_has_no_ectopy: bool = False,
 ) -> list[Track]:
     """Read, condition and label recordings of one database.
 
@@ -161,6 +180,8 @@ def load_tracks_of(
             label decides nothing, are left out.
         data: folder of databases; None searches as `find_database` does.
         progress: called with (database, done, total).
+        normal_has_no_ectopy: take cinc2017's recordings labelled normal as free of ectopic beats
+            (those with them are labelled "other rhythm"; nobody has looked beat by beat).
     """
     database = find_database(name, data)
     wanted = tuple(database.records() if records is None else records)
@@ -168,7 +189,7 @@ def load_tracks_of(
     for index, record in enumerate(wanted):
         if progress is not None:
             progress(name, index, len(wanted))
-        track = _load_one(database, record)
+        track = _load_one(database, record, normal_has_no_ectopy)
         if track is not None and len(track.x) >= SPAN:
             tracks.append(track)
     if progress is not None:

@@ -43,6 +43,8 @@ class Schedule:
         weight_decay: of AdamW.
         validate_every: steps between validations.
         patience: validations without a better score before stopping; 0 never stops early.
+        keep: the weights a training ends with: those that scored `best`, or the `last` ones, where
+            there is nobody to choose on (a final fit on all patients) or too few to choose well.
         precision: `float32`, or `bfloat16` for mixed precision.
         clip: largest norm of the gradient.
     """
@@ -53,12 +55,15 @@ class Schedule:
     weight_decay: float = 0.01
     validate_every: int = 250
     patience: int = 0
+    keep: str = "best"
     precision: str = "float32"
     clip: float = 5.0
 
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "bfloat16"):
             raise RecipeError(f"precision is {self.precision!r}, expected float32 or bfloat16")
+        if self.keep not in ("best", "last"):
+            raise RecipeError(f"keep is {self.keep!r}, expected best or last")
         if min(self.steps, self.batch, self.validate_every) < 1:
             raise RecipeError(
                 f"steps are {self.steps}, batch is {self.batch} and validate_every is "
@@ -91,7 +96,7 @@ def fit(
     checkpoint: Path | None = None,
     report: Report | None = None,
 ) -> History:
-    """Train `net` inside `objective` and leave the best validated weights in it.
+    """Train `net` inside `objective` and leave the best validated (or the last) weights in it.
 
     Args:
         objective: module; `objective(*batch)` is the loss. Holds `net`.
@@ -114,7 +119,7 @@ def fit(
         torch.distributed.init_process_group("gloo")
     run = _Run(objective, net, schedule, checkpoint, rank)
     _train(run, batches, validate, score, report)
-    run.restore_best()
+    run.settle()
     return run.history
 
 
@@ -207,8 +212,11 @@ class _Run:
         if self.checkpoint is not None and self.rank == 0:
             self._save(self.checkpoint)
 
-    def restore_best(self) -> None:
-        if self.history.best_step == 0:
+    def settle(self) -> None:
+        """End with the weights the schedule says."""
+        if self.schedule.keep == "last":
+            self.best = _copy(self.net)
+        elif self.history.best_step == 0:
             raise ModelError(
                 f"none of {len(self.history.rows)} validations gave a score that is a number, so "
                 "there are no best weights; check that validation patients have the classes, or "

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from beatlens.evaluate.figures import machine, write_figures
+from beatlens.evaluate.figures import machine, merge_figures, write_figures
 from beatlens.pipeline.attribution_bench import Bench, arms_of
+from beatlens.pipeline.crossval import out_of_fold, row_of
 from beatlens.pipeline.maps_bench import MapsBench
 from beatlens.pipeline.step_cost import step_cost as measure_step_cost
 from beatlens.pipeline.tuning import matching_weights
-from beatlens.tasks.strips import cut_strips
+from beatlens.tasks.strips import CLASSES, cut_strips
 from beatlens.verbs.options import (
     DataFolder,
     RecipePath,
@@ -107,6 +108,42 @@ def maps(
     command = f"beatlens bench maps --seeds {seeds} --strips {strips}"
     write_figures(out / "maps.json", command, prepared.description, rows)
     console.print(f"{out / 'maps.json'}: {len(rows)} rows")
+
+
+@app.command()
+def crossval(
+    recipe: RecipePath = None,
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0",
+    folds: Annotated[
+        str, typer.Option(help="Folds to train now, of 0 to 4; the table needs all.")
+    ] = "0,1,2,3,4",
+    out: Out = Path("docs/figures"),
+) -> None:
+    """The teacher's recipe on every patient of DS1, out of fold; and the thresholds of a final fit.
+
+    Adds the recipe's rows to docs/figures/crossval.json, beside those of other recipes.
+    """
+    chosen, folder = opened(recipe, run, threads)
+    prepared = prepared_for(chosen, folder, data)
+    numbers = [int(part) for part in folds.split(",")]
+    rows = []
+    with training_bar("training") as report:
+        for seed in (int(part) for part in seeds.split(",")):
+            seeded = chosen.model_copy(update={"seed": seed})
+            place = folder / "crossval"
+            found = out_of_fold(seeded, prepared, place, numbers, 5, report, console.print)
+            rows.append(row_of(seeded, found))
+    if len(numbers) < 5:
+        return
+    command = "beatlens bench crossval RECIPE, for every recipe in models/trials and the built-in"
+    described = "MIT-BIH DS1, every record predicted by a network not trained on it; lead MLII"
+    merge_figures(out / "crossval.json", command, described, rows, key=("recipe", "seed"))
+    for row in rows:
+        figures = "  ".join(f"{name} {row[f'ap_{name}']:.3f}" for name in CLASSES)
+        console.print(f"seed {row['seed']}: macro AP {row['macro_ap']:.3f}  {figures}")
 
 
 @app.command("matching-weight")

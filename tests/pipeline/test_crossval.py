@@ -1,0 +1,81 @@
+"""Cross-validation of a teacher's recipe: nobody is predicted by a network that has seen him."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beatlens.errors import DataError
+from beatlens.pipeline import crossval
+from beatlens.pipeline.crossval import OutOfFold, out_of_fold, row_of
+from beatlens.pipeline.data import Prepared
+from beatlens.recipe import Recipe
+from beatlens.signals import splits
+from beatlens.tasks.strips import SPAN, Track
+
+from ..nets.networks import SMALL
+from ..tasks.tracks import make_track
+
+
+def track(record: str, database: str = "mitdb") -> Track:
+    beats = [(300 + 200 * i, "V" if i % 3 == int(record) % 3 else "N") for i in range(10)]
+    return make_track(beats, samples=2 * SPAN, record=record, database=database, patient=record)
+
+
+def prepared(without: str = "") -> Prepared:
+    ours = [track(r) for r in splits.TRAIN if r != without] + [track("800", "svdb")]
+    return Prepared(ours, [track(r) for r in splits.VALIDATION], [track("100")], False, "made")
+
+
+def recipe() -> Recipe:
+    spec = SMALL["residual"].as_dict() | {"kind": "residual"}
+    teacher = {key: spec[key] for key in ("kind", "channels", "kernels", "strides")}
+    schedule = {"steps": 2, "learning_rate": 1e-3, "batch": 2}
+    return Recipe.parse({"teacher": teacher, "teacher_schedule": schedule})
+
+
+def test_every_record_is_held_out_once_and_201_never_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[set[str], set[str]]] = []
+    train_network = crossval.train_network
+
+    def spy(spec, schedule, chosen, fold, *rest):
+        assert schedule.keep == "last"
+        seen.append(({t.record for t in fold.train}, {t.record for t in fold.validation}))
+        return train_network(spec, schedule, chosen, fold, *rest)
+
+    monkeypatch.setattr(crossval, "train_network", spy)
+    found = out_of_fold(recipe(), prepared(), tmp_path, range(5), say=lambda _: None)
+    assert sorted(record for _, held in seen for record in held) == sorted(splits.DS1)
+    for trained, held in seen:
+        assert not trained & held
+        assert "201" not in trained
+        assert "100" not in trained | held
+        assert "800" in trained
+    assert set(found.records) == set(splits.DS1)
+    assert found.logits.shape == found.labels.shape
+
+    again = out_of_fold(recipe(), prepared(), tmp_path, range(5), say=lambda _: None)
+    assert len(seen) == 5  # nothing was trained again
+    np.testing.assert_array_equal(again.logits, found.logits)
+    row = row_of(recipe(), found)
+    assert row["records"] == 22
+    assert 0 < row["ap_pvc_lo"] <= row["ap_pvc"] <= row["ap_pvc_hi"] <= 1
+    assert 0 < row["threshold_pvc"] < 1
+
+
+def test_thresholds_are_probabilities_with_the_best_f1() -> None:
+    labels = np.tile(np.array([[1.0], [1.0], [0.0], [0.0]]), (1, 4))
+    logits = np.tile(np.array([[3.0], [1.0], [-1.0], [-3.0]]), (1, 4))
+    row = OutOfFold(labels, logits, np.array(["a", "b", "a", "b"])).row(50)
+    assert row["threshold_sve"] == pytest.approx(0.5)
+    assert row["f1_sve"] == 1
+    assert row["macro_ap"] == 1
+
+
+def test_a_missing_record_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="101 is missing"):
+        out_of_fold(recipe(), prepared(without="101"), tmp_path, [0])
