@@ -125,7 +125,7 @@ class ScheduleSection(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     validate_every: Positive = 250
     patience: Annotated[int, Field(ge=0)] = 0
-    keep: Literal["best", "last"] = "best"
+    keep: Literal["best", "last"] = "last"
     precision: Literal["float32", "bfloat16"] = "float32"
 
     @property

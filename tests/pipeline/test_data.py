@@ -133,9 +133,7 @@ def test_real_ecg_is_split_by_patient(mitdb_dir: Path, tmp_path: Path) -> None:
 
 FINAL = {
     "data": {"databases": [], "final_fit": True},
-    "teacher_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
-    "student_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
-    "quantize_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
+    "student_schedule": {"steps": 10, "learning_rate": 1e-3},
     "decision": {"thresholds": {"pvc": 0.5, "sve": 0.75, "afib": 0.25, "bbb": 0.5}},
 }
 
@@ -158,7 +156,8 @@ def test_a_final_fit_trains_on_all_of_ds1_but_the_patient_of_the_test_set(
 @pytest.mark.parametrize("left_out", ["decision", "student_schedule"])
 def test_a_final_fit_chooses_nothing(left_out: str) -> None:
     expected = {"decision": "decision.thresholds", "student_schedule": "student_schedule.keep"}
-    given = {key: value for key, value in FINAL.items() if key != left_out}
+    choosing = FINAL["student_schedule"] | {"keep": "best"}
+    given = FINAL | ({"decision": {}} if left_out == "decision" else {left_out: choosing})
     with pytest.raises(RecipeError, match=expected[left_out]):
         Recipe.parse(given)
 

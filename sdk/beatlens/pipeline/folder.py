@@ -10,6 +10,8 @@ from beatlens.recipe import Recipe
 from beatlens.training.loop import world
 
 CLAIM = "recipe.json"
+NOT_TRAINED = {"decision"}
+"""Sections that change no network, only how figures are counted."""
 
 
 def claim(folder: Path, recipe: Recipe) -> Path:
@@ -18,7 +20,7 @@ def claim(folder: Path, recipe: Recipe) -> Path:
     Raises `RecipeError` naming the first setting that differs: networks of another recipe would
     otherwise be taken for this one's.
     """
-    wanted = json.loads(recipe.model_dump_json())
+    wanted = json.loads(recipe.model_dump_json(exclude=NOT_TRAINED))
     path = folder / CLAIM
     if path.exists():
         try:
