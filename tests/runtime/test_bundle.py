@@ -14,6 +14,7 @@ from beatlens.integer.graph import Conv, IntegerGraph, Mean, Quantization, Tenso
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.geometry import Geometry
+from beatlens.packed import check_model
 from beatlens.runtime.bundle import Bundle, geometry_of
 from beatlens.runtime.folder import FILES, SUMS
 from beatlens.runtime.manifest import logit, sum_threshold
@@ -35,6 +36,9 @@ def test_a_bundle_reads_back_as_it_was_made(bundle, bundle_dir):
     assert again.hop_columns == 16
     assert again.geometry == Geometry.of([(16, 2), (7, 2), (7, 2), (9, 1)])
     assert again.tflite == (bundle_dir / "model.tflite").read_bytes() == bundle.tflite
+    assert again.packed == (bundle_dir / "weights.blpk").read_bytes() == bundle.packed
+    assert again.packed_bytes == len(again.packed) < len(again.tflite)
+    check_model(again.packed, read_tflite(again.tflite))
     assert again.golden.evidence.shape == (3, 160, 4)
     for name in ("inputs", "evidence", "logits"):
         np.testing.assert_array_equal(getattr(again.golden, name), getattr(bundle.golden, name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from beatlens.errors import BeatlensError, ModelError
 from beatlens.integer.graph import Quantization
+from beatlens.integer.tflite_read import read_tflite
+from beatlens.packed import pack_model
 from beatlens.runtime import bundle as bundle_module
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.folder import FILES, MANIFEST, SUMS
@@ -98,14 +101,14 @@ def test_links_are_not_followed(folder, name, tmp_path):
 )
 def test_lines_that_do_not_belong_into_the_sums(folder, line):
     (folder / SUMS).write_text((folder / SUMS).read_text() + line + "\n")
-    with pytest.raises(ModelError, match="line 6 is"):
+    with pytest.raises(ModelError, match="line 7 is"):
         Bundle.load(folder)
 
 
 def test_a_sum_given_twice_or_not_at_all(folder):
     lines = (folder / SUMS).read_text().splitlines(keepends=True)
     (folder / SUMS).write_text("".join([*lines, lines[0]]))
-    with pytest.raises(ModelError, match="line 6"):
+    with pytest.raises(ModelError, match="line 7"):
         Bundle.load(folder)
     (folder / SUMS).write_text("".join(lines[1:]))
     with pytest.raises(ModelError, match=r"has no line for bundle\.json"):
@@ -123,7 +126,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 # Wrong fields
 
 WRONG = [
-    ("format", 2),
+    ("format", 1),
     ("format", "1"),
     ("format", True),
     ("name", 7),
@@ -163,6 +166,10 @@ WRONG = [
     ("tensors", "evidence", "zero_point", 128),
     ("tensors", "logits", ...),
     ("tensors", "other", {}),
+    ("packed_bytes", 0),
+    ("packed_bytes", 2**40),
+    ("packed_bytes", "1"),
+    ("packed_bytes", ...),
     ("golden_cases", 0),
     ("golden_cases", 65),
     ("measured", []),
@@ -243,6 +250,39 @@ def test_a_manifest_that_contradicts_the_network(folder, monkeypatch, change, re
     loaded = Bundle.load(folder)
     with pytest.raises(ModelError, match=r"model\.tflite"):
         loaded.engine()
+
+
+@pytest.mark.parametrize("reader", [True, False])
+def test_packed_weights_that_are_damaged(folder, monkeypatch, reader):
+    """Signed again; found with and without a reader of the network."""
+    data = bytearray((folder / "weights.blpk").read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / "weights.blpk").write_bytes(data)
+    sign(folder)
+    monkeypatch.setattr(bundle_module, "_can_read_graphs", lambda: reader)
+    with pytest.raises(ModelError, match=r"weights\.blpk: packed weights: the checksum is"):
+        Bundle.load(folder)
+
+
+def test_packed_weights_of_another_size_than_told(folder):
+    edit(folder, "packed_bytes", 7)
+    with pytest.raises(
+        ModelError, match=r"bundle\.json: packed_bytes is 7, expected \d+, the size"
+    ):
+        Bundle.load(folder)
+
+
+def test_packed_weights_of_another_network(folder, bundle):
+    """One weight differs: sound in itself, but not what model.tflite holds."""
+    graph = read_tflite(bundle.tflite)
+    weights = graph.ops[0].weights.copy()
+    weights[0, 0, 0] += 1 if weights[0, 0, 0] < 0 else -1
+    ops = (dataclasses.replace(graph.ops[0], weights=weights), *graph.ops[1:])
+    packed = pack_model(dataclasses.replace(graph, ops=ops))
+    (folder / "weights.blpk").write_bytes(packed)
+    edit(folder, "packed_bytes", len(packed))
+    with pytest.raises(ModelError, match=r"weights\.blpk: packed weights: layer 0 of shape"):
+        Bundle.load(folder)
 
 
 def test_golden_vectors_of_another_model_are_found(folder):

@@ -2,6 +2,7 @@
 
     bundle.json          labels, geometry, scales, thresholds, figures (see runtime.manifest)
     model.tflite         the int8 network
+    weights.blpk         its weights, biases and scales in the packed format (see beatlens.packed)
     golden_*.bin         inputs and the exact int8 outputs for them, row-major int8
     SHA256SUMS           of all of them
 
@@ -30,8 +31,9 @@ from beatlens.errors import ModelError
 from beatlens.integer.graph import Add, Convolution, Crop, IntegerGraph, Mean
 from beatlens.integer.simulate import simulate
 from beatlens.nets.geometry import Geometry
+from beatlens.packed import check_model, pack_model, unpack_model
 from beatlens.runtime.engines import Engine, EngineKind, Kernels, make_engine, read_graph
-from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, read_folder, write_folder
+from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, PACKED, read_folder, write_folder
 from beatlens.runtime.manifest import TENSORS, Manifest, read_manifest, sum_threshold
 from beatlens.signals.frontend import MODEL_RATE_HZ
 
@@ -56,10 +58,12 @@ class Bundle(Manifest):
 
     Attributes (and those of `Manifest`):
         tflite: the bytes of `model.tflite`.
+        packed: the bytes of `weights.blpk`, which hold exactly the parameters of `model.tflite`.
         golden: inputs with the outputs that every engine must give for them.
     """
 
     tflite: bytes
+    packed: bytes
     golden: Golden
 
     @classmethod
@@ -68,9 +72,9 @@ class Bundle(Manifest):
 
         Raises:
             ModelError: a file is missing, damaged or not what was written; a field of
-                `bundle.json` is wrong; or it does not agree with `model.tflite`. (The last is
-                checked here where ai-edge-litert is installed, and by every engine when it is
-                made.) The message names file and field.
+                `bundle.json` is wrong; or it, or `weights.blpk`, does not agree with
+                `model.tflite`. (The last is checked here where ai-edge-litert is installed, and of
+                `bundle.json` by every engine when it is made.) The message names file and field.
         """
         return cls._of(read_folder(Path(folder)))
 
@@ -117,6 +121,7 @@ class Bundle(Manifest):
             thresholds = dict.fromkeys(classes, 0.5)
         _check_classes(classes, thresholds, evidence.channels)
         golden = _golden_of(graph, golden_inputs)
+        packed = pack_model(graph)
         manifest = Manifest(
             name=name,
             titles=dict(classes),
@@ -130,11 +135,12 @@ class Bundle(Manifest):
             hop_columns=hop_columns
             or min(max(MODEL_RATE_HZ // geometry.stride, 1), evidence.length),
             tensors={role: tensor.quantization for role, tensor in _roles(graph).items()},
+            packed_bytes=len(packed),
             golden_cases=len(golden.inputs),
             measured=dict(measured or {}),
             versions={**(versions or {}), "beatlens": __version__, "numpy": np.__version__},
         )
-        files = {MANIFEST: manifest.document(), MODEL: bytes(tflite)}
+        files = {MANIFEST: manifest.document(), MODEL: bytes(tflite), PACKED: packed}
         files |= {file: getattr(golden, key).tobytes() for key, file in GOLDEN.items()}
         bundle = cls._of(files)
         write_folder(Path(folder), files, replace=replace)
@@ -151,9 +157,11 @@ class Bundle(Manifest):
             "logits": (cases, classes),
         }
         golden = {key: _int8(GOLDEN[key], files[GOLDEN[key]], shapes[key]) for key in GOLDEN}
-        bundle = cls(**values, tflite=files[MODEL], golden=Golden(**golden))
-        if _can_read_graphs():
-            _check_graph(bundle, read_graph(bundle.tflite))
+        bundle = cls(**values, tflite=files[MODEL], packed=files[PACKED], golden=Golden(**golden))
+        graph = read_graph(bundle.tflite) if _can_read_graphs() else None
+        if graph is not None:
+            _check_graph(bundle, graph)
+        _check_packed(bundle, graph)
         return bundle
 
     def engine(self, kind: EngineKind = "auto", kernels: Kernels = "reference") -> Engine:
@@ -254,6 +262,22 @@ def _check_graph(manifest: Manifest, graph: IntegerGraph) -> None:
             _disagree(f"tensors.{role}", manifest.tensors[role], tensor.quantization)
     if geometry_of(graph) != manifest.geometry:
         _disagree("geometry", manifest.geometry, geometry_of(graph))
+
+
+def _check_packed(bundle: Bundle, graph: IntegerGraph | None) -> None:
+    """Does `weights.blpk` hold the parameters of this network, or, unknown which, of any?"""
+    if len(bundle.packed) != bundle.packed_bytes:
+        raise ModelError(
+            f"{MANIFEST}: packed_bytes is {bundle.packed_bytes}, expected {len(bundle.packed)}, "
+            f"the size of {PACKED}; the files are not of one model, get the bundle again"
+        )
+    try:
+        if graph is None:
+            unpack_model(bundle.packed)
+        else:
+            check_model(bundle.packed, graph)
+    except ModelError as error:
+        raise ModelError(f"{PACKED}: {error}") from error
 
 
 def _disagree(field: str, said: object, found: object) -> NoReturn:

@@ -1,6 +1,7 @@
 """The files of a bundle on disk: written whole or not at all, read only as they were written.
 
-    bundle.json  model.tflite  golden_inputs.bin  golden_evidence.bin  golden_logits.bin  SHA256SUMS
+    bundle.json  model.tflite  weights.blpk
+    golden_inputs.bin  golden_evidence.bin  golden_logits.bin  SHA256SUMS
 
 `SHA256SUMS` is in the format of `sha256sum`, so that `sha256sum -c SHA256SUMS` checks a bundle
 without beatlens. The sums tell damage from a good file; they do not tell who made it.
@@ -18,13 +19,13 @@ from pathlib import Path
 
 from beatlens.errors import ModelError
 
-MANIFEST, MODEL, SUMS = "bundle.json", "model.tflite", "SHA256SUMS"
+MANIFEST, MODEL, PACKED, SUMS = "bundle.json", "model.tflite", "weights.blpk", "SHA256SUMS"
 GOLDEN = {
     "inputs": "golden_inputs.bin",
     "evidence": "golden_evidence.bin",
     "logits": "golden_logits.bin",
 }
-FILES = (MANIFEST, MODEL, *GOLDEN.values())
+FILES = (MANIFEST, MODEL, PACKED, *GOLDEN.values())
 LARGEST_FILE = 32 << 20
 _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([A-Za-z0-9_.-]{1,100})")
 

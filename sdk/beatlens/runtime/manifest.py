@@ -1,6 +1,6 @@
 """What `bundle.json` says: labels, front end, geometry, scales, thresholds, what was measured.
 
-    {"format": 1, "name": "dense-12k",
+    {"format": 2, "name": "dense-12k",
      "classes": [{"name": "pvc", "title": "premature ventricular beat",
                   "threshold": 0.5, "sum_threshold": 0}, ...],
      "front_end": {"model_rate_hz": 128, "lsb_mv": 0.025},
@@ -8,7 +8,8 @@
      "span_columns": 160, "hop_columns": 16,
      "tensors": {"input": {"scale": 0.02500000037252903, "zero_point": 0},
                  "evidence": {...}, "logits": {...}},
-     "golden_cases": 4, "measured": {...}, "versions": {"beatlens": "0.1.0", ...}}
+     "packed_bytes": 24500, "golden_cases": 4,
+     "measured": {...}, "versions": {"beatlens": "0.1.0", ...}}
 
 `threshold` is a probability; `sum_threshold` is the same decision in integers, and the one that
 counts: a class is found when the int32 sum of its evidence over a span's columns reaches it. It is
@@ -29,10 +30,10 @@ from beatlens.errors import ModelError
 from beatlens.integer.graph import Quantization
 from beatlens.nets.geometry import Geometry
 from beatlens.runtime.fields import Fields, parse
-from beatlens.runtime.folder import MANIFEST
+from beatlens.runtime.folder import LARGEST_FILE, MANIFEST
 from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
 
-FORMAT = 1
+FORMAT = 2
 TENSORS = ("input", "evidence", "logits")
 MOST_CLASSES, MOST_CASES = 64, 64
 LONGEST_INPUT = 1 << 20
@@ -54,6 +55,7 @@ class Manifest:
         span_columns: columns one decision is the mean of.
         hop_columns: columns from one decision of a stream to the next, unless asked otherwise.
         tensors: scale and zero point of "input", "evidence" and "logits".
+        packed_bytes: size of `weights.blpk`, the network's parameters in the packed format.
         golden_cases: number of golden vectors.
         measured: figures with the data they were measured on; free-form.
         versions: of the software that made the bundle.
@@ -67,6 +69,7 @@ class Manifest:
     span_columns: int
     hop_columns: int
     tensors: Mapping[str, Quantization]
+    packed_bytes: int
     golden_cases: int
     measured: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -117,6 +120,7 @@ class Manifest:
                 role: {"scale": q.scale, "zero_point": q.zero_point}
                 for role, q in self.tensors.items()
             },
+            "packed_bytes": self.packed_bytes,
             "golden_cases": self.golden_cases,
             "measured": self.measured,
             "versions": self.versions,
@@ -189,6 +193,7 @@ def read_manifest(data: bytes) -> dict[str, Any]:
         "span_columns": span,
         "hop_columns": top.integer("hop_columns", 1, span),
         "tensors": tensors,
+        "packed_bytes": top.integer("packed_bytes", 1, LARGEST_FILE),
         "golden_cases": top.integer("golden_cases", 1, MOST_CASES),
         "measured": top.free("measured"),
         "versions": {

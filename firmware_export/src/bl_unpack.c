@@ -1,0 +1,468 @@
+/* Packed weights; see ../include/bl_unpack.h and ../SPEC.md. */
+
+#include "bl_unpack.h"
+
+enum { PLAIN, LOW_BIT, ENTROPY, CODEBOOK, MAGNITUDE, SPARSE_BLOCKS, SPARSE };
+enum { LAST, FIRST, SIGNS }; /* sections */
+
+#define VERSION 1
+#define SLACK_BYTES 32
+#define LONGEST 15
+#define MOST_SYMBOLS 64
+#define MOST_EXTRA 24
+#define FIRST_LENGTH 5
+#define MOST_ENTRIES (UINT32_C(1) << 16)
+
+/* Bits */
+
+static uint32_t left(const bl_unpack_bits *bits)
+{
+    return bits->end - bits->at;
+}
+
+/* The next `count` bits, 1 to 24, zeros behind the last byte. */
+static uint32_t peek(const bl_unpack *u, const bl_unpack_bits *bits,
+                     uint32_t count)
+{
+    uint32_t byte = bits->at >> 3, word = 0, i;
+
+    for (i = 0; i < 4; i++, byte++)
+        word = word << 8 | (byte < u->size ? u->data[byte] : 0u);
+    return (word << (bits->at & 7)) >> (32 - count);
+}
+
+/* Takes up to 31 bits into *value. */
+static int take(const bl_unpack *u, bl_unpack_bits *bits, uint32_t count,
+                uint32_t *value)
+{
+    uint32_t found = 0;
+
+    if (count > left(bits))
+        return BL_UNPACK_ENDS;
+    while (count > 0) {
+        uint32_t step = count < 16 ? count : 16;
+
+        found = found << step | peek(u, bits, step);
+        bits->at += step;
+        count -= step;
+    }
+    *value = found;
+    return BL_UNPACK_OK;
+}
+
+/* Number codes */
+
+static int read_length(bl_unpack *u, uint32_t *length)
+{
+    bl_unpack_bits *bits = &u->bits[LAST];
+    uint32_t more = 0, bit = 1;
+
+    /* 0 as before, 10 one more, 110 one less, 111 and four bits */
+    while (more < 3 && bit != 0) {
+        if (take(u, bits, 1, &bit) != BL_UNPACK_OK)
+            return BL_UNPACK_ENDS;
+        more += bit;
+    }
+    if (more == 3)
+        return take(u, bits, 4, length);
+    if (more == 1)
+        ++*length;
+    else if (more == 2)
+        --*length; /* wraps below 0, and is then too large */
+    return *length <= LONGEST ? BL_UNPACK_OK : BL_UNPACK_CODE;
+}
+
+/* Bits that stand beside a symbol. */
+static uint32_t extra_bits(uint32_t symbol, uint32_t mantissa)
+{
+    return symbol >> mantissa > 1 ? (symbol >> mantissa) - 1 : 0;
+}
+
+/* The smallest number of a symbol. */
+static uint32_t base_of(uint32_t symbol, uint32_t mantissa)
+{
+    uint32_t one = UINT32_C(1) << mantissa, extra;
+
+    extra = extra_bits(symbol, mantissa);
+    return extra ? ((symbol & (one - 1)) | one) << extra : symbol;
+}
+
+static int read_symbols(bl_unpack *u, bl_unpack_code *code, uint32_t symbols)
+{
+    uint8_t lengths[MOST_SYMBOLS];
+    uint32_t length = FIRST_LENGTH, room = 0, s, used = 0;
+
+    for (s = 0; s < symbols; s++) {
+        int rc = read_length(u, &length);
+
+        if (rc != BL_UNPACK_OK)
+            return rc;
+        lengths[s] = (uint8_t)length;
+        if (length > 0) {
+            code->counts[length]++;
+            room += UINT32_C(1) << (LONGEST - length);
+        }
+    }
+    if (room == 0) { /* the last symbol every time */
+        code->base = base_of(symbols - 1, code->mantissa);
+        code->width = (uint8_t)extra_bits(symbols - 1, code->mantissa);
+        return BL_UNPACK_OK;
+    }
+    if (room != UINT32_C(1) << LONGEST)
+        return BL_UNPACK_CODE;
+    for (length = 1; length <= LONGEST; length++)
+        for (s = 0; s < symbols; s++)
+            if (lengths[s] == length)
+                code->symbols[used++] = (uint8_t)s;
+    code->used = (uint8_t)used;
+    return BL_UNPACK_OK;
+}
+
+static int read_code(bl_unpack *u, bl_unpack_code *code)
+{
+    bl_unpack_bits *bits = &u->bits[LAST];
+    uint32_t huffman, head, i;
+
+    code->base = 0;
+    code->used = 0;
+    for (i = 0; i <= LONGEST; i++)
+        code->counts[i] = 0;
+    if (take(u, bits, 1, &huffman) != BL_UNPACK_OK ||
+        take(u, bits, huffman ? 8 : 5, &head) != BL_UNPACK_OK)
+        return BL_UNPACK_ENDS;
+    code->width = (uint8_t)head;
+    if (!huffman)
+        return head <= MOST_EXTRA ? BL_UNPACK_OK : BL_UNPACK_CODE;
+    code->mantissa = (uint8_t)(head >> 6);
+    head = (head & 63) + 1;
+    if (head > (uint32_t)(MOST_EXTRA + 2) << code->mantissa)
+        return BL_UNPACK_CODE;
+    return read_symbols(u, code, head);
+}
+
+static int huffman_symbol(const bl_unpack *u, bl_unpack_bits *bits,
+                          const bl_unpack_code *code, uint32_t *symbol)
+{
+    uint32_t window = peek(u, bits, LONGEST);
+    uint32_t first = 0, index = 0, length, word;
+
+    for (length = 1; length <= LONGEST; length++) {
+        uint32_t count = code->counts[length];
+
+        word = window >> (LONGEST - length);
+        if (word - first < count)
+            break;
+        index += count;
+        first = (first + count) << 1;
+    }
+    if (length > left(bits))
+        return BL_UNPACK_ENDS;
+    bits->at += length;
+    *symbol = code->symbols[index + word - first];
+    return BL_UNPACK_OK;
+}
+
+/* Reads a number of a section into *value, at most `most`. */
+static int number(const bl_unpack *u, bl_unpack_bits *bits,
+                  const bl_unpack_code *code, uint32_t most, uint32_t *value)
+{
+    uint32_t base = code->base, extra = code->width, symbol, low;
+
+    if (code->used > 0) {
+        if (huffman_symbol(u, bits, code, &symbol) != BL_UNPACK_OK)
+            return BL_UNPACK_ENDS;
+        base = base_of(symbol, code->mantissa);
+        extra = extra_bits(symbol, code->mantissa);
+    }
+    if (take(u, bits, extra, &low) != BL_UNPACK_OK)
+        return BL_UNPACK_ENDS;
+    *value = base + low;
+    return *value <= most ? BL_UNPACK_OK : BL_UNPACK_VALUE;
+}
+
+/* 0, 1, 2, 3, ... as 0, -1, 1, -2, ... */
+static int8_t signed_of(uint32_t zigzag)
+{
+    int32_t half = (int32_t)(zigzag >> 1);
+
+    return (int8_t)((zigzag & 1) != 0 ? -half - 1 : half);
+}
+
+/* A weight of the last section; zigzag numbers from `lowest` on. */
+static int weight(bl_unpack *u, uint32_t lowest, int8_t *value)
+{
+    uint32_t found;
+    int rc = number(u, &u->bits[LAST], &u->code[LAST], 255 - lowest, &found);
+
+    if (rc == BL_UNPACK_OK)
+        *value = signed_of(found + lowest);
+    return rc;
+}
+
+/* Header */
+
+static int read_leb128(bl_unpack *u, uint32_t *at, uint32_t *value)
+{
+    uint32_t shift, byte;
+
+    *value = 0;
+    for (shift = 0; shift < 28; shift += 7) {
+        if (*at >= u->size)
+            return BL_UNPACK_HEADER;
+        byte = u->data[(*at)++];
+        *value |= (byte & 127) << shift;
+        if (byte < 128)
+            return byte == 0 ? BL_UNPACK_HEADER : BL_UNPACK_OK;
+    }
+    return BL_UNPACK_HEADER;
+}
+
+static int has_blocks(const bl_unpack *u)
+{
+    return u->coding == MAGNITUDE || u->coding == SPARSE_BLOCKS;
+}
+
+static int read_shape(bl_unpack *u, uint32_t *at)
+{
+    uint32_t *number[6];
+    uint32_t i, size, last = 3;
+
+    number[0] = &u->outputs;
+    number[1] = &u->taps;
+    number[2] = &u->inputs;
+    number[3] = &u->block_taps;
+    number[4] = &u->block_inputs;
+    number[5] = &u->entries;
+    if (has_blocks(u))
+        last = 5;
+    else if (u->coding == CODEBOOK)
+        last = 6;
+    for (i = 0; i < last; i++)
+        if (read_leb128(u, at, number[i]) != BL_UNPACK_OK)
+            return BL_UNPACK_HEADER;
+    if (last > 3 &&
+        (u->block_taps > u->taps || u->block_inputs > u->inputs))
+        return BL_UNPACK_HEADER;
+    size = BL_UNPACK_MAX_WEIGHTS;
+    for (i = 0; i < 3; i++)
+        size /= *number[i];
+    if (size == 0)
+        return BL_UNPACK_HEADER;
+    size = u->outputs * u->taps * u->inputs;
+    return u->size <= size + SLACK_BYTES ? BL_UNPACK_OK : BL_UNPACK_HEADER;
+}
+
+static int read_book(bl_unpack *u)
+{
+    bl_unpack_bits *bits = &u->bits[LAST];
+    uint32_t length = u->block_taps * u->block_inputs, width;
+    int rc;
+
+    if (u->taps % u->block_taps != 0 || u->inputs % u->block_inputs != 0 ||
+        u->entries > MOST_ENTRIES ||
+        u->entries > u->outputs * u->taps * u->inputs / length)
+        return BL_UNPACK_HEADER;
+    rc = take(u, bits, 5, &width);
+    if (rc == BL_UNPACK_OK)
+        rc = read_code(u, &u->code[LAST]);
+    if (rc != BL_UNPACK_OK)
+        return rc;
+    if (width > 8)
+        return BL_UNPACK_CODE;
+    if (width > 0 && u->entries * length > left(bits) / width)
+        return BL_UNPACK_ENDS;
+    u->book = bits->at;
+    u->book_width = (uint8_t)width;
+    bits->at += u->entries * length * width;
+    return BL_UNPACK_OK;
+}
+
+/* Two codes, the lengths of the sections before the last, those sections. */
+static int read_sections(bl_unpack *u, uint32_t sections)
+{
+    bl_unpack_bits *bits = &u->bits[LAST];
+    uint32_t i, width, length[2];
+    int rc = read_code(u, &u->code[FIRST]);
+
+    if (rc == BL_UNPACK_OK)
+        rc = read_code(u, &u->code[LAST]);
+    for (i = 0; rc == BL_UNPACK_OK && i < sections; i++) {
+        rc = take(u, bits, 5, &width);
+        if (rc == BL_UNPACK_OK)
+            rc = take(u, bits, width, &length[i]);
+    }
+    for (i = 0; rc == BL_UNPACK_OK && i < sections; i++) {
+        if (length[i] > left(bits))
+            return BL_UNPACK_ENDS;
+        u->bits[FIRST + i].at = bits->at;
+        bits->at += length[i];
+        u->bits[FIRST + i].end = bits->at;
+    }
+    return rc;
+}
+
+int bl_unpack_open(bl_unpack *u, const uint8_t *data, uint32_t size)
+{
+    uint32_t at = 1, i;
+
+    if (size == 0 || data[0] >> 4 != VERSION)
+        return BL_UNPACK_VERSION;
+    u->coding = data[0] & 15;
+    if (u->coding > SPARSE)
+        return BL_UNPACK_CODING;
+    u->data = data;
+    u->size = size;
+    u->row = u->run = u->in_run = 0;
+    if (read_shape(u, &at) != BL_UNPACK_OK)
+        return BL_UNPACK_HEADER;
+    for (i = LAST; i <= SIGNS; i++)
+        u->bits[i].at = u->bits[i].end = 0;
+    u->bits[LAST].at = 8 * at;
+    u->bits[LAST].end = 8 * size;
+    switch (u->coding) {
+    case PLAIN:
+        return BL_UNPACK_OK;
+    case CODEBOOK:
+        return read_book(u);
+    case MAGNITUDE:
+    case SPARSE_BLOCKS:
+        return read_sections(u, 2);
+    case SPARSE:
+        return read_sections(u, 1);
+    default:
+        return read_code(u, &u->code[LAST]);
+    }
+}
+
+/* Rows, by coding */
+
+static int plain_row(bl_unpack *u, int8_t *row, uint32_t size)
+{
+    uint32_t byte = u->bits[LAST].at >> 3, i;
+
+    if (size > u->size - byte)
+        return BL_UNPACK_ENDS;
+    for (i = 0; i < size; i++) {
+        int32_t value = u->data[byte + i];
+
+        row[i] = (int8_t)(value < 128 ? value : value - 256);
+    }
+    u->bits[LAST].at += 8 * size;
+    return BL_UNPACK_OK;
+}
+
+static int number_row(bl_unpack *u, int8_t *row, uint32_t size)
+{
+    uint32_t i;
+    int rc = BL_UNPACK_OK;
+
+    for (i = 0; rc == BL_UNPACK_OK && i < size; i++)
+        rc = weight(u, 0, &row[i]);
+    return rc;
+}
+
+static int segment(bl_unpack *u, int8_t *first)
+{
+    bl_unpack_bits entry;
+    uint32_t length = u->block_taps * u->block_inputs, index, t, i, value = 0;
+    int rc = number(u, &u->bits[LAST], &u->code[LAST], u->entries - 1, &index);
+
+    if (rc != BL_UNPACK_OK)
+        return rc;
+    entry.at = u->book + index * length * u->book_width;
+    entry.end = entry.at + length * u->book_width;
+    for (t = 0; t < u->block_taps; t++)
+        for (i = 0; i < u->block_inputs; i++) {
+            (void)take(u, &entry, u->book_width, &value);
+            first[t * u->inputs + i] = signed_of(value);
+        }
+    return BL_UNPACK_OK;
+}
+
+static int block(bl_unpack *u, int8_t *row, uint32_t tap, uint32_t input)
+{
+    uint32_t taps = u->taps - tap, inputs = u->inputs - input;
+    uint32_t kind, t, i, sign;
+    int rc = number(u, &u->bits[FIRST], &u->code[FIRST], 128, &kind);
+
+    taps = taps < u->block_taps ? taps : u->block_taps;
+    inputs = inputs < u->block_inputs ? inputs : u->block_inputs;
+    for (t = tap; t < tap + taps; t++)
+        for (i = input; rc == BL_UNPACK_OK && i < input + inputs; i++) {
+            int8_t *value = &row[t * u->inputs + i];
+
+            sign = 0;
+            if (kind == 0)
+                rc = weight(u, 0, value);
+            else if (kind > 1)
+                rc = take(u, &u->bits[SIGNS], 1, &sign);
+            if (kind > 0)
+                *value = (int8_t)(sign != 0 ? 1 - (int32_t)kind
+                                            : (int32_t)kind - 1);
+        }
+    return rc;
+}
+
+static int block_row(bl_unpack *u, int8_t *row)
+{
+    uint32_t t, i;
+    int rc = BL_UNPACK_OK;
+
+    for (t = 0; t < u->taps; t += u->block_taps)
+        for (i = 0; rc == BL_UNPACK_OK && i < u->inputs; i += u->block_inputs)
+            rc = u->coding == CODEBOOK ? segment(u, &row[t * u->inputs + i])
+                                       : block(u, row, t, i);
+    return rc;
+}
+
+static int sparse_row(bl_unpack *u, int8_t *row, uint32_t size)
+{
+    uint32_t i, rest;
+    int rc = BL_UNPACK_OK;
+
+    for (i = 0; rc == BL_UNPACK_OK && i < size; i++) {
+        rest = (u->outputs - u->row) * size - i;
+        if (!u->in_run)
+            rc = number(u, &u->bits[FIRST], &u->code[FIRST], rest, &u->run);
+        u->in_run = u->run > 0;
+        row[i] = 0;
+        if (u->in_run)
+            u->run--;
+        else if (rc == BL_UNPACK_OK)
+            rc = weight(u, 1, &row[i]);
+    }
+    return rc;
+}
+
+/* All sections are at their ends; of the last byte zeros may be left. */
+static int check_end(bl_unpack *u)
+{
+    bl_unpack_bits *last = &u->bits[LAST];
+    uint32_t rest = left(last);
+
+    if (left(&u->bits[FIRST]) > 0 || left(&u->bits[SIGNS]) > 0 || rest > 7)
+        return BL_UNPACK_LEFT;
+    return rest > 0 && peek(u, last, rest) > 0 ? BL_UNPACK_LEFT : BL_UNPACK_OK;
+}
+
+int bl_unpack_row(bl_unpack *u, int8_t *row, uint32_t room)
+{
+    uint32_t size = u->taps * u->inputs;
+    int rc;
+
+    if (u->row >= u->outputs)
+        return BL_UNPACK_DONE;
+    if (room < size)
+        return BL_UNPACK_ROOM;
+    if (u->coding == PLAIN)
+        rc = plain_row(u, row, size);
+    else if (u->coding == SPARSE)
+        rc = sparse_row(u, row, size);
+    else if (u->coding == CODEBOOK || has_blocks(u))
+        rc = block_row(u, row);
+    else
+        rc = number_row(u, row, size);
+    if (rc == BL_UNPACK_OK && ++u->row == u->outputs)
+        rc = check_end(u);
+    return rc;
+}
