@@ -13,6 +13,7 @@ from beatlens.integer.graph import (
     IntegerGraph,
     Mean,
     Op,
+    Permute,
     Quantization,
     Tensor,
     padding_columns,
@@ -55,9 +56,11 @@ class Builder:
         padding: str,
         depthwise: bool,
         relu: bool,
+        groups: int = 1,
     ) -> str:
         rng, tensor = self.rng, self.tensors[source]
-        shape = (kernel, tensor.channels) if depthwise else (channels, kernel, tensor.channels)
+        width = tensor.channels // groups
+        shape = (kernel, tensor.channels) if depthwise else (channels, kernel, width)
         channels = tensor.channels if depthwise else channels
         weights = np.clip(np.round(rng.normal(0, 45, shape)), -127, 127).astype(np.int8)
         weight_scales = rng.uniform(0.2, 1.0, channels).astype(np.float32) * np.float32(0.01)
@@ -70,13 +73,17 @@ class Builder:
             "stride": stride,
             "padding": padding,
             "relu": relu,
-        }
+        } | ({} if depthwise else {"groups": groups})
         kind = DepthwiseConv if depthwise else Conv
         op = kind(bias=np.zeros(channels, np.int32), **settings)
         before, after = padding_columns(op, tensor.length)
         padded = np.pad(self.real[source], ((0, 0), (before, after), (0, 0)))
         windows = sliding_window_view(padded, kernel, axis=1)[:, ::stride]
-        sums = np.einsum("btck,kc->btc" if depthwise else "btck,okc->bto", windows, weights)
+        if depthwise:
+            sums = np.einsum("btck,kc->btc", windows, weights)
+        else:
+            parts = zip(np.split(windows, groups, 2), np.split(weights, groups), strict=True)
+            sums = np.concatenate([np.einsum("btck,okc->bto", w, v) for w, v in parts], axis=2)
         # Each channel's mean moves to within half a standard deviation of zero.
         shift = sums.std((0, 1)) * rng.uniform(-0.5, 0.5, channels) - sums.mean((0, 1))
         bias = np.round(shift / tensor.quantization.scale).astype(np.int32)
@@ -126,6 +133,29 @@ class Builder:
         )
         return self.emit(add, self.real[branch] + self.real[shortcut])
 
+    def permute(self, source: str, output: str) -> str:
+        """The channels in a random order; now and then in the order they have."""
+        tensor = self.tensors[source]
+        order = np.arange(tensor.channels)
+        if self.rng.random() < 0.9:
+            self.rng.shuffle(order)
+        op = Permute(name=f"op{len(self.ops)}", input=source, output=output, order=tuple(order))
+        return self.emit(op, self.real[source][:, :, order], tensor.quantization)
+
+    def permuted_sum(self, source: str, output: str) -> str:
+        """A grouped branch between permutations, beside a shortcut that is dense or permuted."""
+        rng, channels = self.rng, self.tensors[source].channels
+        shared = {"kernel": 1, "stride": 1, "padding": "valid", "depthwise": False, "relu": False}
+        inner = self.permute(source, f"{output}_in")
+        inner = self.convolution(inner, f"{output}_g", channels=channels, groups=2, **shared)
+        branch = self.permute(inner, f"{output}_out")
+        if rng.random() < 0.5:
+            other = self.convolution(source, f"{output}_side", channels=channels, **shared)
+        else:
+            other = self.permute(source, f"{output}_side")
+        add = Add(name=f"op{len(self.ops)}", a=branch, b=other, output=output, relu=False)
+        return self.emit(add, self.real[branch] + self.real[other])
+
     def head(self, source: str, classes: int) -> IntegerGraph:
         """A 1x1 convolution to classes, then their mean."""
         evidence = self.convolution(
@@ -161,6 +191,35 @@ def random_graph(seed: int) -> IntegerGraph:
         else:
             source = builder.random_convolution(source, f"t{i}", padding)
     return builder.head(source, classes=int(rng.integers(1, 6)))
+
+
+def permuted_graph(seed: int) -> IntegerGraph:
+    """Permutations before, behind and beside every kind of operator, grouped ones among them."""
+    rng = np.random.default_rng(seed)
+    builder = Builder(rng, int(rng.integers(60, 160)), leads=int(rng.choice([1, 2])))
+    shared = {"padding": str(rng.choice(["valid", "same"])), "relu": True}
+    source = builder.permute("input", "leads") if rng.random() < 0.3 else "input"
+    source = builder.convolution(
+        source, "first", channels=8, kernel=3, stride=2, depthwise=False, **shared
+    )
+    for i in range(int(rng.integers(3, 9))):
+        kind = rng.choice(["permute", "permute", "grouped", "dense", "depthwise", "sum"])
+        if kind == "permute":
+            source = builder.permute(source, f"t{i}")
+        elif kind == "sum":
+            source = builder.permuted_sum(source, f"t{i}")
+        else:
+            source = builder.convolution(
+                source,
+                f"t{i}",
+                channels=int(rng.choice([4, 8, 12])),
+                kernel=int(rng.integers(1, 5)),
+                stride=1,
+                depthwise=kind == "depthwise",
+                groups=int(rng.choice([2, 4])) if kind == "grouped" else 1,
+                **shared,
+            )
+    return builder.head(source, classes=3)
 
 
 def student_graph(columns: int = 160, seed: int = 0) -> IntegerGraph:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from beatlens.compress.quantize import QuantizedEvidenceNet, weight_scales
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.size import weight_steps
 from beatlens.errors import ModelError
 from beatlens.integer.build import build_graph
 from beatlens.integer.graph import Add, Conv, Crop, DepthwiseConv, Mean
@@ -184,7 +185,7 @@ def test_weights_and_biases_are_the_networks_in_units_of_their_scales() -> None:
     net.calibrate([torch.randn(4, 1, 300)])
     graph = build_graph(net, span=80)
     layer, op = net.backbone[1], graph.ops[1]
-    scales = weight_scales(layer.float_weight)
+    scales = weight_steps(layer.float_weight)
     np.testing.assert_array_equal(op.weight_scales, scales.numpy())
     real = op.weights.transpose(0, 2, 1) * op.weight_scales[:, None, None]
     np.testing.assert_allclose(real, layer.weight.detach().numpy(), rtol=1e-5, atol=1e-9)

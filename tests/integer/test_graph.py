@@ -13,6 +13,7 @@ from beatlens.integer.graph import (
     DepthwiseConv,
     IntegerGraph,
     Mean,
+    Permute,
     Quantization,
     Tensor,
 )
@@ -169,6 +170,75 @@ def test_a_crop_stays_inside_and_keeps_the_quantisation():
     other = Tensor("evidence", 8, 1, Quantization(0.5, 1))
     with pytest.raises(ModelError, match="a crop keeps"):
         graph(crop, MEAN, evidence=other)
+
+
+WIDE = {
+    "input": Tensor("input", 10, 4, Q),
+    "turned": Tensor("turned", 10, 4, Q),
+    "evidence": Tensor("evidence", 8, 6, Q),
+    "logits": Tensor("logits", 1, 6, Q),
+}
+
+
+def test_groups_divide_the_work_and_the_weights():
+    tensors = {name: WIDE[name] for name in ("input", "evidence", "logits")}
+    dense = graph(conv(weights=np.ones((6, 3, 4), np.int8)), MEAN, **tensors)
+    grouped = graph(conv(weights=np.ones((6, 3, 2), np.int8), groups=2), MEAN, **tensors)
+    assert (dense.macs, grouped.macs) == (8 * 6 * 3 * 4, 8 * 6 * 3 * 2)
+    assert (dense.weight_bytes, grouped.weight_bytes) == (72 + 24, 36 + 24)
+    op = grouped.ops[0]
+    assert (op.channels, op.input_channels, op.kernel) == (6, 4, 3)
+
+
+def test_groups_bound_the_accumulator():
+    # A group of 2 of 4 channels sums half as much; the bound must know.
+    q, coarse = Quantization(0.5, -128), Quantization(float(2**20), 0)
+    taps = 20_000
+    tensors = {
+        "input": Tensor("input", taps, 4, q),
+        "evidence": Tensor("evidence", 1, 2, coarse),
+        "logits": Tensor("logits", 1, 2, coarse),
+    }
+    weights = np.full((2, taps, 4), 127, np.int8)
+    IntegerGraph(tensors, (conv(weights=weights[:, :, :2], groups=2), MEAN), "input", OUTPUTS)
+    with pytest.raises(ModelError, match="accumulator of channel 0 can reach"):
+        IntegerGraph(tensors, (conv(weights=weights), MEAN), "input", OUTPUTS)
+
+
+@pytest.mark.parametrize("groups", [0, -1, 4, 7])
+def test_groups_that_do_not_divide_the_output_are_refused(groups):
+    reason = f"operator 'evidence'.*'weights': 6 output channels do not fall into {groups} equal"
+    with pytest.raises(ModelError, match=reason):
+        conv(weights=np.ones((6, 3, 2), np.int8), groups=groups)
+
+
+def test_groups_and_the_inputs_channels_must_agree():
+    tensors = {name: WIDE[name] for name in ("input", "evidence", "logits")}
+    with pytest.raises(ModelError, match="'input': has 4 channels, the weights expect 6"):
+        graph(conv(weights=np.ones((6, 3, 2), np.int8), groups=3), MEAN, **tensors)
+
+
+@pytest.mark.parametrize("order", [(), (1,), (0, 0, 1, 2), (0, 1, 2, 4), (-1, 0, 1, 2)])
+def test_an_order_that_is_no_permutation_is_refused(order):
+    with pytest.raises(ModelError, match=r"operator 'turn' \(GATHER\), tensor 'turned': order"):
+        Permute(name="turn", input="input", output="turned", order=order)
+
+
+def test_a_permutation_fits_its_tensors():
+    turn = Permute(name="turn", input="input", output="turned", order=np.array([2, 0, 3, 1]))
+    assert turn.order == (2, 0, 3, 1)
+    last = conv(source="turned", weights=np.ones((6, 3, 4), np.int8))
+    made = graph(turn, last, MEAN, **WIDE)
+    assert made.macs == 8 * 6 * 3 * 4
+    assert made.with_input_length(20).tensors["turned"].length == 20
+    with pytest.raises(ModelError, match="'input': has 4 channels, its order is one of 3"):
+        graph(replace(turn, order=(2, 0, 1)), last, MEAN, **WIDE)
+    other = {"turned": Tensor("turned", 10, 4, Quantization(0.25, 0))}
+    with pytest.raises(ModelError, match=r"'turned': has .* a permutation keeps"):
+        graph(turn, last, MEAN, **(WIDE | other))
+    short = {"turned": Tensor("turned", 9, 4, Q)}
+    with pytest.raises(ModelError, match="'turned': has 9 columns, expected 10"):
+        graph(turn, last, MEAN, **(WIDE | short))
 
 
 def test_macs_and_weight_bytes_of_the_student():

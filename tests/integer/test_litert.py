@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from beatlens.errors import ModelError
+from beatlens.integer.fold import fold_permutations
 from beatlens.integer.graph import Quantization
 from beatlens.integer.litert import run_litert, xnnpack_difference
 from beatlens.integer.simulate import simulate
@@ -11,6 +12,7 @@ from beatlens.integer.tflite_write import write_tflite
 
 from .graphs import (
     adversarial_inputs,
+    permuted_graph,
     random_graph,
     scaling_graph,
     selecting_graph,
@@ -32,6 +34,13 @@ def assert_bit_exact(graph, x):
 def test_random_graphs_are_bit_exact(seed):
     graph = random_graph(seed)
     assert_bit_exact(graph, adversarial_inputs(graph, seed))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_groups_and_permutations_are_bit_exact(seed):
+    graph = permuted_graph(seed)
+    assert_bit_exact(graph, adversarial_inputs(graph, seed))
+    assert_bit_exact(fold_permutations(graph), adversarial_inputs(graph, seed))
 
 
 def test_random_graphs_cover_every_operator_and_padding():

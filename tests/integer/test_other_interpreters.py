@@ -14,14 +14,17 @@ import pytest
 
 from beatlens.integer import arithmetic
 from beatlens.integer.simulate import simulate
-from beatlens.integer.tflite_write import write_tflite
+from beatlens.integer.tflite_write import OPERATOR_VERSIONS, write_tflite
 
-from .graphs import adversarial_inputs, random_graph, student_graph
+from .blocks import RESIDUAL, block_graph
+from .graphs import adversarial_inputs, permuted_graph, random_graph, student_graph
 
 pytestmark = pytest.mark.export
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-tflite" / "bin" / "python"
 SEEDS = [0, 1, 2, 4, 8, 9]
+PERMUTED = [1, 2, 4, 5]  # grouped convolutions and permutations of channels
+NAMES = [*map(str, SEEDS), *(f"permuted{seed}" for seed in PERMUTED), "student", "blocks"]
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +54,16 @@ def run(python, interpreter, graph, x, folder):
 
 
 def graphs():
-    return [random_graph(seed) for seed in SEEDS] + [student_graph()]
+    permuted = [permuted_graph(seed) for seed in PERMUTED]
+    others = [student_graph(), block_graph(RESIDUAL)]
+    return [random_graph(seed) for seed in SEEDS] + permuted + others
 
 
-@pytest.mark.parametrize("graph", graphs(), ids=[*map(str, SEEDS), "student"])
+def test_the_graphs_have_every_operator():
+    assert {kind for graph in graphs() for kind in graph.operator_names} == set(OPERATOR_VERSIONS)
+
+
+@pytest.mark.parametrize("graph", graphs(), ids=NAMES)
 def test_tflite_runtime_is_bit_exact(graph, other_python, tmp_path):
     x = adversarial_inputs(graph)
     found, _ = run(other_python, "tflite-runtime", graph, x, tmp_path)
@@ -69,7 +78,7 @@ def single_rounding(x, multiplier):
     return (x * multiplier.mantissa + (np.int64(1) << (right - 1))) >> right
 
 
-@pytest.mark.parametrize("graph", graphs(), ids=[*map(str, SEEDS), "student"])
+@pytest.mark.parametrize("graph", graphs(), ids=NAMES)
 def test_tflm_is_bit_exact_to_single_rounding_and_near_to_double(
     graph, other_python, tmp_path, monkeypatch
 ):

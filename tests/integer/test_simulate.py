@@ -5,10 +5,10 @@ import pytest
 
 from beatlens.errors import SignalError
 from beatlens.integer import arithmetic
-from beatlens.integer.graph import Conv, IntegerGraph, Mean, Quantization, Tensor
+from beatlens.integer.graph import Conv, IntegerGraph, Mean, Permute, Quantization, Tensor
 from beatlens.integer.simulate import simulate
 
-from .graphs import adversarial_inputs, random_graph, student_graph
+from .graphs import adversarial_inputs, permuted_graph, random_graph, student_graph
 
 
 def naive_convolution(graph, op, x):
@@ -29,22 +29,34 @@ def naive_convolution(graph, op, x):
             for j in range(op.kernel):
                 at = t * op.stride + j - before
                 if 0 <= at < source.length:
-                    for i in [o] if depthwise else range(source.channels):
-                        weight = op.weights[j, o] if depthwise else op.weights[o, j, i]
+                    width = 1 if depthwise else op.weights.shape[2]
+                    first = o if depthwise else o // (result.channels // op.groups) * width
+                    for i in range(first, first + width):
+                        weight = op.weights[j, o] if depthwise else op.weights[o, j, i - first]
                         total += int(weight) * (int(x[at, i]) - source.quantization.zero_point)
             sums[t, o] = total
     return arithmetic.requantize(sums, factor, result.quantization.zero_point, op.relu)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_convolutions_equal_naive_ones(seed):
-    graph = random_graph(seed)
+@pytest.mark.parametrize("graph", [random_graph(i) for i in range(8)] + [permuted_graph(4)])
+def test_convolutions_equal_naive_ones(graph):
     x = adversarial_inputs(graph)[5:]
     values = simulate(graph, x, every_tensor=True)
     for op in graph.ops:
         if hasattr(op, "weights") and op.weights.size * values[op.output].shape[1] < 60_000:
             for before, after in zip(values[op.inputs[0]], values[op.output], strict=True):
                 np.testing.assert_array_equal(naive_convolution(graph, op, before), after)
+
+
+def test_permutations_move_whole_channels():
+    graph = permuted_graph(1)
+    values = simulate(graph, adversarial_inputs(graph), every_tensor=True)
+    permutes = [op for op in graph.ops if isinstance(op, Permute)]
+    assert permutes
+    for op in permutes:
+        for i, channel in enumerate(op.order):
+            before, after = values[op.input][:, :, channel], values[op.output][:, :, i]
+            np.testing.assert_array_equal(after, before)
 
 
 def test_sums_beyond_float32_are_exact():

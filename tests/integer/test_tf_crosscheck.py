@@ -6,16 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beatlens.errors import ModelError
+from beatlens.integer.fold import fold_permutations
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tf_crosscheck import convert_with_tensorflow, differences, range_of
 from beatlens.integer.tflite_read import operators
 from beatlens.integer.tflite_write import write_tflite
 
-from .graphs import adversarial_inputs, random_graph, student_graph
+from .graphs import adversarial_inputs, permuted_graph, random_graph, student_graph
 
 pytestmark = pytest.mark.export
 # Residual blocks, depthwise convolutions, SAME padding, and all of the operators between them.
-SEEDS = [0, 2, 5, 14, 18, 27]
+GRAPHS = {f"random{seed}": random_graph(seed) for seed in (0, 2, 5, 14, 18, 27)}
+# Grouped convolutions and permutations of channels, and the same network with few of those left.
+GRAPHS |= {f"permuted{seed}": permuted_graph(seed) for seed in (0, 1)}
+GRAPHS |= {"folded1": fold_permutations(permuted_graph(1)), "student": student_graph()}
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +46,8 @@ def run_tensorflow(tensorflow, model, x):
 
 
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs", "ignore:.*deprecated")
-@pytest.mark.parametrize("seed", [*SEEDS, None])
-def test_the_converter_makes_the_same_network(tensorflow, seed):
-    graph = student_graph() if seed is None else random_graph(seed)
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_the_converter_makes_the_same_network(tensorflow, graph):
     converted = convert_with_tensorflow(graph)
     assert differences(graph, converted) == []
     ours = write_tflite(graph)

@@ -14,7 +14,7 @@ from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import operators, read_tflite
 from beatlens.integer.tflite_write import OPERATOR_VERSIONS, write_tflite
 
-from .graphs import adversarial_inputs, random_graph, student_graph
+from .graphs import Builder, adversarial_inputs, permuted_graph, random_graph, student_graph
 
 pytestmark = pytest.mark.export
 ANCHORS = ("std_cam", "ds_cam", "tiny_cam")
@@ -29,12 +29,16 @@ def edited(model, edit):
     return bytes(builder.Output())
 
 
+@pytest.mark.parametrize("make", [random_graph, permuted_graph])
 @pytest.mark.parametrize("seed", range(40))
-def test_a_written_graph_reads_back_exactly(seed):
-    graph = random_graph(seed)
+def test_a_written_graph_reads_back_exactly(seed, make):
+    graph = make(seed)
     model = write_tflite(graph)
     read = read_tflite(model)
     assert write_tflite(read) == model
+    assert [getattr(op, "groups", 0) for op in read.ops] == [
+        getattr(op, "groups", 0) for op in graph.ops
+    ]
     assert read.macs == graph.macs
     assert [op.kind for op in read.ops] == [op.kind for op in graph.ops]
     x = adversarial_inputs(graph)
@@ -104,7 +108,8 @@ def test_every_constant_is_aligned_for_use_in_flash():
 
 
 def test_only_operators_that_microcontrollers_have():
-    used = {name for seed in range(60) for name in operators(write_tflite(random_graph(seed)))}
+    graphs = [make(seed) for seed in range(60) for make in (random_graph, permuted_graph)]
+    used = {name for graph in graphs for name in operators(write_tflite(graph))}
     assert used == set(OPERATOR_VERSIONS)
 
 
@@ -161,6 +166,62 @@ def test_a_file_that_is_not_ours_is_refused_with_a_reason(edit, reason):
         read_tflite(edited(model, edit))
 
 
+def test_a_grouped_convolution_asks_for_a_runtime_that_has_them():
+    versions = []
+    for graph in (student_graph(columns=2), permuted_graph(1)):
+        root = schema.Model.GetRootAs(write_tflite(graph), 0)
+        codes = [root.OperatorCodes(i) for i in range(root.OperatorCodesLength())]
+        versions += [
+            c.Version() for c in codes if c.BuiltinCode() == schema.BuiltinOperator.CONV_2D
+        ]
+    assert versions == [3, 6]
+
+
+def gather_of(contents):
+    code = [c.builtinCode for c in contents.operatorCodes].index(schema.BuiltinOperator.GATHER)
+    return next(op for op in contents.subgraphs[0].operators if op.opcodeIndex == code)
+
+
+def set_indices(contents, indices):
+    tensor = contents.subgraphs[0].tensors[gather_of(contents).inputs[1]]
+    tensor.shape = list(np.shape(indices))
+    contents.buffers[tensor.buffer].data = np.array(indices, "<i4").view(np.uint8).reshape(-1)
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (lambda m: setattr(gather_of(m).builtinOptions, "axis", 2), "gathers along axis 2"),
+        (lambda m: setattr(gather_of(m).builtinOptions, "batchDims", 1), "1 batch dimensions"),
+        (lambda m: set_indices(m, [[0, 1, 2, 3, 4, 5, 6, 7]]), r"indices of shape \(1, 8\)"),
+        (lambda m: set_indices(m, [0, 1, 2, 3, 4, 5, 6, 8]), "is no permutation of 8 channels"),
+        (lambda m: set_indices(m, [0, 1, 2, 3, 4, 5, 6, 6]), "is no permutation of 8 channels"),
+        (lambda m: set_indices(m, [-1, 1, 2, 3, 4, 5, 6, 7]), "is no permutation of 8 channels"),
+        (lambda m: set_indices(m, [0, 1, 2, 3]), "has 12 channels, its order is one of 4"),
+    ],
+)
+def test_a_permutation_that_is_none_is_refused(edit, reason):
+    model = write_tflite(permuted_graph(1))
+    read_tflite(edited(model, lambda contents: None))
+    with pytest.raises(ModelError, match=reason):
+        read_tflite(edited(model, edit))
+
+
+def test_weights_for_a_part_of_a_group_are_refused():
+    graph = Builder(np.random.default_rng(0), 40, leads=1)
+    shared = {"stride": 1, "padding": "valid", "depthwise": False, "relu": True}
+    first = graph.convolution("input", "a", channels=8, kernel=3, **shared)
+    second = graph.convolution(first, "b", channels=6, kernel=5, **shared)
+    model = write_tflite(graph.head(second, classes=2))
+
+    def widths(contents):
+        tensor = contents.subgraphs[0].tensors[contents.subgraphs[0].operators[1].inputs[1]]
+        tensor.shape = [6, 1, 8, 5]
+
+    with pytest.raises(ModelError, match="reads 8 channels with weights for 5"):
+        read_tflite(edited(model, widths))
+
+
 @pytest.mark.parametrize("data", [b"", b"TFL3", bytes(100), b"\xff\xff\xff\xffTFL3" + bytes(90)])
 def test_what_is_no_tflite_file_is_refused(data):
     with pytest.raises(ModelError, match="tflite file"):
@@ -175,10 +236,11 @@ def test_every_truncation_is_refused_or_sound():
         refused_or_sound(model[:length])
 
 
+@pytest.mark.parametrize("make", [random_graph, permuted_graph])
 @pytest.mark.parametrize("seed", range(6))
-def test_mutated_files_are_refused_or_sound(seed):
+def test_mutated_files_are_refused_or_sound(seed, make):
     rng = random.Random(seed)
-    model = write_tflite(random_graph(seed))
+    model = write_tflite(make(seed))
     words = [0, 1, 2**31 - 1, 2**31, 2**32 - 1, len(model), len(model) - 4]
     for _ in range(400):
         damaged = bytearray(model)

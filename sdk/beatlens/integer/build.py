@@ -1,22 +1,26 @@
 """From a quantised network in torch to the integer graph that is shipped.
 
 Scales are rounded to float32 here, once, and are then the same everywhere; biases become int32 in
-units of input scale times weight scale.
+units of input scale times weight scale. Weights in permuted blocks become a grouped convolution
+between permutations of its channels, which are then folded into what stands beside them.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from beatlens.compress.constraint import constraint_on
+from beatlens.compress.permuted_blocks import PermutedBlocks
 from beatlens.compress.quantize import (
     ActivationQuantizer,
     QuantizedConv,
     QuantizedEvidenceNet,
     QuantizedResidual,
-    weight_scales,
 )
 from beatlens.errors import ModelError
+from beatlens.integer.fold import fold_permutations
 from beatlens.integer.graph import (
     Add,
     Conv,
@@ -25,6 +29,7 @@ from beatlens.integer.graph import (
     IntegerGraph,
     Mean,
     Op,
+    Permute,
     Quantization,
     Tensor,
 )
@@ -68,9 +73,8 @@ def build_graph(net: QuantizedEvidenceNet, span: int) -> IntegerGraph:
     builder.conv(net.head, "evidence")
     scale = float32(net.logit_scale)
     builder.add(Mean(name="mean", input="evidence", output="logits"), 1, Quantization(scale, 0))
-    return IntegerGraph(
-        builder.tensors, tuple(builder.ops), "input", {"logits": "logits", "evidence": "evidence"}
-    )
+    roles = {"logits": "logits", "evidence": "evidence"}
+    return fold_permutations(IntegerGraph(builder.tensors, tuple(builder.ops), "input", roles))
 
 
 class _Builder:
@@ -89,29 +93,56 @@ class _Builder:
         self.ops.append(op)
 
     def conv(self, layer: QuantizedConv, name: str) -> None:
-        """Append a dense or depthwise convolution of the newest tensor."""
-        source = self.newest
-        scales = np.float32(weight_scales(layer.float_weight).numpy())
-        steps, offsets = (whole.double().numpy() for whole in layer.integers())
-        weights = np.clip(steps, -127, 127).astype(np.int8)
+        """Append a convolution of the newest tensor: dense, in permuted blocks, or depthwise."""
+        steps, offsets = layer.integers()
         limit = np.iinfo(np.int32).max
-        bias = np.clip(offsets, -limit, limit)
+        weights = np.clip(steps.double().numpy(), -127, 127).astype(np.int8)
+        scales = layer.weight_steps.numpy().astype(np.float32)
+        bias = np.clip(offsets.double().numpy(), -limit, limit).astype(np.int32)
+        blocks = constraint_on(layer, "float_weight")
+        if not isinstance(blocks, PermutedBlocks):
+            self._convolve(layer, name, weights, scales, bias, layer.groups)
+            return
+        rows = blocks.rows.numpy()
+        stored = blocks.stored(torch.from_numpy(weights)).numpy()
+        self._permute(f"{name}/columns", blocks.columns.numpy())
+        groups = int(blocks.groups)
+        self._convolve(layer, f"{name}/blocks", stored, scales[rows], bias[rows], groups)
+        self._permute(name, np.argsort(rows))
+
+    def _convolve(
+        self,
+        layer: QuantizedConv,
+        name: str,
+        weights: NDArray[np.int8],
+        scales: NDArray[np.float32],
+        bias: NDArray[np.int32],
+        groups: int,
+    ) -> None:
+        """Append a convolution by `weights [out, in / groups, k]`."""
+        source = self.newest
         common = {
             "name": name,
             "input": source.name,
             "output": name,
             "weight_scales": scales,
-            "bias": bias.astype(np.int32),
+            "bias": bias,
             "stride": layer.stride,
             "relu": layer.relu,
         }
         op: Op
-        if layer.groups == 1:
-            op = Conv(weights=weights.transpose(0, 2, 1), **common)  # type: ignore[arg-type]
-        else:
+        if groups > 1 and groups == len(weights) == source.channels:
             op = DepthwiseConv(weights=weights[:, 0].T, **common)  # type: ignore[arg-type]
+        else:
+            op = Conv(weights=weights.transpose(0, 2, 1), groups=groups, **common)  # type: ignore[arg-type]
         length = (source.length - weights.shape[2]) // layer.stride + 1
         self.add(op, length, quantization_of(layer.output), len(weights))
+
+    def _permute(self, name: str, order: NDArray[np.int64]) -> None:
+        """Append a permutation of the newest tensor's channels."""
+        source = self.newest
+        op = Permute(name=name, input=source.name, output=name, order=tuple(order.tolist()))
+        self.add(op, source.length, source.quantization)
 
     def residual(self, block: QuantizedResidual, name: str) -> None:
         """Append a residual block: two convolutions, the cropped shortcut, their sum."""

@@ -1,7 +1,8 @@
 """What makes an integer graph sound: dtypes, scales, and ranges that cannot overflow 32 bits.
 
-Called by :mod:`beatlens.integer.graph` while it constructs a graph. Every function raises
-ModelError naming operator and tensor, or returns nothing.
+Called by :mod:`beatlens.integer.ops` and :mod:`beatlens.integer.graph` while they construct
+operators and graphs. Every function raises ModelError naming operator and tensor, or returns
+nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from beatlens.errors import ModelError
 from beatlens.integer import arithmetic
 
 if TYPE_CHECKING:
-    from beatlens.integer.graph import Add, Convolution, Mean, Op, Tensor
+    from beatlens.integer.ops import Add, Convolution, Mean, Op, Tensor
 
 INT32_LIMIT = 1 << 31
 MAX_ELEMENTS = 1 << 24

@@ -8,7 +8,9 @@ output channel, biases int32. A real value is `scale * (q - zero_point)`.
 Constructing a graph proves it sound: shapes fit, every scale is a positive float32, no 32-bit
 accumulator can overflow for any input, and every rescaling factor is within what the kernels can
 represent. Anything else is a :class:`~beatlens.errors.ModelError` that names operator and tensor.
+The operators are those of :mod:`beatlens.integer.ops`, all of which can be imported from here too.
 
+>>> import numpy as np
 >>> q = Quantization(scale=0.5, zero_point=0)
 >>> conv = Conv(name="conv", input="input", output="evidence",
 ...             weights=np.ones((1, 3, 1), np.int8), weight_scales=np.ones(1, np.float32),
@@ -25,200 +27,48 @@ represent. Anything else is a :class:`~beatlens.errors.ModelError` that names op
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import ClassVar, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
 from beatlens.integer import checks
+from beatlens.integer.ops import (
+    Add,
+    Conv,
+    Convolution,
+    Crop,
+    DepthwiseConv,
+    Mean,
+    Op,
+    Padding,
+    Permute,
+    Quantization,
+    Tensor,
+    output_length,
+    padding_columns,
+)
 
-Padding = Literal["valid", "same"]
+__all__ = [
+    "ROLES",
+    "Add",
+    "Conv",
+    "Convolution",
+    "Crop",
+    "DepthwiseConv",
+    "IntegerGraph",
+    "Mean",
+    "Op",
+    "Padding",
+    "Permute",
+    "Quantization",
+    "Tensor",
+    "output_length",
+    "padding_columns",
+]
+
 ROLES = ("logits", "evidence")
 """The two outputs every graph has."""
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """How int8 stands for real values: `scale * (q - zero_point)`.
-
-    `scale` is positive, finite and exactly a float32 value (that is what the file stores; use
-    `float(np.float32(s))`), `zero_point` is an int8 value.
-    """
-
-    scale: float
-    zero_point: int
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An activation: `length` columns of `channels` int8 values."""
-
-    name: str
-    length: int
-    channels: int
-    quantization: Quantization
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Convolution(ABC):
-    """What both kinds of 1-D convolution share: bias, rescaling, and an optional ReLU.
-
-    `weights` are int8 within -127..127 with zero point 0, `weight_scales` float32 `[out]`, `bias`
-    int32 `[out]` in units of `input scale * weight scale`. `padding` "same" is TensorFlow's:
-    `ceil(T / stride)` columns, the odd column of padding at the end, padded with real zeros.
-    The arrays are copied and read-only.
-    """
-
-    kind: ClassVar[str]
-    rank: ClassVar[int]
-    name: str
-    input: str
-    output: str
-    weights: NDArray[np.int8]
-    weight_scales: NDArray[np.float32]
-    bias: NDArray[np.int32]
-    stride: int = 1
-    padding: Padding = "valid"
-    relu: bool = False
-
-    def __post_init__(self) -> None:
-        checks.freeze_parameters(self)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the tensors read."""
-        return (self.input,)
-
-    @property
-    @abstractmethod
-    def kernel(self) -> int:
-        """Number of taps."""
-
-    @property
-    @abstractmethod
-    def channels(self) -> int:
-        """Output channels."""
-
-    @property
-    @abstractmethod
-    def input_channels(self) -> int:
-        """Channels the input must have."""
-
-    @property
-    @abstractmethod
-    def taps(self) -> NDArray[np.int8]:
-        """The weights as `[out, weights that one output value sums over]`."""
-
-
-class Conv(Convolution):
-    """A convolution over all input channels; `weights` int8 `[out, k, in]`."""
-
-    kind = "CONV_2D"
-    rank = 3
-
-    @property
-    def kernel(self) -> int:  # noqa: D102 (documented by the base class)
-        return int(self.weights.shape[1])
-
-    @property
-    def channels(self) -> int:  # noqa: D102
-        return int(self.weights.shape[0])
-
-    @property
-    def input_channels(self) -> int:  # noqa: D102
-        return int(self.weights.shape[2])
-
-    @property
-    def taps(self) -> NDArray[np.int8]:  # noqa: D102
-        return self.weights.reshape(self.channels, -1)
-
-
-class DepthwiseConv(Convolution):
-    """A convolution of each channel by itself; `weights` int8 `[k, channels]`."""
-
-    kind = "DEPTHWISE_CONV_2D"
-    rank = 2
-
-    @property
-    def kernel(self) -> int:  # noqa: D102
-        return int(self.weights.shape[0])
-
-    @property
-    def channels(self) -> int:  # noqa: D102
-        return int(self.weights.shape[1])
-
-    @property
-    def input_channels(self) -> int:  # noqa: D102
-        return self.channels
-
-    @property
-    def taps(self) -> NDArray[np.int8]:  # noqa: D102
-        return self.weights.T
-
-
-@dataclass(frozen=True, kw_only=True)
-class Add:
-    """The sum of two tensors of one shape, with an optional ReLU."""
-
-    kind: ClassVar[str] = "ADD"
-    name: str
-    a: str
-    b: str
-    output: str
-    relu: bool = False
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the tensors read."""
-        return (self.a, self.b)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Crop:
-    """Columns `start` to `stop` (exclusive) of the input; output and input share a quantisation."""
-
-    kind: ClassVar[str] = "SLICE"
-    name: str
-    input: str
-    output: str
-    start: int
-    stop: int
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the tensors read."""
-        return (self.input,)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mean:
-    """The mean over all columns; the output has one column (in the file its shape is `[1, C]`)."""
-
-    kind: ClassVar[str] = "MEAN"
-    name: str
-    input: str
-    output: str
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the tensors read."""
-        return (self.input,)
-
-
-Op = Convolution | Add | Crop | Mean
-
-
-def padding_columns(op: Convolution, length: int) -> tuple[int, int]:
-    """Columns of padding before and after an input of `length` columns."""
-    if op.padding == "valid":
-        return 0, 0
-    total = max((-(-length // op.stride) - 1) * op.stride + op.kernel - length, 0)
-    return total // 2, total - total // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -361,20 +211,18 @@ class IntegerGraph:
                         op.output,
                         f"has {result.quantization}, a crop keeps {source.quantization}",
                     )
+            case Permute():
+                if len(op.order) != source.channels:
+                    checks.refuse(
+                        op,
+                        source.name,
+                        f"has {source.channels} channels, its order is one of {len(op.order)}",
+                    )
+                if source.quantization != result.quantization:
+                    checks.refuse(
+                        op,
+                        op.output,
+                        f"has {result.quantization}, a permutation keeps {source.quantization}",
+                    )
             case Mean():
                 checks.mean_range(op, source, result)
-
-
-def output_length(op: Op, length: int) -> int:
-    """Columns that `op` makes of an input of `length` columns (below 1 if it is too short)."""
-    match op:
-        case Convolution():
-            if op.padding == "same":
-                return -(-length // op.stride)
-            return (length - op.kernel) // op.stride + 1
-        case Crop():
-            return op.stop - op.start
-        case Mean():
-            return 1
-        case Add():
-            return length

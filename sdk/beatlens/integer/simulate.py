@@ -8,6 +8,7 @@ float64 otherwise; both then hold integers exactly, in whatever order they are s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -24,6 +25,7 @@ from beatlens.integer.graph import (
     IntegerGraph,
     Mean,
     Op,
+    Permute,
     Tensor,
     padding_columns,
 )
@@ -101,6 +103,8 @@ def _apply(op: Op, graph: IntegerGraph, values: dict[str, Int8]) -> Int8:
             )
         case Crop():
             return values[op.input][:, op.start : op.stop]
+        case Permute():
+            return values[op.input][:, :, list(op.order)]
         case Mean():
             q = graph.tensors[op.input].quantization
             averaged = arithmetic.mean(
@@ -119,9 +123,20 @@ def _accumulate(op: Convolution, source: Tensor, x: Int8) -> NDArray[np.int64]:
         wide = np.pad(wide, ((0, 0), (before, after), (0, 0)))
     windows = sliding_window_view(wide, op.kernel, axis=1)[:, :: op.stride]  # [B, T_out, in, k]
     if isinstance(op, Conv):
-        columns = windows.swapaxes(2, 3).reshape(*windows.shape[:2], -1)  # the one copy
-        sums = columns @ op.taps.T.astype(exact)
+        sums = _grouped_sums(op, windows, exact)
     else:
         sums = np.einsum("btck,kc->btc", windows, op.weights.astype(exact))
     accumulator: NDArray[np.int64] = sums.astype(np.int64) + op.bias
     return accumulator
+
+
+def _grouped_sums(
+    op: Conv, windows: NDArray[np.floating], exact: np.dtype[Any]
+) -> NDArray[np.floating]:
+    """One matrix product per group of channels; `windows [B, T_out, in, k]` to `[B, T_out, C]`."""
+    batch, length = windows.shape[:2]
+    parts = windows.reshape(batch, length, op.groups, -1, op.kernel)
+    rows = parts.transpose(2, 0, 1, 4, 3).reshape(op.groups, batch * length, -1)  # the one copy
+    taps = op.taps.astype(exact).reshape(op.groups, -1, op.taps.shape[1])
+    sums: NDArray[np.floating] = rows @ taps.swapaxes(1, 2)  # [groups, B * T_out, out / groups]
+    return sums.swapaxes(0, 1).reshape(batch, length, -1)

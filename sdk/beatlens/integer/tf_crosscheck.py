@@ -28,6 +28,7 @@ from beatlens.integer.graph import (
     IntegerGraph,
     Mean,
     Op,
+    Permute,
     Quantization,
 )
 from beatlens.integer.tflite_read import read_tflite
@@ -85,7 +86,7 @@ def convert_with_tensorflow(graph: IntegerGraph) -> bytes:
         values = {graph.input: _fake_quantised(tf, x, source.quantization)}
         for op in graph.ops:
             value = _rebuilt(tf, op, graph, values)
-            if not isinstance(op, Crop):  # a crop hands its input's quantisation on
+            if not isinstance(op, Crop | Permute):  # these hand their input's quantisation on
                 value = _fake_quantised(tf, value, graph.tensors[op.output].quantization)
             values[op.output] = value
         return {role: values[name] for role, name in graph.outputs.items()}
@@ -114,7 +115,7 @@ def differences(graph: IntegerGraph, model: bytes) -> list[str]:
         if sorted(renamed[name] for name in theirs.inputs) != sorted(ours.inputs):
             result.append(f"{ours.name}: reads {theirs.inputs}, expected {ours.inputs}")
         result += _tensor_differences(graph, other, ours.output, theirs.output)
-        for name in ("stride", "padding", "relu", "start", "stop"):
+        for name in ("stride", "padding", "relu", "groups", "start", "stop", "order"):
             if getattr(ours, name, None) != getattr(theirs, name, None):
                 result.append(
                     f"{ours.name}: {name} is {getattr(theirs, name)}, "
@@ -164,6 +165,8 @@ def _rebuilt(tf: Any, op: Op, graph: IntegerGraph, values: dict[str, Any]) -> An
             return tf.slice(
                 values[op.input], [0, 0, op.start, 0], [1, 1, op.stop - op.start, channels]
             )
+        case Permute():
+            return tf.gather(values[op.input], list(op.order), axis=3)
         case Mean():
             return tf.reduce_mean(values[op.input], axis=[1, 2])
 

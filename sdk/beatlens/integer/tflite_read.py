@@ -25,10 +25,16 @@ from beatlens.integer.graph import (
     Mean,
     Op,
     Padding,
+    Permute,
     Quantization,
     Tensor,
 )
-from beatlens.integer.tflite_write import IDENTIFIER, OPERATOR_VERSIONS, SCHEMA_VERSION
+from beatlens.integer.tflite_write import (
+    CHANNEL_AXIS,
+    IDENTIFIER,
+    OPERATOR_VERSIONS,
+    SCHEMA_VERSION,
+)
 
 MAX_OPERATORS = 512
 """Operators may share constants, each keeps a copy: the limit bounds what a small file can cost."""
@@ -41,9 +47,12 @@ OPTIONS = {
     "ADD": schema.AddOptions,
     "CONV_2D": schema.Conv2DOptions,
     "DEPTHWISE_CONV_2D": schema.DepthwiseConv2DOptions,
+    "GATHER": schema.GatherOptions,
     "MEAN": schema.ReducerOptions,
     "SLICE": schema.SliceOptions,
 }
+INPUT_COUNTS = {"ADD": 2, "GATHER": 2, "MEAN": 2}
+"""Inputs of an operator, constants included; 3 where nothing is said."""
 TYPE_CODES: dict[type[Any], int] = {
     np.int8: schema.TensorType.INT8,
     np.int32: schema.TensorType.INT32,
@@ -158,7 +167,7 @@ class _Reader:
         name = f"{kind.lower()}_{position}"
         inputs = _vector(table.InputsAsNumpy(), f"the input list of {name}").tolist()
         outputs = _vector(table.OutputsAsNumpy(), f"the output list of {name}").tolist()
-        if len(outputs) != 1 or len(inputs) != {"ADD": 2, "MEAN": 2}.get(kind, 3):
+        if len(outputs) != 1 or len(inputs) != INPUT_COUNTS.get(kind, 3):
             _refuse(f"{name} has {len(inputs)} inputs and {len(outputs)} outputs")
         output = roles.get(outputs[0], name)
         op = self._build(kind, name, inputs, output, self._options(table, kind, name))
@@ -178,15 +187,33 @@ class _Reader:
                 _refuse(f"{name} reduces axes {axes}, expected 1 and 2, which then vanish")
             return Mean(name=name, input=source, output=output)
         if kind == "SLICE":
-            begin, size = (self._constant(i, np.int32, name).tolist() for i in inputs[1:])
-            tensor = self.tensors[source]
-            if len(begin) != 4 or len(size) != 4 or size[3] != tensor.channels:
-                _refuse(f"{name} takes {size} from {begin}, expected a slice of columns")
-            if begin[:2] + begin[3:] + size[:2] != [0, 0, 0, 1, 1]:
-                _refuse(f"{name} takes {size} from {begin}, expected a slice of columns")
-            stop = begin[2] + size[2]
-            return Crop(name=name, input=source, output=output, start=begin[2], stop=stop)
+            return self._crop(name, source, inputs, output)
+        if kind == "GATHER":
+            return self._permute(name, source, inputs, output, options)
         return self._convolution(kind, name, inputs, output, options)
+
+    def _crop(self, name: str, source: str, inputs: list[int], output: str) -> Crop:
+        begin, size = (self._constant(i, np.int32, name).tolist() for i in inputs[1:])
+        tensor = self.tensors[source]
+        if len(begin) != 4 or len(size) != 4 or size[3] != tensor.channels:
+            _refuse(f"{name} takes {size} from {begin}, expected a slice of columns")
+        if begin[:2] + begin[3:] + size[:2] != [0, 0, 0, 1, 1]:
+            _refuse(f"{name} takes {size} from {begin}, expected a slice of columns")
+        stop = begin[2] + size[2]
+        return Crop(name=name, input=source, output=output, start=begin[2], stop=stop)
+
+    def _permute(
+        self, name: str, source: str, inputs: list[int], output: str, options: Any
+    ) -> Permute:
+        if options.Axis() not in (CHANNEL_AXIS, CHANNEL_AXIS - 4) or options.BatchDims():
+            _refuse(
+                f"{name} gathers along axis {options.Axis()} with {options.BatchDims()} batch "
+                f"dimensions, expected channels (axis {CHANNEL_AXIS}) and none"
+            )
+        order = self._constant(inputs[1], np.int32, name)
+        if order.ndim != 1:
+            _refuse(f"{name} gathers by indices of shape {order.shape}, expected one dimension")
+        return Permute(name=name, input=source, output=output, order=tuple(order.tolist()))
 
     def _convolution(
         self, kind: str, name: str, inputs: list[int], output: str, options: Any
@@ -211,7 +238,13 @@ class _Reader:
             "relu": _relu(options, name),
         }
         if kind == "CONV_2D":
-            return Conv(weights=weights[:, 0], **shared)
+            channels = self.tensors[shared["input"]].channels
+            if channels % weights.shape[3]:
+                _refuse(
+                    f"{name} reads {channels} channels with weights for {weights.shape[3]}, "
+                    "expected a whole number of groups"
+                )
+            return Conv(weights=weights[:, 0], groups=channels // weights.shape[3], **shared)
         if weights.shape[0] != 1 or options.DepthMultiplier() != 1:
             _refuse(f"{name} has a depth multiplier, expected as many channels out as in")
         return DepthwiseConv(weights=weights[0, 0], **shared)

@@ -1,10 +1,10 @@
 """An integer graph as a `.tflite` file, without a converter in between.
 
-The file holds what interpreters need and nothing else: `[1, 1, T, C]` CONV_2D, DEPTHWISE_CONV_2D,
-ADD, SLICE and MEAN, one int8 input `input`, the int8 outputs `logits` `[1, C]` and `evidence`
-`[1, 1, T, C]`, and a signature that names them: bind them by name. Equal graphs give equal bytes.
-Names of inner tensors are left out; vectors that repeat (shapes, zero points, constants) are
-stored once.
+The file holds what interpreters need and nothing else: `[1, 1, T, C]` CONV_2D (grouped too),
+DEPTHWISE_CONV_2D, ADD, SLICE, GATHER of channels and MEAN, one int8 input `input`, the int8 outputs
+`logits` `[1, C]` and `evidence` `[1, 1, T, C]`, and a signature that names them: bind them by name.
+Equal graphs give equal bytes. Names of inner tensors are left out; vectors that repeat (shapes,
+zero points, constants) are stored once.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from beatlens.integer.graph import (
     IntegerGraph,
     Mean,
     Op,
+    Permute,
 )
 
 IDENTIFIER = b"TFL3"
@@ -37,10 +38,14 @@ OPERATOR_VERSIONS = {
     "ADD": (schema.BuiltinOperator.ADD, 2),
     "CONV_2D": (schema.BuiltinOperator.CONV_2D, 3),
     "DEPTHWISE_CONV_2D": (schema.BuiltinOperator.DEPTHWISE_CONV_2D, 3),
+    "GATHER": (schema.BuiltinOperator.GATHER, 2),
     "MEAN": (schema.BuiltinOperator.MEAN, 2),
     "SLICE": (schema.BuiltinOperator.SLICE, 2),
 }
 """The only operators ever written, all in TensorFlow Lite Micro: code, version that added int8."""
+
+GROUPED_CONV_VERSION = 6
+CHANNEL_AXIS = 3
 
 MEAN_AXES = np.array([1, 2], np.int32)
 
@@ -111,6 +116,8 @@ class _Writer:
                 begin = [0, 0, op.start, 0]
                 size = [1, 1, op.stop - op.start, source.channels]
                 inputs += [self._constant(np.array(v, np.int32)) for v in (begin, size)]
+            case Permute():
+                inputs.append(self._constant(np.array(op.order, np.int32)))
             case Mean():
                 inputs.append(self._constant(MEAN_AXES))
             case Add():
@@ -148,6 +155,9 @@ class _Writer:
                 name = "AddOptions"
             case Crop():
                 name = "SliceOptions"
+            case Permute():
+                name = "GatherOptions"
+                fields.append(("Axis", CHANNEL_AXIS))
             case Mean():
                 name = "ReducerOptions"
         return getattr(schema.BuiltinOptions, name), self._table(name, fields)
@@ -233,6 +243,8 @@ class _Writer:
 
     def _operator_code(self, kind: str) -> int:
         code, version = OPERATOR_VERSIONS[kind]
+        if kind == "CONV_2D" and any(isinstance(o, Conv) and o.groups > 1 for o in self.graph.ops):
+            version = GROUPED_CONV_VERSION
         # Readers take the larger of both fields; the first is all that old ones know.
         fields = [("DeprecatedBuiltinCode", code), ("BuiltinCode", code), ("Version", version)]
         return self._table("OperatorCode", fields)

@@ -1,0 +1,73 @@
+"""The choice of blocks: by magnitude better than by chance, and the same around one stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from beatlens.compress.block_choice import Share, deal, shared_channels
+from beatlens.nets.backbones import NetworkSpec
+
+from ..nets.networks import lively
+
+RESIDUAL = NetworkSpec("residual", (4, 8, 8), (8, 5, 5), (2, 4, 1))
+
+
+def dealt(share: Share, seed: int, **settings: bool) -> tuple[np.ndarray, np.ndarray]:
+    found = deal([share], np.random.default_rng(seed), **settings)
+    rows, columns = (found[key] for key in share.keys)
+    return rows, columns
+
+
+def held(energy: np.ndarray, blocks: tuple[np.ndarray, np.ndarray]) -> float:
+    return float(energy[blocks[0][:, None] == blocks[1]].sum())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_planted_blocks_are_found(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    planted = rng.permutation(32) % 4, rng.permutation(24) % 4
+    energy = 0.2 * rng.random((32, 24)) + (planted[0][:, None] == planted[1])
+    found = dealt(Share(energy, 4, "out", "in"), seed)
+    assert held(energy, found) == pytest.approx(held(energy, planted))
+    assert np.bincount(found[0]).tolist() == [8] * 4
+    assert np.bincount(found[1]).tolist() == [6] * 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_more_is_held_than_by_chance(seed: int) -> None:
+    energy = np.random.default_rng(seed).standard_normal((24, 16)) ** 2
+    share = Share(energy, 4, "out", "in")
+    kept = [held(energy, dealt(share, seed, by_energy=b)) / energy.sum() for b in (False, True)]
+    assert kept[0] == pytest.approx(0.25, abs=0.08)
+    assert kept[1] > kept[0] + 0.1
+
+
+def test_layers_that_share_channels_deal_them_once_and_for_the_sum_of_both() -> None:
+    rng = np.random.default_rng(0)
+    large, small = 10 * rng.random((8, 12)), rng.random((4, 12))
+    shares = [Share(small, 2, "a", "both"), Share(large, 2, "b", "both")]
+    found = deal(shares, rng)
+    assert set(found) == {("rows", "a", 2), ("rows", "b", 2), ("columns", "both", 2)}
+    alone = dealt(shares[1], 0)
+    together = found["rows", "b", 2], found["columns", "both", 2]
+    assert held(large, together) >= 0.98 * held(large, alone)  # the larger one has its way
+    other = deal([shares[0], Share(large, 4, "b", "both")], rng)  # other numbers share nothing
+    assert ("columns", "both", 2) in other
+    assert ("columns", "both", 4) in other
+
+
+def test_layers_around_a_residual_stream_share_its_channels() -> None:
+    net = lively(RESIDUAL)
+    shared = shared_channels(net, torch.randn(2, 1, net.geometry.input_length(4)))
+    stream = shared["backbone.1.second.conv", "rows"]
+    assert shared["backbone.1.shortcut.conv", "rows"] == stream
+    assert shared["backbone.2.second.conv", "rows"] == stream
+    assert shared["backbone.2.first.conv", "columns"] == stream
+    assert shared["backbone.1.first.conv", "rows"] != stream
+    assert (
+        shared["backbone.1.first.conv", "columns"] == shared["backbone.1.shortcut.conv", "columns"]
+    )
+    assert shared_channels(nn.Sequential(nn.Linear(2, 2)), torch.randn(1, 2)) == {}
