@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from beatlens.errors import RecipeError
-from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec, build
-from beatlens.nets.evidence import ConvUnit, ResidualBlock
+from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec, build, spec_of
+from beatlens.nets.evidence import ConvUnit, EvidenceNet, ResidualBlock
 from beatlens.tasks.strips import CLASSES, CONTEXT
 
 from .networks import RELEASED, SMALL, lively
@@ -113,3 +115,78 @@ def test_specifications_survive_as_plain_data() -> None:
 def test_a_specification_that_cannot_be_is_refused(settings, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         NetworkSpec(*settings)
+
+
+PRUNED = NetworkSpec(
+    "residual", (4, 6, 6, 6), (8, 5, 5, 5), (2, 2, 1, 1), (4, 3, 8, 2), (False, True, True, False)
+)
+"""Own widths inside the blocks, and a shortcut's convolution where the shape does not change."""
+
+
+def test_a_specification_describes_pruned_blocks() -> None:
+    net = build(PRUNED, CLASSES)
+    blocks = [block for block in net.backbone if isinstance(block, ResidualBlock)]
+    assert [block.first.conv.out_channels for block in blocks] == [3, 8, 2]
+    assert [block.shortcut is not None for block in blocks] == [True, True, False]
+    assert NetworkSpec.from_dict(PRUNED.as_dict()) == PRUNED
+    assert net.geometry == build(replace(PRUNED, inner=(), shortcuts=()), CLASSES).geometry
+    assert net(torch.randn(1, 1, net.geometry.input_length(5))).shape == (1, len(CLASSES))
+
+
+def test_plain_specifications_are_written_as_before() -> None:
+    for spec in (TEACHER, *STUDENTS.values()):
+        assert list(spec.as_dict()) == ["kind", "channels", "kernels", "strides"]
+
+
+@pytest.mark.parametrize("spec", [TEACHER, *STUDENTS.values(), *SMALL.values(), PRUNED])
+def test_a_specification_is_read_off_a_network(spec: NetworkSpec) -> None:
+    assert spec_of(build(spec, CLASSES)) == spec
+    assert spec_of(build(spec, ("a",), leads=3)) == spec
+
+
+def padded(net: EvidenceNet) -> None:
+    net.backbone[1].conv.padding = (2,)
+
+
+def linear(net: EvidenceNet) -> None:
+    net.backbone[1].relu = False
+
+
+def another_module(net: EvidenceNet) -> None:
+    net.backbone.append(nn.ReLU())
+
+
+def mixed(net: EvidenceNet) -> None:
+    net.backbone.insert(1, ResidualBlock(4, 4, 3))
+    net.backbone.append(ConvUnit(8, 8, 3))
+
+
+def half_grouped(net: EvidenceNet) -> None:
+    net.backbone[1].conv.groups = 2
+
+
+def nothing(net: EvidenceNet) -> None:
+    net.backbone = nn.Sequential()
+
+
+@pytest.mark.parametrize("bend", [padded, linear, another_module, mixed, half_grouped, nothing])
+def test_a_foreign_backbone_has_no_specification(bend) -> None:
+    net = build(SMALL["dense"], CLASSES)
+    bend(net)
+    with pytest.raises(ModelError, match="no specification describes a backbone of"):
+        spec_of(net)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"kind": "dense"}, r"inner are \(4, 3, 8, 2\), expected none, or one per layer of a res"),
+        ({"inner": (4, 3)}, "this one is residual with 4 layers"),
+        ({"inner": (4, 3, 0, 2)}, "expected all >= 1, the first one 4"),
+        ({"inner": (3, 3, 8, 2)}, "expected all >= 1, the first one 4"),
+        ({"shortcuts": (False, False, True, False)}, "layer 1 changes the shape"),
+    ],
+)
+def test_pruned_blocks_that_cannot_be_are_refused(settings: dict, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        replace(PRUNED, **settings)

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 
+from beatlens.compress.constraint import (
+    HOMES,
+    KINDS,
+    Constraint,
+    Mask,
+    constraints_of,
+    impose,
+    trained_tensor,
+)
+from beatlens.compress.kernel_codebook import Coded
+from beatlens.compress.low_bit import LowBit
+from beatlens.compress.permuted_blocks import PermutedBlocks
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.size import int8_weights
+from beatlens.compress.unify import Projection
 from beatlens.errors import BeatlensError, ModelError
+from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import FORMAT, load_net, save_net
+from beatlens.pipeline.student import QUANTIZED_FORMAT, load_quantized, save_quantized
 from beatlens.tasks.strips import CLASSES
 
 from .networks import SMALL, lively
@@ -141,3 +161,141 @@ def test_files_with_other_content_are_refused(bend, tmp_path: Path) -> None:
 def test_classes_are_the_networks_own(tmp_path: Path) -> None:
     save_net(tmp_path / "net.pt", lively(SMALL["dense"]), SMALL["dense"])
     assert load_net(tmp_path / "net.pt")[0].classes == CLASSES
+
+
+def held_by(kind: str, weight: torch.Tensor) -> Constraint:
+    """A constraint of each kind there is."""
+    if kind == "mask":
+        return Mask((torch.rand_like(weight) < 0.5).float())
+    if kind == "low-bit":
+        return LowBit.fitted(weight, 4, (torch.rand_like(weight) < 0.8).float())
+    if kind == "kernel-codebook":
+        return Coded.fitted(weight, 5, (1, weight.shape[2]))
+    if kind == "permuted-blocks":
+        return PermutedBlocks(torch.randperm(len(weight)), torch.randperm(weight.shape[1]), 2)
+    projection = Projection({"a": weight}, (4, 1))
+    return projection({"a": weight.detach()}, shared=9, zero=9)["a"]
+
+
+KINDS_OF_CONSTRAINTS = ("mask", "low-bit", "kernel-codebook", "permuted-blocks", "unified")
+
+
+def constrained(kind: str) -> EvidenceNet:
+    torch.manual_seed(1)
+    net = lively(SMALL["dense"])
+    impose(net.backbone[1].conv, held_by(kind, net.backbone[1].conv.weight))
+    with torch.no_grad():  # as after a training: what is behind is not what is in use
+        trained_tensor(net.backbone[1].conv).add_(torch.randn_like(net.backbone[1].conv.weight))
+    return net
+
+
+def test_every_kind_of_constraint_is_tried_here() -> None:
+    for module in HOMES.values():
+        import_module(module)
+    assert set(KINDS_OF_CONSTRAINTS) == set(KINDS)
+    assert set(HOMES) == set(KINDS) - {"mask"}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_CONSTRAINTS)
+@torch.no_grad()
+def test_constraints_come_back_with_the_network(kind: str, tmp_path: Path) -> None:
+    net = constrained(kind)
+    save_net(tmp_path / "net.pt", net, SMALL["dense"])
+    again, _ = load_net(tmp_path / "net.pt")
+    assert [(w, c.kind) for w, c in constraints_of(again).items()] == [
+        ("backbone.1.conv:weight", kind)
+    ]
+    assert again.state_dict().keys() == net.state_dict().keys()
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    x = torch.randn(2, 1, net.geometry.input_length(9))
+    assert torch.equal(again(x), net(x))
+    assert not any(c.training for c in constraints_of(again).values())
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_CONSTRAINTS)
+@torch.no_grad()
+def test_constraints_come_back_with_the_quantised_network(kind: str, tmp_path: Path) -> None:
+    net = constrained(kind)
+    quantized = QuantizedEvidenceNet(net).eval()
+    x = torch.randn(2, 1, net.geometry.input_length(9))
+    quantized.calibrate([x])
+    trained_tensor(quantized.backbone[1], "float_weight").mul_(1.1).add_(0.01)
+    save_quantized(tmp_path / "q.pt", quantized)
+    # The file's constraints count, not those of the student it is built from.
+    for student in (net, lively(SMALL["dense"])):
+        again = load_quantized(tmp_path / "q.pt", student)
+        for name, tensor in quantized.state_dict().items():
+            assert torch.equal(again.state_dict()[name], tensor), name
+        for name, tensor in int8_weights(quantized).items():
+            assert (int8_weights(again)[name] == tensor).all(), name
+        assert torch.equal(again(x), quantized(x))
+
+
+def test_the_kinds_are_found_by_a_fresh_interpreter(tmp_path: Path) -> None:
+    save_net(tmp_path / "net.pt", constrained("unified"), SMALL["dense"])
+    program = (
+        "import sys; from pathlib import Path; from beatlens.nets.files import load_net; "
+        "assert 'beatlens.compress.unify' not in sys.modules; "
+        "print(load_net(Path(sys.argv[1]))[0].backbone[1].conv.parametrizations.weight[0].kind)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "net.pt")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "unified"
+
+
+def test_files_without_constraints_are_read_as_before(tmp_path: Path) -> None:
+    path, net = tmp_path / "net.pt", lively(SMALL["dense"])
+    save_net(path, net, SMALL["dense"])
+    state = torch.load(path, weights_only=True)
+    assert state.pop("constraints") == {}
+    torch.save(state, path)
+    again, _ = load_net(path)
+    assert all(torch.equal(again.state_dict()[n], t) for n, t in net.state_dict().items())
+    quantized = QuantizedEvidenceNet(net)
+    torch.save({"format": QUANTIZED_FORMAT, "weights": quantized.state_dict()}, path)
+    found = load_quantized(path, net).state_dict()
+    assert all(torch.equal(found[n], t) for n, t in quantized.state_dict().items())
+
+
+def unknown_constraint(entry: dict) -> None:
+    entry["kind"] = "magic"
+
+
+def kindless(entry: dict) -> None:
+    del entry["kind"]
+
+
+def without_a_mask(entry: dict) -> None:
+    entry["state"] = {}
+
+
+def of_another_shape(entry: dict) -> None:
+    entry["state"]["mask"] = torch.ones(3, 3, 3)
+
+
+def no_tensors(entry: dict) -> None:
+    entry["state"] = [7]
+
+
+@pytest.mark.parametrize(
+    "bend", [unknown_constraint, kindless, without_a_mask, of_another_shape, no_tensors]
+)
+def test_bent_constraints_are_refused(bend, tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    net = constrained("mask")
+    save_net(path, net, SMALL["dense"])
+    save_quantized(tmp_path / "q.pt", QuantizedEvidenceNet(net))
+    for file, load in ((path, load_net), (tmp_path / "q.pt", lambda p: load_quantized(p, net))):
+        state = torch.load(file, weights_only=True)
+        for entry in state["constraints"].values():
+            bend(entry)
+        torch.save(state, file)
+        with pytest.raises(ModelError):
+            load(file)
+        state["constraints"] = [1]
+        torch.save(state, file)
+        with pytest.raises(ModelError):
+            load(file)

@@ -7,17 +7,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from beatlens.errors import RecipeError
+from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import ConvUnit, EvidenceNet, ResidualBlock
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A backbone, layer by layer; all three tuples have one entry per layer.
+    """A backbone, layer by layer; every tuple that is not empty has one entry per layer.
 
     Args:
         kind: `residual` (the first layer a plain convolution, the others residual blocks), `dense`,
@@ -25,12 +25,19 @@ class NetworkSpec:
         channels: output channels.
         kernels: taps.
         strides: steps; their product is the network's stride.
+        inner: channels between a residual block's two convolutions, where pruning made them differ
+            from the block's own; empty: the same as `channels`. The first layer has none and
+            repeats its channels.
+        shortcuts: whether a residual block has a 1x1 unit in its shortcut, where pruning made
+            widths meet that differed before; empty: where the shape changes. False for the first.
     """
 
     kind: str
     channels: tuple[int, ...]
     kernels: tuple[int, ...]
     strides: tuple[int, ...]
+    inner: tuple[int, ...] = ()
+    shortcuts: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in ("residual", "dense", "depthwise"):
@@ -46,10 +53,43 @@ class NetworkSpec:
         for name in ("channels", "kernels", "strides"):
             if min(getattr(self, name)) < 1:
                 raise RecipeError(f"network {name} are {getattr(self, name)}, expected all >= 1")
+        self._check_blocks()
+
+    def _check_blocks(self) -> None:
+        """Refuse `inner` and `shortcuts` that describe no residual network."""
+        for name in ("inner", "shortcuts"):
+            given = getattr(self, name)
+            if given and (self.kind != "residual" or len(given) != len(self.channels)):
+                raise RecipeError(
+                    f"network {name} are {given}, expected none, or one per layer of a residual "
+                    f"network; this one is {self.kind} with {len(self.channels)} layers"
+                )
+        if self.inner and (min(self.inner) < 1 or self.inner[0] != self.channels[0]):
+            raise RecipeError(
+                f"network inner are {self.inner}, expected all >= 1, the first one "
+                f"{self.channels[0]} as its channels"
+            )
+        for index in range(1, len(self.shortcuts)):
+            if not self.shortcuts[index] and self.changes_shape(index):
+                raise RecipeError(
+                    f"network shortcuts are {self.shortcuts}, but layer {index} changes the shape, "
+                    "expected a shortcut there"
+                )
+
+    def changes_shape(self, index: int) -> bool:
+        """Whether a layer but the first gives another width or rate than it takes."""
+        return self.channels[index - 1] != self.channels[index] or self.strides[index] != 1
 
     def as_dict(self) -> dict[str, object]:
-        """The specification as plain data, for a checkpoint or a bundle."""
-        return asdict(self)
+        """The specification as plain data, for a checkpoint or a bundle; empty tuples left out."""
+        plain: dict[str, object] = {
+            "kind": self.kind,
+            "channels": self.channels,
+            "kernels": self.kernels,
+            "strides": self.strides,
+        }
+        extra = {"inner": self.inner, "shortcuts": self.shortcuts}
+        return plain | {name: value for name, value in extra.items() if value}
 
     @classmethod
     def from_dict(cls, data: dict) -> NetworkSpec:
@@ -59,6 +99,8 @@ class NetworkSpec:
             tuple(data["channels"]),
             tuple(data["kernels"]),
             tuple(data["strides"]),
+            tuple(data.get("inner", ())),
+            tuple(data.get("shortcuts", ())),
         )
 
 
@@ -93,7 +135,9 @@ def build(spec: NetworkSpec, classes: tuple[str, ...], leads: int = 1) -> Eviden
         zip(spec.channels, spec.kernels, spec.strides, strict=True)
     ):
         if spec.kind == "residual" and index:
-            blocks.append(ResidualBlock(previous, out, kernel, stride))
+            inner = spec.inner[index] if spec.inner else out
+            unit = spec.shortcuts[index] if spec.shortcuts else None
+            blocks.append(ResidualBlock(previous, out, kernel, stride, inner=inner, shortcut=unit))
         elif spec.kind == "depthwise" and index:
             blocks.append(ConvUnit(previous, previous, kernel, stride, depthwise=True))
             blocks.append(ConvUnit(previous, out, 1))
@@ -101,3 +145,77 @@ def build(spec: NetworkSpec, classes: tuple[str, ...], leads: int = 1) -> Eviden
             blocks.append(ConvUnit(previous, out, kernel, stride))
         previous = out
     return EvidenceNet(nn.Sequential(*blocks), previous, classes)
+
+
+def spec_of(net: EvidenceNet) -> NetworkSpec:
+    """The specification that builds a network of this shape, whatever its widths.
+
+    Raises `ModelError` for a backbone that `build` does not make.
+
+    >>> spec_of(build(TEACHER, ("pvc", "sve"))) == TEACHER
+    True
+    """
+    blocks = [block for block in net.backbone if isinstance(block, ConvUnit | ResidualBlock)]
+    spec = _likely_spec(blocks) if len(blocks) == len(net.backbone) else None
+    leads = next((m.in_channels for m in net.modules() if isinstance(m, nn.Conv1d)), 1)
+    if spec is None or _structure(build(spec, net.classes, leads)) != _structure(net):
+        kinds = ", ".join(type(block).__name__ for block in net.backbone)
+        raise ModelError(
+            f"no specification describes a backbone of {kinds or 'nothing'} with these settings; "
+            "expected one that beatlens.nets.backbones.build makes, of any widths"
+        )
+    return spec
+
+
+def _likely_spec(blocks: list[ConvUnit | ResidualBlock]) -> NetworkSpec | None:
+    """The specification of these blocks if there is one; whether they fit it is to be checked."""
+    residual = any(isinstance(block, ResidualBlock) for block in blocks)
+    depthwise = not residual and any(m.groups > 1 for m in _convolutions(blocks))
+    # The blocks that begin and that end a layer.
+    begin = blocks[:1] + blocks[1::2] if depthwise else blocks
+    end = blocks[:1] + blocks[2::2] if depthwise else blocks
+    if not blocks or len(begin) != len(end):
+        return None
+    first = _convolutions(begin)
+    spec = NetworkSpec(
+        "residual" if residual else "depthwise" if depthwise else "dense",
+        tuple((b.second if isinstance(b, ResidualBlock) else b).conv.out_channels for b in end),
+        tuple(conv.kernel_size[0] for conv in first),
+        tuple(conv.stride[0] for conv in first),
+    )
+    try:
+        return _with_blocks(spec, blocks) if residual else spec
+    except RecipeError:
+        return None
+
+
+def _convolutions(blocks: list[ConvUnit | ResidualBlock]) -> list[nn.Conv1d]:
+    """The first convolution of each block."""
+    return [(b.first if isinstance(b, ResidualBlock) else b).conv for b in blocks]
+
+
+def _with_blocks(spec: NetworkSpec, blocks: list[ConvUnit | ResidualBlock]) -> NetworkSpec:
+    """The specification with `inner` and `shortcuts` where the blocks differ from the default."""
+    inner = tuple(conv.out_channels for conv in _convolutions(blocks))
+    units = tuple(isinstance(b, ResidualBlock) and b.shortcut is not None for b in blocks)
+    usual = tuple(bool(i) and spec.changes_shape(i) for i in range(len(blocks)))
+    return replace(
+        spec,
+        inner=() if inner == spec.channels else inner,
+        shortcuts=() if units == usual else units,
+    )
+
+
+def _structure(net: EvidenceNet) -> dict[str, object]:
+    """Everything but the values of the weights: settings of layers and blocks by name."""
+    found: dict[str, object] = {}
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv1d):
+            found[name] = module.extra_repr()
+        elif isinstance(module, nn.BatchNorm1d):
+            found[name] = module.num_features
+        elif isinstance(module, ConvUnit):
+            found[name] = module.relu
+        elif isinstance(module, ResidualBlock):
+            found[name] = module.crop
+    return found

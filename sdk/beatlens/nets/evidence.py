@@ -53,15 +53,34 @@ class ResidualBlock(nn.Module):
 
     The shortcut is a strided 1x1 unit where the shape changes. Cropping, not padding, keeps columns
     independent of where a window starts.
+
+    Args:
+        in_channels, out_channels: of the block.
+        kernel: taps of both convolutions.
+        stride: of the first.
+        inner: channels between the two; None: `out_channels`.
+        shortcut: whether there is a unit in the shortcut; None: where the shape changes.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        *,
+        inner: int | None = None,
+        shortcut: bool | None = None,
+    ) -> None:
         super().__init__()
-        self.first = ConvUnit(in_channels, out_channels, kernel, stride)
-        self.second = ConvUnit(out_channels, out_channels, kernel, relu=False)
+        inner = out_channels if inner is None else inner
+        self.first = ConvUnit(in_channels, inner, kernel, stride)
+        self.second = ConvUnit(inner, out_channels, kernel, relu=False)
         changes = in_channels != out_channels or stride != 1
         self.shortcut = (
-            ConvUnit(in_channels, out_channels, 1, stride, relu=False) if changes else None
+            ConvUnit(in_channels, out_channels, 1, stride, relu=False)
+            if (changes if shortcut is None else shortcut)
+            else None
         )
         geometry = Geometry.of(self.layers())
         self.crop = (geometry.receptive_field - 1) // 2

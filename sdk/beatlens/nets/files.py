@@ -1,4 +1,8 @@
-"""Network files: weights with the specification that builds the network again."""
+"""Network files: weights with the specification that builds the network again.
+
+Constraints on weights (masks, codebooks and so on) go with them, so that a later step can hold
+them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from beatlens.compress.constraint import describe_constraints, impose_described
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
@@ -17,6 +22,7 @@ def save_net(path: Path, net: EvidenceNet, spec: NetworkSpec) -> None:
     """Write a network, whole or not at all."""
     part = path.with_suffix(".part")
     state = {"format": FORMAT, "spec": spec.as_dict(), "classes": list(net.classes)}
+    state["constraints"] = describe_constraints(net)
     torch.save({**state, "weights": net.state_dict()}, part)
     part.replace(path)
 
@@ -31,8 +37,9 @@ def load_net(path: Path) -> tuple[EvidenceNet, NetworkSpec]:
     try:
         spec = NetworkSpec.from_dict(state["spec"])
         net = build(spec, tuple(state["classes"]))
+        impose_described(net, state.get("constraints", {}))  # absent from older files
         net.load_state_dict(state["weights"])
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path}: damaged network file: {error}") from error
     return net.eval(), spec
 

@@ -1,0 +1,240 @@
+"""Structured pruning: whole channels go, so that a smaller network of the same kind is left.
+
+Filters are chosen by an importance (`beatlens.compress.importance`), all layers ranked together,
+and taken out of every layer they reach (`beatlens.compress.channel_groups`); the budget says how
+many. One-shot pruning is the recipe of Li et al. (ICLR 2017) and of the attribution-preserving
+study (Park et al., NeurIPS 2020, arXiv 2010.15054); in rounds, the network is retrained for a share
+of the schedule after each. Ours: the ranking across layers, widths that are multiples of what
+kernels take, and how many go being found by weighing pruned copies.
+
+    PruneChannels(importance="evidence", rounds=3)(net, lesson, Budget(40_000))
+
+>>> PruneChannels(importance="l2")
+Traceback (most recent call last):
+beatlens.errors.RecipeError: importance is 'l2', expected l1, taylor, evidence or evidence-exact
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from beatlens.compress.budget import RESERVE, part_of
+from beatlens.compress.channel_groups import (
+    ChannelGroup,
+    Removal,
+    channel_groups,
+    check_removable,
+    remove_channels,
+)
+from beatlens.compress.channel_search import ChannelSearch, Widths
+from beatlens.compress.contract import (
+    Budget,
+    Compressed,
+    Lesson,
+    LogRow,
+    recalibrate_norms,
+    training_rows,
+)
+from beatlens.compress.importance import IMPORTANCES, Asked, importance
+from beatlens.compress.isometry import isometry_figures, orthogonalise_pruned
+from beatlens.compress.size import weight_account, weighted_layers
+from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.training.loop import Report
+
+BATCHES = 4
+"""Batches that batch norm's statistics are set anew from after channels went."""
+TRIMS = 3
+
+
+@dataclass(frozen=True)
+class PruneChannels:
+    """Structured pruning into a budget; a `Method`.
+
+    Args:
+        importance: `l1`, `taylor`, `evidence` or `evidence-exact`.
+        round_to: channels a layer keeps are a multiple of this (or all it had).
+        floor: share of its channels a layer always keeps.
+        rounds: 1 prunes at once; more go to the budget in equal factors of size.
+        between: share of the lesson's steps that is spread over the rounds before the last; the
+            rest follows the last. The sum is the lesson's own length, whatever the rounds.
+        reinit: `orthp` makes the pruned weights orthogonal before retraining, `none` keeps them.
+        batches: what importances are measured on.
+        layer: where a network without evidence shows its map, for the `evidence` importances.
+        monitor: log the Jacobian's singular values before and after pruning and after training.
+    """
+
+    importance: str = "l1"
+    round_to: int = 4
+    floor: float = 0.05
+    rounds: int = 1
+    between: float = 0.5
+    reinit: str = "none"
+    batches: int = 4
+    layer: str | None = None
+    monitor: bool = True
+
+    def __post_init__(self) -> None:
+        if self.importance not in IMPORTANCES:
+            known = f"{', '.join(IMPORTANCES[:-1])} or {IMPORTANCES[-1]}"
+            raise RecipeError(f"importance is {self.importance!r}, expected {known}")
+        if self.reinit not in ("none", "orthp"):
+            raise RecipeError(f"reinit is {self.reinit!r}, expected none or orthp")
+        if min(self.rounds, self.batches) < 1:
+            raise RecipeError(
+                f"rounds are {self.rounds} and batches {self.batches}, expected both at least 1"
+            )
+        if not 0 <= self.between < 1:
+            raise RecipeError(f"between is {self.between}, expected at least 0 and below 1")
+        _ = self.widths
+
+    @property
+    def name(self) -> str:
+        """`prune-channels`."""
+        return "prune-channels"
+
+    @property
+    def widths(self) -> Widths:
+        """How many channels a group may keep."""
+        return Widths(self.round_to, self.floor)
+
+    def check(self, net: nn.Module) -> None:
+        """Raise `ModelError` where no channels can be taken out, or a map is asked of no layer.
+
+        Which channels belong together is only seen with inputs: that is refused when the method
+        runs, before any training.
+        """
+        check_removable(net, self.name)
+        if self.importance.startswith("evidence") and not isinstance(net, EvidenceNet):
+            names = [name for name, _ in net.named_modules() if name]
+            if self.layer not in names:
+                raise ModelError(
+                    f"{self.name}: importance {self.importance!r} needs the layer where a "
+                    f"{type(net).__name__} shows its map, but `layer` is {self.layer!r}; its "
+                    f"layers: {', '.join(names)}"
+                )
+
+    def __call__(
+        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+    ) -> Compressed:
+        """Prune `net` in place into the budget and retrain it.
+
+        A network that already fits is left as it is. Raises `ModelError` as `check` does, when no
+        group of channels can be taken out, and when the budget is out of reach.
+        """
+        self.check(net)
+        limit = int(budget.packed_bytes * (1 - RESERVE))
+        before = weight_account(net).packed_bytes
+        if before <= budget.packed_bytes:
+            return Compressed(net, weight_account(net), [row(self.name, "fits", net)])
+        log = [row(self.name, "started", net, **self.figures(net, lesson))]
+        if self.rounds > 1:  # out of reach is to be said before any training
+            self.chosen(net, lesson, limit, "l1")
+        for number, (target, steps) in enumerate(self._plan(before, limit, lesson), 1):
+            log += self.prune(net, lesson, target)
+            last = number == self.rounds
+            schedule = part_of(lesson.schedule, steps, last=last)
+            history = lesson.retrain(net, schedule=schedule, report=report)
+            log += training_rows(self.name, history)
+        log += self.trim(net, lesson, budget, report)
+        log.append(row(self.name, "retrained", net, **self.figures(net, lesson)))
+        return Compressed(net, weight_account(net), log)
+
+    def _plan(self, before: int, limit: int, lesson: Lesson) -> Iterator[tuple[int, int]]:
+        """Bytes to prune to and steps to train, round by round."""
+        steps = lesson.schedule.steps
+        each = max(1, int(self.between * steps / max(self.rounds - 1, 1)))
+        for number in range(1, self.rounds):
+            yield int(before * (limit / before) ** (number / self.rounds)), each
+        yield limit, max(1, steps - each * (self.rounds - 1))
+
+    def prune(self, net: nn.Module, lesson: Lesson, limit: int) -> list[LogRow]:
+        """Take channels out of `net`, in place, until it packs into `limit` bytes; log rows.
+
+        Batch norm's statistics are set anew; nothing is trained.
+        """
+        groups, removal = self.chosen(net, lesson, limit)
+        remove(net, lesson, groups, removal, orthp=self.reinit == "orthp")
+        gone = sum(len(channels) for channels in removal.values())
+        figures = {"channels": gone, **self.figures(net, lesson)}
+        return [row(self.name, "pruned", net, **figures)]
+
+    def trim(
+        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None
+    ) -> list[LogRow]:
+        """Prune and train a little more where training left weights that pack worse than before.
+
+        Raises `ModelError` where that does not end.
+        """
+        log: list[LogRow] = []
+        for _ in range(TRIMS):
+            packed = weight_account(net).packed_bytes
+            if packed <= budget.packed_bytes:
+                return log
+            log += self.prune(net, lesson, int(budget.packed_bytes**2 / packed * (1 - RESERVE)))
+            schedule = part_of(lesson.schedule, lesson.schedule.steps // 4, last=True)
+            history = lesson.retrain(net, schedule=schedule, report=report)
+            log += training_rows(self.name, history)
+        raise ModelError(
+            f"{self.name}: after {TRIMS} further prunings the weights still pack to "
+            f"{weight_account(net).packed_bytes} bytes, expected {budget.packed_bytes}; lower the "
+            "learning rate"
+        )
+
+    def figures(self, net: nn.Module, lesson: Lesson) -> dict[str, float]:
+        """The Jacobian's singular values, if they are to be logged."""
+        return isometry_figures(net, example(net, lesson)) if self.monitor else {}
+
+    def chosen(
+        self, net: nn.Module, lesson: Lesson, limit: int, by: str | None = None
+    ) -> tuple[list[ChannelGroup], Removal]:
+        """The network's groups, and the channels to take out for it to pack into `limit` bytes.
+
+        `by`: an importance instead of the method's own. Raises `ModelError` when no group can be
+        taken out, and when the limit is out of reach.
+        """
+        x = example(net, lesson)
+        groups = channel_groups(net, x)
+        asked = Asked(lesson, self.batches, self.layer)
+        scores = importance(net, groups, by or self.importance, asked)
+        search = ChannelSearch(net, x, groups, scores, self.widths)
+        return groups, search.within(limit, self.name)
+
+
+def remove(
+    net: nn.Module,
+    lesson: Lesson,
+    groups: list[ChannelGroup],
+    removal: Removal,
+    *,
+    orthp: bool = False,
+) -> None:
+    """Take channels out of `net`, in place, and set batch norm's statistics anew.
+
+    `orthp` makes the weights of every layer that lost some orthogonal in between.
+    """
+    remove_channels(net, example(net, lesson), removal)
+    if orthp:
+        changed = [group for group in groups if removal[group.name]]
+        inside = {m.layer for g in groups for m in g.filters}
+        layers = {m.layer for g in changed for m in (*g.filters, *g.consumers)}
+        orthogonalise_pruned(net, sorted(layers), set(weighted_layers(net)) - inside)
+    recalibrate_norms(net, lesson.inputs(net, BATCHES))
+
+
+def example(net: nn.Module, lesson: Lesson) -> Tensor:
+    """The lesson's first inputs `[B, leads, N]`."""
+    return lesson.inputs(net, 1)[0]
+
+
+def row(method: str, event: str, net: nn.Module, **figures: float) -> LogRow:
+    """A row of the log: what the network weighs now, and other figures."""
+    return {
+        "method": method,
+        "event": event,
+        "bytes": weight_account(net).packed_bytes,
+        **figures,
+    }
