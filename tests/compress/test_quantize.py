@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,14 +12,22 @@ from hypothesis import strategies as st
 from torch import nn
 
 from beatlens.compress import quantize
+from beatlens.compress.budget import covered_layers
+from beatlens.compress.constraint import Constraint, Mask, constraint_on, constraints_of, impose
+from beatlens.compress.contract import Budget, Method, run_steps
+from beatlens.compress.kernel_codebook import CODE_MAX, Coded, CodeKernels
+from beatlens.compress.low_bit import LowBit, LowBitWeights
+from beatlens.compress.magnitude import PruneWeights
 from beatlens.compress.quantize import (
     ActivationQuantizer,
+    Quantize,
     QuantizedConv,
     QuantizedEvidenceNet,
     rescaled,
-    weight_scales,
 )
-from beatlens.errors import ModelError
+from beatlens.compress.size import int8_weights, weight_account, weight_steps
+from beatlens.compress.unify import SHARED, ZERO, Projection, Unified, UnifyWeights
+from beatlens.errors import ModelError, RecipeError
 from beatlens.integer.arithmetic import multiply_by_multiplier, quantize_multiplier
 from beatlens.integer.build import build_graph
 from beatlens.integer.simulate import simulate
@@ -27,6 +37,8 @@ from beatlens.tasks.strips import CLASSES, SPAN, cut_strips, to_millivolts
 
 from ..nets.networks import RELEASED, SMALL, lively
 from ..tasks.tracks import ecg
+from .lessons import lesson_from
+from .own_net import OwnNet, untaught
 
 SPECS = {
     "dense": RELEASED["dense"],
@@ -82,7 +94,7 @@ def test_weights_are_rounded_per_output_channel() -> None:
         conv.weight[1] *= 100
         conv.weight[2] = 0
     layer = QuantizedConv(conv, None, relu=False)
-    scales = weight_scales(conv.weight)
+    scales = weight_steps(conv.weight)
     assert scales.shape == (3,)
     assert (scales > 0).all()
     steps = layer.weight / scales[:, None, None]
@@ -249,3 +261,181 @@ def test_quantisation_aware_training_improves_a_tiny_problem() -> None:
     off = np.abs(found - np.round(evidence / graph.tensors["evidence"].quantization.scale))
     assert off.max() <= 1
     assert (off == 0).mean() > 0.999
+
+
+HELD = NetworkSpec("residual", (8, 16, 16), (8, 8, 7), (2, 4, 1))
+METHODS: dict[str, tuple[Method, float]] = {
+    "mask": (PruneWeights(), 0.5),
+    "unified": (UnifyWeights(), 0.4),
+    "kernel-codebook": (CodeKernels(), 0.6),
+    "low-bit": (LowBitWeights(), 0.7),
+}
+"""By the kind of constraint they leave: a method, and its budget against the whole network's."""
+
+
+def constraint(kind: str, weight: torch.Tensor) -> Constraint:
+    """A constraint of a kind that fits a layer's weights."""
+    if kind == "mask":
+        return Mask((torch.rand_like(weight) < 0.5).float())
+    if kind == "low-bit":
+        return LowBit.fitted(weight, 4)
+    if kind == "kernel-codebook":
+        return Coded.fitted(weight, 6, (1, weight.shape[2]))
+    projection = Projection({"a": weight}, (4, 1))
+    some = projection.blocks // 3
+    return projection({"a": weight.detach()}, shared=some, zero=some)["a"]
+
+
+def assert_structure(held: Constraint, whole: np.ndarray) -> None:
+    """Int8 weights `[out, in, k]` are exactly what a constraint says."""
+    if isinstance(held, Mask):
+        assert not whole[held.mask.numpy() == 0].any()
+        assert whole.any()
+    elif isinstance(held, LowBit):
+        assert set(np.unique(whole)) <= set(range(-7, 8))
+        np.testing.assert_array_equal(np.abs(whole).max(axis=(1, 2)), held.peak.numpy())
+    elif isinstance(held, Coded):
+        codes = held.whole().detach().round().numpy()
+        assert np.abs(codes).max() <= CODE_MAX
+        assert held.segment.tolist()[0] == 1
+        chosen = codes[held.index.numpy()].reshape(whole.shape)
+        np.testing.assert_array_equal(whole, chosen * held.signs.numpy()[:, None, None])
+    else:
+        assert isinstance(held, Unified)
+        kinds = held.kinds[:, held.index].numpy()
+        assert (whole[kinds == ZERO] == 0).all()
+        for channel, row in enumerate(held.kinds):
+            for block in (row == SHARED).nonzero()[:, 0].tolist():
+                inside = whole[channel][held.index.numpy() == block]
+                assert len(set(np.abs(inside))) == 1
+
+
+def assert_the_device_computes_it(net: QuantizedEvidenceNet, windows: np.ndarray) -> None:
+    """The integer graph's evidence is the network's, but for float32 sums at the edges of steps."""
+    graph = build_graph(net, SPAN)
+    trimmed = np.ascontiguousarray(net.geometry.trim(windows[:8], SPAN))
+    found = simulate(graph, trimmed[:, :, None])["evidence"].transpose(0, 2, 1).astype(float)
+    with torch.no_grad():
+        evidence = net.evidence(inputs(net, windows[:8])).double().numpy()
+    off = np.abs(found - np.round(evidence / graph.tensors["evidence"].quantization.scale))
+    assert off.max() <= 1
+    assert (off == 0).mean() > 0.999
+    assert np.unique(found).size > 10
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_what_a_method_imposed_is_exact_in_the_integer_graph(
+    kind: str, windows: np.ndarray
+) -> None:
+    teacher = lively(HELD)
+    with torch.no_grad():
+        teacher.backbone[1].first.norm.weight[::3] *= -1  # folding turns these channels around
+    method, share = METHODS[kind]
+    budget = Budget(int(weight_account(teacher).packed_bytes * share))
+    steps = [method, Quantize(steps=12, learning_rate=3e-3)]
+    done = run_steps(copy.deepcopy(teacher), steps, lesson_from(teacher, steps=12), budget)
+    net = done.net
+    assert isinstance(net, QuantizedEvidenceNet)
+    assert 0 < done.size.packed_bytes <= 1.01 * budget.packed_bytes
+    held = constraints_of(net)
+    assert len(held) >= 4
+    assert {c.kind for c in held.values()} == {kind}
+    graph = build_graph(net, SPAN)
+    operators = {op.name: op for op in graph.ops}
+    for where, constraint in held.items():
+        layer = where.partition(":")[0]
+        name = layer.replace("backbone.0", "conv0").replace("backbone.", "block").replace(".", "/")
+        whole = operators[name].weights.transpose(0, 2, 1)
+        assert_structure(constraint, whole)
+        np.testing.assert_array_equal(int8_weights(net)[layer].transpose(0, 2, 1), whole)
+    assert_the_device_computes_it(net, windows)
+
+
+@pytest.mark.parametrize("kind", METHODS)
+@torch.no_grad()
+def test_folding_carries_a_constraint_over_exactly(kind: str) -> None:
+    net = lively(SMALL["dense"]).double()
+    net.backbone[1].norm.weight[1] *= -1
+    unit = net.backbone[1]
+    impose(unit.conv, constraint(kind, unit.conv.weight).double())
+    quantized = QuantizedEvidenceNet(net)
+    layer = quantized.backbone[1]
+    held = constraint_on(layer, "float_weight")
+    assert held is not None
+    assert held.kind == kind
+    gain = unit.norm.weight / torch.sqrt(unit.norm.running_var + unit.norm.eps)
+    folded = unit.conv.weight * gain[:, None, None]
+    torch.testing.assert_close(layer.float_weight, folded, rtol=1e-6, atol=1e-9)
+    assert_structure(held, layer.integers()[0].numpy())
+    assert constraints_of(net)["backbone.1.conv:weight"] is not held  # none is shared
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_quantisation_aware_training_moves_what_is_free_and_holds_the_rest(kind: str) -> None:
+    torch.manual_seed(0)
+    net = lively(SMALL["dense"])
+    for layer, _ in covered_layers(net, "test", head=False).values():
+        impose(layer, constraint(kind, layer.weight))
+    quantized = QuantizedEvidenceNet(net)
+    x = torch.randn(4, 1, 400).cumsum(2) * 0.2
+    quantized.calibrate([x])
+    before = {name: t.copy() for name, t in int8_weights(quantized).items()}
+    optimizer = torch.optim.Adam(quantized.parameters(), 1e-2)
+    quantized.train()
+    for _ in range(8):
+        optimizer.zero_grad()
+        quantized(x).square().sum().backward()
+        optimizer.step()
+    for name, parameter in quantized.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+    after = int8_weights(quantized.eval())
+    for where, held in constraints_of(quantized).items():
+        name = where.partition(":")[0]
+        assert_structure(held, after[name].transpose(0, 2, 1))
+        assert (after[name] != before[name]).any()
+
+
+def test_quantize_alone_is_post_training_or_aware() -> None:
+    teacher = lively(SMALL["dense"])
+    lesson, budget = lesson_from(teacher, steps=15), Budget(10_000)
+    plain = Quantize(steps=0)(copy.deepcopy(teacher), lesson, budget)
+    assert [row["event"] for row in plain.log] == ["calibrated"]
+    by_hand = QuantizedEvidenceNet(teacher).eval()
+    by_hand.calibrate(lesson.inputs(teacher, 16))
+    for name, tensor in by_hand.state_dict().items():
+        assert torch.equal(plain.net.state_dict()[name], tensor), name
+    aware = Quantize()(teacher, lesson, budget)
+    assert [row["step"] for row in aware.log if row["event"] == "validated"] == [15]
+    assert not torch.equal(aware.net.head.float_weight, plain.net.head.float_weight)
+    with torch.no_grad():
+        largest = max(aware.net(x).abs().max().item() for x in lesson.inputs(teacher, 16))
+    assert aware.net.logit_scale.item() * 127 == pytest.approx(1.25 * largest, rel=1e-4)
+    # The float network is still what it was.
+    assert all(torch.equal(a, b) for a, b in zip(teacher.state_dict().values(),
+                                                 lively(SMALL["dense"]).state_dict().values(),
+                                                 strict=True))  # fmt: skip
+
+
+def test_what_has_no_int8_form_is_refused_before_any_training() -> None:
+    with pytest.raises(ModelError, match="cannot quantise a OwnNet, expected a float EvidenceNet"):
+        run_steps(OwnNet(), [PruneWeights(), Quantize()], untaught(), Budget(1000))
+    net = lively(SMALL["dense"])
+    with pytest.raises(ModelError, match="cannot quantise a QuantizedEvidenceNet"):
+        Quantize().check(QuantizedEvidenceNet(net))
+    with pytest.raises(ModelError, match=r"packed weights are \d+ bytes, above the budget of 100"):
+        Quantize()(net, untaught(), Budget(100))
+    with pytest.raises(RecipeError, match="steps -1"):
+        Quantize(steps=-1)
+
+
+def test_an_evidence_network_on_real_strips_keeps_its_mask(windows: np.ndarray) -> None:
+    net = lively(SPECS["dense"])
+    layers = covered_layers(net, "test", head=False)
+    for layer, _ in layers.values():
+        impose(layer, constraint("mask", layer.weight))
+    quantized = calibrated(net, windows)
+    for where, held in constraints_of(quantized).items():
+        whole = int8_weights(quantized)[where.partition(":")[0]].transpose(0, 2, 1)
+        assert_structure(held, whole)
+    assert_the_device_computes_it(quantized, windows)

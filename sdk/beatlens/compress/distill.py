@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,12 +23,15 @@ from torch import Tensor, nn
 
 from beatlens.attribution.matching import Matching, Seen, see_evidence
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import RecipeError
+from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.sampling import CropSampler
 from beatlens.tasks.strips import SPAN
 from beatlens.training.objective import known_label_loss
+
+POOL_FORMAT = "beatlens-pool-1"
+POOL_TENSORS = ("windows", "labels", "evidence", "activations")
 
 
 def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
@@ -71,6 +75,25 @@ class DistillWeights:
             )
 
 
+def distillation_loss(
+    student: Seen,
+    teacher: Seen,
+    labels: Tensor,
+    weights: DistillWeights,
+    matching: Matching | None = None,
+) -> Tensor:
+    """The whole loss of a batch, a scalar; `labels [B, C]`, NaN where not known."""
+    loss = torch.zeros(())
+    if weights.kd < 1:
+        task = known_label_loss(student.logits.float(), labels, weights.smoothing)
+        loss = loss + (1 - weights.kd) * task
+    if weights.kd > 0:
+        loss = loss + weights.kd * kd_loss(student.logits, teacher.logits, weights.temperature)
+    if matching is not None and weights.matching > 0:
+        loss = loss + weights.matching * matching(student, teacher)
+    return loss
+
+
 class TeacherPool:
     """Augmented crops with what the teacher said of them, drawn again and again in new orders.
 
@@ -112,6 +135,36 @@ class TeacherPool:
         self._windows, self._labels = torch.from_numpy(windows), torch.from_numpy(labels)
         self._evidence = torch.from_numpy(evidence)
         self._activations = torch.cat(kept) if kept else torch.zeros(size, 0)
+
+    def save(self, path: Path) -> None:
+        """Write crops and what the teacher said of them, whole or not at all."""
+        tensors = {name: getattr(self, f"_{name}") for name in POOL_TENSORS}
+        part = path.with_suffix(".part")
+        torch.save({"format": POOL_FORMAT, "seed": self._seed, **tensors}, part)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, teacher: EvidenceNet) -> TeacherPool:
+        """Read what `save` wrote for the same teacher; tensors stay on disk until they are used.
+
+        Raises `ModelError` where the file is something else, or another teacher's.
+        """
+        try:
+            state = torch.load(path, weights_only=True, mmap=True)
+        except Exception as error:  # torch's unpickler raises whatever a foreign file trips it over
+            raise ModelError(f"{path}: not a teacher's pool: {error!r}") from error
+        if not isinstance(state, dict) or state.get("format") != POOL_FORMAT:
+            raise ModelError(f"{path}: not a teacher's pool; delete it, it will be made again")
+        pool = cls.__new__(cls)
+        pool.teacher, pool._seed, pool.size = teacher.eval(), state["seed"], len(state["windows"])
+        for name in POOL_TENSORS:
+            setattr(pool, f"_{name}", state[name])
+        with torch.no_grad():
+            features = pool._features(pool._windows[:1].float() * LSB_MV)
+            again = teacher.head(features)
+        if not torch.allclose(again, pool._evidence[:1], rtol=1e-3, atol=1e-3):
+            raise ModelError(f"{path}: the pool of another teacher; delete it")
+        return pool
 
     @torch.no_grad()
     def _features(self, windows: Tensor) -> Tensor:
@@ -167,15 +220,6 @@ class DistillObjective(nn.Module):
         self, windows: Tensor, labels: Tensor, evidence: Tensor, activations: Tensor
     ) -> Tensor:
         """Return the loss, a scalar."""
-        weights = self._weights
         student = see_evidence(self.student, self.student.geometry.trim(windows, SPAN).unsqueeze(1))
-        loss = torch.zeros(())
-        if weights.kd < 1:
-            task = known_label_loss(student.logits.float(), labels, weights.smoothing)
-            loss = loss + (1 - weights.kd) * task
         teacher = self._pool.seen(evidence, activations)
-        if weights.kd > 0:
-            loss = loss + weights.kd * kd_loss(student.logits, teacher.logits, weights.temperature)
-        if self._matching is not None and weights.matching > 0:
-            loss = loss + weights.matching * self._matching(student, teacher)
-        return loss
+        return distillation_loss(student, teacher, labels, self._weights, self._matching)

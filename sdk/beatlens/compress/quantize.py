@@ -12,23 +12,30 @@ so that 255 steps cover [0, max]; elsewhere zero point 0.
     quantized = QuantizedEvidenceNet(student)
     quantized.calibrate(windows)          # post-training quantisation ends here
     fit(DistillObjective(quantized, ...)) # quantisation-aware training goes on
+
+`Quantize` is the same as a step of a list of methods.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from beatlens.errors import ModelError
+from beatlens.compress.constraint import constraint_on, impose
+from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
+from beatlens.compress.size import layer_steps, weight_account
+from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import ConvUnit, EvidenceNet, ResidualBlock
 from beatlens.signals.frontend import LSB_MV
+from beatlens.training.loop import Report
 
-WEIGHT_MAX = 127
 COVERED = 0.9999
 INPUT_SCALE = float(np.float32(LSB_MV))
 
@@ -36,12 +43,6 @@ INPUT_SCALE = float(np.float32(LSB_MV))
 def round_through(values: Tensor) -> Tensor:
     """Round; the gradient passes as if nothing had happened (Bengio et al., arXiv 1308.3432)."""
     return values + (torch.round(values) - values).detach()
-
-
-def weight_scales(weight: Tensor) -> Tensor:
-    """Scale per output channel, `[out]`, that maps the largest weight to 127."""
-    largest = weight.detach().flatten(1).abs().amax(dim=1)
-    return largest.clamp(min=1e-8) / WEIGHT_MAX
 
 
 @torch.no_grad()
@@ -129,6 +130,9 @@ class QuantizedConv(nn.Module):
 
     Takes the place of a `ConvUnit` (batch norm folded) or of the head. `source` rounds its input;
     None for the network's input, which is on the front end's grid.
+
+    What a constraint imposes on the convolution's weights is imposed on the folded weights too, and
+    holds exactly in the whole numbers: masks, equal magnitudes, codebooks, coarse grids.
     """
 
     def __init__(
@@ -152,29 +156,40 @@ class QuantizedConv(nn.Module):
         self.stride, self.groups, self.relu = conv.stride[0], conv.groups, relu
         self.output = ActivationQuantizer(relu=relu)
         self._source = (source,)  # in a tuple: it is a part of another module, not of this one
+        held = constraint_on(conv)
+        if held is not None:
+            impose(self, held.rescaled(weight), "float_weight")
+
+    @property
+    def weight_steps(self) -> Tensor:
+        """Step of the weights per output channel, `[out]`; see `beatlens.compress.size`."""
+        return layer_steps(self, "float_weight").detach()
 
     @property
     def weight(self) -> Tensor:
         """The rounded weights `[out, in / groups, k]`."""
-        scale = weight_scales(self.float_weight)[:, None, None]
-        return round_through(self.float_weight / scale) * scale
+        step = self.weight_steps[:, None, None]
+        return round_through(self.float_weight / step) * step
 
     @torch.no_grad()
     def integers(self) -> tuple[Tensor, Tensor]:
         """Weights and bias as the whole numbers the device holds, in units of their scales."""
-        scale = weight_scales(self.float_weight)[:, None, None]
-        steps = torch.round(self.float_weight / scale)
-        return steps, torch.round(self.bias / self.unit.to(self.bias.dtype))
+        whole = torch.round(self.float_weight / self.weight_steps[:, None, None])
+        return whole, torch.round(self.bias / self.unit.to(self.bias.dtype))
 
     @property
     def unit(self) -> Tensor:
-        """What 1 in the accumulator is worth, float64 `[out]`: input scale times weight scale."""
+        """What 1 in the accumulator is worth, float64 `[out]`: input scale times weight step."""
         (source,) = self._source
         input_scale = INPUT_SCALE if source is None else source.scale.detach().double()
-        return input_scale * weight_scales(self.float_weight).double()
+        return input_scale * self.weight_steps.double()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the rounded output `[B, out, T]` of a rounded input `[B, in, N]`."""
+        with parametrize.cached():  # a constraint's weights are looked at several times
+            return self._convolved(x)
+
+    def _convolved(self, x: Tensor) -> Tensor:
         if self.output.observing:  # the input's scale is not known yet
             y = F.conv1d(x, self.weight, self.bias, self.stride, groups=self.groups)
             return cast(Tensor, self.output(torch.relu(y) if self.relu else y))
@@ -287,3 +302,75 @@ class QuantizedEvidenceNet(nn.Module):
         """Set the scale of the `logits` output; again after a training, which moves the logits."""
         largest = torch.stack([self(x).abs().max() for x in batches]).max()
         self.logit_scale.copy_(largest.clamp(min=1e-3) * 1.25 / 127)
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """int8 quantisation as a `Method`; gives back a `QuantizedEvidenceNet`.
+
+    It makes nothing smaller than the size account says already, which counts int8 weights from the
+    start; steps before it have to reach the budget. What they imposed on the weights holds.
+
+    Args:
+        steps: of quantisation-aware training; None: the lesson's; 0: none, post-training only.
+        learning_rate: of that training; None: the lesson's.
+        batches: of inputs that the activations' scales are set from.
+        slack: share of the budget by which the packed size may lie above it before training, and
+            by which it may grow in training (values move, and with them what they pack to).
+    """
+
+    steps: int | None = None
+    learning_rate: float | None = None
+    batches: int = 16
+    slack: float = 0.02
+
+    def __post_init__(self) -> None:
+        if (self.steps is not None and self.steps < 0) or self.batches < 1 or self.slack < 0:
+            raise RecipeError(
+                f"quantise with steps {self.steps}, batches {self.batches}, slack {self.slack}; "
+                "expected steps at least 0 or None, at least 1 batch and slack at least 0"
+            )
+
+    @property
+    def name(self) -> str:
+        """`quantize`."""
+        return "quantize"
+
+    def check(self, net: nn.Module) -> None:
+        """Raise `ModelError` unless it is a float evidence network of blocks with an int8 form."""
+        if not isinstance(net, EvidenceNet):
+            raise ModelError(
+                f"cannot quantise a {type(net).__name__}, expected a float EvidenceNet (made of "
+                "beatlens.nets.evidence's blocks, and quantised once, as the last step)"
+            )
+        QuantizedEvidenceNet(net)
+
+    def __call__(
+        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+    ) -> Compressed:
+        """Quantise a network; `net` itself stays as it is.
+
+        Raises `ModelError` as `check` does, and when the packed weights exceed the budget.
+        """
+        self.check(net)
+        quantized = QuantizedEvidenceNet(cast(EvidenceNet, net)).eval()
+        inputs = lesson.inputs(net, self.batches)
+        quantized.calibrate(inputs)
+        size = weight_account(quantized).packed_bytes
+        if size > budget.packed_bytes * (1 + self.slack):
+            raise ModelError(
+                f"{self.name}: the packed weights are {size} bytes, above the budget of "
+                f"{budget.packed_bytes}; put a method that makes them smaller before it"
+            )
+        log: list[LogRow] = [{"method": self.name, "event": "calibrated", "bytes": size}]
+        if self.steps != 0:
+            schedule = lesson.schedule
+            schedule = replace(
+                schedule,
+                steps=self.steps or schedule.steps,
+                learning_rate=self.learning_rate or schedule.learning_rate,
+            )
+            history = lesson.retrain(quantized, schedule=schedule, report=report)
+            quantized.calibrate_logits(inputs)
+            log += training_rows(self.name, history)
+        return Compressed(quantized, weight_account(quantized), log)

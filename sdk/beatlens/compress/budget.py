@@ -1,0 +1,141 @@
+"""From a budget of bytes to a method's own knob, and other things the weight methods share.
+
+Every knob is found by the real account: constraints are tried on the weights, the weights are
+packed, and the gentlest setting that fits is taken. Where the packed size depends on the values
+(entropy coding), training moves it a little; `RESERVE` is left for that.
+
+>>> gentlest(lambda kept: 3 * kept, gentle=100, harsh=0, limit=50, what="pruning")
+16
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from beatlens.compress.constraint import Constraint, Mask, constraint_on, impose
+from beatlens.compress.size import int8_tensor, int8_weights, packed_bytes, weighted_layers
+from beatlens.errors import ModelError
+from beatlens.training.loop import Schedule
+
+Layers = dict[str, tuple[nn.Module, str]]
+RESERVE = 0.02
+"""Share of a budget that is left free before a training."""
+
+
+def head_name(net: nn.Module) -> str:
+    """Name of a network's decision layer: `head` where there is one, else its last with weights.
+
+    >>> head_name(nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2)))
+    '2'
+    """
+    names = list(weighted_layers(net))
+    return "head" if "head" in names else names[-1]
+
+
+def covered_layers(net: nn.Module, method: str, *, head: bool) -> Layers:
+    """Layers whose weights a method changes: those with weights, without the head if not wanted.
+
+    Raises `ModelError` when there are none.
+    """
+    layers = weighted_layers(net)
+    if layers and not head:
+        del layers[head_name(net)]
+    if not layers:
+        raise ModelError(
+            f"{method}: the {type(net).__name__} has no Conv1d or Linear to compress"
+            f"{'' if head else ' beside its last layer'}, expected at least one"
+        )
+    return layers
+
+
+def refuse_constraints(
+    layers: Layers, method: str, allowed: tuple[type[Constraint], ...] = (Mask,)
+) -> None:
+    """Raise `ModelError` where weights already obey something the method would break."""
+    for name, (layer, tensor) in layers.items():
+        found = constraint_on(layer, tensor)
+        if found is not None and not isinstance(found, allowed):
+            raise ModelError(
+                f"{method}: weights of {name!r} are held by {found.kind!r} already, which it would "
+                f"break; put {method} before that step or leave one of them out"
+            )
+
+
+class Trial:
+    """Tells what a network would weigh under constraints; the network stays as it is.
+
+    Args:
+        net: its weights as they are now.
+        layers: of `net`, those that constraints are tried on.
+    """
+
+    def __init__(self, net: nn.Module, layers: Layers) -> None:
+        self._weights = weights_of(layers)
+        others = (t for name, t in int8_weights(net).items() if name not in layers)
+        self._rest = sum(packed_bytes(tensor) for tensor in others)
+
+    def packed_bytes(self, constraints: dict[str, Constraint]) -> int:
+        """Packed bytes of the whole network under constraints by layer; others stay free."""
+        tensors = (int8_tensor(w, constraints.get(name)) for name, w in self._weights.items())
+        return self._rest + sum(packed_bytes(tensor) for tensor in tensors)
+
+
+def gentlest(
+    size_at: Callable[[int], int], *, gentle: int, harsh: int, limit: int, what: str
+) -> int:
+    """The setting nearest to `gentle` whose size is within the limit, by bisection.
+
+    Args:
+        size_at: bytes at a whole-numbered setting; falls from `gentle` to `harsh`.
+        gentle, harsh: the two ends, either may be the larger number.
+        limit: bytes.
+        what: the method, for the message.
+
+    Raises:
+        ModelError: even the harshest setting is too large.
+    """
+    if size_at(gentle) <= limit:
+        return gentle
+    smallest = size_at(harsh)
+    if smallest > limit:
+        raise ModelError(
+            f"{what} cannot reach {limit} packed bytes (the budget less {RESERVE:.0%} in reserve), "
+            f"the smallest it reaches alone is {smallest}; raise the budget, or put another method "
+            "before it"
+        )
+    while abs(harsh - gentle) > 1:
+        middle = (gentle + harsh) // 2
+        if size_at(middle) <= limit:
+            harsh = middle
+        else:
+            gentle = middle
+    return harsh
+
+
+def part_of(schedule: Schedule, steps: int, *, last: bool = False) -> Schedule:
+    """A schedule of fewer steps; where it is not the `last`, it ends with the weights it comes to.
+
+    >>> part = part_of(Schedule(100, 8, 1e-3, validate_every=50), 20)
+    >>> part.steps, part.validate_every, part.keep
+    (20, 20, 'last')
+    """
+    steps = max(1, steps)
+    every = min(schedule.validate_every, steps)
+    if last:
+        return replace(schedule, steps=steps, validate_every=every)
+    return replace(schedule, steps=steps, validate_every=every, patience=0, keep="last")
+
+
+def impose_all(layers: Layers, constraints: dict[str, Constraint]) -> None:
+    """Put constraints on layers by name, in place of older ones."""
+    for name, constraint in constraints.items():
+        layer, tensor = layers[name]
+        impose(layer, constraint, tensor)
+
+
+def weights_of(layers: Layers) -> dict[str, Tensor]:
+    """The weights in use, by layer, detached: `[out, in, k]`, or `[out, in]` of linear layers."""
+    return {name: getattr(layer, tensor).detach() for name, (layer, tensor) in layers.items()}

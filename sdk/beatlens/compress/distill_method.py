@@ -1,0 +1,59 @@
+"""Distillation as the first step of a list: train the network on its lesson, nothing else."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from torch import nn
+
+from beatlens.compress.contract import Budget, Compressed, Lesson, training_rows
+from beatlens.compress.linear_head import CALIBRATION_BATCHES
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.size import weight_account
+from beatlens.errors import ModelError
+from beatlens.training.loop import Report, Schedule
+
+
+@dataclass(frozen=True)
+class Distill:
+    """Train a network on the lesson. Its size does not change: the budget is not looked at.
+
+    What earlier steps imposed on the weights is held, so this also is a retraining after them. An
+    int8 network is trained as the int8 network it is.
+
+    Args:
+        schedule: None is the lesson's own.
+
+    Raises:
+        ModelError: the network has nothing to train.
+    """
+
+    schedule: Schedule | None = None
+
+    @property
+    def name(self) -> str:
+        """`distill`."""
+        return "distill"
+
+    def check(self, net: nn.Module) -> None:
+        """Raise `ModelError` where there is nothing to train."""
+        if not any(parameter.requires_grad for parameter in net.parameters()):
+            raise ModelError(
+                f"the {type(net).__name__} has no parameter that requires a gradient, expected a "
+                "network to train: call requires_grad_(True)"
+            )
+
+    def __call__(
+        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+    ) -> Compressed:
+        """Train `net`, in place; see `Method`."""
+        self.check(net)
+        start = time.perf_counter()
+        history = lesson.retrain(net, schedule=self.schedule, report=report)
+        if isinstance(net, QuantizedEvidenceNet):
+            net.calibrate_logits(lesson.inputs(net, CALIBRATION_BATCHES))
+        seconds = time.perf_counter() - start
+        rows = training_rows(self.name, history)
+        row = {"method": self.name, "event": "distilled", "seconds": seconds}
+        return Compressed(net, weight_account(net), [*rows, row])

@@ -1,0 +1,299 @@
+"""A head fitted anew on the frozen features of a compressed network: ridge, logistic, gradient.
+
+Three ways to the same linear head, to hold the manifold head (`beatlens.compress.manifold_head`)
+against; the evidence map stays exact with each, because the head stays linear.
+
+- `ridge` (Hoerl & Kennard, Technometrics 1970): closed form, of labels as +-1 or of the teacher's
+  logits. The outputs of a fit to +-1 are no logits, so a slope and an intercept per class make them
+  logits again (Platt 1999) and are folded into the head.
+- `logistic`: logistic regression by Newton's method on the very same features; not closed, but a
+  dozen linear systems.
+- `gradient`: the lesson's own objective, the matching loss included, by the lesson's own training
+  (AdamW), everything but the head frozen.
+
+Unknown labels are left out class by class. What is logged has the seconds: `features_seconds` to
+run the network once over the crops, `solve_seconds` for the fit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from beatlens.compress.constraint import Mask
+from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
+from beatlens.compress.linear_head import (
+    CALIBRATION_BATCHES,
+    LinearHead,
+    Pooled,
+    linear_head,
+    pooled,
+)
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.size import weight_account
+from beatlens.errors import ModelError, RecipeError
+from beatlens.training.loop import Report, Schedule
+
+NEWTON_STEPS = 50
+Fit = tuple[Tensor, Tensor]
+"""Weights `[C, K]` and bias `[C]`."""
+
+
+def fit_ridge(x: Tensor, targets: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """Weights `[K]` and bias of least squares: `x [n, K]` to `targets [n]`, the bias free.
+
+    `ridge` counts in the features' mean variance.
+
+    >>> x = torch.tensor([[0.0], [1.0], [2.0]])
+    >>> weight, bias = fit_ridge(x, 3 * x[:, 0] + 1, 0.0)
+    >>> weight.tolist(), bias.item()
+    ([3.0], 1.0)
+    """
+    mean, middle = x.mean(0), targets.mean()
+    centred = x - mean
+    covariance = centred.T @ centred / len(x)
+    penalty = ridge * covariance.diagonal().mean() * torch.eye(len(mean), dtype=x.dtype)
+    cross = centred.T @ (targets - middle) / len(x)
+    # gelsd: the smallest of all solutions where features are constant or repeat each other.
+    weight = torch.linalg.lstsq(covariance + penalty, cross[:, None], driver="gelsd").solution[:, 0]
+    return weight, middle - weight @ mean
+
+
+def fit_logistic(x: Tensor, targets: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """Weights `[K]` and bias of logistic regression of `targets [n]` in 0..1 on `x [n, K]`.
+
+    Newton's method with halved steps, on the mean loss (Lin, Lin & Weng, Machine Learning 2007).
+    `ridge` counts in the features' mean variance.
+    """
+    mean = x.mean(0)
+    rows = torch.cat([x - mean, torch.ones_like(x[:, :1])], 1)
+    penalty = torch.full_like(rows[0], ridge) * rows[:, :-1].square().mean().clamp(min=1e-12)
+    penalty[-1] = 0
+
+    def loss(theta: Tensor) -> Tensor:
+        outputs = rows @ theta
+        fit = nn.functional.binary_cross_entropy_with_logits(outputs, targets)
+        return fit + (penalty * theta * theta).sum() / 2
+
+    theta = torch.zeros_like(rows[0])
+    for _ in range(NEWTON_STEPS):
+        p = torch.sigmoid(rows @ theta)
+        slope = rows.T @ (p - targets) / len(rows) + penalty * theta
+        curve = rows.T @ (rows * (p * (1 - p))[:, None]) / len(rows) + torch.diag(penalty)
+        step = torch.linalg.lstsq(curve, slope[:, None], driver="gelsd").solution[:, 0]
+        size, before = 1.0, loss(theta)
+        while loss(theta - size * step) > before and size > 1e-6:
+            size /= 2
+        theta = theta - size * step
+        if float(slope @ step) < 1e-14:
+            break
+    return theta[:-1], theta[-1] - theta[:-1] @ mean
+
+
+def calibration(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Slope and intercept that make outputs `[n]` logits of `labels [n]` (0 or 1).
+
+    Platt's fit with his targets `(n1 + 1) / (n1 + 2)` and `1 / (n0 + 2)` (Platt 1999, sec. 2.2),
+    which keep the slope finite where the outputs separate the labels.
+    """
+    present = labels > 0.5
+    some, none = int(present.sum()), int((~present).sum())
+    targets = torch.where(present, (some + 1) / (some + 2), 1 / (none + 2)).to(outputs)
+    slope, intercept = fit_logistic(outputs[:, None], targets, 0.0)
+    return slope[0], intercept
+
+
+def decided(labels: Tensor) -> Tensor:
+    """The classes of `labels [n, C]` that have both a 1 and a 0, bool `[C]`: only these are fit."""
+    return ((labels > 0.5).any(0)) & ((labels <= 0.5).any(0))
+
+
+def per_class(
+    head: LinearHead,
+    features: Tensor,
+    targets: Tensor,
+    fit: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    classes: Tensor,
+) -> Fit:
+    """Fit classes one by one, each on the examples whose target is known.
+
+    Args:
+        head: keeps the other classes; weights its mask holds at zero take no part.
+        features: `[n, K]`.
+        targets: `[n, C]`, NaN where not known.
+        fit: `fit(features [m, K'], targets [m])` returns weights `[K']` and bias.
+        classes: which, bool `[C]`.
+    """
+    weight, bias, free = head.weight.clone(), head.bias.clone(), head.free
+    for c in torch.nonzero(classes).flatten().tolist():
+        known = ~torch.isnan(targets[:, c])
+        found, bias[c] = fit(features[known][:, free[c]], targets[known, c])
+        weight[c] = 0.0
+        weight[c, free[c]] = found
+    return weight, bias
+
+
+class _HeadOnly(nn.Module):
+    """An objective that trains with the network's other layers as in `eval()`: frozen means that
+    batch norm's statistics stay as well."""
+
+    def __init__(self, objective: nn.Module, net: nn.Module) -> None:
+        super().__init__()
+        self.objective = objective
+        self._net = (net,)
+
+    def forward(self, *batch: Tensor) -> Tensor:
+        loss: Tensor = self.objective(*batch)
+        return loss
+
+    def train(self, mode: bool = True) -> _HeadOnly:
+        super().train(mode)
+        self._net[0].eval()
+        return self
+
+
+@dataclass(frozen=True)
+class RefitHead:
+    """Fit the head anew on frozen features. Sizes do not change, so the budget is not looked at.
+
+    Args:
+        kind: `ridge`, `logistic` or `gradient`, see the module.
+        targets: of ridge: `labels`, or the `teacher`'s logits (unknown labels do not matter then).
+        ridge: penalty in units of the features' mean variance (ridge, logistic).
+        crops: the lesson's first so many examples are looked at (ridge, logistic).
+        batch: of them, at a time.
+        schedule: of gradient; None is the lesson's own.
+        head, layer: names in a network of one's own, see `linear_head`.
+
+    Raises:
+        ModelError: the network has no linear head behind a mean over columns, or an earlier step
+            imposed on it what these fits cannot hold (anything but a mask).
+        RecipeError: a setting out of range, or a lesson without examples.
+    """
+
+    kind: str = "ridge"
+    targets: str = "labels"
+    ridge: float = 0.1
+    crops: int = 2048
+    batch: int = 32
+    schedule: Schedule | None = None
+    head: str | None = None
+    layer: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("ridge", "logistic", "gradient"):
+            raise RecipeError(f"kind is {self.kind!r}, expected ridge, logistic or gradient")
+        if self.targets not in ("labels", "teacher"):
+            raise RecipeError(f"targets are {self.targets!r}, expected labels or teacher")
+        if self.targets == "teacher" and self.kind != "ridge":
+            raise RecipeError(f"{self.kind} learns from labels: targets = 'teacher' is for ridge")
+        if self.ridge < 0:
+            raise RecipeError(f"ridge is {self.ridge}, expected >= 0")
+
+    @property
+    def name(self) -> str:
+        """`head-ridge`, `head-logistic` or `head-gradient`."""
+        return f"head-{self.kind}"
+
+    @property
+    def needs_examples(self) -> bool:
+        """The closed forms look at the lesson's examples."""
+        return self.kind != "gradient"
+
+    def check(self, net: nn.Module) -> None:
+        """Raise `ModelError` where there is no head to fit."""
+        constraint = linear_head(net, self.head, self.layer).constraint
+        if self.kind != "gradient" and not isinstance(constraint, Mask | None):
+            raise ModelError(
+                f"the head's weights are held by a {constraint.kind!r} constraint, expected none "
+                "or a mask: refit the head before that step, or use kind='gradient'"
+            )
+
+    def __call__(
+        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+    ) -> Compressed:
+        """Fit the head of `net`, in place; see `Method`."""
+        self.check(net)
+        head = linear_head(net, self.head, self.layer)
+        log = self._train(head, lesson, report) if self.kind == "gradient" else []
+        if self.kind != "gradient":
+            log = closed_form(self.name, head, lesson, self.crops, self.batch, self._solve)
+        return Compressed(net, weight_account(net), log)
+
+    def _solve(self, head: LinearHead, seen: Pooled) -> tuple[Fit, LogRow]:
+        if self.targets == "teacher":
+            classes, targets = torch.ones(seen.teacher.shape[1], dtype=torch.bool), seen.teacher
+        else:
+            classes, targets = decided(seen.labels), seen.labels
+        found = per_class(head, seen.features, targets, self._fit, classes)
+        return found, {"classes_fitted": int(classes.sum())}
+
+    def _fit(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if self.kind == "logistic":
+            return fit_logistic(x, targets, self.ridge)
+        if self.targets == "teacher":
+            return fit_ridge(x, targets, self.ridge)
+        weight, bias = fit_ridge(x, torch.where(targets > 0.5, 1.0, -1.0).to(x), self.ridge)
+        slope, intercept = calibration(x @ weight + bias, targets)
+        return slope * weight, slope * bias + intercept
+
+    def _train(self, head: LinearHead, lesson: Lesson, report: Report | None) -> list[LogRow]:
+        net, start = head.net, time.perf_counter()
+        learning = {id(p) for p in head.parameters()}
+        frozen = [p for p in net.parameters() if p.requires_grad and id(p) not in learning]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        try:
+            history = lesson.retrain(
+                net,
+                schedule=self.schedule,
+                wrap=lambda objective: _HeadOnly(objective, net),
+                report=report,
+            )
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+        if isinstance(net, QuantizedEvidenceNet):
+            net.calibrate_logits(lesson.inputs(net, CALIBRATION_BATCHES))
+        seconds = time.perf_counter() - start
+        rows = training_rows(self.name, history)
+        return [*rows, {"method": self.name, "event": "fitted", "seconds": seconds}]
+
+
+def closed_form(
+    method: str,
+    head: LinearHead,
+    lesson: Lesson,
+    crops: int,
+    batch: int,
+    solve: Callable[[LinearHead, Pooled], tuple[Fit, LogRow]],
+) -> list[LogRow]:
+    """Fit a head from pooled features, put it in, and say how long it took.
+
+    Args:
+        method: name for the log.
+        head: changed in place.
+        lesson: its first `crops` examples are looked at, `batch` at a time.
+        solve: gives the head and what else is to be logged.
+    """
+    start = time.perf_counter()
+    seen = pooled(head, lesson, crops, batch)
+    looked = time.perf_counter()
+    (weight, bias), figures = solve(head, seen)
+    solved = time.perf_counter()
+    inputs = lesson.inputs(head.net, CALIBRATION_BATCHES) if head.calibrates else []
+    head.put(weight, bias, inputs)
+    row: LogRow = {
+        "method": method,
+        "event": "fitted",
+        "crops": crops,
+        "features_seconds": looked - start,
+        "solve_seconds": solved - looked,
+        "seconds": time.perf_counter() - start,
+        **figures,
+    }
+    return [row]

@@ -1,0 +1,199 @@
+"""Lessons: for evidence networks out of a teacher's pool, and for a network of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from beatlens.attribution.matching import Matching, see
+from beatlens.compress.contract import Examples, Lesson
+from beatlens.compress.distill import (
+    DistillObjective,
+    DistillWeights,
+    TeacherPool,
+    distillation_loss,
+)
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.tasks.strips import SPAN
+from beatlens.training.loop import Batch, Schedule
+
+INPUT_BATCH = 32
+
+
+def pool_inputs(net: nn.Module, pool: TeacherPool, batches: int) -> list[Tensor]:
+    """The pool's first crops as the network takes them: `batches` of `[32, 1, N]`, for statistics
+    and quantisation ranges."""
+    evidence_net = _expect_evidence_net(net)
+    windows = (pool.batch(i * INPUT_BATCH, INPUT_BATCH)[0] for i in range(batches))
+    return [evidence_net.geometry.trim(w, SPAN).unsqueeze(1) for w in windows]
+
+
+def pool_lesson(
+    pool: TeacherPool,
+    weights: DistillWeights,
+    matching: Matching | None,
+    schedule: Schedule,
+    validate: Callable[[nn.Module], dict[str, float]],
+    score: str = "score",
+) -> Lesson:
+    """What an evidence network, float or int8, learns from a teacher: labels, decisions and maps.
+
+    Args:
+        pool: the teacher and its crops.
+        weights: of the loss's terms.
+        matching: how maps are matched; each network gets a copy of its own.
+        schedule: of a retraining.
+        validate, score: see `Lesson`.
+
+    The lesson raises `ModelError` for other networks, and for the teacher itself (changing it would
+    change the lesson), and `RecipeError` where more examples are asked for than the pool has.
+    """
+
+    def objective(net: nn.Module) -> nn.Module:
+        if net is pool.teacher:
+            raise ModelError(
+                "the network to compress is the teacher it learns from: give copy.deepcopy(teacher)"
+            )
+        return DistillObjective(_expect_evidence_net(net), pool, weights, deepcopy(matching))
+
+    def examples(net: nn.Module, first: int, size: int) -> Examples:
+        if first + size > pool.size:
+            raise RecipeError(
+                f"crops {first} to {first + size - 1} are asked for, but the pool has "
+                f"{pool.size}: crops would come again; make it larger, or look at fewer crops"
+            )
+        windows, labels, evidence, _ = pool.batch(first, size)
+        inputs = _expect_evidence_net(net).geometry.trim(windows, SPAN).unsqueeze(1)
+        return Examples(inputs, labels, evidence)
+
+    return Lesson(
+        objective=objective,
+        batches=pool.batch,
+        validate=validate,
+        score=score,
+        schedule=schedule,
+        inputs=lambda net, n: pool_inputs(net, pool, n),
+        examples=examples,
+    )
+
+
+def _expect_evidence_net(net: nn.Module) -> EvidenceNet | QuantizedEvidenceNet:
+    if not isinstance(net, EvidenceNet | QuantizedEvidenceNet):
+        raise ModelError(
+            f"the network is a {type(net).__name__}, expected an evidence network: a pool's lesson "
+            "is for those; use own_lesson for a network of your own"
+        )
+    return net
+
+
+class OwnObjective(nn.Module):
+    """Loss of any network that learns from any other one, maps being matched at named layers.
+
+    `forward(x [B, leads, N], labels [B, C])`; labels are NaN where not known.
+
+    Args:
+        net: what learns.
+        teacher: what it learns from; not trained, kept in `eval()` mode.
+        layers: of the network and of the teacher, each giving `[B, K, T]`.
+        weights: of the loss's terms.
+        matching: how maps are matched, or None.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        teacher: nn.Module,
+        layers: tuple[str, str],
+        weights: DistillWeights,
+        matching: Matching | None,
+    ) -> None:
+        super().__init__()
+        self.net, self._layers, self._weights = net, layers, weights
+        self._teacher = (teacher,)  # in a tuple: it is not trained with this module
+        self._matching = matching
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        layer, teachers_layer = self._layers
+        mine = see(self.net, x, layer, differentiable=True)
+        theirs = see(self._teacher[0], x, teachers_layer)
+        return distillation_loss(mine, theirs, labels, self._weights, self._matching)
+
+
+def own_lesson(
+    teacher: nn.Module,
+    layer: str,
+    batches: Callable[[int, int], Batch],
+    matching: Matching | None,
+    schedule: Schedule,
+    validate: Callable[[nn.Module], dict[str, float]],
+    score: str = "score",
+    *,
+    weights: DistillWeights | None = None,
+    student_layer: str | None = None,
+) -> Lesson:
+    """What a network of one's own learns from another one: labels, decisions and maps.
+
+    Args:
+        teacher: any network `x [B, leads, N] -> logits [B, C]`. A copy is kept, so the network to
+            compress may be the teacher itself.
+        layer: what is explained: its layer that gives `[B, K, T]`.
+        batches: `batches(first, size)` returns crops `first .. first + size - 1`: `x` and labels
+            `[B, C]` in 0..1, NaN where not known; the same ones whenever asked.
+        matching: how maps are matched, or None.
+        schedule: of a retraining.
+        validate, score: see `Lesson`.
+        weights: of the loss's terms.
+        student_layer: the layer in the network that learns, where it is called otherwise.
+
+    Raises:
+        ModelError: the teacher has no such layer.
+    """
+    teacher = deepcopy(teacher).eval().requires_grad_(False)
+    names = [name for name, _ in teacher.named_modules() if name]
+    if layer not in names:
+        raise ModelError(f"the teacher has no layer {layer!r}; its layers: {', '.join(names)}")
+    layers = (student_layer or layer, layer)
+
+    def objective(net: nn.Module) -> nn.Module:
+        return OwnObjective(net, teacher, layers, weights or DistillWeights(), deepcopy(matching))
+
+    def inputs(net: nn.Module, n: int) -> list[Tensor]:
+        return [batches(i * INPUT_BATCH, INPUT_BATCH)[0] for i in range(n)]
+
+    def examples(net: nn.Module, first: int, size: int) -> Examples:
+        x, labels = batches(first, size)
+        return Examples(x, labels, evidence_of(teacher, layer, x))
+
+    return Lesson(
+        objective=objective,
+        batches=batches,
+        validate=validate,
+        score=score,
+        schedule=schedule,
+        inputs=inputs,
+        examples=examples,
+    )
+
+
+def evidence_of(model: nn.Module, layer: str, x: Tensor) -> Tensor:
+    """Evidence `[B, C, T]` of any network: its signed class maps, moved to have the logit as mean.
+
+    Exact where the layer is averaged over columns and one linear layer decides; a bias, which no
+    sensitivity sees, is spread over the columns.
+
+    >>> net = nn.Sequential(nn.Conv1d(1, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(),
+    ...                     nn.Linear(4, 3)).eval()
+    >>> x = torch.randn(2, 1, 30)
+    >>> bool(torch.allclose(evidence_of(net, "1", x).mean(2), net(x), atol=1e-5))
+    True
+    """
+    with torch.enable_grad():  # sensitivities are gradients
+        seen = see(model, x, layer)
+        maps = seen.class_maps().detach()
+    return maps - maps.mean(dim=2, keepdim=True) + seen.logits[:, :, None]

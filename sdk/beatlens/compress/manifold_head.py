@@ -1,0 +1,217 @@
+"""The manifold head: a decision layer in closed form, fitted on frozen features.
+
+From Zhang, Jiao, Zhang & Li, "Non-Gradient Manifold Neural Network" (arXiv 2106.07905), whose
+decision layer joins a flexible Stiefel manifold with a support vector machine that adapts its
+samples' weights. Only its abstract and a summary of its formulas were available. Each iteration:
+
+    M = max(0, Y * (X W + b) - 1)           how far a sample is beyond its margin
+    Z = Y + Y * M                           so that such a sample is where it should be
+    a = weights from the residuals X W + b - Z
+    S = sum a (x - mean)(x - mean)^T + g I
+    U D V^T = svd(S^-1/2 sum a (x - mean) z^T),   W = S^-1/2 U V^T,   b = mean of z - x W
+
+`W^T S W = I` then holds: on the weighted samples the classes' outputs have variance 1 and are not
+correlated. Several classes at once pay for the latter where classes do go together.
+
+What is ours, the published layer being for one class out of many:
+
+- every class has its own weights `a[i, c]`, zero where its label is not known; they are made to sum
+  to 1, half of it over the samples that have the class and half over those that do not (without
+  that a rare class would be an offset);
+- the weights are those of the adaptive loss (Nie, Wang, Huang & Ding, IJCAI 2013), from squares at
+  a large `sigma` to absolute values at a small one;
+- `S`, of which there is one, takes each sample by the mean of its weights over the classes;
+- `W^T S W = I` fixes the scale of the outputs, so a slope and an intercept per class (Platt's fit,
+  two numbers by Newton's method) make them logits again. They are folded into the head: it stays
+  linear, and the mean of the evidence is still the decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow
+from beatlens.compress.head_refit import Fit, calibration, closed_form, decided
+from beatlens.compress.linear_head import LinearHead, Pooled, linear_head
+from beatlens.compress.size import weight_account
+from beatlens.errors import ModelError, RecipeError
+from beatlens.training.loop import Report
+
+SETTLED = 1e-6
+
+
+@dataclass(frozen=True)
+class Manifold:
+    """A decision layer before it is made logits: `outputs = x @ weight + bias`.
+
+    `weight [K, C]`, `bias [C]`, `scatter [K, K]` (the S of `W^T S W = I`), and the number of
+    `iterations` until nothing changed any more.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    scatter: Tensor
+    iterations: int
+
+    @property
+    def off_manifold(self) -> float:
+        """Largest entry of `W^T S W - I`."""
+        gram = self.weight.T @ self.scatter @ self.weight
+        return float((gram - torch.eye(len(gram), dtype=gram.dtype)).abs().max())
+
+
+def fit_manifold(
+    x: Tensor, labels: Tensor, ridge: float = 1.0, sigma: float = 10.0, iterations: int = 30
+) -> Manifold:
+    """Fit the decision layer.
+
+    Args:
+        x: features `[n, K]`, K at least C.
+        labels: `[n, C]` in 0..1, NaN where not known; every class with both a 1 and a 0.
+        ridge: g, in units of the features' mean variance.
+        sigma: of the adaptive loss, in margins.
+        iterations: at most so many.
+
+    >>> x = torch.tensor([[2.0, 0.0], [1.0, 1.0], [-1.0, 0.0], [-2.0, 1.0]], dtype=torch.float64)
+    >>> layer = fit_manifold(x, torch.tensor([[1.0], [1.0], [0.0], [0.0]]))
+    >>> (x @ layer.weight + layer.bias > 0).flatten().tolist(), layer.off_manifold < 1e-9
+    ([True, True, False, False], True)
+    """
+    known = ~torch.isnan(labels)
+    y = torch.where(labels > 0.5, 1.0, -1.0).to(x) * known
+    z, importance = y, _importance(y, torch.ones_like(y))
+    layer = _layer(x, z, importance, ridge, 1)
+    for number in range(2, iterations + 1):
+        outputs = x @ layer.weight + layer.bias
+        z = y + y * (y * outputs - 1).clamp(min=0)
+        importance = _importance(y, adaptive_weights(outputs - z, sigma))
+        last, layer = layer, _layer(x, z, importance, ridge, number)
+        if float((layer.weight - last.weight).norm()) < SETTLED * float(last.weight.norm()):
+            break
+    return layer
+
+
+def adaptive_weights(residuals: Tensor, sigma: float) -> Tensor:
+    """Weights that make squares the adaptive loss: `(1 + s)(|r| + 2 s) / (2 (|r| + s)^2)`.
+
+    >>> adaptive_weights(torch.tensor([0.0, 1.0]), 1.0).tolist()
+    [2.0, 0.75]
+    """
+    size = residuals.abs()
+    return (1 + sigma) * (size + 2 * sigma) / (2 * (size + sigma).square())
+
+
+def _importance(y: Tensor, weights: Tensor) -> Tensor:
+    """Weights `[n, C]` that sum to 1 per class, half over y = 1, half over y = -1, none over 0."""
+    total = torch.zeros_like(weights)
+    for side in (1, -1):
+        mine = weights * (y == side)
+        total = total + 0.5 * mine / mine.sum(0)
+    return total
+
+
+def _layer(x: Tensor, z: Tensor, importance: Tensor, ridge: float, number: int) -> Manifold:
+    """One closed-form solution."""
+    share = importance.mean(1)
+    centred = x - share @ x
+    scatter = centred.T @ (centred * share[:, None])
+    level = ridge * scatter.diagonal().mean().clamp(min=1e-12)
+    scatter = scatter + level * torch.eye(len(scatter), dtype=x.dtype)
+    values, vectors = torch.linalg.eigh(scatter)
+    whitening = vectors @ torch.diag(values.rsqrt()) @ vectors.T
+    cross = x.T @ (importance * (z - (importance * z).sum(0)))
+    u, _, v = torch.linalg.svd(whitening @ cross, full_matrices=False)
+    weight = whitening @ u @ v
+    bias = (importance * (z - x @ weight)).sum(0)
+    return Manifold(weight, bias, scatter, number)
+
+
+@dataclass(frozen=True)
+class ManifoldHead:
+    """Fit the manifold head on frozen features. Sizes do not change: the budget is not looked at.
+
+    A class without both a 1 and a 0 among the examples keeps its head.
+
+    Args:
+        crops: the lesson's first so many examples are looked at.
+        batch: of them, at a time.
+        ridge: g, in units of the features' mean variance.
+        sigma: of the adaptive loss, in margins: absolute values when small, squares when large.
+        iterations: at most so many.
+        head, layer: names in a network of one's own, see `linear_head`.
+
+    Raises:
+        ModelError: the network has no linear head behind a mean over columns, fewer features than
+            classes, or a constraint on the head (`W^T S W = I` cannot hold with it).
+        RecipeError: a setting out of range, or a lesson without examples.
+    """
+
+    crops: int = 2048
+    batch: int = 32
+    ridge: float = 1.0
+    sigma: float = 10.0
+    iterations: int = 30
+    head: str | None = None
+    layer: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.ridge <= 0 or self.sigma <= 0 or self.iterations < 1:
+            raise RecipeError(
+                f"ridge is {self.ridge}, sigma is {self.sigma} and iterations are "
+                f"{self.iterations}, expected ridge > 0, sigma > 0 and at least 1 iteration"
+            )
+
+    @property
+    def name(self) -> str:
+        """`head-manifold`."""
+        return "head-manifold"
+
+    @property
+    def needs_examples(self) -> bool:
+        """It looks at the lesson's examples."""
+        return True
+
+    def check(self, net: nn.Module) -> None:
+        """Raise `ModelError` where there is no head to fit."""
+        head = linear_head(net, self.head, self.layer)
+        classes, features = head.weight.shape
+        if features < classes:
+            raise ModelError(
+                f"the head decides {classes} classes from {features} features, expected at least "
+                "as many features as classes: they could not be uncorrelated"
+            )
+        if head.constraint is not None:
+            raise ModelError(
+                f"the head's weights are held by a {head.constraint.kind!r} constraint, which "
+                "W^T S W = I cannot hold with: put the manifold head before that step, or use "
+                "RefitHead or RepairEvidence"
+            )
+
+    def __call__(
+        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+    ) -> Compressed:
+        """Fit the head of `net`, in place; see `Method`."""
+        self.check(net)
+        head = linear_head(net, self.head, self.layer)
+        log = closed_form(self.name, head, lesson, self.crops, self.batch, self._solve)
+        return Compressed(net, weight_account(net), log)
+
+    def _solve(self, head: LinearHead, seen: Pooled) -> tuple[Fit, LogRow]:
+        weight, bias = head.weight.clone(), head.bias.clone()
+        classes = decided(seen.labels)
+        figures: LogRow = {"classes_fitted": int(classes.sum())}
+        if not classes.any():
+            return (weight, bias), figures
+        labels = seen.labels[:, classes]
+        found = fit_manifold(seen.features, labels, self.ridge, self.sigma, self.iterations)
+        outputs = seen.features @ found.weight + found.bias
+        for column, c in enumerate(torch.nonzero(classes).flatten().tolist()):
+            known = ~torch.isnan(labels[:, column])
+            slope, intercept = calibration(outputs[known, column], labels[known, column])
+            weight[c] = slope * found.weight[:, column]
+            bias[c] = slope * found.bias[column] + intercept
+        figures |= {"iterations": found.iterations, "off_manifold": found.off_manifold}
+        return (weight, bias), figures

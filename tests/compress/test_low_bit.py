@@ -1,0 +1,140 @@
+"""Low-bit weights: the grid, its best step, what learns, and how many bits a budget allows."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from beatlens.compress.constraint import Mask, constraints_of, impose
+from beatlens.compress.contract import Budget
+from beatlens.compress.low_bit import LowBit, LowBitWeights, levels
+from beatlens.compress.size import int8_weights, weight_account, weighted_layers
+from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.backbones import NetworkSpec
+from beatlens.packed import coding_of, encode_tensor
+
+from ..nets.networks import lively
+from .lessons import lesson_from
+from .own_net import OwnNet, own_lesson, untaught
+
+SPEC = NetworkSpec("residual", (8, 12, 12), (8, 8, 7), (2, 4, 1))
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.integers(2, 8), st.integers(0, 2**32))
+def test_weights_stand_on_the_grid_and_no_other_tried_step_is_better(bits: int, seed: int) -> None:
+    weight = torch.tensor(np.random.default_rng(seed).standard_normal((3, 2, 7)))
+    grid = LowBit.fitted(weight, bits)
+    steps = grid.steps(weight)
+    whole = grid(weight).detach() / steps[:, None, None]
+    torch.testing.assert_close(whole, whole.round(), rtol=0, atol=1e-9)
+    assert whole.abs().max() <= levels(bits) + 1e-9
+    assert torch.equal(grid.peak, whole.round().abs().amax(dim=(1, 2)))
+    error = (grid(weight).detach() - weight).square().sum(dim=(1, 2))
+    for factor in (0.3, 0.5, 0.8, 1.0):
+        step = factor * weight.abs().amax(dim=(1, 2)) / levels(bits)
+        other = (weight / step[:, None, None]).round().clamp(-levels(bits), levels(bits))
+        other = other * step[:, None, None]
+        assert (error <= (other - weight).square().sum(dim=(1, 2)) * 1.0001).all()
+
+
+def test_weights_inside_learn_as_they_are_and_the_step_as_a_learned_step() -> None:
+    grid = LowBit(torch.tensor([0.5]).log(), 4, torch.ones(1), torch.zeros(1))
+    weight = nn.Parameter(torch.tensor([[[0.6, -0.2, 9.0, -9.0]]]))
+    assert grid(weight).tolist() == [[[0.5, 0.0, 3.5, -3.5]]]
+    grid(weight).sum().backward()
+    assert weight.grad.tolist() == [[[1.0, 1.0, 0.0, 0.0]]]
+    # Esser et al., eq. 3, times s for log s, balanced by 1 / sqrt(weights * levels).
+    inside = (1 - 0.6 / 0.5) + (0 + 0.2 / 0.5)
+    expected = (inside + 7 - 7) * 0.5 / np.sqrt(4 * 7)
+    assert grid.log_step.grad.item() == pytest.approx(expected, rel=1e-4)
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.integers(2, 8), st.integers(0, 2**32))
+def test_a_rescaled_grid_holds_the_rescaled_weights(bits: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weight = torch.tensor(rng.standard_normal((4, 2, 5)), dtype=torch.float32)
+    weight[0] = 0
+    grid = LowBit.fitted(weight, bits)
+    gains = torch.tensor(rng.uniform(0.1, 3, 4) * rng.choice([-1, 1], 4), dtype=torch.float32)
+    folded = grid(weight).detach() * gains[:, None, None]
+    again = grid.rescaled(folded)
+    torch.testing.assert_close(again(folded), folded, rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(
+        again.steps(folded)[1:], (grid.steps(weight) * gains.abs())[1:], rtol=1e-5, atol=0
+    )
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_the_whole_network_learns_on_its_grid(bits: int) -> None:
+    teacher = lively(SPEC)
+    net = copy.deepcopy(teacher)
+    lesson = lesson_from(teacher, steps=50)
+    start = copy.deepcopy(net)
+    for layer, _ in list(weighted_layers(start).values())[:-1]:
+        impose(layer, LowBit.fitted(layer.weight, bits))
+    done = LowBitWeights(bits=bits)(net, lesson, Budget(4000))
+    if bits == 2:  # at 4 bits there is nearly nothing to win back
+        assert lesson.validate(net)["score"] > lesson.validate(start)["score"]
+    assert set(constraints_of(net)) == {
+        f"{name}:weight" for name in weighted_layers(teacher) if name != "head"
+    }
+    for name, tensor in int8_weights(net).items():
+        if name != "head":
+            assert np.abs(tensor).max() == levels(bits)
+    big = int8_weights(net)["backbone.2.first.conv"]
+    assert len(encode_tensor(big)) <= big.size * bits / 8 + 16
+    assert coding_of(encode_tensor(big)) in ("low-bit", "entropy")
+    assert done.size.packed_bytes == weight_account(net).packed_bytes
+
+
+def test_the_most_bits_the_budget_allows_are_taken() -> None:
+    net = lively(SPEC)
+    lesson = lesson_from(lively(SPEC), steps=2)
+    sizes = {
+        bits: LowBitWeights(bits=bits)(copy.deepcopy(net), lesson, Budget(10**5)).log[0]["bytes"]
+        for bits in (3, 4, 5)
+    }
+    assert sizes[3] < sizes[4] < sizes[5]
+    budget = Budget((sizes[4] + sizes[5]) // 2)
+    done = LowBitWeights(bits=None)(net, lesson, budget)
+    assert done.log[0] == {**done.log[0], "bits": 4, "bytes": sizes[4]}
+    assert done.size.packed_bytes <= budget.packed_bytes
+
+
+def test_pruned_weights_stay_pruned() -> None:
+    net = lively(SPEC)
+    for layer, _ in list(weighted_layers(net).values())[:-1]:
+        impose(layer, Mask((torch.rand_like(layer.weight) < 0.5).float()))
+    zero = {name: tensor == 0 for name, tensor in int8_weights(net).items()}
+    LowBitWeights()(net, lesson_from(lively(SPEC), steps=10), Budget(4000))
+    for name, tensor in int8_weights(net).items():
+        assert not tensor[zero[name]].any() or name == "head"
+    assert {held.kind for held in constraints_of(net).values()} == {"low-bit"}
+
+
+def test_a_users_own_network_and_its_linear_layers() -> None:
+    net = OwnNet()
+    done = LowBitWeights(head=True)(net, own_lesson(OwnNet(seed=1)), Budget(5000))
+    assert np.abs(int8_weights(net)["out"]).max() == 7
+    assert done.size.packed_bytes < weight_account(OwnNet()).packed_bytes
+
+
+def test_what_cannot_be_is_refused_before_any_training() -> None:
+    net = lively(SPEC)
+    with pytest.raises(ModelError, match=r"low-bit with 4 bits cannot reach 1960 .* is \d+"):
+        LowBitWeights()(net, untaught(), Budget(2000))
+    with pytest.raises(ModelError, match="low-bit with 2 bits cannot reach"):
+        LowBitWeights(bits=None)(net, untaught(), Budget(500))
+    LowBitWeights()(net, lesson_from(lively(SPEC), steps=1), Budget(4000))
+    with pytest.raises(ModelError, match="held by 'low-bit' already"):
+        LowBitWeights().check(net)
+    with pytest.raises(RecipeError, match="bits are 9, expected 2 to 8"):
+        LowBitWeights(bits=9)
