@@ -28,6 +28,17 @@ def test_matching_keeps_the_maps_of_a_network_of_ones_own() -> None:
     assert matched > alone + 0.03
 
 
+def test_compression_in_steps_keeps_the_maps_of_a_network_of_ones_own() -> None:
+    text = example("compress_your_own_network.py")
+    size, alone, matched = (int(x.replace(",", "")) for x in re.findall(r"([\d,]+) bytes", text))
+    assert max(alone, matched) <= size // 20
+    same, without, kept = (float(x) for x in re.findall(r"Spearman (-?\d\.\d+)", text))
+    assert same == 1
+    assert kept > without + 0.03
+    right = [float(x) for x in re.findall(r"right (\d\.\d+)", text)]
+    assert min(right) > 0.9
+
+
 def test_own_evidence_network_becomes_a_file(tmp_path: Path) -> None:
     path = tmp_path / "own.tflite"
     text = example("your_own_evidence_network.py", str(path))

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from beatlens.attribution.matching import matching_of
 from beatlens.compress.distill import DistillWeights
+from beatlens.compress.methods import AFTER_INT8, method_of
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec
 from beatlens.tasks.sampling import Augmentation
@@ -149,6 +150,62 @@ class DistillSection(Section):
         return DistillWeights(self.kd, self.matching_weight, self.temperature)
 
 
+class StepSection(Section):
+    """One compression step; see `beatlens.compress.methods` for methods and their settings.
+
+    `matching` and `schedule` replace, for this step, the distill section's matching loss and the
+    schedule a step has otherwise: the student's for a first `distill`, the quantisation's for
+    `quantize`, `compress.retrain_schedule` for the others.
+    """
+
+    method: str
+    settings: dict[str, bool | int | float | str | list[int]] = {}
+    matching: str | None = None
+    schedule: ScheduleSection | None = None
+
+
+class CompressSection(Section):
+    """How the network becomes small: what it starts from, and the steps.
+
+    `start = "student"` trains the student section's network by a first step `distill`;
+    `start = "teacher"` makes the teacher itself smaller. `packed_bytes` is the budget of the
+    methods that need one. One step is `quantize`; only heads may be fitted anew after it.
+    """
+
+    start: Literal["student", "teacher"] = "student"
+    packed_bytes: Positive | None = None
+    steps: tuple[StepSection, ...] = (StepSection(method="distill"), StepSection(method="quantize"))
+    retrain_schedule: ScheduleSection = ScheduleSection(
+        steps=1500, learning_rate=3e-3, batch=32, validate_every=500, precision="bfloat16"
+    )
+
+    def check(self) -> None:
+        """Raise `RecipeError` where the steps cannot be run, or not in this order."""
+        names = [step.method for step in self.steps]
+        for step in self.steps:
+            method_of(step.method, step.settings)
+            matching_of(step.matching or "none")
+        if names.count("quantize") != 1:
+            raise RecipeError(f"compress.steps are {names}, expected `quantize` exactly once")
+        late = [n for n in names[names.index("quantize") + 1 :] if n not in AFTER_INT8]
+        if late:
+            raise RecipeError(
+                f"compress.steps: {late[0]} after quantize, expected only {', '.join(AFTER_INT8)} "
+                "there: put it before"
+            )
+        if self.start == "student" and names[0] != "distill":
+            raise RecipeError(
+                f"compress.steps start with {names[0]}, expected distill: a student has to learn "
+                'first (or set compress.start = "teacher")'
+            )
+        shrinking = [n for n in names if n not in ("distill", "quantize", *AFTER_INT8)]
+        if shrinking and self.packed_bytes is None:
+            raise RecipeError(
+                f"compress.packed_bytes is not set, expected a number of bytes: {shrinking[0]} "
+                "makes the network as small as that"
+            )
+
+
 class DecisionSection(Section):
     """From which probability on a class counts as found; else chosen on validation patients.
 
@@ -168,7 +225,8 @@ class DecisionSection(Section):
         """The thresholds as logits `[C]`; None where validation patients are to choose."""
         if not self.thresholds:
             return None
-        chances = np.array([self.thresholds[name] for name in CLASSES])
+        by_name = dict[str, float](self.thresholds)  # type: ignore[arg-type]
+        chances = np.array([by_name[name] for name in CLASSES])
         return np.log(chances / (1 - chances))
 
 
@@ -191,6 +249,7 @@ class Recipe(Section):
     quantize_schedule: ScheduleSection = ScheduleSection(
         steps=600, learning_rate=1e-3, batch=32, validate_every=200
     )
+    compress: CompressSection = CompressSection()
     decision: DecisionSection = DecisionSection()
 
     @model_validator(mode="after")
@@ -228,6 +287,7 @@ class Recipe(Section):
         try:
             matching_of(recipe.distill.matching)
             _ = recipe.teacher.spec, recipe.student.spec
+            recipe.compress.check()
         except RecipeError as error:
             raise RecipeError(f"{where}: {error}") from error
         return recipe

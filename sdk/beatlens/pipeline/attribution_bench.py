@@ -34,7 +34,8 @@ from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.pipeline.compress import (
+from beatlens.pipeline.data import Prepared
+from beatlens.pipeline.student import (
     Agreement,
     calibration_batches,
     distill_student,
@@ -42,7 +43,6 @@ from beatlens.pipeline.compress import (
     quantize_after_training,
     quantize_student,
 )
-from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import DistillSection, Recipe
 from beatlens.tasks.strips import SPAN, StripSet, cut_strips

@@ -41,7 +41,8 @@ def export_bundle(
     """Write `bundle/` of a run from its quantised student.
 
     Thresholds are the recipe's, or chosen on validation patients; golden inputs are validation
-    strips and extremes; what `figures.json` of the run says of the int8 model is taken in, with where it was measured.
+    strips and extremes; what `figures.json` of the run says of the int8 model is taken in, with
+    where it was measured.
     """
     graph = build_graph(quantized, SPAN)
     tflite = write_tflite(graph)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from beatlens.pipeline.compress import Agreement, distill_student, make_pool
 from beatlens.pipeline.data import Prepared
+from beatlens.pipeline.student import Agreement, distill_student, make_pool
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import Recipe
 from beatlens.training.loop import Report

@@ -7,7 +7,8 @@
 | cinc2017 | the only one | atrial fibrillation: recordings labelled A against those labelled N |
 | ludb | ii | all four from the diagnoses (blocks that are *complete*); not of paced hearts |
 
-Where asked for, cinc2017's N also means: no ectopic beat. Where a database does not decide a class its label is unknown (NaN) and the loss leaves it out.
+Where asked for, cinc2017's N also means: no ectopic beat. Where a database does not decide a class
+its label is unknown (NaN) and the loss leaves it out.
 """
 
 from __future__ import annotations

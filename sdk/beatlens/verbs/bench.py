@@ -10,10 +10,12 @@ import typer
 from beatlens.evaluate.figures import machine, merge_figures, write_figures
 from beatlens.pipeline.attribution_bench import Bench, arms_of
 from beatlens.pipeline.crossval import out_of_fold, row_of
+from beatlens.pipeline.decoder_size import COMPILER, decoder_sizes, has_compiler
 from beatlens.pipeline.maps_bench import MapsBench
 from beatlens.pipeline.step_cost import step_cost as measure_step_cost
 from beatlens.pipeline.tuning import matching_weights
 from beatlens.tasks.strips import CLASSES, cut_strips
+from beatlens.verbs.bench_compress import compress
 from beatlens.verbs.options import (
     DataFolder,
     RecipePath,
@@ -170,3 +172,21 @@ def matching_weight(
             f"{row['matching']:>10} weight {row['weight']:<5g} Spearman {row['spearman']:.3f}  "
             f"macro AP {row['macro_ap']:.3f}"
         )
+
+
+@app.command()
+def decoder(out: Out = Path("docs/figures")) -> None:
+    """Flash, RAM and stack of the C decoder of packed weights, on microcontroller cores."""
+    if not has_compiler():
+        console.print(f"SKIPPED: {COMPILER} is not installed, nothing was measured", style="bold")
+        return
+    rows = decoder_sizes()
+    write_figures(out / "decoder.json", "beatlens bench decoder", "compiled; no data needed", rows)
+    for row in rows:
+        console.print(
+            f"{row['core']:>14}  flash {row['flash_bytes']} bytes  state {row['state_bytes']}  "
+            f"stack {row['stack_bytes']}"
+        )
+
+
+app.command("compress")(compress)

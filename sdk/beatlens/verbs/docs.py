@@ -55,6 +55,28 @@ WEIGHTS = (
     Column("spearman", "Spearman", digits=2),
     Column("macro_ap", "macro AP", digits=2),
 )
+CROSSVAL = (
+    Column("macro_ap", "macro AP", digits=2),
+    Column("ap_pvc", "AP PVC", digits=2),
+    Column("ap_sve", "AP SVE", digits=2),
+    Column("ap_afib", "AP AF", digits=2),
+    Column("ap_bbb", "AP BBB", digits=2),
+    Column("f1_pvc", "F1 PVC", digits=2, interval=False),
+)
+COMPRESS = (
+    Column("packed_bytes", "packed bytes", digits=None, interval=False),
+    Column("macs", "MACs per strip", digits=None, interval=False),
+    Column("macro_ap", "macro AP", digits=2),
+    Column("loc_auc_pvc", "AUC PVC", digits=2),
+    Column("point_pvc", "pointing PVC", digits=2),
+    Column("spearman", "Spearman", digits=2),
+    Column("spearman_p5", "Spearman p5", digits=2),
+)
+DECODER = (
+    Column("flash_bytes", "flash", digits=None, interval=False),
+    Column("state_bytes", "state", digits=None, interval=False),
+    Column("stack_bytes", "stack", digits=None, interval=False),
+)
 
 
 def figures(
@@ -73,6 +95,9 @@ def figures(
         "step-cost": ("step_cost.json", STEP_COST, ("teacher", "matching", "path")),
         "maps": ("maps.json", MAPS, ("model", "matching")),
         "matching-weight": ("matching_weight.json", WEIGHTS, ("matching", "weight")),
+        "crossval": ("crossval.json", CROSSVAL, ("recipe", "steps")),
+        "compress": ("compress.json", COMPRESS, ("method", "start", "share", "matching")),
+        "decoder": ("decoder.json", DECODER, ("core",)),
     }
     made = {
         marker: _table(folder / name, columns, by) for marker, (name, columns, by) in wanted.items()

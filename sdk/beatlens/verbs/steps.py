@@ -9,12 +9,12 @@ from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.pipeline.compress import compress as compress_step
-from beatlens.pipeline.compress import load_quantized
 from beatlens.pipeline.data import Prepared, prepare
 from beatlens.pipeline.evaluate import Evaluation
 from beatlens.pipeline.evaluate import evaluate as evaluate_step
 from beatlens.pipeline.export import export_bundle
 from beatlens.pipeline.report import COLUMNS, make_report
+from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures, make_table

@@ -1,0 +1,234 @@
+"""The cells of `beatlens bench compress`: one method, budget, matching loss and seed each.
+
+A cell trains, quantises, runs its network over test strips on LiteRT's reference kernels, and
+leaves what the table needs in a folder of its own; a folder that is complete is not made again, so
+an interrupted benchmark goes on where it stopped, and cells may run as separate processes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from beatlens.attribution.matching import matching_of
+from beatlens.compress.contract import Budget, Lesson, Method, run_steps
+from beatlens.compress.distill import TeacherPool
+from beatlens.compress.lesson_for import pool_lesson
+from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
+from beatlens.compress.size import weight_account
+from beatlens.errors import RecipeError
+from beatlens.evaluate.strips import Run, run_integer, run_network
+from beatlens.integer.account import size_account
+from beatlens.integer.build import build_graph
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import load_net
+from beatlens.pipeline.attribution_bench import MATCHING_WEIGHTS
+from beatlens.pipeline.compress_plans import NETWORKS, TEACHER, Plan
+from beatlens.pipeline.data import Prepared
+from beatlens.pipeline.student import Agreement, distill_student, make_pool
+from beatlens.recipe import NetworkSection, Recipe
+from beatlens.tasks.strips import SPAN, StripSet, cut_strips
+from beatlens.training.loop import Report, Schedule
+
+EVERY = 3
+"""Every third test strip is looked at: two hundred cells run on the real interpreter."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the table; `share` divides the teacher's float bytes."""
+
+    method: str
+    share: int
+    matching: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """A name for a folder and for the command line."""
+        method = self.method.replace(",", "").replace(" ", "-").lower()
+        return f"{method}_{self.share}_{self.matching}_{self.seed}"
+
+
+def cells_of(plans: dict[tuple[str, int], Plan], seeds: list[int]) -> list[Cell]:
+    """All cells, seed by seed, so that a stopped benchmark has whole tables of fewer seeds."""
+    return [
+        Cell(method, share, matching, seed)
+        for seed in seeds
+        for (method, share), plan in plans.items()
+        for matching in plan.matchings
+    ]
+
+
+def some_strips(prepared: Prepared, every: int = EVERY) -> StripSet:
+    """Every third strip of the test patients."""
+    whole = cut_strips(prepared.test)
+    keep = slice(None, None, every)
+    return StripSet(*(array[keep] for array in (
+        whole.windows, whole.labels, whole.masks, whole.records, whole.starts)))  # fmt: skip
+
+
+@dataclass
+class Workshop:
+    """Makes cells of one recipe.
+
+    Args:
+        recipe: schedules, pool and sampling; its student section is not used.
+        prepared: tracks.
+        teachers: folder with `seed-N/teacher.pt`, as `beatlens bench attribution` leaves it.
+        folder: where cells, pools and distilled starting networks are kept.
+        plans: what is compared.
+        report: progress.
+        quick: budgets are relative to what a plan starts from, since a small teacher's hundredth
+            is next to nothing; to test the machinery.
+    """
+
+    recipe: Recipe
+    prepared: Prepared
+    teachers: Path
+    folder: Path
+    plans: dict[tuple[str, int], Plan]
+    report: Report | None = None
+    quick: bool = False
+    strips: StripSet = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.strips = some_strips(self.prepared)
+
+    def place(self, cell: Cell) -> Path:
+        """Folder of a cell; it is complete when it holds `cell.json`."""
+        return self.folder / "cells" / cell.name
+
+    def done(self, cell: Cell) -> bool:
+        """Whether a cell is complete."""
+        return (self.place(cell) / "cell.json").exists()
+
+    def teacher(self, seed: int) -> EvidenceNet:
+        """The teacher of a seed. Raises `RecipeError` where it is not trained yet."""
+        path = self.teachers / f"seed-{seed}" / "teacher.pt"
+        if not path.exists():
+            raise RecipeError(
+                f"{path}: no such teacher; train it with `beatlens bench attribution "
+                f"--run {self.teachers} --seeds {seed} --train-only`"
+            )
+        return load_net(path)[0]
+
+    def reference(self, seed: int) -> tuple[Run, np.ndarray]:
+        """What a seed's teacher says of the test strips, and its thresholds."""
+        path = self.folder / f"teacher-{seed}.npz"
+        teacher = self.teacher(seed)
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            run_network(teacher, self.strips).save(path)
+        validation = cut_strips(self.prepared.validation)
+        chosen_on = run_network(teacher, validation)
+        return Run.load(path), self.prepared.thresholds(self.recipe, validation, chosen_on)
+
+    def pool(self, seed: int) -> TeacherPool:
+        """The crops of a seed with what the teacher said of them; kept on disk."""
+        path = self.folder / f"pool-{seed}.pt"
+        teacher = self.teacher(seed)
+        if path.exists():
+            return TeacherPool.load(path, teacher)
+        recipe = self.recipe.model_copy(update={"seed": seed})
+        pool = make_pool(recipe, self.prepared, teacher, activations=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        pool.save(path)
+        return pool
+
+    def make(self, cell: Cell) -> None:
+        """Make a cell: train, quantise, run, write. Does nothing where it is complete."""
+        if self.done(cell):
+            return
+        place, plan = self.place(cell), self.plans[cell.method, cell.share]
+        place.mkdir(parents=True, exist_ok=True)
+        pool = self.pool(cell.seed)
+        recipe = self._recipe(cell)
+        agreement = Agreement.of(recipe, self.prepared, pool.teacher)
+        started = time.perf_counter()
+        net = self._start(cell, plan, recipe, pool, agreement)
+        lesson = self._lesson(recipe, pool, agreement)
+        steps = self._steps(cell, plan)
+        budget = self._budget(cell, pool.teacher, net, shrinks=len(steps) > 1 + len(plan.after))
+        done = run_steps(net, steps, lesson, budget, self.report)
+        if not isinstance(done.net, QuantizedEvidenceNet):
+            raise TypeError(f"{cell.name} ended with a {type(done.net).__name__}")
+        graph = build_graph(done.net, SPAN)
+        account = size_account(graph)
+        run_integer(graph, done.net.geometry, self.strips).save(place / "int8-test.npz")
+        validated = agreement(done.net)
+        about: dict[str, Any] = {
+            "start": plan.start,
+            "seconds": time.perf_counter() - started,
+            "validated": validated,
+            "weights": done.size.as_dict(),
+            "account": account.as_dict(),
+            "log": done.log,
+        }
+        part = place / "cell.part"
+        part.write_text(json.dumps(about, indent=1, default=float) + "\n", encoding="utf-8")
+        part.replace(place / "cell.json")
+
+    def _budget(self, cell: Cell, teacher: EvidenceNet, net: nn.Module, *, shrinks: bool) -> Budget:
+        if self.quick:
+            size = weight_account(net).packed_bytes
+            return Budget(size // 2 if shrinks else 2 * size)
+        return Budget(4 * teacher.weights // cell.share)
+
+    def _recipe(self, cell: Cell) -> Recipe:
+        weight = MATCHING_WEIGHTS.get(cell.matching, 0.0)
+        changed = {"matching": cell.matching, "matching_weight": weight}
+        distill = self.recipe.distill.model_copy(update=changed)
+        return self.recipe.model_copy(update={"seed": cell.seed, "distill": distill})
+
+    def _start(
+        self, cell: Cell, plan: Plan, recipe: Recipe, pool: TeacherPool, agreement: Agreement
+    ) -> nn.Module:
+        """The network a plan starts from; distilled ones are shared by all plans that want them."""
+        if plan.start == TEACHER:
+            return deepcopy(pool.teacher).requires_grad_(True)
+        student = NetworkSection.of(NETWORKS[plan.start])
+        recipe = recipe.model_copy(update={"student": student})
+        path = self.folder / "starts" / f"{plan.start}_{cell.matching}_{cell.seed}.pt"
+        return distill_student(recipe, pool, agreement, path, self.report)
+
+    def _lesson(self, recipe: Recipe, pool: TeacherPool, agreement: Agreement) -> Lesson:
+        return pool_lesson(
+            pool,
+            recipe.distill.weights,
+            matching_of(recipe.distill.matching),
+            recipe.compress.retrain_schedule.schedule,
+            lambda net: agreement(net),  # type: ignore[arg-type]
+        )
+
+    def _steps(self, cell: Cell, plan: Plan) -> list[Method]:
+        schedule: Schedule = self.recipe.quantize_schedule.schedule
+        steps = schedule.steps if plan.trained else 0
+        quantize = Quantize(steps=steps, learning_rate=schedule.learning_rate)
+        return [*plan.make(cell.seed), quantize, *plan.after]
+
+
+def quick(recipe: Recipe) -> Recipe:
+    """The recipe with trainings of a few steps: tests the machinery, not the methods."""
+
+    def short(section: Any) -> Any:
+        return section.model_copy(update={"steps": 4, "batch": 4, "validate_every": 4})
+
+    compress = recipe.compress.model_copy(
+        update={"retrain_schedule": short(recipe.compress.retrain_schedule)}
+    )
+    return recipe.model_copy(
+        update={
+            "student_schedule": short(recipe.student_schedule),
+            "quantize_schedule": short(recipe.quantize_schedule),
+            "distill": recipe.distill.model_copy(update={"pool": 512}),
+            "compress": compress,
+        }
+    )

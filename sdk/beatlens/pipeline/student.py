@@ -1,0 +1,191 @@
+"""The student: distilled with matched maps, then trained as the int8 network it will be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from beatlens.attribution.fidelity import fidelity
+from beatlens.attribution.matching import matching_of
+from beatlens.compress.constraint import describe_constraints, impose_described, release
+from beatlens.compress.distill import DistillObjective, TeacherPool
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.size import weighted_layers
+from beatlens.errors import ModelError
+from beatlens.evaluate.prediction import average_precision
+from beatlens.evaluate.strips import Explaining, Reference, Run, run_network
+from beatlens.nets.backbones import build
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import load_net, read_state, save_net
+from beatlens.pipeline.data import Prepared
+from beatlens.pipeline.train import write_history
+from beatlens.recipe import Recipe
+from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips
+from beatlens.training.loop import History, Report, Schedule, fit
+from beatlens.training.objective import seed_everything
+
+QUANTIZED_FORMAT = "beatlens-quantized-1"
+CALIBRATION_BATCHES = 16
+POOL_SEED = 7_000
+
+
+def make_pool(
+    recipe: Recipe,
+    prepared: Prepared,
+    teacher: EvidenceNet,
+    *,
+    activations: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> TeacherPool:
+    """Run the teacher once over the crops its students learn from; see `TeacherPool`."""
+    sampler = prepared.sampler(recipe, POOL_SEED + recipe.seed)
+    return TeacherPool(
+        teacher,
+        sampler,
+        recipe.distill.pool,
+        activations=activations,
+        seed=recipe.seed,
+        progress=progress,
+    )
+
+
+class Agreement:
+    """Validates a student: agreement with its teacher, and accuracy, on validation strips.
+
+    Called with a network, returns `spearman`, `macro_ap` and their mean `score`, by which students'
+    weights are chosen (a student that explains the wrong decision well is no use).
+    """
+
+    def __init__(self, strips: StripSet, teacher: Run, thresholds: np.ndarray) -> None:
+        self._strips = strips
+        reference = Reference(teacher, thresholds)
+        self._maps = teacher.evidence
+        # A teacher that predicts nothing on these patients is still held against, on every map.
+        every = np.ones_like(reference.predicted)
+        self._predicted = reference.predicted if reference.predicted.any() else every
+
+    @classmethod
+    def of(cls, recipe: Recipe, prepared: Prepared, teacher: EvidenceNet) -> Agreement:
+        """Agreement with a teacher on the validation patients of a recipe."""
+        strips = cut_strips(prepared.validation)
+        run = run_network(teacher, strips)
+        return cls(strips, run, prepared.thresholds(recipe, strips, run))
+
+    def __call__(self, net: Explaining) -> dict[str, float]:
+        """Measure one network."""
+        run = run_network(net, self._strips)
+        pairs = fidelity(self._maps, run.evidence, self._predicted)
+        spearman = pairs.summary()["spearman"]
+        macro_ap = float(np.nanmean(average_precision(self._strips.labels, run.logits)))
+        return {"spearman": spearman, "macro_ap": macro_ap, "score": (spearman + macro_ap) / 2}
+
+
+def _learn_from_pool(
+    net: EvidenceNet | QuantizedEvidenceNet,
+    recipe: Recipe,
+    schedule: Schedule,
+    pool: TeacherPool,
+    agreement: Agreement,
+    path: Path,
+    report: Report | None,
+) -> History:
+    """Train a student, float or fake-quantised, beside its checkpoint `path.checkpoint`."""
+    matching = matching_of(recipe.distill.matching)
+    return fit(
+        DistillObjective(net, pool, recipe.distill.weights, matching),
+        net,
+        pool.batch,
+        schedule,
+        lambda: agreement(net),
+        score="score",
+        checkpoint=path.with_suffix(".checkpoint"),
+        report=report,
+    )
+
+
+def _written(path: Path, history: History) -> None:
+    """After `path` was written: how its training went, and the end of its checkpoint."""
+    write_history(path.with_suffix(".json"), history)
+    path.with_suffix(".checkpoint").unlink(missing_ok=True)
+
+
+def distill_student(
+    recipe: Recipe, pool: TeacherPool, agreement: Agreement, path: Path, report: Report | None
+) -> EvidenceNet:
+    """Train the float student into `path`, or load it from there."""
+    if path.exists():
+        return load_net(path)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed_everything(recipe.seed)
+    student = build(recipe.student.spec, CLASSES)
+    schedule = recipe.student_schedule.schedule
+    history = _learn_from_pool(student, recipe, schedule, pool, agreement, path, report)
+    save_net(path, student, recipe.student.spec)
+    _written(path, history)
+    return student
+
+
+def calibration_batches(net: EvidenceNet, pool: TeacherPool, size: int = 32) -> list[Tensor]:
+    """Inputs `[size, 1, N]` to choose quantisation ranges from: training crops."""
+    windows = (pool.batch(i * size, size)[0] for i in range(CALIBRATION_BATCHES))
+    return [net.geometry.trim(w, SPAN).unsqueeze(1) for w in windows]
+
+
+def quantize_student(
+    recipe: Recipe,
+    student: EvidenceNet,
+    pool: TeacherPool,
+    agreement: Agreement,
+    path: Path,
+    report: Report | None,
+) -> QuantizedEvidenceNet:
+    """Quantisation-aware training of the student into `path`, or load it from there.
+
+    The loss is that of distillation, on the fake-quantised student: what is matched to the teacher
+    is the map as the device computes it.
+    """
+    if path.exists():
+        return load_quantized(path, student)
+    quantized = quantize_after_training(student, calibration_batches(student, pool))
+    schedule = recipe.quantize_schedule.schedule
+    history = _learn_from_pool(quantized, recipe, schedule, pool, agreement, path, report)
+    quantized.calibrate_logits(calibration_batches(student, pool))
+    save_quantized(path, quantized)
+    _written(path, history)
+    return quantized
+
+
+def quantize_after_training(net: EvidenceNet, batches: list[Tensor]) -> QuantizedEvidenceNet:
+    """Post-training quantisation: scales from data, weights as they are."""
+    quantized = QuantizedEvidenceNet(net).eval()
+    quantized.calibrate(batches)
+    return quantized
+
+
+def save_quantized(path: Path, net: QuantizedEvidenceNet) -> None:
+    """Write a quantised network's weights, scales and constraints, whole or not at all."""
+    part = path.with_suffix(".part")
+    state = {"format": QUANTIZED_FORMAT, "constraints": describe_constraints(net)}
+    torch.save({**state, "weights": net.state_dict()}, part)
+    part.replace(path)
+
+
+def load_quantized(path: Path, student: EvidenceNet) -> QuantizedEvidenceNet:
+    """Read a quantised network; `student` is the float network it was made from.
+
+    Constraints are the file's, whatever the student has. Raises `ModelError` where they do not fit.
+    """
+    net = QuantizedEvidenceNet(student)
+    state = read_state(path, QUANTIZED_FORMAT)
+    try:
+        for layer, tensor in weighted_layers(net).values():
+            release(layer, tensor)
+        impose_described(net, state.get("constraints", {}))  # absent from older files
+        net.load_state_dict(state["weights"])
+    except (AttributeError, KeyError, TypeError, RuntimeError) as error:
+        raise ModelError(f"{path}: does not fit the student it belongs to: {error}") from error
+    return net.eval()

@@ -1,0 +1,99 @@
+"""The compressors' benchmark in its quick form: real cells, real processes, tiny trainings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from beatlens.pipeline.compress_cells import cells_of
+from beatlens.pipeline.compress_plans import BOTH, NETWORKS, PAPER, SHARES, TEACHER, plans
+from beatlens.report.tables import load_figures
+from beatlens.tasks.strips import CLASSES
+
+from ..nets.networks import lively
+from .tiny import tiny_recipe
+
+pytestmark = pytest.mark.export
+
+
+def test_every_method_is_compared_with_and_without_matching_at_two_budgets() -> None:
+    found = plans()
+    methods = {method for method, _ in found}
+    assert len(methods) >= 15
+    assert set(found) == {(method, share) for method in methods for share in SHARES}
+    for plan in found.values():
+        assert set(BOTH) <= set(plan.matchings)
+        assert plan.start == TEACHER or plan.start in NETWORKS
+        for step in plan.make(0):
+            step.check(lively(NETWORKS["dense-203k"]))
+    assert sum(set(PAPER) <= set(plan.matchings) for plan in found.values()) == 3 * len(SHARES)
+    names = [cell.name for cell in cells_of(found, [0, 1, 2])]
+    assert len(set(names)) == len(names)
+
+
+def test_starting_networks_are_named_by_their_weights() -> None:
+    for name, spec in NETWORKS.items():
+        weights = lively(spec, classes=CLASSES).weights
+        assert abs(weights / 1000 - int(name.split("-")[1][:-1])) < 1, (name, weights)
+
+
+def beatlens(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "beatlens", *arguments],
+        cwd=cwd, capture_output=True, text=True, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+    )  # fmt: skip
+
+
+def test_quick_benchmark_runs_cells_as_processes_and_goes_on(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(_toml(tiny_recipe().model_dump()), encoding="utf-8")
+    trained = beatlens("train", "tiny.toml", "--run", "teachers/seed-0", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    command = ["bench", "compress", "tiny.toml", "--quick", "--run", "bench", "--teachers",
+               "teachers", "--seeds", "0", "--methods", "distilled; evidence repair",
+               "--out", "figures"]  # fmt: skip
+    first = beatlens(*command, cwd=tmp_path)
+    assert first.returncode == 0, first.stdout + first.stderr
+    figures = load_figures(tmp_path / "figures" / "compress.json")
+    rows = [row for row in figures.rows if row["method"] != "teacher"]
+    assert {row["method"] for row in rows} == {"distilled", "evidence repair"}
+    for row in rows:
+        assert row["packed_bytes"] > 0
+        assert row["macs"] > 0
+        assert -1 <= row["spearman"] <= 1
+    differences = load_figures(tmp_path / "figures" / "compress_differences.json").rows
+    assert {row["less"] for row in differences} == {"none"}
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "bench").rglob("cell.json")}
+    assert made
+    again = beatlens(*command, cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert made == {p: p.stat().st_mtime_ns for p in (tmp_path / "bench").rglob("cell.json")}
+
+
+def test_wrong_names_and_missing_teachers_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(_toml(tiny_recipe().model_dump()), encoding="utf-8")
+    base = ["bench", "compress", "tiny.toml", "--run", "bench"]
+    wrong = beatlens(*base, "--methods", "channels L7", cwd=tmp_path)
+    assert wrong.returncode != 0
+    assert "method is 'channels L7', expected some of" in wrong.stdout + wrong.stderr
+    missing = beatlens(*base, "--seeds", "0", "--teachers", "nowhere", cwd=tmp_path)
+    assert missing.returncode != 0
+    assert "no such teacher; train it with" in " ".join((missing.stdout + missing.stderr).split())
+    assert "Traceback" not in missing.stdout + missing.stderr
+
+
+def _toml(data: dict, prefix: str = "") -> str:
+    """Plain data as TOML: values first, then tables."""
+    lines = [f"{k} = {json.dumps(v)}" for k, v in data.items()
+             if (v is not None and not isinstance(v, dict) and k != "steps") or (k == "steps"
+             and isinstance(v, int))]  # fmt: skip
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            lines += [f"[{prefix}{key}]", _toml(value, f"{prefix}{key}.")]
+    return "\n".join(lines)

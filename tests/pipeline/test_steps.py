@@ -1,0 +1,128 @@
+"""A recipe's compression steps: composed, kept, refused in time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from beatlens.attribution.matching import SWA
+from beatlens.compress.constraint import constraints_of
+from beatlens.compress.distill import DistillObjective, TeacherPool
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.size import weight_account
+from beatlens.errors import ModelError, RecipeError
+from beatlens.integer.build import build_graph
+from beatlens.nets.backbones import spec_of
+from beatlens.pipeline.compress import compress
+from beatlens.pipeline.data import Prepared, prepare
+from beatlens.pipeline.train import train_teacher
+from beatlens.recipe import Recipe
+from beatlens.tasks.strips import SPAN
+
+from .tiny import tiny_recipe
+
+SHORT = {"steps": 6, "batch": 8, "learning_rate": 3e-3, "validate_every": 6}
+
+
+def recipe_with(steps: list[dict], **changes: object) -> Recipe:
+    data = tiny_recipe().model_dump()
+    data["compress"] = {"steps": steps, "retrain_schedule": SHORT, **changes}
+    return Recipe.parse(data)
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> tuple[Prepared, object]:
+    folder = tmp_path_factory.mktemp("run")
+    recipe = tiny_recipe()
+    prepared = prepare(recipe, folder)
+    return prepared, train_teacher(recipe, prepared, folder)
+
+
+def test_distil_prune_quantise_and_repair_compose(ready: tuple, tmp_path: Path) -> None:
+    prepared, teacher = ready
+    steps = [
+        {"method": "distill", "matching": "none"},
+        {"method": "prune-weights", "settings": {"rate": 0.5}},
+        {"method": "quantize", "schedule": {**SHORT, "steps": 4, "validate_every": 4}},
+        {"method": "repair-evidence", "settings": {"crops": 32, "held_out": 16, "batch": 16}},
+    ]
+    recipe = recipe_with(steps, packed_bytes=800)
+    student, quantized = compress(recipe, prepared, teacher, tmp_path)
+    assert weight_account(quantized).packed_bytes <= 800 * 1.02
+    masks = constraints_of(student)
+    assert set(masks) == {f"backbone.{i}.conv:weight" for i in range(3)}
+    weights = quantized.backbone[1].integers()[0]
+    pruned = masks["backbone.1.conv:weight"].get_buffer("mask") == 0
+    assert pruned.any()
+    assert (weights[pruned] == 0).all()
+    kept = sorted(path.name for path in (tmp_path / "steps").glob("*.pt"))
+    assert kept == [f"{i + 1}-{step['method']}.pt" for i, step in enumerate(steps)]
+
+    def not_again(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("beatlens.compress.contract.fit", not_again)
+        patch.setattr("beatlens.pipeline.student.fit", not_again)
+        _, again = compress(recipe, prepared, teacher, tmp_path)
+    for name, tensor in quantized.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+def test_the_teacher_itself_is_made_smaller(ready: tuple, tmp_path: Path) -> None:
+    prepared, teacher = ready
+    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    settings = {"importance": "evidence", "batches": 1, "monitor": False}
+    steps = [{"method": "prune-channels", "settings": settings}, {"method": "quantize"}]
+    limit = weight_account(teacher).packed_bytes // 2
+    recipe = recipe_with(steps, packed_bytes=limit, start="teacher")
+    student, quantized = compress(recipe, prepared, teacher, tmp_path)
+    assert isinstance(quantized, QuantizedEvidenceNet)
+    assert spec_of(student).kind == "residual"
+    assert student.weights < 0.7 * teacher.weights
+    assert weight_account(quantized).packed_bytes <= limit * 1.02
+    assert build_graph(quantized, SPAN).macs > 0
+    assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("steps", "changes", "message"),
+    [
+        (["distill"], {}, "expected `quantize` exactly once"),
+        (["distill", "quantize", "low-bit"], {}, "low-bit after quantize"),
+        (["prune-weights", "quantize"], {"packed_bytes": 9}, "start with prune-weights"),
+        (["distill", "low-bit", "quantize"], {}, "packed_bytes is not set"),
+        (["distil", "quantize"], {}, "method is 'distil', expected one of"),
+    ],
+)
+def test_steps_that_cannot_be_run_are_refused_when_read(
+    steps: list[str], changes: dict, message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe_with([{"method": name} for name in steps], **changes)
+
+
+def test_a_matching_loss_of_a_step_must_exist() -> None:
+    with pytest.raises(RecipeError, match="matching is 'claswise'"):
+        recipe_with([{"method": "distill", "matching": "claswise"}, {"method": "quantize"}])
+
+
+def test_a_pool_is_read_back_as_it_was(ready: tuple, tmp_path: Path) -> None:
+    prepared, teacher = ready
+    recipe = tiny_recipe()
+    pool = TeacherPool(teacher, prepared.sampler(recipe, 1), 40, activations=True, seed=5)
+    pool.save(tmp_path / "pool.pt")
+    again = TeacherPool.load(tmp_path / "pool.pt", teacher)
+    for mine, theirs in zip(pool.batch(30, 20), again.batch(30, 20), strict=True):
+        assert torch.equal(mine, theirs)
+    loss = DistillObjective(teacher, again, recipe.distill.weights, SWA())(*again.batch(0, 4))
+    assert torch.isfinite(loss)
+    other = train_teacher(recipe.model_copy(update={"seed": 1, "teacher_schedule":
+        recipe.teacher_schedule.model_copy(update={"steps": 2})}), prepared, tmp_path)  # fmt: skip
+    with pytest.raises(ModelError, match="pool of another teacher"):
+        TeacherPool.load(tmp_path / "pool.pt", other)
+    (tmp_path / "pool.pt").write_bytes(b"no pool")
+    with pytest.raises(ModelError, match="not a teacher's pool"):
+        TeacherPool.load(tmp_path / "pool.pt", teacher)
