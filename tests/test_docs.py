@@ -67,3 +67,10 @@ def test_benchmark_covers_what_it_must() -> None:
         if row["model"] == "student" and row["form"] == "int8":
             teacher = next(r for r in rows if r["model"] == "teacher" and r["seed"] == row["seed"])
             assert row["bytes"] * 100 <= 4 * teacher["weights"]
+
+
+def test_recipe_of_the_compressors_benchmark_fits_the_released_teachers() -> None:
+    released = Recipe.read(ROOT / "models" / "strips.toml")
+    compressors = Recipe.read(ROOT / "models" / "compress.toml")
+    for section in ("data", "sampling", "teacher", "teacher_schedule", "decision"):
+        assert getattr(compressors, section) == getattr(released, section), section

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,8 @@ from beatlens.errors import RecipeError
 from beatlens.nets.backbones import TEACHER, build
 from beatlens.recipe import Recipe
 from beatlens.tasks.strips import CLASSES, CONTEXT
+
+from .toml_text import toml_of
 
 FULL = """
 name = "small-one"
@@ -72,16 +73,6 @@ pool = 64
 steps = 5
 learning_rate = 0.0001
 """
-
-
-def toml_of(data: dict, prefix: str = "") -> str:
-    """Plain data as TOML; JSON's numbers, strings and lists are TOML's."""
-    tables = {key: value for key, value in data.items() if isinstance(value, dict)}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in data.items() if key not in tables]
-    text = "\n".join(lines) + "\n"
-    for key, value in tables.items():
-        text += f"\n[{prefix}{key}]\n{toml_of(value, f'{prefix}{key}.')}"
-    return text
 
 
 def written(tmp_path: Path, text: str) -> Path:

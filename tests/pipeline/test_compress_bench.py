@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,11 +11,11 @@ import pytest
 
 from beatlens.pipeline.compress_cells import cells_of
 from beatlens.pipeline.compress_plans import BOTH, NETWORKS, PAPER, SHARES, TEACHER, plans
-from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.tasks.strips import CLASSES
 
 from ..nets.networks import lively
+from ..toml_text import toml_of
 from .tiny import tiny_recipe
 
 pytestmark = pytest.mark.export
@@ -53,7 +52,7 @@ def beatlens(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_quick_benchmark_runs_cells_as_processes_and_goes_on(tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.toml"
-    recipe.write_text(written(tiny_recipe()), encoding="utf-8")
+    recipe.write_text(toml_of(tiny_recipe().model_dump(mode="json")), encoding="utf-8")
     trained = beatlens("train", "tiny.toml", "--run", "teachers/seed-0", cwd=tmp_path)
     assert trained.returncode == 0, trained.stdout + trained.stderr
     command = ["bench", "compress", "tiny.toml", "--quick", "--run", "bench", "--teachers",
@@ -78,7 +77,9 @@ def test_quick_benchmark_runs_cells_as_processes_and_goes_on(tmp_path: Path) -> 
 
 
 def test_wrong_names_and_missing_teachers_are_one_line(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(written(tiny_recipe()), encoding="utf-8")
+    (tmp_path / "tiny.toml").write_text(
+        toml_of(tiny_recipe().model_dump(mode="json")), encoding="utf-8"
+    )
     base = ["bench", "compress", "tiny.toml", "--run", "bench"]
     wrong = beatlens(*base, "--methods", "channels L7", cwd=tmp_path)
     assert wrong.returncode != 0
@@ -87,18 +88,3 @@ def test_wrong_names_and_missing_teachers_are_one_line(tmp_path: Path) -> None:
     assert missing.returncode != 0
     assert "no such teacher; train it with" in " ".join((missing.stdout + missing.stderr).split())
     assert "Traceback" not in missing.stdout + missing.stderr
-
-
-def written(recipe: Recipe) -> str:
-    """A recipe with the built-in compression steps as TOML."""
-    return _toml(recipe.model_dump(exclude={"compress"}))
-
-
-def _toml(data: dict, prefix: str = "") -> str:
-    """Plain data as TOML: values first, then tables."""
-    values = {key: value for key, value in data.items() if not isinstance(value, dict)}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-    for key, value in data.items():
-        if isinstance(value, dict) and value:
-            lines += [f"[{prefix}{key}]", _toml(value, f"{prefix}{key}.")]
-    return "\n".join(lines)

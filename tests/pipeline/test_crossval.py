@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from beatlens.errors import DataError
+from beatlens.evaluate.strips import usable_thresholds
 from beatlens.pipeline import crossval
 from beatlens.pipeline.crossval import OutOfFold, out_of_fold, row_of
 from beatlens.pipeline.data import Prepared
@@ -68,12 +69,25 @@ def test_every_record_is_held_out_once_and_201_never_trained_on(
 
 
 def test_thresholds_are_probabilities_with_the_best_f1() -> None:
-    labels = np.tile(np.array([[1.0], [1.0], [0.0], [0.0]]), (1, 4))
-    logits = np.tile(np.array([[3.0], [1.0], [-1.0], [-3.0]]), (1, 4))
-    row = OutOfFold(labels, logits, np.array(["a", "b", "a", "b"])).row(50)
-    assert row["threshold_sve"] == pytest.approx(0.5)
+    labels = np.tile(np.array([[1.0]] * 3 + [[0.0]] * 3), (1, 4))
+    logits = np.tile(np.array([[5.0], [4.0], [3.0], [1.0], [-1.0], [-3.0]]), (1, 4))
+    row = OutOfFold(labels, logits, np.array(["a", "b", "c"] * 2)).row(50)
+    assert row["threshold_sve"] == pytest.approx(1 / (1 + np.exp(-2)))
     assert row["f1_sve"] == 1
     assert row["macro_ap"] == 1
+
+
+def test_a_class_that_is_not_told_or_has_few_patients_keeps_one_half() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.zeros((400, 4))
+    labels[:40] = 1
+    logits = np.tile((labels[:, :1] * 8 - 2), (1, 4))
+    logits[:, 1] = rng.normal(-3, 0.1, 400)  # says nothing: F1 is best where all is predicted
+    records = np.array([f"{i % 4}" for i in range(400)])
+    labels[:, 2] *= records == "0"  # one patient
+    chosen = 1 / (1 + np.exp(-usable_thresholds(labels, logits, records)))
+    assert chosen[0] == pytest.approx(1 / (1 + np.exp(-2)))
+    assert chosen[1:3].tolist() == [0.5, 0.5]
 
 
 def test_a_missing_record_is_refused(tmp_path: Path) -> None:

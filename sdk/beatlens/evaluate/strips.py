@@ -35,6 +35,7 @@ from beatlens.tasks.strips import CLASSES, SPAN, StripSet, to_millivolts
 LOCALISED = ("pvc", "sve")
 REPLICATES = 1000
 MIN_PATIENTS = 3
+MIN_F1 = 0.5
 
 
 class Explaining(Protocol):
@@ -121,14 +122,27 @@ class Reference:
 
 
 def choose_thresholds(validation: StripSet, run: Run) -> np.ndarray:
-    """Thresholds `[C]` in logits with the best F1 on validation strips.
+    """Thresholds `[C]` in logits on validation strips; see `usable_thresholds`."""
+    return usable_thresholds(validation.labels, run.logits, validation.records)
 
-    A class that fewer than `MIN_PATIENTS` validation records have keeps probability 0.5 (logit 0):
-    the best threshold for one patient says nothing of the next.
+
+def usable_thresholds(labels: np.ndarray, logits: np.ndarray, records: np.ndarray) -> np.ndarray:
+    """Thresholds `[C]` in logits with the best F1, where that means something.
+
+    A class keeps probability 0.5 (logit 0) where fewer than `MIN_PATIENTS` records have it, since
+    the best threshold for one patient says nothing of the next, and where even the best F1 is below
+    `MIN_F1`: for a class that scores do not tell, F1 is best where nearly everything is predicted
+    (Lipton et al., ECML 2014, sec. 3), which is no decision.
+
+    Args:
+        labels: `[S, C]`, NaN where not known.
+        logits: `[S, C]` of patients the network was not trained on.
+        records: `[S]`.
     """
-    chosen = best_f1_thresholds(validation.labels, run.logits, fallback=0.0)
-    holders = [len(set(validation.records[column == 1])) for column in validation.labels.T]
-    return np.where(np.array(holders) >= MIN_PATIENTS, chosen, 0.0)
+    chosen = best_f1_thresholds(labels, logits, fallback=0.0)
+    reached = np.nan_to_num(prediction(labels, logits, chosen).f1)
+    holders = np.array([len(set(records[column == 1])) for column in labels.T])
+    return np.where((holders >= MIN_PATIENTS) & (reached >= MIN_F1), chosen, 0.0)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from beatlens.recipe import NetworkSection, Recipe
 from beatlens.tasks.strips import SPAN, StripSet, cut_strips
 from beatlens.training.loop import Report, Schedule
 
+QUICK_POOL = 1536
 EVERY = 3
 """Every third test strip is looked at: two hundred cells run on the real interpreter."""
 
@@ -228,7 +229,7 @@ def quick(recipe: Recipe) -> Recipe:
         update={
             "student_schedule": short(recipe.student_schedule),
             "quantize_schedule": short(recipe.quantize_schedule),
-            "distill": recipe.distill.model_copy(update={"pool": 512}),
+            "distill": recipe.distill.model_copy(update={"pool": QUICK_POOL}),
             "compress": compress,
         }
     )

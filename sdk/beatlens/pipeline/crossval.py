@@ -21,8 +21,8 @@ from beatlens.evaluate.bootstrap import (
     interval,
     macro_average_precision_statistic,
 )
-from beatlens.evaluate.prediction import best_f1_thresholds, prediction
-from beatlens.evaluate.strips import run_network
+from beatlens.evaluate.prediction import prediction
+from beatlens.evaluate.strips import run_network, usable_thresholds
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import train_network
 from beatlens.recipe import Recipe
@@ -53,7 +53,7 @@ class OutOfFold:
         for key, statistic in statistics.items():
             found = interval(statistic, self.records, n=replicates)
             row |= {key: found.estimate, f"{key}_lo": found.lo, f"{key}_hi": found.hi}
-        limits = best_f1_thresholds(self.labels, self.logits, fallback=0.0)
+        limits = usable_thresholds(self.labels, self.logits, self.records)
         scored = prediction(self.labels, self.logits, limits)
         for c, name in enumerate(CLASSES):
             row[f"threshold_{name}"] = float(1 / (1 + np.exp(-limits[c])))

@@ -27,6 +27,8 @@ def claim(folder: Path, recipe: Recipe) -> Path:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RecipeError(f"{path}: damaged ({error}); use another run folder") from error
+        if isinstance(found, dict):  # sections this version has and the folder's had not
+            found = {**json.loads(Recipe().model_dump_json(exclude=NOT_TRAINED)), **found}
         _same(folder, found, wanted)
     elif world()[0] == 0:
         folder.mkdir(parents=True, exist_ok=True)

@@ -140,7 +140,7 @@ def crossval(
             rows.append(row_of(seeded, found))
     if len(numbers) < 5:
         return
-    command = "beatlens bench crossval RECIPE, for every recipe in models/trials and the built-in"
+    command = "beatlens bench crossval RECIPE"
     described = "MIT-BIH DS1, every record predicted by a network not trained on it; lead MLII"
     merge_figures(out / "crossval.json", command, described, rows, key=("recipe", "seed"))
     for row in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from beatlens.errors import BeatlensError, RecipeError
 from beatlens.evaluate.figures import write_figures
 from beatlens.pipeline.compress_bench import Table, cell_command, run_cells
 from beatlens.pipeline.compress_cells import Cell, Workshop, cells_of, quick
-from beatlens.pipeline.compress_plans import plans
+from beatlens.pipeline.compress_plans import BOTH, SHARES, plans
 from beatlens.verbs.options import (
     DataFolder,
     RecipePath,
@@ -42,7 +43,10 @@ def compress(
     ] = "",
     cell: Annotated[str, typer.Option(metavar="NAME", help="Make this one cell here.")] = "",
     quickly: Annotated[
-        bool, typer.Option("--quick", help="A few steps of four methods: tests the machinery.")
+        bool,
+        typer.Option(
+            "--quick", help="A few steps of four methods at one budget: tests the machinery."
+        ),
     ] = False,
     table_only: Annotated[
         bool, typer.Option(help="Train nothing; a table of the cells that are complete.")
@@ -63,6 +67,9 @@ def compress(
         listed = "; ".join(sorted({method for method, _ in known}))
         raise RecipeError(f"method is {unknown[0]!r}, expected some of: {listed}")
     kept = {key: plan for key, plan in known.items() if not wanted or key[0] in wanted}
+    if quickly:
+        kept = {key: replace(plan, matchings=BOTH) for key, plan in kept.items()
+                if key[1] == SHARES[-1]}  # fmt: skip
     prepared = prepared_for(chosen, folder, data)
     workshop = Workshop(chosen, prepared, teachers, folder, kept, quick=quickly)
     cells = cells_of(kept, numbers)
