@@ -50,13 +50,15 @@ class DataSection(Section):
     for a recipe whose settings are chosen already, by `beatlens bench crossval` over all of DS1.
     Nothing is then left to choose on, so weights must be the last ones and `[decision]` must say
     the thresholds. `normal_has_no_ectopy` takes cinc2017's recordings labelled normal as free of
-    ectopic beats.
+    ectopic beats; `ludb_ectopy` takes ludb's extrasystoles from its diagnoses, and then leaves
+    paced hearts out.
     """
 
     source: Literal["auto", "real", "simulated"] = "auto"
     databases: tuple[DatabaseName, ...] = ("mitdb", "svdb", "cinc2017", "ludb")
     final_fit: bool = False
     normal_has_no_ectopy: bool = False
+    ludb_ectopy: bool = False
     simulated_patients: Annotated[int, Field(ge=12)] = 60
     simulated_seconds: Annotated[int, Field(ge=60)] = 120
 
@@ -126,7 +128,7 @@ class ScheduleSection(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     validate_every: Positive = 250
     patience: Annotated[int, Field(ge=0)] = 0
-    keep: Literal["best", "last"] = "last"
+    keep: Literal["best", "last"] = "best"
     precision: Literal["float32", "bfloat16"] = "float32"
 
     @property

@@ -153,6 +153,21 @@ def test_a_run_folder_belongs_to_one_recipe(tmp_path: Path) -> None:
         claim(tmp_path / "run", tiny_recipe(distill=other))
 
 
+def test_a_run_folder_of_an_older_version_had_the_defaults(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    path = claim(tmp_path / "run", recipe) / "recipe.json"
+    older = json.loads(path.read_text())
+    del older["compress"], older["teacher_schedule"]["keep"]
+    path.write_text(json.dumps(older))
+    claim(tmp_path / "run", recipe)
+    last = recipe.teacher_schedule.model_copy(update={"keep": "last"})
+    with pytest.raises(RecipeError, match=r"teacher_schedule\.keep = 'best'.* says 'last'"):
+        claim(tmp_path / "run", tiny_recipe(teacher_schedule=last))
+    path.write_text("[]")
+    with pytest.raises(RecipeError, match="not a recipe"):
+        claim(tmp_path / "run", recipe)
+
+
 def test_compress_is_for_one_process(
     tmp_path: Path, run: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import find_database
 from beatlens.signals.recording import Recording
 from beatlens.tasks.prepare import (
+    Assumptions,
     beat_track,
     condition,
     load_tracks_of,
@@ -172,7 +173,7 @@ def test_cinc2017_normal_may_mean_no_ectopy(data_dir: Path) -> None:
         pytest.skip("no real ECG: cinc2017 is not beside this checkout")
     database = find_database("cinc2017", data_dir)
     records = database.records()[:60]
-    tracks = load_tracks_of("cinc2017", records, data_dir, normal_has_no_ectopy=True)
+    tracks = load_tracks_of("cinc2017", records, data_dir, assumed=Assumptions(True))
     for track in tracks:
         normal = database.label(track.record) == "N"
         assert track.known.tolist() == [normal, normal, True, False]
@@ -180,14 +181,19 @@ def test_cinc2017_normal_may_mean_no_ectopy(data_dir: Path) -> None:
             assert track.labels(0)[:3].tolist() == [0, 0, 0]
 
 
-def test_ludb_gives_ectopy_rhythm_and_complete_blocks_of_unpaced_hearts(data_dir: Path) -> None:
+@pytest.mark.parametrize("ectopy", [False, True])
+def test_ludb_gives_rhythm_complete_blocks_and_if_wanted_ectopy(
+    data_dir: Path, ectopy: bool
+) -> None:
     if not (data_dir / "ludb").is_dir():
         pytest.skip("no real ECG: ludb is not beside this checkout")
     database = find_database("ludb", data_dir)
-    tracks = {track.record: track for track in load_tracks_of("ludb", None, data_dir)}
+    loaded = load_tracks_of("ludb", None, data_dir, assumed=Assumptions(ludb_ectopy=ectopy))
+    tracks = {track.record: track for track in loaded}
     with (database.folder / "ludb.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = {row["ID"].strip(): row for row in csv.DictReader(file)}
-    assert set(tracks) == {name for name, row in rows.items() if not row["Cardiac pacing"].strip()}
+    unpaced = {name for name, row in rows.items() if not row["Cardiac pacing"].strip()}
+    assert set(tracks) == (unpaced if ectopy else set(rows))
     blocked = unclear = fibrillating = 0
     ectopic = np.zeros(2)
     for record, track in tracks.items():
@@ -199,8 +205,11 @@ def test_ludb_gives_ectopy_rhythm_and_complete_blocks_of_unpaced_hearts(data_dir
         disturbed = any("incomplete" in line or "delay" in line for line in lines)
         labels = track.labels(0)
         extra = rows[record]["Extrasystolies"]
-        assert labels[0] == ("Ventricular extrasystole" in extra), record
-        assert labels[1] == ("Atrial extrasystole" in extra), record
+        if ectopy:
+            assert labels[0] == ("Ventricular extrasystole" in extra), record
+            assert labels[1] == ("Atrial extrasystole" in extra), record
+        else:
+            assert np.isnan(labels[:2]).all()
         ectopic += labels[:2] == 1
         rhythm = rows[record]["Rhythms"].lower()
         assert labels[2] == ("atrial fibrillation" in rhythm or "atrial flutter" in rhythm), record
@@ -213,4 +222,5 @@ def test_ludb_gives_ectopy_rhythm_and_complete_blocks_of_unpaced_hearts(data_dir
             unclear += 1
         elif not lines:
             assert labels[3] == 0, record
-    assert min(blocked, unclear, fibrillating, *ectopic) >= 5
+    assert min(blocked, unclear, fibrillating) >= 5
+    assert (ectopic >= 5).all() == ectopy

@@ -14,7 +14,7 @@ from beatlens.evaluate.strips import Run, choose_thresholds
 from beatlens.recipe import DataSection, Recipe
 from beatlens.signals import simulate, splits
 from beatlens.signals.databases import find_database
-from beatlens.tasks.prepare import beat_track, load_tracks_of
+from beatlens.tasks.prepare import Assumptions, beat_track, load_tracks_of
 from beatlens.tasks.sampling import CropSampler
 from beatlens.tasks.strips import CLASSES, StripSet, Track, load_tracks, save_tracks
 
@@ -117,10 +117,9 @@ def _real(
 ) -> dict[str, list[Track]]:
     train_records, validation_records = splits.roles(final_fit=section.final_fit)
     train = load_tracks_of("mitdb", train_records, data, progress)
+    assumed = Assumptions(section.normal_has_no_ectopy, section.ludb_ectopy)
     for name in names[1:]:
-        train += load_tracks_of(
-            name, None, data, progress, normal_has_no_ectopy=section.normal_has_no_ectopy
-        )
+        train += load_tracks_of(name, None, data, progress, assumed)
     return {
         "train": train,
         "validation": load_tracks_of("mitdb", validation_records, data, progress),

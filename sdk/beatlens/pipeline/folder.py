@@ -27,15 +27,22 @@ def claim(folder: Path, recipe: Recipe) -> Path:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RecipeError(f"{path}: damaged ({error}); use another run folder") from error
-        if isinstance(found, dict):  # sections this version has and the folder's had not
-            found = {**json.loads(Recipe().model_dump_json(exclude=NOT_TRAINED)), **found}
-        _same(folder, found, wanted)
+        default = json.loads(Recipe().model_dump_json(exclude=NOT_TRAINED))
+        _same(folder, _filled(found, default), wanted)
     elif world()[0] == 0:
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         part.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
         part.replace(path)
     return folder
+
+
+def _filled(found: object, default: object) -> object:
+    """What an older version wrote, with the settings it did not know yet at their defaults."""
+    if not isinstance(found, dict) or not isinstance(default, dict):
+        return found
+    known = {key: _filled(value, default.get(key)) for key, value in found.items()}
+    return {**default, **known}
 
 
 def _same(folder: Path, found: object, wanted: dict[str, object], at: str = "") -> None:

@@ -5,15 +5,17 @@
 | mitdb | MLII, by name | all four classes |
 | svdb | ECG1 | ectopic beats; rhythm and conduction are not annotated |
 | cinc2017 | the only one | atrial fibrillation: recordings labelled A against those labelled N |
-| ludb | ii | all four from the diagnoses (blocks that are *complete*); not of paced hearts |
+| ludb | ii | fibrillation or flutter, and *complete* bundle branch block, from the diagnoses |
 
-Where asked for, cinc2017's N also means: no ectopic beat. Where a database does not decide a class
+Where asked for (`Assumptions`), cinc2017's N also means: no ectopic beat, and ludb's diagnoses also
+decide ectopic beats. Where a database does not decide a class
 its label is unknown (NaN) and the loss leaves it out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -117,21 +119,31 @@ def whole_track(recording: Recording, lead: str, labels: dict[str, bool]) -> Tra
     )
 
 
-def _ludb_labels(diagnoses: Mapping[str, tuple[str, ...]]) -> dict[str, bool]:
-    """What LUDB's diagnoses decide; conduction that is disturbed in another way stays unknown.
+@dataclass(frozen=True)
+class Assumptions:
+    """What labels of whole recordings are taken to say beyond their word.
 
-    Extrasystoles count because its blocks do: a wide beat that is known not to be ventricular is
-    what tells the two apart, and MIT-BIH has few patients to learn that from.
+    Args:
+        normal_has_no_ectopy: cinc2017's recordings labelled normal are free of ectopic beats (those
+            with them are labelled "other rhythm"; nobody has looked beat by beat).
+        ludb_ectopy: a ludb recording has an ectopic beat if and only if its diagnoses name an
+            extrasystole; recordings of paced hearts, whose beats look ventricular, are left out.
     """
+
+    normal_has_no_ectopy: bool = False
+    ludb_ectopy: bool = False
+
+
+def _ludb_labels(diagnoses: Mapping[str, tuple[str, ...]], *, ectopy: bool) -> dict[str, bool]:
+    """What LUDB's diagnoses decide; conduction that is disturbed in another way stays unknown."""
     rhythms, conduction, extra = (
         " ".join(diagnoses[column]).lower()
         for column in ("Rhythms", "Conduction abnormalities", "Extrasystolies")
     )
-    labels = {
-        "afib": "fibrillation" in rhythms or "flutter" in rhythms,
-        "pvc": "ventricular extrasystole" in extra,
-        "sve": "atrial extrasystole" in extra,
-    }
+    labels = {"afib": "fibrillation" in rhythms or "flutter" in rhythms}
+    if ectopy:
+        labels["pvc"] = "ventricular extrasystole" in extra
+        labels["sve"] = "atrial extrasystole" in extra
     complete = conduction.replace("incomplete", "").count("complete") > 0
     unclear = ("incomplete", "delay", "iii degree")
     if complete or not any(word in conduction for word in unclear):
@@ -139,7 +151,7 @@ def _ludb_labels(diagnoses: Mapping[str, tuple[str, ...]]) -> dict[str, bool]:
     return labels
 
 
-def _load_one(database: Database, record: str, normal_has_no_ectopy: bool) -> Track | None:
+def _load_one(database: Database, record: str, assumed: Assumptions) -> Track | None:
     recording = database.read(record)
     if database.name == "mitdb":
         return beat_track(recording, database.annotations(record), "MLII", CLASSES)
@@ -151,14 +163,14 @@ def _load_one(database: Database, record: str, normal_has_no_ectopy: bool) -> Tr
         if label not in "AN":
             return None
         labels = {"afib": label == "A"}
-        if label == "N" and normal_has_no_ectopy:
+        if label == "N" and assumed.normal_has_no_ectopy:
             labels |= {"pvc": False, "sve": False}
         return whole_track(recording, recording.lead_names[0], labels)
     if database.name == "ludb":
         diagnoses = database.diagnoses(record)
-        if any(diagnoses["Cardiac pacing"]):
+        if assumed.ludb_ectopy and any(diagnoses["Cardiac pacing"]):
             return None
-        return whole_track(recording, "ii", _ludb_labels(diagnoses))
+        return whole_track(recording, "ii", _ludb_labels(diagnoses, ectopy=assumed.ludb_ectopy))
     raise RecipeError(
         f"database {database.name!r} has no labels for the strips task, "
         "expected mitdb, svdb, cinc2017 or ludb"
@@ -170,8 +182,7 @@ def load_tracks_of(
     records: Iterable[str] | None = None,
     data: Path | None = None,
     progress: Progress | None = None,
-    *,
-    normal_has_no_ectopy: bool = False,
+    assumed: Assumptions = Assumptions(),
 ) -> list[Track]:
     """Read, condition and label recordings of one database.
 
@@ -181,8 +192,7 @@ def load_tracks_of(
             label decides nothing, are left out.
         data: folder of databases; None searches as `find_database` does.
         progress: called with (database, done, total).
-        normal_has_no_ectopy: take cinc2017's recordings labelled normal as free of ectopic beats
-            (those with them are labelled "other rhythm"; nobody has looked beat by beat).
+        assumed: what labels of whole recordings are taken to say.
     """
     database = find_database(name, data)
     wanted = tuple(database.records() if records is None else records)
@@ -190,7 +200,7 @@ def load_tracks_of(
     for index, record in enumerate(wanted):
         if progress is not None:
             progress(name, index, len(wanted))
-        track = _load_one(database, record, normal_has_no_ectopy)
+        track = _load_one(database, record, assumed)
         if track is not None and len(track.x) >= SPAN:
             tracks.append(track)
     if progress is not None:

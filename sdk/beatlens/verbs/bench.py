@@ -60,7 +60,8 @@ def attribution(
     if train_only:
         return
     rows, differences = bench.figures()
-    command = f"beatlens bench attribution --seeds {seeds}"
+    named = f" {recipe}" if recipe else ""
+    command = f"beatlens bench attribution{named} --seeds {seeds}"
     write_figures(out / "attribution.json", command, prepared.description, rows)
     write_figures(out / "attribution_differences.json", command, prepared.description, differences)
     console.print(f"{out / 'attribution.json'}: {len(rows)} rows")
