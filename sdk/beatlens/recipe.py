@@ -285,7 +285,9 @@ class Recipe(Section):
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
-            raise RecipeError(f"{where}: {key} is {first['input']!r}: {first['msg']}") from error
+            message = first["msg"].removeprefix("Value error, ")
+            found = f"{key} is {first['input']!r}: " if key else ""  # "" speaks of the whole
+            raise RecipeError(f"{where}: {found}{message}") from error
         try:
             matching_of(recipe.distill.matching)
             _ = recipe.teacher.spec, recipe.student.spec

@@ -133,7 +133,9 @@ def test_real_ecg_is_split_by_patient(mitdb_dir: Path, tmp_path: Path) -> None:
 
 FINAL = {
     "data": {"databases": [], "final_fit": True},
-    "student_schedule": {"steps": 10, "learning_rate": 1e-3},
+    "teacher_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
+    "student_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
+    "quantize_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
     "decision": {"thresholds": {"pvc": 0.5, "sve": 0.75, "afib": 0.25, "bbb": 0.5}},
 }
 
