@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from beatlens.compress.constraint import Mask, impose
 from beatlens.compress.contract import (
     Budget,
     Compressed,
@@ -20,6 +19,7 @@ from beatlens.compress.contract import (
 from beatlens.compress.methods import METHODS, method_of
 from beatlens.compress.size import CHANNEL_BYTES, int8_weights, weight_account
 from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.constraint import Mask, impose
 from beatlens.packed import decode_tensor, encode_tensor
 
 from ..nets.networks import SMALL, lively

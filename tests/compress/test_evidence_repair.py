@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from beatlens.attribution.matching import Classwise, map_distance
-from beatlens.compress.constraint import Mask, impose
 from beatlens.compress.contract import Examples, Lesson, run_steps
 from beatlens.compress.distill import DistillWeights, TeacherPool
 from beatlens.compress.distill_method import Distill
@@ -19,6 +18,7 @@ from beatlens.compress.evidence_repair import RepairEvidence, p_norm
 from beatlens.compress.lesson_for import evidence_of, own_lesson, pool_lesson
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.constraint import Mask, impose
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.tasks.sampling import CropSampler
 from beatlens.training.loop import Schedule

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from beatlens.compress.constraint import Constraint, Mask, impose
 from beatlens.compress.contract import Budget, Examples, Lesson, run_steps
 from beatlens.compress.head_refit import RefitHead, calibration, fit_logistic, fit_ridge
 from beatlens.compress.linear_head import linear_head
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.constraint import Constraint, Mask, impose
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.training.loop import Schedule
 

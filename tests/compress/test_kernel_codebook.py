@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from beatlens.compress.constraint import constraint_on, constraints_of, impose
 from beatlens.compress.contract import Budget, Compressed
 from beatlens.compress.kernel_codebook import (
     CODE_MAX,
@@ -28,6 +27,7 @@ from beatlens.compress.low_bit import LowBitWeights
 from beatlens.compress.size import int8_weights, weight_account
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec
+from beatlens.nets.constraint import constraint_on, constraints_of, impose
 from beatlens.nets.evidence import ConvUnit, EvidenceNet
 from beatlens.packed import coding_of, encode_tensor
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from beatlens.compress.constraint import Mask, constraints_of, impose
 from beatlens.compress.contract import Budget
 from beatlens.compress.low_bit import LowBit, LowBitWeights, levels
 from beatlens.compress.size import int8_weights, weight_account, weighted_layers
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec
+from beatlens.nets.constraint import Mask, constraints_of, impose
 from beatlens.packed import coding_of, encode_tensor
 
 from ..nets.networks import lively

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from beatlens.compress.budget import Trial, covered_layers, gentlest, head_name, impose_all, part_of
-from beatlens.compress.constraint import Mask, constraint_on, constraints_of, impose, release
 from beatlens.compress.contract import Budget, Compressed
 from beatlens.compress.low_bit import LowBit
 from beatlens.compress.magnitude import PruneWeights
 from beatlens.compress.size import int8_weights, weight_account, weighted_layers
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec
+from beatlens.nets.constraint import Mask, constraint_on, constraints_of, impose, release
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.training.loop import Schedule
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from beatlens.compress.constraint import Mask, impose
 from beatlens.compress.contract import run_steps
 from beatlens.compress.manifold_head import ManifoldHead, adaptive_weights, fit_manifold
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.constraint import Mask, impose
 
 from ..nets.networks import SMALL, lively
 from .lessons import lesson_from

@@ -13,15 +13,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from beatlens.compress import permuted_blocks
-from beatlens.compress.constraint import (
-    Mask,
-    constraint_on,
-    constraints_of,
-    describe_constraints,
-    impose,
-    impose_described,
-    trained_tensor,
-)
 from beatlens.compress.contract import Budget, run_steps
 from beatlens.compress.permuted_blocks import BlockWeights, PermutedBlocks
 from beatlens.compress.quantize import QuantizedEvidenceNet
@@ -30,6 +21,15 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.integer.build import build_graph
 from beatlens.integer.graph import Convolution
 from beatlens.nets.backbones import NetworkSpec
+from beatlens.nets.constraint import (
+    Mask,
+    constraint_on,
+    constraints_of,
+    describe_constraints,
+    impose,
+    impose_described,
+    trained_tensor,
+)
 from beatlens.nets.evidence import EvidenceNet
 
 from ..nets.networks import lively

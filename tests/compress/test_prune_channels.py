@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from beatlens.compress.budget import RESERVE
 from beatlens.compress.channel_groups import channel_groups, remove_channels
 from beatlens.compress.channel_search import ChannelSearch, Widths
-from beatlens.compress.constraint import Mask, impose
 from beatlens.compress.contract import Budget, Lesson
 from beatlens.compress.importance import l1_importance
 from beatlens.compress.prune_channels import PruneChannels
@@ -24,6 +23,7 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.integer.build import build_graph
 from beatlens.integer.simulate import simulate
 from beatlens.nets.backbones import NetworkSpec, build, spec_of
+from beatlens.nets.constraint import Mask, impose
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
 from beatlens.tasks.strips import SPAN, cut_strips, to_millivolts

@@ -13,7 +13,6 @@ from torch import nn
 
 from beatlens.compress import quantize
 from beatlens.compress.budget import covered_layers
-from beatlens.compress.constraint import Constraint, Mask, constraint_on, constraints_of, impose
 from beatlens.compress.contract import Budget, Method, run_steps
 from beatlens.compress.kernel_codebook import CODE_MAX, Coded, CodeKernels
 from beatlens.compress.low_bit import LowBit, LowBitWeights
@@ -32,6 +31,7 @@ from beatlens.integer.arithmetic import multiply_by_multiplier, quantize_multipl
 from beatlens.integer.build import build_graph
 from beatlens.integer.simulate import simulate
 from beatlens.nets.backbones import NetworkSpec
+from beatlens.nets.constraint import Constraint, Mask, constraint_on, constraints_of, impose
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.tasks.strips import CLASSES, SPAN, cut_strips, to_millivolts
 

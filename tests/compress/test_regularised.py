@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from beatlens.compress.channel_groups import channel_groups
-from beatlens.compress.constraint import Mask, impose
 from beatlens.compress.contract import Budget
 from beatlens.compress.regularised import (
     Regularised,
@@ -21,6 +20,7 @@ from beatlens.compress.regularised import (
 from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec, build, spec_of
+from beatlens.nets.constraint import Mask, impose
 
 from ..nets.networks import SMALL, lively
 from .lessons import crops, lesson_from

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from beatlens.compress.budget import covered_layers, impose_all, weights_of
-from beatlens.compress.constraint import constraints_of
 from beatlens.compress.contract import Budget, Compressed
 from beatlens.compress.size import int8_weights, weight_account
 from beatlens.compress.unify import (
@@ -29,6 +28,7 @@ from beatlens.compress.unify import (
 )
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec
+from beatlens.nets.constraint import constraints_of
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.packed import coding_of, encode_tensor
 from beatlens.packed.blocks import block_order

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from beatlens.compress.constraint import impose
 from beatlens.compress.permuted_blocks import PermutedBlocks
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.integer.build import build_graph
 from beatlens.integer.graph import IntegerGraph
 from beatlens.nets.backbones import NetworkSpec
+from beatlens.nets.constraint import impose
 from beatlens.nets.evidence import EvidenceNet
 
 from ..nets.networks import lively

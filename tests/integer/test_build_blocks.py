@@ -10,7 +10,6 @@ import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 import beatlens.integer.build as build_module
-from beatlens.compress.constraint import constraint_on
 from beatlens.compress.quantize import QuantizedConv, QuantizedEvidenceNet
 from beatlens.compress.size import int8_weights
 from beatlens.integer.build import build_graph
@@ -20,6 +19,7 @@ from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec
+from beatlens.nets.constraint import constraint_on
 from beatlens.tasks.strips import SPAN, cut_strips, to_millivolts
 from beatlens.training.loop import Schedule, fit
 

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from beatlens.compress.constraint import (
+from beatlens.compress.kernel_codebook import Coded
+from beatlens.compress.low_bit import LowBit
+from beatlens.compress.permuted_blocks import PermutedBlocks
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.size import int8_weights
+from beatlens.compress.unify import Projection
+from beatlens.errors import BeatlensError, ModelError
+from beatlens.nets.constraint import (
     HOMES,
     KINDS,
     Constraint,
@@ -20,13 +27,6 @@ from beatlens.compress.constraint import (
     impose,
     trained_tensor,
 )
-from beatlens.compress.kernel_codebook import Coded
-from beatlens.compress.low_bit import LowBit
-from beatlens.compress.permuted_blocks import PermutedBlocks
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.size import int8_weights
-from beatlens.compress.unify import Projection
-from beatlens.errors import BeatlensError, ModelError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import FORMAT, load_net, save_net
 from beatlens.pipeline.student import QUANTIZED_FORMAT, load_quantized, save_quantized

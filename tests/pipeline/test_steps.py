@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from beatlens.attribution.matching import SWA
-from beatlens.compress.constraint import constraints_of
 from beatlens.compress.distill import DistillObjective, TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError, RecipeError
 from beatlens.integer.build import build_graph
 from beatlens.nets.backbones import spec_of
+from beatlens.nets.constraint import constraints_of
 from beatlens.pipeline.compress import compress
 from beatlens.pipeline.data import Prepared, prepare
 from beatlens.pipeline.train import train_teacher

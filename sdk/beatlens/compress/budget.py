@@ -15,9 +15,9 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from beatlens.compress.constraint import Constraint, Mask, constraint_on, impose
 from beatlens.compress.size import int8_tensor, int8_weights, packed_bytes, weighted_layers
 from beatlens.errors import ModelError
+from beatlens.nets.constraint import Constraint, Mask, constraint_on, impose
 from beatlens.training.loop import Schedule
 
 Layers = dict[str, tuple[nn.Module, str]]

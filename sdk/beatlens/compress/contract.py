@@ -4,7 +4,7 @@ A method is a callable object: `method(net, lesson, budget)` changes `net` and r
 of it. The teacher and the data are inside the *lesson*: whatever the network is taught while it is
 made smaller (labels, distillation, any matching loss), so that each method meets each loss without
 knowing it. Methods follow each other in a list (`run_steps`), the next one taking what the last one
-left; what a method imposed on weights stays imposed (see `beatlens.compress.constraint`).
+left; what a method imposed on weights stays imposed (see `beatlens.nets.constraint`).
 
 Nothing here needs an evidence network: `Lesson` is made of functions, so that a user's own
 `nn.Module`, data and loss fit as well.

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from beatlens.compress.constraint import Mask
 from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
 from beatlens.compress.linear_head import (
     CALIBRATION_BATCHES,
@@ -36,6 +35,7 @@ from beatlens.compress.linear_head import (
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.constraint import Mask
 from beatlens.training.loop import Report, Schedule
 
 NEWTON_STEPS = 50

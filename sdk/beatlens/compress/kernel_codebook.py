@@ -37,10 +37,10 @@ from beatlens.compress.budget import (
     refuse_constraints,
     weights_of,
 )
-from beatlens.compress.constraint import Constraint, constraint_on, trained_tensor
 from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
 from beatlens.compress.size import int8_weights, weight_account
 from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.constraint import Constraint, constraint_on, trained_tensor
 from beatlens.nets.evidence import ConvUnit
 from beatlens.packed import encode_tensor
 from beatlens.training.loop import Report

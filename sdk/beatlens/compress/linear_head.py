@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 
 from beatlens.attribution.maps import cam, captured
-from beatlens.compress.constraint import Constraint, Mask, constraint_on, trained_tensor
 from beatlens.compress.contract import Lesson
 from beatlens.compress.quantize import QuantizedConv, QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.constraint import Constraint, Mask, constraint_on, trained_tensor
 from beatlens.nets.evidence import EvidenceNet
 
 CALIBRATION_BATCHES = 16

@@ -27,10 +27,10 @@ from beatlens.compress.budget import (
     impose_all,
     refuse_constraints,
 )
-from beatlens.compress.constraint import Constraint, Mask, constraint_on
 from beatlens.compress.contract import Budget, Compressed, Lesson, training_rows
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
+from beatlens.nets.constraint import Constraint, Mask, constraint_on
 from beatlens.training.loop import Report
 
 SMALLEST_STEP = 1e-8

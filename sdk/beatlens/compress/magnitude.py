@@ -30,10 +30,10 @@ from beatlens.compress.budget import (
     refuse_constraints,
     weights_of,
 )
-from beatlens.compress.constraint import Constraint, Mask
 from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
+from beatlens.nets.constraint import Constraint, Mask
 from beatlens.training.loop import Report
 
 

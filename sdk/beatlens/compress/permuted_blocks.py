@@ -9,7 +9,7 @@ magnitude; the number of blocks from a budget, layer by layer; the int8 form
 (`beatlens.integer.build`: a grouped convolution between channel permutations, which
 `beatlens.integer.fold` works into the neighbours or into one).
 
->>> from beatlens.compress.constraint import impose
+>>> from beatlens.nets.constraint import impose
 >>> conv = nn.Conv1d(4, 6, 3)
 >>> constraint = PermutedBlocks(torch.tensor([5, 0, 2, 1, 4, 3]), torch.tensor([3, 0, 1, 2]), 2)
 >>> impose(conv, constraint)
@@ -37,10 +37,10 @@ from beatlens.compress.budget import (
     refuse_constraints,
     weights_of,
 )
-from beatlens.compress.constraint import Constraint
 from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
 from beatlens.compress.size import weight_account, weighted_layers
 from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.constraint import Constraint
 from beatlens.training.loop import Report
 
 CHOICES = ("magnitude", "random")

@@ -28,10 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from beatlens.compress.constraint import constraint_on, impose
 from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
 from beatlens.compress.size import layer_steps, weight_account
 from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.constraint import constraint_on, impose
 from beatlens.nets.evidence import ConvUnit, EvidenceNet, ResidualBlock
 from beatlens.signals.frontend import LSB_MV
 from beatlens.training.loop import Report

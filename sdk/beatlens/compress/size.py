@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from beatlens.compress.constraint import Constraint, constraint_on, trained_tensor
+from beatlens.nets.constraint import Constraint, constraint_on, trained_tensor
 from beatlens.packed import packed_size
 
 WEIGHT_MAX = 127

@@ -36,10 +36,10 @@ from beatlens.compress.budget import (
     refuse_constraints,
     weights_of,
 )
-from beatlens.compress.constraint import Constraint
 from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
+from beatlens.nets.constraint import Constraint
 from beatlens.packed.blocks import SIDES
 from beatlens.training.loop import Report
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from beatlens.compress.constraint import constraint_on
 from beatlens.compress.permuted_blocks import PermutedBlocks
 from beatlens.compress.quantize import (
     ActivationQuantizer,
@@ -33,6 +32,7 @@ from beatlens.integer.graph import (
     Quantization,
     Tensor,
 )
+from beatlens.nets.constraint import constraint_on
 from beatlens.signals.frontend import LSB_MV
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from beatlens.compress.constraint import describe_constraints, impose_described
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
+from beatlens.nets.constraint import describe_constraints, impose_described
 from beatlens.nets.evidence import EvidenceNet
 
 FORMAT = "beatlens-network-1"

@@ -17,6 +17,7 @@ import numpy as np
 
 from beatlens.attribution.fidelity import fidelity, shuffled_floor
 from beatlens.compress.distill import TeacherPool
+from beatlens.compress.lesson_for import pool_inputs
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.bootstrap import paired_difference
 from beatlens.evaluate.strips import (
@@ -36,8 +37,8 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.student import (
+    CALIBRATION_BATCHES,
     Agreement,
-    calibration_batches,
     distill_student,
     make_pool,
     quantize_after_training,
@@ -143,7 +144,9 @@ class Bench:
             few = self.recipe.distill.model_copy(update={"pool": CALIBRATION_CROPS})
             recipe = self._recipe(seed, Arm("calibration", few))
             pool = make_pool(recipe, self.prepared, teacher, activations=False)
-            quantized = quantize_after_training(teacher, calibration_batches(teacher, pool))
+            quantized = quantize_after_training(
+                teacher, pool_inputs(teacher, pool, CALIBRATION_BATCHES)
+            )
             self._keep_integer(folder, quantized, self.kernels)
         return teacher
 

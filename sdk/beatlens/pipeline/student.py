@@ -11,20 +11,21 @@ from torch import Tensor
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import matching_of
-from beatlens.compress.constraint import describe_constraints, impose_described, release
 from beatlens.compress.distill import DistillObjective, TeacherPool
+from beatlens.compress.lesson_for import pool_inputs
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weighted_layers
 from beatlens.errors import ModelError
 from beatlens.evaluate.prediction import average_precision
 from beatlens.evaluate.strips import Explaining, Reference, Run, run_network
 from beatlens.nets.backbones import build
+from beatlens.nets.constraint import describe_constraints, impose_described, release
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, read_state, save_net
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import Recipe
-from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips
+from beatlens.tasks.strips import CLASSES, StripSet, cut_strips
 from beatlens.training.loop import History, Report, Schedule, fit
 from beatlens.training.objective import seed_everything
 
@@ -129,12 +130,6 @@ def distill_student(
     return student
 
 
-def calibration_batches(net: EvidenceNet, pool: TeacherPool, size: int = 32) -> list[Tensor]:
-    """Inputs `[size, 1, N]` to choose quantisation ranges from: training crops."""
-    windows = (pool.batch(i * size, size)[0] for i in range(CALIBRATION_BATCHES))
-    return [net.geometry.trim(w, SPAN).unsqueeze(1) for w in windows]
-
-
 def quantize_student(
     recipe: Recipe,
     student: EvidenceNet,
@@ -150,10 +145,10 @@ def quantize_student(
     """
     if path.exists():
         return load_quantized(path, student)
-    quantized = quantize_after_training(student, calibration_batches(student, pool))
+    quantized = quantize_after_training(student, pool_inputs(student, pool, CALIBRATION_BATCHES))
     schedule = recipe.quantize_schedule.schedule
     history = _learn_from_pool(quantized, recipe, schedule, pool, agreement, path, report)
-    quantized.calibrate_logits(calibration_batches(student, pool))
+    quantized.calibrate_logits(pool_inputs(student, pool, CALIBRATION_BATCHES))
     save_quantized(path, quantized)
     _written(path, history)
     return quantized

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from beatlens.compress.constraint import (
+from beatlens.errors import ModelError
+from beatlens.nets.constraint import (
     KINDS,
     Constraint,
     Mask,
@@ -18,9 +19,8 @@ from beatlens.compress.constraint import (
     release,
     trained_tensor,
 )
-from beatlens.errors import ModelError
 
-from ..nets.networks import SMALL, lively
+from .networks import SMALL, lively
 
 
 def masked() -> tuple[nn.Conv1d, Tensor]:
