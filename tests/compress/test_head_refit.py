@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from beatlens.compress.contract import Budget, Examples, Lesson, run_steps
 from beatlens.compress.head_refit import RefitHead, calibration, fit_logistic, fit_ridge
 from beatlens.compress.linear_head import linear_head
+from beatlens.compress.low_bit import LowBit
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
-from beatlens.nets.constraint import Constraint, Mask, impose
+from beatlens.nets.constraint import Mask, impose
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.training.loop import Schedule
 
@@ -195,18 +196,11 @@ def test_a_masked_head_is_fitted_under_its_mask() -> None:
         assert (net(x) - wanted).square().mean() < (off_free - wanted).square().mean()
 
 
-class _Held(Constraint):
-    kind = "test-held"
-
-    def forward(self, weight: Tensor) -> Tensor:
-        return weight.sign()
-
-
 def test_other_constraints_on_the_head_are_refused_before_anything_is_run() -> None:
     net = lively(SMALL["dense"])
-    impose(net.head, _Held())
+    impose(net.head, LowBit.fitted(net.head.weight, 4, None))
     for kind in ("ridge", "logistic"):
-        with pytest.raises(ModelError, match="'test-held' constraint, expected none or a mask"):
+        with pytest.raises(ModelError, match="'low-bit' constraint, expected none or a mask"):
             RefitHead(kind=kind).check(net)
     RefitHead(kind="gradient").check(net)
 

@@ -125,17 +125,20 @@ def test_every_plan_not_only_the_smallest(harness):
         np.testing.assert_array_equal(found, tensor)
 
 
-def test_the_weights_of_a_trained_student(harness):
-    """Real weights, where the run they are of lies beside the checkout."""
-    model = FIRMWARE.parent / "runs/attribution/seed-0/classwise/model.tflite"
-    if not model.exists():
-        pytest.skip(f"no trained student: {model} does not exist")
-    pytest.importorskip("ai_edge_litert")
-    from beatlens.integer.tflite_read import read_tflite
-    from beatlens.packed import layers_of
-
-    rows = [layer.weights[i : i + 8] for layer in layers_of(read_tflite(model.read_bytes()))
-            for i in range(0, len(layer.weights), 8)]  # fmt: skip
+def test_the_weights_of_trained_models(harness, shared_dir):
+    """Weights as training leaves them: every per-channel int8 tensor of the reference models."""
+    interpreters = pytest.importorskip("ai_edge_litert.interpreter")
+    rows = []
+    for path in sorted((shared_dir / "anchors").rglob("*.tflite")):
+        model = interpreters.Interpreter(str(path))
+        model.allocate_tensors()
+        for tensor in model.get_tensor_details():
+            channels = len(tensor["quantization_parameters"]["scales"])
+            if tensor["dtype"] == np.int8 and channels > 1:
+                weights = model.get_tensor(tensor["index"])
+                axis = tensor["quantization_parameters"]["quantized_dimension"]
+                weights = np.moveaxis(weights, axis, 0).reshape(channels, -1, 1)
+                rows += [weights[i : i + 8] for i in range(0, channels, 8)]
     rows = [row for row in rows if row.size <= MOST]
     assert len(rows) > 10
     for row, found in zip(rows, decode(harness, [encode_tensor(r) for r in rows]), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,18 @@ def test_the_teacher_itself_is_made_smaller(ready: tuple, tmp_path: Path) -> Non
     assert weight_account(quantized).packed_bytes <= limit * 1.02
     assert build_graph(quantized, SPAN).macs > 0
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
+
+
+def test_settings_and_budget_of_quantize_count(ready: tuple, tmp_path: Path) -> None:
+    prepared, teacher = ready
+    steps = [{"method": "distill"}, {"method": "quantize", "settings": {"steps": 0}}]
+    _, quantized = compress(recipe_with(steps), prepared, teacher, tmp_path / "free")
+    log = json.loads((tmp_path / "free" / "steps" / "2-quantize.json").read_text())
+    assert [row["event"] for row in log] == ["calibrated"]  # nothing was trained
+    size = weight_account(quantized).packed_bytes
+    recipe = recipe_with(steps, packed_bytes=size // 2)
+    with pytest.raises(ModelError, match=f"above the budget of {size // 2}"):
+        compress(recipe, prepared, teacher, tmp_path / "tight")
 
 
 @pytest.mark.parametrize(

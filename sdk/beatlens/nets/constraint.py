@@ -13,6 +13,7 @@ of them survive a rescaling of output channels, which is what folding batch norm
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import Any, ClassVar, cast
 
@@ -32,7 +33,7 @@ HOMES = {
 """Modules that define kinds, imported when a file asks for one (they import this module)."""
 
 
-class Constraint(nn.Module):
+class Constraint(nn.Module, ABC):
     """Maps a layer's trained tensor `[out, in, k]` to the weights it uses, same shape.
 
     Subclasses name themselves by `kind` and are found again by it when a file is read. Everything
@@ -45,17 +46,17 @@ class Constraint(nn.Module):
         super().__init_subclass__(**kwargs)
         KINDS[cls.kind] = cls
 
+    @abstractmethod
     def forward(self, weight: Tensor) -> Tensor:
         """The weights in use, differentiable in `weight`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it imposes")
 
+    @abstractmethod
     def rescaled(self, weight: Tensor) -> Constraint:
         """The same constraint for a layer whose output channels were multiplied by numbers.
 
         Args:
             weight: the multiplied weights `[out, in, k]`; a factor may be negative.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it rescales")
 
     def steps(self, weight: Tensor) -> Tensor | None:
         """The grid int8 weights must stand on: a step per output channel, `[out]`.
@@ -70,9 +71,9 @@ class Constraint(nn.Module):
         return whole
 
     @classmethod
+    @abstractmethod
     def empty(cls, state: dict[str, Tensor]) -> Constraint:
         """A constraint with the tensors of a file's `state`."""
-        raise NotImplementedError(f"{cls.__name__} cannot be read from a file")
 
 
 class Mask(Constraint):

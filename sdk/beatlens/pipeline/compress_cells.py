@@ -17,10 +17,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from beatlens.attribution.matching import matching_of
-from beatlens.compress.contract import Budget, Lesson, Method, run_steps
+from beatlens.compress.contract import Budget, Method, run_steps
 from beatlens.compress.distill import TeacherPool
-from beatlens.compress.lesson_for import pool_lesson
 from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
@@ -32,14 +30,14 @@ from beatlens.nets.files import load_net
 from beatlens.pipeline.attribution_bench import MATCHING_WEIGHTS
 from beatlens.pipeline.compress_plans import NETWORKS, TEACHER, Plan
 from beatlens.pipeline.data import Prepared
-from beatlens.pipeline.student import Agreement, distill_student, make_pool
+from beatlens.pipeline.student import Agreement, distill_student, lesson_of, make_pool
 from beatlens.recipe import NetworkSection, Recipe
 from beatlens.tasks.strips import SPAN, StripSet, cut_strips
 from beatlens.training.loop import Report, Schedule
 
 QUICK_POOL = 1536
 EVERY = 3
-"""Every third test strip is looked at: two hundred cells run on the real interpreter."""
+"""Every third test strip is looked at: 270 cells run on the real interpreter."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,8 @@ class Workshop:
         agreement = Agreement.of(recipe, self.prepared, pool.teacher)
         started = time.perf_counter()
         net = self._start(cell, plan, recipe, pool, agreement)
-        lesson = self._lesson(recipe, pool, agreement)
+        schedule = recipe.compress.retrain_schedule.schedule
+        lesson = lesson_of(recipe, pool, agreement, schedule)
         steps = self._steps(cell, plan)
         budget = self._budget(cell, pool.teacher, net, shrinks=len(steps) > 1 + len(plan.after))
         done = run_steps(net, steps, lesson, budget, self.report)
@@ -199,15 +198,6 @@ class Workshop:
         recipe = recipe.model_copy(update={"student": student})
         path = self.folder / "starts" / f"{plan.start}_{cell.matching}_{cell.seed}.pt"
         return distill_student(recipe, pool, agreement, path, self.report)
-
-    def _lesson(self, recipe: Recipe, pool: TeacherPool, agreement: Agreement) -> Lesson:
-        return pool_lesson(
-            pool,
-            recipe.distill.weights,
-            matching_of(recipe.distill.matching),
-            recipe.compress.retrain_schedule.schedule,
-            lambda net: agreement(net),  # type: ignore[arg-type]
-        )
 
     def _steps(self, cell: Cell, plan: Plan) -> list[Method]:
         schedule: Schedule = self.recipe.quantize_schedule.schedule

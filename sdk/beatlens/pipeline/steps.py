@@ -10,10 +10,8 @@ from pathlib import Path
 
 from torch import nn
 
-from beatlens.attribution.matching import matching_of
-from beatlens.compress.contract import Budget, Lesson, LogRow
+from beatlens.compress.contract import Budget, LogRow
 from beatlens.compress.distill import TeacherPool
-from beatlens.compress.lesson_for import pool_lesson
 from beatlens.compress.methods import method_of
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.nets.backbones import build, spec_of
@@ -22,8 +20,8 @@ from beatlens.nets.files import load_net, save_net
 from beatlens.pipeline.student import (
     Agreement,
     distill_student,
+    lesson_of,
     load_quantized,
-    quantize_student,
     save_quantized,
 )
 from beatlens.recipe import Recipe, StepSection
@@ -56,37 +54,37 @@ class Steps:
             ModelError: a step cannot handle the network, or cannot reach the budget.
         """
         section = self.recipe.compress
-        net: nn.Module = build(self.recipe.student.spec, CLASSES)
+        last_float = build(self.recipe.student.spec, CLASSES)
         if section.start == "teacher":
-            net = deepcopy(self.pool.teacher).requires_grad_(True)
-        last_float: nn.Module = net
+            last_float = deepcopy(self.pool.teacher).requires_grad_(True)
+        net: nn.Module = last_float
         for number, step in enumerate(section.steps, start=1):
             path = self.folder / "steps" / f"{number}-{step.method}.pt"
             path.parent.mkdir(parents=True, exist_ok=True)
             net = self._step(step, net, last_float, path, first=number == 1)
             last_float = net if isinstance(net, EvidenceNet) else last_float
-        if not isinstance(last_float, EvidenceNet) or not isinstance(net, QuantizedEvidenceNet):
+        if not isinstance(net, QuantizedEvidenceNet):
             raise TypeError(f"steps ended with a {type(net).__name__}")  # the recipe forbids it
         return last_float, net
 
     def _step(
-        self, step: StepSection, net: nn.Module, last_float: nn.Module, path: Path, *, first: bool
+        self, step: StepSection, net: nn.Module, last_float: EvidenceNet, path: Path, *, first: bool
     ) -> nn.Module:
         """Run one step, or load what it left."""
         recipe = self._recipe_of(step)
         if step.method == "distill" and first and recipe.compress.start == "student":
             return distill_student(recipe, self.pool, self.agreement, path, self.report)
-        if step.method == "quantize" and isinstance(net, EvidenceNet):
-            return quantize_student(recipe, net, self.pool, self.agreement, path, self.report)
         if path.exists():
-            quantized = isinstance(net, QuantizedEvidenceNet) and isinstance(
-                last_float, EvidenceNet
-            )
-            return load_quantized(path, last_float) if quantized else load_net(path)[0]  # type: ignore[arg-type]
+            if step.method == "quantize" or isinstance(net, QuantizedEvidenceNet):
+                return load_quantized(path, last_float)
+            return load_net(path)[0]
         method = method_of(step.method, step.settings)
         method.check(net)
         budget = Budget(recipe.compress.packed_bytes or sys.maxsize)
-        done = method(net, self._lesson(recipe, step), budget, self.report)
+        section = recipe.quantize_schedule if step.method == "quantize" else None
+        schedule = (step.schedule or section or recipe.compress.retrain_schedule).schedule
+        lesson = lesson_of(recipe, self.pool, self.agreement, schedule)
+        done = method(net, lesson, budget, self.report)
         _save(path, done.net, done.log)
         return done.net
 
@@ -95,20 +93,9 @@ class Steps:
         update: dict[str, object] = {}
         if step.matching is not None:
             update["distill"] = self.recipe.distill.model_copy(update={"matching": step.matching})
-        if step.schedule is not None and step.method in ("distill", "quantize"):
-            name = "student_schedule" if step.method == "distill" else "quantize_schedule"
-            update[name] = step.schedule
+        if step.schedule is not None and step.method == "distill":
+            update["student_schedule"] = step.schedule
         return self.recipe.model_copy(update=update)
-
-    def _lesson(self, recipe: Recipe, step: StepSection) -> Lesson:
-        section = step.schedule or recipe.compress.retrain_schedule
-        return pool_lesson(
-            self.pool,
-            recipe.distill.weights,
-            matching_of(recipe.distill.matching),
-            section.schedule,
-            lambda net: self.agreement(net),  # type: ignore[arg-type]
-        )
 
 
 def _save(path: Path, net: nn.Module, log: list[LogRow]) -> None:

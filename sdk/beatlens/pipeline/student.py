@@ -11,8 +11,9 @@ from torch import Tensor
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import matching_of
+from beatlens.compress.contract import Lesson
 from beatlens.compress.distill import DistillObjective, TeacherPool
-from beatlens.compress.lesson_for import pool_inputs
+from beatlens.compress.lesson_for import pool_inputs, pool_lesson
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weighted_layers
 from beatlens.errors import ModelError
@@ -83,6 +84,19 @@ class Agreement:
         spearman = pairs.summary()["spearman"]
         macro_ap = float(np.nanmean(average_precision(self._strips.labels, run.logits)))
         return {"spearman": spearman, "macro_ap": macro_ap, "score": (spearman + macro_ap) / 2}
+
+
+def lesson_of(
+    recipe: Recipe, pool: TeacherPool, agreement: Agreement, schedule: Schedule
+) -> Lesson:
+    """What a recipe's compression steps teach: its distillation and matching, out of a pool."""
+    return pool_lesson(
+        pool,
+        recipe.distill.weights,
+        matching_of(recipe.distill.matching),
+        schedule,
+        lambda net: agreement(net),  # type: ignore[arg-type]
+    )
 
 
 def _learn_from_pool(

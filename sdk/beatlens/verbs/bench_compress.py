@@ -80,7 +80,8 @@ def compress(
         _all(workshop, cells, jobs, _options(recipe, run, data, teachers, seeds, quickly))
     complete = [one for one in cells if workshop.done(one)]
     rows, differences = Table(workshop).figures(complete)
-    command = f"beatlens bench compress models/compress.toml --seeds {seeds}"
+    named = f" {recipe}" if recipe else ""
+    command = f"beatlens bench compress{named} --teachers {teachers} --seeds {seeds}"
     described = f"{workshop.prepared.description}; every third strip"
     write_figures(out / "compress.json", command, described, rows)
     write_figures(out / "compress_differences.json", command, described, differences)
