@@ -22,7 +22,7 @@ from beatlens.compress.distill import DistillWeights
 from beatlens.compress.methods import AFTER_INT8, method_of
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec
-from beatlens.tasks.sampling import Augmentation
+from beatlens.tasks.sampling import Augmentation, Excerpts
 from beatlens.tasks.strips import CLASSES
 from beatlens.training.loop import Schedule
 
@@ -58,13 +58,17 @@ class DataSection(Section):
     databases: tuple[DatabaseName, ...] = ("mitdb", "svdb", "cinc2017", "ludb")
     final_fit: bool = False
     normal_has_no_ectopy: bool = False
-    ludb_ectopy: bool = False
+    ludb_ectopy: bool = True
     simulated_patients: Annotated[int, Field(ge=12)] = 60
     simulated_seconds: Annotated[int, Field(ge=60)] = 120
 
 
 class SamplingSection(Section):
-    """How crops are drawn: shares placed on each class, weights of databases for the rest."""
+    """How crops are drawn: shares placed on each class, weights of databases for the rest.
+
+    `excerpts` parts of each crop, `excerpt_seconds` long, get labels of their own when a teacher is
+    trained (see `beatlens.tasks.sampling.Excerpts`); 0 for none.
+    """
 
     pvc: Share = 0.3
     sve: Share = 0.3
@@ -79,6 +83,8 @@ class SamplingSection(Section):
     gain: tuple[float, float] = (0.5, 1.5)
     wander_mv: Annotated[float, Field(ge=0)] = 0.1
     noise_mv: Annotated[float, Field(ge=0)] = 0.04
+    excerpts: Annotated[int, Field(ge=0)] = 6
+    excerpt_seconds: tuple[float, float] = (2.0, 5.0)
 
     @model_validator(mode="after")
     def _fits(self) -> SamplingSection:
@@ -87,6 +93,10 @@ class SamplingSection(Section):
             raise ValueError(f"shares pvc, sve, afib and bbb add up to {total:g}, expected <= 1")
         if not 0 < self.gain[0] <= self.gain[1]:
             raise ValueError(f"gain is {self.gain}, expected lowest and highest factor, above 0")
+        try:
+            _ = self.drawn_excerpts
+        except RecipeError as error:
+            raise ValueError(str(error)) from error
         return self
 
     @property
@@ -98,6 +108,11 @@ class SamplingSection(Section):
     def augmentation(self) -> Augmentation:
         """Random changes made to every crop."""
         return Augmentation(gain=self.gain, wander_mv=self.wander_mv, noise_mv=self.noise_mv)
+
+    @property
+    def drawn_excerpts(self) -> Excerpts | None:
+        """Parts of every crop with labels of their own; None for none."""
+        return Excerpts(self.excerpts, self.excerpt_seconds) if self.excerpts else None
 
 
 class NetworkSection(Section):
@@ -241,7 +256,7 @@ class Recipe(Section):
     sampling: SamplingSection = SamplingSection()
     teacher: NetworkSection = NetworkSection.of(TEACHER)
     teacher_schedule: ScheduleSection = ScheduleSection(
-        steps=2500, learning_rate=3e-3, precision="bfloat16", validate_every=500
+        steps=2500, learning_rate=3e-3, precision="bfloat16", validate_every=500, keep="last"
     )
     student: NetworkSection = NetworkSection.of(STUDENTS["dense-26k"])
     student_schedule: ScheduleSection = ScheduleSection(

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from beatlens.errors import DataError
-from beatlens.evaluate.strips import usable_thresholds
+from beatlens.evaluate.strips import Run, usable_thresholds
 from beatlens.pipeline import crossval
 from beatlens.pipeline.crossval import OutOfFold, out_of_fold, row_of
 from beatlens.pipeline.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.signals import splits
-from beatlens.tasks.strips import SPAN, Track
+from beatlens.tasks.strips import SPAN, StripSet, Track, cut_strips
 
 from ..nets.networks import SMALL
 from ..tasks.tracks import make_track
@@ -56,22 +56,43 @@ def test_every_record_is_held_out_once_and_201_never_trained_on(
         assert "201" not in trained
         assert "100" not in trained | held
         assert "800" in trained
-    assert set(found.records) == set(splits.DS1)
-    assert found.logits.shape == found.labels.shape
+    assert set(found.strips.records) == set(splits.DS1)
+    assert found.run.logits.shape == found.strips.labels.shape
 
     again = out_of_fold(recipe(), prepared(), tmp_path, range(5), say=lambda _: None)
     assert len(seen) == 5  # nothing was trained again
-    np.testing.assert_array_equal(again.logits, found.logits)
+    np.testing.assert_array_equal(again.run.evidence, found.run.evidence)
     row = row_of(recipe(), found)
     assert row["records"] == 22
     assert 0 < row["ap_pvc_lo"] <= row["ap_pvc"] <= row["ap_pvc_hi"] <= 1
     assert 0 < row["threshold_pvc"] < 1
 
 
+def strips_of(labels: np.ndarray, records: list[str]) -> StripSet:
+    count, classes = labels.shape
+    masks = np.zeros((count, classes, 2), bool)
+    return StripSet(
+        np.zeros((count, 2), np.int8), labels, masks, np.array(records), np.arange(count)
+    )
+
+
+def test_where_evidence_lies_is_judged_on_strips_that_are_found() -> None:
+    strips = cut_strips([track(str(n)) for n in (100, 101, 102)])
+    inside = strips.masks.reshape(*strips.masks.shape[:2], -1, 8).all(axis=3)
+    present = (strips.labels == 1)[:, :, None]
+    evidence = np.where(present, 1.0, -1.0) + np.where(inside, 1.0, -1.0) * 0.5
+    row = OutOfFold(strips, Run(evidence)).row(50)
+    assert row["ap_pvc"] == row["point_pvc"] == 1
+    assert row["loc_auc_pvc"] > 0.95
+    turned = OutOfFold(strips, Run(np.where(present, 1.0, -1.0) - evidence)).row(50)
+    assert turned["point_pvc"] < 0.05
+    assert turned["loc_auc_pvc"] < 0.1
+
+
 def test_thresholds_are_probabilities_with_the_best_f1() -> None:
     labels = np.tile(np.array([[1.0]] * 3 + [[0.0]] * 3), (1, 4))
     logits = np.tile(np.array([[5.0], [4.0], [3.0], [1.0], [-1.0], [-3.0]]), (1, 4))
-    row = OutOfFold(labels, logits, np.array(["a", "b", "c"] * 2)).row(50)
+    row = OutOfFold(strips_of(labels, ["a", "b", "c"] * 2), Run(logits[:, :, None])).row(50)
     assert row["threshold_sve"] == pytest.approx(1 / (1 + np.exp(-2)))
     assert row["f1_sve"] == 1
     assert row["macro_ap"] == 1

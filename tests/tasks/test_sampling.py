@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beatlens.errors import DataError
+from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.sampling import WINDOW, Augmentation, CropSampler
+from beatlens.tasks.sampling import EXCERPT_GRID, WINDOW, Augmentation, CropSampler, Excerpts
 from beatlens.tasks.strips import CLASSES, CONTEXT, SPAN
 
 from .tracks import make_track
@@ -198,3 +198,42 @@ def test_augmentation_changes_gain_wander_and_noise_within_their_ranges() -> Non
 
 def test_context_is_part_of_the_window() -> None:
     assert WINDOW == SPAN + 2 * CONTEXT
+
+
+def test_excerpts_are_parts_of_their_crop_with_the_labels_of_what_is_in_them() -> None:
+    tracks = busy_tracks()
+    plain = CropSampler(tracks, 5, SHARES)
+    sampler = CropSampler(tracks, 5, SHARES, excerpts=Excerpts(4, (1.0, 3.0)))
+    bounds, labels = sampler.excerpt_batch(0, 60)
+    assert bounds.shape == (60, 4, 2)
+    assert labels.shape == (60, 4, len(CLASSES))
+    assert (bounds % EXCERPT_GRID == 0).all()
+    lengths = np.diff(bounds, axis=2)
+    assert lengths.min() >= 128
+    assert lengths.max() <= 384
+    assert bounds.min() >= 0
+    assert bounds.max() <= SPAN
+    strips = sampler.batch(0, 60)
+    for mine, theirs in zip(strips, plain.batch(0, 60), strict=True):
+        np.testing.assert_array_equal(mine, theirs)  # excerpts move no crop
+    assert ((labels <= strips[1][:, None]) | np.isnan(labels)).all()
+    pvc = labels[:, :, 0]
+    assert 0 < pvc[strips[1][:, 0] == 1].mean() <= 1
+
+    _, track, start = sampler._choose(7)
+    for (first, last), label in zip(bounds[7], labels[7], strict=True):
+        np.testing.assert_array_equal(label[:2], track.labels(start + first, last - first)[:2])
+        assert np.isnan(label[2:]).all()
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds"), [(0, (2.0, 5.0)), (3, (0.1, 5.0)), (3, (5.0, 2.0)), (3, (2.0, 11.0))]
+)
+def test_excerpts_that_fit_in_no_strip_are_refused(count: int, seconds: tuple) -> None:
+    with pytest.raises(RecipeError, match="excerpts of"):
+        Excerpts(count, seconds)
+
+
+def test_a_sampler_without_excerpts_draws_none() -> None:
+    with pytest.raises(RecipeError, match="has none to draw"):
+        sampler_of().excerpt_batch(0, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,27 @@ def test_every_class_is_nan_where_a_span_touches_an_unknown_stretch(unknown, tou
     track = make_track([(1500, "V")], unknown=[unknown])
     assert track.overlaps_unknown(1000) is touched
     assert np.isnan(track.labels(1000)).tolist() == [touched] * 4
+
+
+def test_a_part_of_a_span_has_the_labels_of_what_is_in_it() -> None:
+    track = make_track([(1100, "V"), (1900, "A")], afib=[(1000, 1500)])
+    assert track.labels(1000, 200).tolist() == [1, 0, 1, 0]
+    assert track.labels(1200, 200).tolist() == [0, 0, 1, 0]
+    assert track.labels(1100, 1).tolist() == [1, 0, 0, 0]
+    assert track.labels(1101, 799).tolist() == [0, 0, 1, 0]
+    assert track.labels(1800, 101).tolist() == [0, 1, 0, 0]
+
+
+def test_a_beat_that_is_somewhere_in_a_recording_is_not_known_to_be_in_a_part_of_it() -> None:
+    whole = replace(
+        make_track(samples=SPAN), intervals=tuple(np.array([[0, SPAN]]) for _ in CLASSES)
+    )
+    assert whole.labels(0).tolist() == [1, 1, 1, 1]
+    part = whole.labels(400, 400)
+    assert np.isnan(part).tolist() == [True, True, False, False]
+    assert part[2:].tolist() == [1, 1]
+    none = replace(whole, intervals=tuple(np.zeros((0, 2), np.int64) for _ in CLASSES))
+    assert none.labels(400, 400).tolist() == [0, 0, 0, 0]
 
 
 def test_a_beats_mask_is_a_quarter_second_before_and_045_samples_after_r() -> None:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.tasks.sampling import CropSampler
+from beatlens.tasks.sampling import CropSampler, Excerpts
 from beatlens.tasks.strips import CLASSES, CONTEXT, SPAN
 from beatlens.training.objective import (
     TaskObjective,
     crops_of,
+    excerpt_logits,
     known_label_loss,
     seed_everything,
 )
@@ -121,3 +122,34 @@ def test_a_seed_gives_the_same_weights() -> None:
 
     assert torch.equal(weights(3), weights(3))
     assert not torch.equal(weights(3), weights(4))
+
+
+def test_an_excerpts_decision_is_the_mean_evidence_of_its_columns() -> None:
+    evidence = torch.randn(3, 4, 20)
+    bounds = torch.tensor([[[0, 20], [3, 7], [19, 20]]]).repeat(3, 1, 1)
+    logits = excerpt_logits(evidence, bounds)
+    for index, (first, last) in enumerate(bounds[0].tolist()):
+        torch.testing.assert_close(logits[:, index], evidence[:, :, first:last].mean(dim=2))
+
+
+def test_excerpts_teach_where_a_strip_alone_does_not() -> None:
+    sampler = CropSampler([make_track([(900, "V")], samples=2000)], 0, {}, excerpts=Excerpts(3))
+    windows, labels, bounds, of_excerpts = crops_of(sampler)(0, 4)
+    net = lively(SMALL["dense"])
+    objective = TaskObjective(net)
+    whole = torch.tensor([[[0, SPAN]]]).repeat(4, 1, 1)
+    strip = objective(windows, labels)
+    torch.testing.assert_close(objective(windows, labels, whole, labels[:, None]), strip)
+    assert not torch.isclose(objective(windows, labels, bounds, of_excerpts), strip)
+    unknown = torch.full_like(of_excerpts, NAN)
+    torch.testing.assert_close(objective(windows, labels, bounds, unknown), strip / 2)
+
+
+def test_excerpts_of_no_whole_column_are_refused() -> None:
+    net = build(NetworkSpec("dense", (2, 2), (9, 3), (5, 1)), CLASSES)
+    bounds = torch.tensor([[[0, 160]]])
+    with pytest.raises(ModelError, match="stride is 5"):
+        TaskObjective(net)(
+            torch.zeros(1, CONTEXT + SPAN + CONTEXT), torch.zeros(1, 4), bounds,
+            torch.zeros(1, 1, 4),
+        )  # fmt: skip

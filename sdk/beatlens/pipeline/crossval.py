@@ -2,8 +2,8 @@
 
 Five validation patients cannot tell one teacher's recipe from another: a seed moves their figures
 more than a setting does. Here every record of DS1 is predicted by a network that was trained on the
-others; figures are of all of them together, and so are the thresholds with the best F1, which a
-final fit on all of DS1 takes over.
+others; figures are of all of them together, what is found and where, and so are the thresholds with
+the best F1, which a final fit on all of DS1 takes over.
 """
 
 from __future__ import annotations
@@ -15,50 +15,59 @@ from typing import Any
 
 import numpy as np
 
+from beatlens.attribution.localisation import localisation
 from beatlens.errors import DataError
 from beatlens.evaluate.bootstrap import (
+    Statistic,
     average_precision_statistic,
     interval,
     macro_average_precision_statistic,
+    mean_statistic,
 )
 from beatlens.evaluate.prediction import prediction
-from beatlens.evaluate.strips import run_network, usable_thresholds
+from beatlens.evaluate.strips import LOCALISED, Run, run_network, usable_thresholds
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import train_network
 from beatlens.recipe import Recipe
 from beatlens.signals import splits
-from beatlens.tasks.strips import CLASSES, Track, cut_strips
+from beatlens.tasks.strips import CLASSES, StripSet, Track, cut_strips
 from beatlens.training.loop import Report
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """What networks said of patients they were not trained on, strip by strip.
+    """What networks said of patients they were not trained on: strips, and the evidence on them."""
 
-    `labels` and `logits` `[S, C]`, `records` `[S]`.
-    """
-
-    labels: np.ndarray
-    logits: np.ndarray
-    records: np.ndarray
+    strips: StripSet
+    run: Run
 
     def row(self, replicates: int = 1000) -> dict[str, float]:
-        """Average precision per class and macro, with intervals by record, thresholds and F1."""
-        statistics = {"macro_ap": macro_average_precision_statistic(self.labels, self.logits)}
-        for c, name in enumerate(CLASSES):
-            statistics[f"ap_{name}"] = average_precision_statistic(
-                self.labels[:, c], self.logits[:, c]
-            )
+        """Average precision, localisation where found, with intervals by record; thresholds, F1."""
+        labels, logits, records = self.strips.labels, self.run.logits, self.strips.records
+        limits = usable_thresholds(labels, logits, records)
         row: dict[str, float] = {}
-        for key, statistic in statistics.items():
-            found = interval(statistic, self.records, n=replicates)
+        for key, statistic in self._statistics(limits).items():
+            found = interval(statistic, records, n=replicates)
             row |= {key: found.estimate, f"{key}_lo": found.lo, f"{key}_hi": found.hi}
-        limits = usable_thresholds(self.labels, self.logits, self.records)
-        scored = prediction(self.labels, self.logits, limits)
+        scored = prediction(labels, logits, limits)
         for c, name in enumerate(CLASSES):
             row[f"threshold_{name}"] = float(1 / (1 + np.exp(-limits[c])))
             row[f"f1_{name}"] = float(scored.f1[c])
         return row
+
+    def _statistics(self, limits: np.ndarray) -> dict[str, Statistic]:
+        labels, logits = self.strips.labels, self.run.logits
+        statistics = {"macro_ap": macro_average_precision_statistic(labels, logits)}
+        for c, name in enumerate(CLASSES):
+            statistics[f"ap_{name}"] = average_precision_statistic(labels[:, c], logits[:, c])
+        located = localisation(
+            self.run.evidence, self.strips.masks, labels == 1, logits >= limits
+        ).where_detected()
+        for name in LOCALISED:
+            c = CLASSES.index(name)
+            statistics[f"loc_auc_{name}"] = mean_statistic(located.auc[:, c])
+            statistics[f"point_{name}"] = mean_statistic(located.pointing[:, c])
+        return statistics
 
 
 def out_of_fold(
@@ -92,22 +101,20 @@ def out_of_fold(
             f"(of {len(missing)}); get it with `beatlens data get mitdb`"
         )
     schedule = recipe.teacher_schedule.model_copy(update={"keep": "last"}).schedule
-    parts = []
+    cut: list[StripSet] = []
+    runs: list[Run] = []
     for number in folds:
         path = folder / f"seed-{recipe.seed}-fold-{number}.npz"
+        fold = _fold(prepared, splits.folds(count)[number])
+        cut.append(cut_strips(fold.validation))
         if not path.exists():
             say(f"{recipe.name}, seed {recipe.seed}: fold {number + 1} of {count}")
-            fold = _fold(prepared, splits.folds(count)[number])
-            strips = cut_strips(fold.validation)
             network = train_network(recipe.teacher.spec, schedule, recipe, fold,
                                     path.with_suffix(".pt"), report)  # fmt: skip
-            part = path.with_suffix(".part.npz")
-            np.savez(part, labels=strips.labels, logits=run_network(network, strips).logits,
-                     records=strips.records)  # fmt: skip
-            part.replace(path)
-        with np.load(path) as archive:
-            parts.append({key: archive[key] for key in ("labels", "logits", "records")})
-    return OutOfFold(**{key: np.concatenate([p[key] for p in parts]) for key in parts[0]})
+            run_network(network, cut[-1]).save(path)
+        runs.append(Run.load(path))
+    evidence = np.concatenate([run.evidence for run in runs])
+    return OutOfFold(StripSet.joined(cut), Run(evidence))
 
 
 def _fold(prepared: Prepared, held_out: tuple[str, ...]) -> Prepared:
@@ -130,4 +137,4 @@ def _fold(prepared: Prepared, held_out: tuple[str, ...]) -> Prepared:
 def row_of(recipe: Recipe, found: OutOfFold) -> dict[str, Any]:
     """A row of docs/figures/crossval.json."""
     about = {"recipe": recipe.name, "seed": recipe.seed, "steps": recipe.teacher_schedule.steps}
-    return {**about, "records": len(set(found.records.tolist())), **found.row()}
+    return {**about, "records": len(set(found.strips.records.tolist())), **found.row()}

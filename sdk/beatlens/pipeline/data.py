@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from beatlens.errors import DataError
 from beatlens.evaluate.strips import Run, choose_thresholds
@@ -57,6 +58,7 @@ class Prepared:
             sampling.shares,
             {str(name): weight for name, weight in sampling.database_weights.items()},
             sampling.augmentation,
+            sampling.drawn_excerpts,
         )
 
 
@@ -86,14 +88,15 @@ def prepare(
     cache = folder / "tracks"
     roles = ("train", "validation", "test")
     files = {role: cache / f"{key.hexdigest()[:12]}-{role}.npz" for role in roles}
-    if all(path.exists() for path in files.values()):
-        tracks = {role: load_tracks(path) for role, path in files.items()}
-    else:
-        make = _simulated if simulated else _real
-        tracks = make(section, names, data, progress)
-        cache.mkdir(parents=True, exist_ok=True)
-        for role, path in files.items():
-            save_tracks(path, tracks[role])
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / "lock"):  # runs of several seeds may start at once in one folder
+        if all(path.exists() for path in files.values()):
+            tracks = {role: load_tracks(path) for role, path in files.items()}
+        else:
+            make = _simulated if simulated else _real
+            tracks = make(section, names, data, progress)
+            for role, path in files.items():
+                save_tracks(path, tracks[role])
     described = _describe(section, simulated, names, tracks)
     return Prepared(**tracks, simulated=simulated, description=described)
 

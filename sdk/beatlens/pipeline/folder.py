@@ -12,6 +12,8 @@ from beatlens.training.loop import world
 CLAIM = "recipe.json"
 NOT_TRAINED = {"decision"}
 """Sections that change no network, only how figures are counted."""
+UNKNOWN_THEN = {"sampling": {"excerpts": 0}, "data": {"ludb_ectopy": False}}
+"""What versions that had no such setting did, where that is not the default now."""
 
 
 def claim(folder: Path, recipe: Recipe) -> Path:
@@ -28,7 +30,8 @@ def claim(folder: Path, recipe: Recipe) -> Path:
         except ValueError as error:
             raise RecipeError(f"{path}: damaged ({error}); use another run folder") from error
         default = json.loads(Recipe().model_dump_json(exclude=NOT_TRAINED))
-        _same(folder, _filled(found, default), wanted)
+        older = _filled(_filled(found, UNKNOWN_THEN), default)
+        _same(folder, older, wanted)
     elif world()[0] == 0:
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")

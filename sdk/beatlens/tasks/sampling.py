@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from beatlens.errors import DataError
+from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
-from beatlens.tasks.strips import CLASSES, CONTEXT, SPAN, Track
+from beatlens.tasks.strips import CLASSES, CONTEXT, OCCASIONAL, SPAN, Track
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,44 @@ class Augmentation:
         return np.clip(np.round(changed / lsb), -127, 127) * lsb
 
 
+EXCERPT_GRID = 16
+"""Excerpts begin and end on multiples of this many samples, whole columns of strides up to 16."""
+
+
+@dataclass(frozen=True)
+class Excerpts:
+    """Random parts of each crop's span that get labels of their own.
+
+    A strip's label does not tell an evidence network where in it to speak: with a receptive field
+    of seconds, any column within seconds of a beat can. The label of an excerpt says whether there
+    is a beat whose R peak lies between two random edges, so evidence has to be where the beat is.
+    Only occasional beats are labelled so: a rhythm or a block lasts, and needs seconds to be seen.
+
+    Args:
+        count: excerpts per crop.
+        seconds: their shortest and longest length.
+    """
+
+    count: int = 6
+    seconds: tuple[float, float] = (2.0, 5.0)
+
+    def __post_init__(self) -> None:
+        low, high = self.seconds
+        longest = SPAN / MODEL_RATE_HZ
+        if self.count < 1 or not EXCERPT_GRID / MODEL_RATE_HZ <= low <= high <= longest:
+            raise RecipeError(
+                f"{self.count} excerpts of {low:g} to {high:g} s: expected at least 1, and "
+                f"{EXCERPT_GRID / MODEL_RATE_HZ:g} s <= shortest <= longest <= {longest:g} s"
+            )
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """First and last sample (exclusive) in the span, int64 `[count, 2]`."""
+        low, high = (round(s * MODEL_RATE_HZ / EXCERPT_GRID) for s in self.seconds)
+        lengths = rng.integers(low, high + 1, self.count)
+        first = rng.integers(0, SPAN // EXCERPT_GRID - lengths + 1)
+        return np.stack([first, first + lengths], axis=1) * EXCERPT_GRID
+
+
 class CropSampler:
     """Draws labelled, augmented crops.
 
@@ -46,6 +84,7 @@ class CropSampler:
             crops come from its patients in equal parts, whatever the length of their recordings.
         weights: how often a database's recordings are drawn for crops placed anywhere.
         augmentation: None for none.
+        excerpts: None for none.
     """
 
     def __init__(
@@ -55,12 +94,14 @@ class CropSampler:
         shares: dict[str, float],
         weights: dict[str, float] | None = None,
         augmentation: Augmentation | None = None,
+        excerpts: Excerpts | None = None,
     ) -> None:
         self._tracks = [t for t in tracks if len(t.x) >= SPAN]
         if not self._tracks:
             raise DataError("no training recording is as long as one strip (10 s)")
         self._seed = seed
         self._augmentation = augmentation
+        self.excerpts = excerpts
         weight = np.array([(weights or {}).get(t.database, 1.0) for t in self._tracks])
         self._weight = weight / weight.sum()
         self._holders = {name: self._patients_with(c) for c, name in enumerate(CLASSES)}
@@ -68,20 +109,44 @@ class CropSampler:
 
     def crop(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Crop number `index`: float32 window `[CONTEXT + SPAN + CONTEXT]` in mV, labels `[C]`."""
-        rng = np.random.default_rng([self._seed, index])
-        for _ in range(100):
-            track, start = self._place(rng)
-            if not track.overlaps_unknown(start):
-                break
+        rng, track, start = self._choose(index)
         window = track.window(start).astype(np.float32) * np.float32(LSB_MV)
         if self._augmentation is not None:
             window = self._augmentation.apply(window, rng)
         return window, track.labels(start)
 
+    def crop_excerpts(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Excerpts of crop number `index`: samples int64 `[E, 2]`, and labels float32 `[E, C]`.
+
+        Labels are those of `Track.labels` for occasional beats, NaN for all other classes.
+        Raises `RecipeError` where the sampler was made without `excerpts`.
+        """
+        if self.excerpts is None:
+            raise RecipeError("excerpts of a crop are asked for, but the sampler has none to draw")
+        _, track, start = self._choose(index)
+        bounds = self.excerpts.draw(np.random.default_rng([self._seed, index, 1]))
+        labels = np.stack([track.labels(start + int(a), int(b - a)) for a, b in bounds])
+        labels[:, [name not in OCCASIONAL for name in CLASSES]] = np.nan
+        return bounds, labels
+
+    def _choose(self, index: int) -> tuple[np.random.Generator, Track, int]:
+        """Where crop number `index` is, and the generator to go on with."""
+        rng = np.random.default_rng([self._seed, index])
+        for _ in range(100):
+            track, start = self._place(rng)
+            if not track.overlaps_unknown(start):
+                break
+        return rng, track, start
+
     def batch(self, first: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Crops `first .. first + size - 1`: windows `[size, n]` float32 and labels `[size, C]`."""
         crops = [self.crop(index) for index in range(first, first + size)]
         return np.stack([w for w, _ in crops]), np.stack([label for _, label in crops])
+
+    def excerpt_batch(self, first: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Excerpts of the same crops: samples int64 `[size, E, 2]`, labels `[size, E, C]`."""
+        parts = [self.crop_excerpts(index) for index in range(first, first + size)]
+        return np.stack([bounds for bounds, _ in parts]), np.stack([label for _, label in parts])
 
     def _patients_with(self, label: int) -> list[list[Track]]:
         """The recordings that hold class number `label`, patient by patient."""

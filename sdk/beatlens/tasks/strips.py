@@ -5,13 +5,14 @@ ectopic beats, atrial fibrillation or flutter, bundle branch block. A `Track` is
 the network sees it, with the truth as intervals; a `StripSet` is many 10 s spans cut from tracks,
 with context on both sides for networks of any receptive field.
 
-The masks (where a class really is) are for measuring. No loss reads them.
+The masks (where a class really is) are for measuring. No loss reads them: what a network is told is
+whether a class is in a strip, or in an excerpt of a few seconds of it (`beatlens.tasks.sampling`).
 """
 
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ LONG_NAMES = {
     "bbb": "bundle branch block",
 }
 BEAT_SYMBOLS = {"pvc": "VE", "sve": "AaJS", "bbb": "LR"}
+OCCASIONAL = ("pvc", "sve")
 SPAN = 10 * MODEL_RATE_HZ
 CONTEXT = 2 * MODEL_RATE_HZ
 BEAT_BEFORE, BEAT_AFTER = 32, 45
@@ -58,31 +60,47 @@ class Track:
     beats: np.ndarray
     symbols: np.ndarray
 
-    def labels(self, start: int) -> np.ndarray:
-        """Presence float32 `[C]` in the span from sample `start`: 1, 0, or NaN where not known.
+    @property
+    def beats_placed(self) -> bool:
+        """Whether somebody annotated beat by beat; else labels are of the recording as a whole."""
+        return len(self.beats) > 0
+
+    def labels(self, start: int, length: int = SPAN) -> np.ndarray:
+        """Presence float32 `[C]` in `length` samples from `start`: 1, 0, or NaN where not known.
 
         A beat belongs to a span when its R peak does; a rhythm when it fills at least 1 s of it,
-        in one piece or in several.
+        in one piece or in several. An occasional beat that is known to be somewhere in a recording,
+        nobody says where, is unknown in any span but one of the whole recording.
         """
-        stop = start + SPAN
+        stop = start + length
         present = np.zeros(len(CLASSES), np.float32)
         for index, name in enumerate(CLASSES):
             spans = self.intervals[index]
             if name in BEAT_SYMBOLS:
-                peaks = spans[:, 0] + BEAT_BEFORE
-                present[index] = bool(((peaks >= start) & (peaks < stop)).any())
+                present[index] = self._beat_present(name, spans, start, stop)
             else:
                 overlap = np.minimum(spans[:, 1], stop) - np.maximum(spans[:, 0], start)
                 present[index] = bool(overlap.clip(0).sum() >= MIN_RHYTHM)
         known = self.known.copy()
-        if self.overlaps_unknown(start):
+        if self.overlaps_unknown(start, length):
             known[:] = False
         present[~known] = np.nan
         return present
 
-    def overlaps_unknown(self, start: int) -> bool:
+    def _beat_present(self, name: str, spans: np.ndarray, start: int, stop: int) -> float:
+        """1, 0 or NaN: is a beat of class `name`, found at `spans`, in `start .. stop`?"""
+        if self.beats_placed:
+            peaks = spans[:, 0] + BEAT_BEFORE
+            return float(((peaks >= start) & (peaks < stop)).any())
+        whole = start <= 0 and stop >= len(self.x)
+        if len(spans) and name in OCCASIONAL and not whole:
+            return float("nan")
+        return float(len(spans) > 0)
+
+    def overlaps_unknown(self, start: int, length: int = SPAN) -> bool:
         """Does the span from `start` touch a stretch whose labels are not to be used?"""
-        return bool(((self.unknown[:, 0] < start + SPAN) & (self.unknown[:, 1] > start)).any())
+        touches = (self.unknown[:, 0] < start + length) & (self.unknown[:, 1] > start)
+        return bool(touches.any())
 
     def masks(self, start: int) -> np.ndarray:
         """Bool `[C, SPAN]`: where each class is, in the span from sample `start`."""
@@ -159,6 +177,12 @@ class StripSet:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    @classmethod
+    def joined(cls, parts: list[StripSet]) -> StripSet:
+        """Several sets as one, in their order."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def cut_strips(tracks: list[Track]) -> StripSet:

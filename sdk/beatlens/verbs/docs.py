@@ -61,7 +61,8 @@ CROSSVAL = (
     Column("ap_sve", "AP SVE", digits=2),
     Column("ap_afib", "AP AF", digits=2),
     Column("ap_bbb", "AP BBB", digits=2),
-    Column("f1_pvc", "F1 PVC", digits=2, interval=False),
+    Column("loc_auc_pvc", "AUC PVC", digits=2),
+    Column("point_pvc", "pointing PVC", digits=2),
 )
 COMPRESS = (
     Column("packed_bytes", "packed bytes", digits=None, interval=False),
