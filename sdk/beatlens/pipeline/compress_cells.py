@@ -12,12 +12,13 @@ import time
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from filelock import FileLock
 from torch import nn
 
-from beatlens.compress.contract import Budget, Method, run_steps
+from beatlens.compress.contract import Budget, Compressed, Lesson, run_steps
 from beatlens.compress.distill import TeacherPool
 from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
@@ -30,7 +31,14 @@ from beatlens.nets.files import load_net
 from beatlens.pipeline.attribution_bench import MATCHING_WEIGHTS
 from beatlens.pipeline.compress_plans import NETWORKS, TEACHER, Plan
 from beatlens.pipeline.data import Prepared
-from beatlens.pipeline.student import Agreement, distill_student, lesson_of, make_pool
+from beatlens.pipeline.student import (
+    Agreement,
+    distill_student,
+    lesson_of,
+    load_quantized,
+    make_pool,
+    save_quantized,
+)
 from beatlens.recipe import NetworkSection, Recipe
 from beatlens.tasks.strips import SPAN, StripSet, cut_strips
 from beatlens.training.loop import Report, Schedule
@@ -134,13 +142,17 @@ class Workshop:
         """The crops of a seed with what the teacher said of them; kept on disk."""
         path = self.folder / f"pool-{seed}.pt"
         teacher = self.teacher(seed)
-        if path.exists():
-            return TeacherPool.load(path, teacher)
-        recipe = self.recipe.model_copy(update={"seed": seed})
-        pool = make_pool(recipe, self.prepared, teacher, activations=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        pool.save(path)
-        return pool
+        with self._alone(path):
+            if not path.exists():
+                recipe = self.recipe.model_copy(update={"seed": seed})
+                make_pool(recipe, self.prepared, teacher, activations=True).save(path)
+        return TeacherPool.load(path, teacher)
+
+    @staticmethod
+    def _alone(path: Path) -> FileLock:
+        """Holds off other processes while one makes a file that several cells share."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path.with_suffix(".lock"))
 
     def make(self, cell: Cell) -> None:
         """Make a cell: train, quantise, run, write. Does nothing where it is complete."""
@@ -155,9 +167,7 @@ class Workshop:
         net = self._start(cell, plan, recipe, pool, agreement)
         schedule = recipe.compress.retrain_schedule.schedule
         lesson = lesson_of(recipe, pool, agreement, schedule)
-        steps = self._steps(cell, plan)
-        budget = self._budget(cell, pool.teacher, net, shrinks=len(steps) > 1 + len(plan.after))
-        done = run_steps(net, steps, lesson, budget, self.report)
+        done = self._compressed(cell, plan, net, lesson)
         if not isinstance(done.net, QuantizedEvidenceNet):
             raise TypeError(f"{cell.name} ended with a {type(done.net).__name__}")
         graph = build_graph(done.net, SPAN)
@@ -175,6 +185,23 @@ class Workshop:
         part = place / "cell.part"
         part.write_text(json.dumps(about, indent=1, default=float) + "\n", encoding="utf-8")
         part.replace(place / "cell.json")
+
+    def _compressed(self, cell: Cell, plan: Plan, net: nn.Module, lesson: Lesson) -> Compressed:
+        """Run a plan's steps. Plans that only differ in what follows int8 share what is before."""
+        before, quantize = plan.make(cell.seed), self._quantize(plan)
+        teacher = self.teacher(cell.seed)
+        budget = self._budget(cell, teacher, net, shrinks=bool(before))
+        if before or not plan.trained or not isinstance(net, EvidenceNet):
+            return run_steps(net, [*before, quantize, *plan.after], lesson, budget, self.report)
+        path = self._start_path(plan, cell).with_suffix(".int8.pt")
+        with self._alone(path):
+            if not path.exists():
+                done = run_steps(net, [quantize], lesson, budget, self.report)
+                save_quantized(path, cast(QuantizedEvidenceNet, done.net))
+        ready = load_quantized(path, net)
+        if not plan.after:
+            return Compressed(ready, weight_account(ready))
+        return run_steps(ready, plan.after, lesson, budget, self.report)
 
     def _budget(self, cell: Cell, teacher: EvidenceNet, net: nn.Module, *, shrinks: bool) -> Budget:
         if self.quick:
@@ -196,14 +223,17 @@ class Workshop:
             return deepcopy(pool.teacher).requires_grad_(True)
         student = NetworkSection.of(NETWORKS[plan.start])
         recipe = recipe.model_copy(update={"student": student})
-        path = self.folder / "starts" / f"{plan.start}_{cell.matching}_{cell.seed}.pt"
-        return distill_student(recipe, pool, agreement, path, self.report)
+        path = self._start_path(plan, cell)
+        with self._alone(path):
+            return distill_student(recipe, pool, agreement, path, self.report)
 
-    def _steps(self, cell: Cell, plan: Plan) -> list[Method]:
+    def _start_path(self, plan: Plan, cell: Cell) -> Path:
+        return self.folder / "starts" / f"{plan.start}_{cell.matching}_{cell.seed}.pt"
+
+    def _quantize(self, plan: Plan) -> Quantize:
         schedule: Schedule = self.recipe.quantize_schedule.schedule
         steps = schedule.steps if plan.trained else 0
-        quantize = Quantize(steps=steps, learning_rate=schedule.learning_rate)
-        return [*plan.make(cell.seed), quantize, *plan.after]
+        return Quantize(steps=steps, learning_rate=schedule.learning_rate)
 
 
 def quick(recipe: Recipe) -> Recipe:
