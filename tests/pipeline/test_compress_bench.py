@@ -11,6 +11,7 @@ import pytest
 
 from beatlens.pipeline.compress_cells import cells_of
 from beatlens.pipeline.compress_plans import BOTH, NETWORKS, PAPER, SHARES, TEACHER, plans
+from beatlens.pipeline.compress_rates import RATES_TRIED
 from beatlens.report.tables import load_figures
 from beatlens.tasks.strips import CLASSES
 
@@ -74,6 +75,28 @@ def test_quick_benchmark_runs_cells_as_processes_and_goes_on(tmp_path: Path) -> 
     again = beatlens(*command, cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
     assert made == {p: p.stat().st_mtime_ns for p in (tmp_path / "bench").rglob("cell.json")}
+
+
+def test_learning_rates_are_tried_on_validation_patients(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(toml_of(tiny_recipe().model_dump(mode="json")), encoding="utf-8")
+    trained = beatlens("train", "tiny.toml", "--run", "teachers/seed-0", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    done = beatlens(
+        "bench", "compress-rates", "tiny.toml", "--quick", "--run", "bench", "--teachers",
+        "teachers", "--methods", "channels L1", "--out", "figures", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = load_figures(tmp_path / "figures" / "compress_rates.json")
+    assert "VALIDATION PATIENTS" in figures.data
+    assert [row["rate"] for row in figures.rows] == [RATES_TRIED[0], RATES_TRIED[-1]]
+    assert sum(row["best"] for row in figures.rows) >= 1
+    assert max(figures.rows, key=lambda row: row["score"])["best"]
+    for row in figures.rows:
+        assert row["score"] == pytest.approx((row["spearman"] + row["macro_ap"]) / 2, abs=1e-5)
+        assert row["jsv_mean_pruned"] > 0
+        assert row["jsv_mean_pruned"] != row["jsv_mean_retrained"]
+    assert not list((tmp_path / "bench").rglob("int8-test.npz"))  # test patients are not looked at
 
 
 def test_wrong_names_and_missing_teachers_are_one_line(tmp_path: Path) -> None:

@@ -67,9 +67,9 @@ def run_cells(
     return failed
 
 
-def cell_command(options: Sequence[str]) -> list[str]:
-    """The command that runs one cell with this very Python."""
-    return [sys.executable, "-m", "beatlens", "bench", "compress", *options]
+def cell_command(verb: str, options: Sequence[str]) -> list[str]:
+    """The command `beatlens bench VERB` that runs one cell with this very Python."""
+    return [sys.executable, "-m", "beatlens", "bench", verb, *options]
 
 
 @dataclass(frozen=True)

@@ -50,18 +50,24 @@ EVERY = 3
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the table; `share` divides the teacher's float bytes."""
+    """One cell of the table; `share` divides the teacher's float bytes.
+
+    `rate` is the learning rate of its retraining, None the plan's; a cell with one is for choosing
+    it, and looks at validation patients only.
+    """
 
     method: str
     share: int
     matching: str
     seed: int
+    rate: float | None = None
 
     @property
     def name(self) -> str:
         """A name for a folder and for the command line."""
         method = self.method.replace(",", "").replace(" ", "-").lower()
-        return f"{method}_{self.share}_{self.matching}_{self.seed}"
+        tried = "" if self.rate is None else f"_{self.rate:g}"
+        return f"{method}_{self.share}_{self.matching}_{self.seed}{tried}"
 
 
 def cells_of(plans: dict[tuple[str, int], Plan], seeds: list[int]) -> list[Cell]:
@@ -161,7 +167,7 @@ class Workshop:
         place, plan = self.place(cell), self.plans[cell.method, cell.share]
         place.mkdir(parents=True, exist_ok=True)
         pool = self.pool(cell.seed)
-        recipe = self._recipe(cell)
+        recipe = self._recipe(cell, plan)
         agreement = Agreement.of(recipe, self.prepared, pool.teacher)
         started = time.perf_counter()
         net = self._start(cell, plan, recipe, pool, agreement)
@@ -172,7 +178,8 @@ class Workshop:
             raise TypeError(f"{cell.name} ended with a {type(done.net).__name__}")
         graph = build_graph(done.net, SPAN)
         account = size_account(graph)
-        run_integer(graph, done.net.geometry, self.strips).save(place / "int8-test.npz")
+        if cell.rate is None:
+            run_integer(graph, done.net.geometry, self.strips).save(place / "int8-test.npz")
         validated = agreement(done.net)
         about: dict[str, Any] = {
             "start": plan.start,
@@ -209,11 +216,17 @@ class Workshop:
             return Budget(size // 2 if shrinks else 2 * size)
         return Budget(4 * teacher.weights // cell.share)
 
-    def _recipe(self, cell: Cell) -> Recipe:
+    def _recipe(self, cell: Cell, plan: Plan) -> Recipe:
         weight = MATCHING_WEIGHTS.get(cell.matching, 0.0)
         changed = {"matching": cell.matching, "matching_weight": weight}
         distill = self.recipe.distill.model_copy(update=changed)
-        return self.recipe.model_copy(update={"seed": cell.seed, "distill": distill})
+        compress = self.recipe.compress
+        if rate := cell.rate or plan.rate:
+            schedule = compress.retrain_schedule.model_copy(update={"learning_rate": rate})
+            compress = compress.model_copy(update={"retrain_schedule": schedule})
+        return self.recipe.model_copy(
+            update={"seed": cell.seed, "distill": distill, "compress": compress}
+        )
 
     def _start(
         self, cell: Cell, plan: Plan, recipe: Recipe, pool: TeacherPool, agreement: Agreement

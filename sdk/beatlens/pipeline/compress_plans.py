@@ -8,7 +8,7 @@ which it can, and the table says so: `start` is that network's name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from beatlens.compress.contract import Method
 from beatlens.compress.evidence_repair import RepairEvidence
@@ -46,6 +46,9 @@ NETWORKS: Mapping[str, NetworkSpec] = {
 """Distilled networks that methods start from, by kind and thousands of weights."""
 
 TEACHER = "teacher"
+RATES: Mapping[str, float] = {}
+"""Learning rates chosen on validation patients (docs/figures/compress_rates.json), by method; where
+there is none, the recipe's."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Plan:
         matchings: that it is run with.
         after: steps after quantisation.
         trained: false quantises after training only.
+        rate: learning rate of the retraining; None: the recipe's.
     """
 
     start: str
@@ -65,6 +69,7 @@ class Plan:
     matchings: tuple[str, ...] = BOTH
     after: tuple[Method, ...] = ()
     trained: bool = True
+    rate: float | None = None
 
 
 def plans() -> dict[tuple[str, int], Plan]:
@@ -73,15 +78,20 @@ def plans() -> dict[tuple[str, int], Plan]:
     for share in SHARES:
         student = "dense-144k" if share == SHARES[0] else "dense-26k"
         for name, plan in {**_pruning(), **_formats(share), **_heads(student)}.items():
-            found[name, share] = plan
+            found[name, share] = replace(plan, rate=RATES.get(name))
     return found
+
+
+def retraining() -> tuple[str, ...]:
+    """Names of the methods that retrain, for which a learning rate is to be chosen."""
+    return tuple({name: None for (name, _), plan in plans().items() if plan.make(0)})
 
 
 def _pruning() -> dict[str, Plan]:
     """Methods that take the teacher itself down."""
 
     def channels(**settings: object) -> Callable[[int], tuple[Method, ...]]:
-        return lambda seed: (PruneChannels(monitor=False, **settings),)  # type: ignore[arg-type]
+        return lambda seed: (PruneChannels(**settings),)  # type: ignore[arg-type]
 
     return {
         "channels L1": Plan(TEACHER, channels(importance="l1"), (*BOTH, *PAPER)),
@@ -89,7 +99,7 @@ def _pruning() -> dict[str, Plan]:
         "channels evidence": Plan(TEACHER, channels(importance="evidence")),
         "channels evidence, 3 rounds": Plan(TEACHER, channels(importance="evidence", rounds=3)),
         "channels L1, OrthP": Plan(TEACHER, channels(importance="l1", reinit="orthp")),
-        "channels, TPP": Plan(TEACHER, lambda seed: (RegularisedPruning(monitor=False),)),
+        "channels, TPP": Plan(TEACHER, lambda seed: (RegularisedPruning(),)),
         "weights": Plan(TEACHER, lambda seed: (PruneWeights(),), (*BOTH, *PAPER)),
     }
 

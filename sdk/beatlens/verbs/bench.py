@@ -15,7 +15,7 @@ from beatlens.pipeline.maps_bench import MapsBench
 from beatlens.pipeline.step_cost import step_cost as measure_step_cost
 from beatlens.pipeline.tuning import matching_weights
 from beatlens.tasks.strips import CLASSES, cut_strips
-from beatlens.verbs.bench_compress import compress
+from beatlens.verbs.bench_compress import compress, compress_rates
 from beatlens.verbs.options import (
     DataFolder,
     RecipePath,
@@ -191,3 +191,4 @@ def decoder(out: Out = Path("docs/figures")) -> None:
 
 
 app.command("compress")(compress)
+app.command("compress-rates")(compress_rates)

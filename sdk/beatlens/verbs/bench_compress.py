@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from beatlens.errors import BeatlensError, RecipeError
-from beatlens.evaluate.figures import write_figures
+from beatlens.evaluate.figures import merge_figures, write_figures
 from beatlens.pipeline.compress_bench import Table, cell_command, run_cells
 from beatlens.pipeline.compress_cells import Cell, Workshop, cells_of, quick
-from beatlens.pipeline.compress_plans import BOTH, SHARES, plans
+from beatlens.pipeline.compress_plans import BOTH, SHARES, plans, retraining
+from beatlens.pipeline.compress_rates import RATES_TRIED, rate_cells, rate_rows
 from beatlens.verbs.options import (
     DataFolder,
     RecipePath,
@@ -26,6 +27,19 @@ from beatlens.verbs.options import (
 from beatlens.verbs.steps import prepared_for
 
 QUICK_METHODS = ("channels L1", "weights", "distilled", "evidence repair")
+QUICK_RETRAINING = ("channels L1", "weights")
+Teachers = Annotated[
+    Path, typer.Option(metavar="DIR", help="Run folder of `bench attribution`: the teachers.")
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Cells trained at a time.")]
+Methods = Annotated[str, typer.Option(help="Only these methods, separated by `;`. (default: all)")]
+OneCell = Annotated[str, typer.Option(metavar="NAME", help="Make this one cell here.")]
+Quickly = Annotated[
+    bool, typer.Option("--quick", help="A few steps of a few methods: tests the machinery.")
+]
+TableOnly = Annotated[
+    bool, typer.Option(help="Train nothing; a table of the cells that are complete.")
+]
 
 
 def compress(
@@ -33,24 +47,13 @@ def compress(
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
-    teachers: Annotated[
-        Path, typer.Option(metavar="DIR", help="Run folder of `bench attribution`: the teachers.")
-    ] = Path("runs/strips"),
+    teachers: Teachers = Path("runs/strips"),
     seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0,1,2",
-    jobs: Annotated[int, typer.Option(min=1, help="Cells trained at a time.")] = 2,
-    methods: Annotated[
-        str, typer.Option(help="Only these methods, separated by `;`. (default: all)")
-    ] = "",
-    cell: Annotated[str, typer.Option(metavar="NAME", help="Make this one cell here.")] = "",
-    quickly: Annotated[
-        bool,
-        typer.Option(
-            "--quick", help="A few steps of four methods at one budget: tests the machinery."
-        ),
-    ] = False,
-    table_only: Annotated[
-        bool, typer.Option(help="Train nothing; a table of the cells that are complete.")
-    ] = False,
+    jobs: Jobs = 2,
+    methods: Methods = "",
+    cell: OneCell = "",
+    quickly: Quickly = False,
+    table_only: TableOnly = False,
     out: Path = Path("docs/figures"),
 ) -> None:
     """Every compressor x matching loss x budget on test patients, down to the packed bytes.
@@ -60,12 +63,9 @@ def compress(
     chosen, folder = opened(recipe, run, threads)
     chosen = quick(chosen) if quickly else chosen
     numbers = [int(part) for part in seeds.split(",")]
-    wanted = tuple(name.strip() for name in methods.split(";") if name.strip())
-    wanted = wanted or (QUICK_METHODS if quickly else ())
     known = plans()
-    if unknown := [name for name in wanted if name not in {method for method, _ in known}]:
-        listed = "; ".join(sorted({method for method, _ in known}))
-        raise RecipeError(f"method is {unknown[0]!r}, expected some of: {listed}")
+    wanted = _named(methods, [*{method: None for method, _ in known}])
+    wanted = wanted or (QUICK_METHODS if quickly else ())
     kept = {key: plan for key, plan in known.items() if not wanted or key[0] in wanted}
     if quickly:
         kept = {key: replace(plan, matchings=BOTH) for key, plan in kept.items()
@@ -77,7 +77,8 @@ def compress(
         _one(workshop, cells, cell)
         return
     if not table_only:
-        _all(workshop, cells, jobs, _options(recipe, run, data, teachers, seeds, quickly))
+        options = _options(recipe, run, data, teachers, quickly)
+        _all(workshop, cells, jobs, "compress", [*options, "--seeds", seeds])
     complete = [one for one in cells if workshop.done(one)]
     rows, differences = Table(workshop).figures(complete)
     named = f" {recipe}" if recipe else ""
@@ -88,6 +89,57 @@ def compress(
     console.print(f"{out / 'compress.json'}: {len(complete)} of {len(cells)} cells")
 
 
+def compress_rates(
+    recipe: RecipePath = None,
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+    teachers: Teachers = Path("runs/strips"),
+    share: Annotated[
+        int, typer.Option(help="Budget: the teacher's float bytes divided by this.")
+    ] = SHARES[-1],
+    jobs: Jobs = 2,
+    methods: Methods = "",
+    cell: OneCell = "",
+    quickly: Quickly = False,
+    table_only: TableOnly = False,
+    out: Path = Path("docs/figures"),
+) -> None:
+    """Learning rates of every compressor that retrains, on VALIDATION patients, seed 0.
+
+    Cells are processes of their own and are kept: interrupted, it goes on where it stopped.
+    """
+    chosen, folder = opened(recipe, run, threads)
+    chosen = quick(chosen) if quickly else chosen
+    wanted = _named(methods, retraining()) or (QUICK_RETRAINING if quickly else retraining())
+    kept = {key: plan for key, plan in plans().items() if key[0] in wanted and key[1] == share}
+    if not kept:
+        raise RecipeError(f"share is {share}, expected one of {', '.join(map(str, SHARES))}")
+    prepared = prepared_for(chosen, folder, data)
+    workshop = Workshop(chosen, prepared, teachers, folder, kept, quick=quickly)
+    cells = rate_cells(wanted, share, rates=RATES_TRIED[::3] if quickly else RATES_TRIED)
+    if cell:
+        _one(workshop, cells, cell)
+        return
+    if not table_only:
+        options = [*_options(recipe, run, data, teachers, quickly), "--share", str(share)]
+        _all(workshop, cells, jobs, "compress-rates", options)
+    complete = [one for one in cells if workshop.done(one)]
+    command = f"beatlens bench compress-rates{f' {recipe}' if recipe else ''} --share {share}"
+    described = f"{workshop.prepared.description}; MEASURED ON VALIDATION PATIENTS"
+    rows = rate_rows(workshop, complete)
+    merge_figures(out / "compress_rates.json", command, described, rows, key=("method", "share"))
+    console.print(f"{out / 'compress_rates.json'}: {len(complete)} of {len(cells)} cells")
+
+
+def _named(methods: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The methods of an option's text, in its order."""
+    wanted = tuple(name.strip() for name in methods.split(";") if name.strip())
+    if unknown := [name for name in wanted if name not in known]:
+        raise RecipeError(f"method is {unknown[0]!r}, expected some of: {'; '.join(sorted(known))}")
+    return wanted
+
+
 def _one(workshop: Workshop, cells: Sequence[Cell], name: str) -> None:
     found = [one for one in cells if one.name == name]
     if not found:
@@ -95,7 +147,9 @@ def _one(workshop: Workshop, cells: Sequence[Cell], name: str) -> None:
     workshop.make(found[0])
 
 
-def _all(workshop: Workshop, cells: Sequence[Cell], jobs: int, options: list[str]) -> None:
+def _all(
+    workshop: Workshop, cells: Sequence[Cell], jobs: int, verb: str, options: list[str]
+) -> None:
     """Make what teachers and pools cells share, then the cells."""
     for seed in sorted({one.seed for one in cells}):
         workshop.reference(seed)
@@ -106,7 +160,7 @@ def _all(workshop: Workshop, cells: Sequence[Cell], jobs: int, options: list[str
             shown(finished, total)
             console.print(f"{one.name}: {seconds:.0f} s")
 
-        failed = run_cells(cells, workshop, cell_command(options), jobs, done)
+        failed = run_cells(cells, workshop, cell_command(verb, options), jobs, done)
     if failed:
         where = workshop.place(failed[0]) / "log.txt"
         raise BeatlensError(
@@ -120,12 +174,11 @@ def _options(
     run: Path | None,
     data: Path | None,
     teachers: Path,
-    seeds: str,
     quickly: bool,
 ) -> list[str]:
     """The command line of a cell's process, without the cell."""
     options = [str(recipe)] if recipe else []
     for name, value in (("--run", run), ("--data", data)):
         options += [name, str(value)] if value else []
-    options += ["--teachers", str(teachers), "--seeds", seeds, "--threads", "1"]
+    options += ["--teachers", str(teachers), "--threads", "1"]
     return options + (["--quick"] if quickly else [])

@@ -64,6 +64,12 @@ CROSSVAL = (
     Column("loc_auc_pvc", "AUC PVC", digits=2),
     Column("point_pvc", "pointing PVC", digits=2),
 )
+RATES = (
+    Column("spearman", "Spearman", digits=2, interval=False),
+    Column("macro_ap", "macro AP", digits=2, interval=False),
+    Column("jsv_mean_pruned", "mean singular value, pruned", digits=3, interval=False),
+    Column("jsv_mean_retrained", "retrained", digits=3, interval=False),
+)
 COMPRESS = (
     Column("packed_bytes", "packed bytes", digits=None, interval=False),
     Column("macs", "MACs per strip", digits=None, interval=False),
@@ -98,6 +104,7 @@ def figures(
         "matching-weight": ("matching_weight.json", WEIGHTS, ("matching", "weight")),
         "crossval": ("crossval.json", CROSSVAL, ("recipe", "steps")),
         "compress": ("compress.json", COMPRESS, ("method", "start", "share", "matching")),
+        "compress-rates": ("compress_rates.json", RATES, ("method", "share", "rate")),
         "decoder": ("decoder.json", DECODER, ("core",)),
     }
     made = {
