@@ -85,7 +85,7 @@ def test_the_exact_importance_is_the_distance_to_the_silenced_networks_map() -> 
         whole = see_evidence(net, part)
         kept = net.backbone[2].conv.weight.data.clone()
         net.backbone[2].conv.weight.data[:, 2] = 0
-        expected += Classwise()(see_evidence(net, part), whole).item() / 2
+        expected += Classwise(order=0.0)(see_evidence(net, part), whole).item() / 2
         net.backbone[2].conv.weight.data.copy_(kept)
     assert float(found[2]) == pytest.approx(expected, rel=1e-4)
     assert expected > 1e-4
@@ -111,7 +111,7 @@ def test_the_expansion_is_exact_for_small_changes() -> None:
     for channel in range(group.size):
         net.head.weight.data[:, channel] *= 1 - h
         with torch.no_grad():
-            expected.append(float(Classwise()(see_evidence(net, x), whole)) / h**2)
+            expected.append(float(Classwise(order=0.0)(see_evidence(net, x), whole)) / h**2)
         net.head.weight.data.copy_(kept)
     np.testing.assert_allclose(found.numpy(), expected, rtol=0.15, atol=1e-6)
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, cast
 
 import numpy as np
@@ -36,6 +37,9 @@ from beatlens.attribution.maps import captured, sensitivities, weighted_map
 from beatlens.errors import ModelError, RecipeError
 
 EPSILON = 1e-8
+OFFSETS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 80)
+"""Columns between two that are compared: from neighbours to half a strip, each further by about the
+same factor, so that the number of pairs grows with T and not with its square."""
 
 
 @dataclass(frozen=True)
@@ -122,15 +126,19 @@ def map_distance(a: Tensor, b: Tensor) -> Tensor:
     Maps of different lengths are compared at the longer one's columns (linear interpolation): give
     networks the same span, not the same input.
     """
-    if a.shape[-1] != b.shape[-1]:
-        size = max(a.shape[-1], b.shape[-1])
-        a, b = _stretch(a, size), _stretch(b, size)
+    a, b = _same_length(a, b)
     return 1 - F.cosine_similarity(_wide(a), _wide(b), dim=-1, eps=EPSILON)
 
 
 def _wide(values: Tensor) -> Tensor:
     """At least float32: sums over columns lose too much in bfloat16."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _same_length(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both maps at the longer one's columns."""
+    size = max(a.shape[-1], b.shape[-1])
+    return tuple(m if m.shape[-1] == size else _stretch(m, size) for m in (a, b))  # type: ignore[return-value]
 
 
 def _stretch(maps: Tensor, size: int) -> Tensor:
@@ -207,34 +215,73 @@ class SSWA(SWA):
 
 
 class Classwise(nn.Module):
-    """Ours: the *signed* map of every class, centred over the columns, `1 - cos` (1 - Pearson).
+    """Ours: the *signed* map of every class, its shape and its order, `1 - cos` of each.
+
+    Shape: the map centred over the columns (so this is 1 - Pearson). Signs are kept, so no map can
+    die; the mean over columns is taken out, because it is the logit (distillation's matter) and
+    would fool the cosine. A map with a few high peaks is nearly all peak to this term: what lies
+    between them may come out in any order. Order: for pairs of columns `OFFSETS` apart, how surely
+    the one is higher, `tanh` of the difference over `softness` standard deviations of the map,
+    which counts every pair alike, near a peak or far from it.
 
     Classes count by the teacher's probability plus `floor`: all that are present, not only the
-    first. Signs are kept, so no map can die; the mean over columns is taken out, because it is the
-    logit (distillation's matter) and would fool the cosine.
+    first.
 
     Args:
         floor: weight of a class the teacher is sure is absent.
-        centred: false keeps the mean in, for comparison.
+        order: share of the order term; 0 matches shape alone.
+        softness: see above; > 0.
+        centred: false keeps the mean in the shape, for comparison.
     """
 
     needs_activations = False
 
-    def __init__(self, floor: float = 0.05, *, centred: bool = True) -> None:
+    def __init__(
+        self,
+        floor: float = 0.05,
+        *,
+        order: float = 0.5,
+        softness: float = 0.2,
+        centred: bool = True,
+    ) -> None:
         super().__init__()
-        if floor < 0:
-            raise RecipeError(f"floor is {floor}, expected >= 0")
-        self._floor = floor
+        if floor < 0 or not 0 <= order <= 1 or softness <= 0:
+            raise RecipeError(
+                f"floor is {floor}, order {order}, softness {softness}; expected floor >= 0, "
+                "0 <= order <= 1 and softness > 0"
+            )
+        self._floor, self._order, self._softness = floor, order, softness
         self._centred = centred
 
     def forward(self, student: Seen, teacher: Seen) -> Tensor:
         """Mean distance over samples and classes, weighted; see `Matching`."""
-        mine, theirs = _wide(student.class_maps()), _wide(teacher.class_maps().detach())
-        if self._centred:
-            mine = mine - mine.mean(-1, keepdim=True)
-            theirs = theirs - theirs.mean(-1, keepdim=True)
+        mine, theirs = _same_length(_wide(student.class_maps()), _wide(teacher.class_maps()))
+        theirs = theirs.detach()
         weight = torch.sigmoid(_wide(teacher.logits.detach())) + self._floor
-        return (weight * map_distance(mine, theirs)).sum() / weight.sum()
+        distance = (1 - self._order) * map_distance(self._shape(mine), self._shape(theirs))
+        if self._order and mine.shape[-1] > 1:
+            pairs = (pair_order(maps, self._softness) for maps in (mine, theirs))
+            distance = distance + self._order * map_distance(*pairs)
+        return (weight * distance).sum() / weight.sum()
+
+    def _shape(self, maps: Tensor) -> Tensor:
+        return maps - maps.mean(-1, keepdim=True) if self._centred else maps
+
+
+def pair_order(maps: Tensor, softness: float = 0.2) -> Tensor:
+    """How surely one column is higher than another, in -1..1, for pairs of columns: `[..., P]`.
+
+    Args:
+        maps: `[..., T]`; T > 1.
+        softness: difference, in standard deviations of the map, that counts as quite sure.
+
+    >>> pair_order(torch.tensor([[0.0, 1.0, 1.0]])).round(decimals=2)
+    tensor([[1., 0., 1.]])
+    """
+    deviation = (maps.var(-1, keepdim=True, correction=0) + EPSILON).sqrt()
+    scaled = maps / (softness * deviation)
+    offsets = [k for k in OFFSETS if k < maps.shape[-1]]
+    return torch.cat([torch.tanh(scaled[..., k:] - scaled[..., :-k]) for k in offsets], dim=-1)
 
 
 def input_gradient_distance(student: nn.Module, teacher: nn.Module, x: Tensor) -> Tensor:
@@ -254,6 +301,7 @@ MATCHINGS: dict[str, Callable[[], Matching]] = {
     "ewa": EWA,
     "swa": SWA,
     "sswa": SSWA,
+    "shape": partial(Classwise, order=0.0),
     "classwise": Classwise,
 }
 

@@ -172,7 +172,7 @@ def exact_evidence_importance(
 
     Arguments as of `evidence_importance`. Costs a forward pass per channel and batch.
     """
-    distance = Classwise(FLOOR)
+    distance = Classwise(FLOOR, order=0.0)
     scores = {group.name: torch.zeros(group.size) for group in groups}
     for x in inputs:
         whole = show(net, x, layer)

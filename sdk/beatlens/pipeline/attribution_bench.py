@@ -65,7 +65,7 @@ class Arm:
 
 
 # What other weights do on validation patients: docs/figures/matching_weight.json.
-MATCHING_WEIGHTS = {"ewa": 4.0, "swa": 4.0, "sswa": 4.0, "classwise": 8.0}
+MATCHING_WEIGHTS = {"ewa": 4.0, "swa": 4.0, "sswa": 4.0, "shape": 8.0, "classwise": 8.0}
 
 
 def arms_of(recipe: Recipe) -> tuple[Arm, ...]:
@@ -77,7 +77,7 @@ def arms_of(recipe: Recipe) -> tuple[Arm, ...]:
         changed = {"matching": matching, "kd": kd, "matching_weight": weight}
         return Arm(name, base.model_copy(update=changed))
 
-    matched = (arm(name, name, base.kd) for name in ("ewa", "swa", "sswa", "classwise"))
+    matched = (arm(name, name, base.kd) for name in MATCHING_WEIGHTS)
     return (arm("alone", "none", 0.0), arm("kd", "none", base.kd), *matched)
 
 
