@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from beatlens.pipeline.attribution_bench import MATCHING_WEIGHTS
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.student import Agreement, distill_student, make_pool
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import Recipe
 from beatlens.training.loop import Report
-
-MATCHINGS = ("ewa", "swa", "sswa", "classwise")
 
 
 def matching_weights(
@@ -33,7 +32,7 @@ def matching_weights(
     agreement = Agreement.of(recipe, prepared, teacher)
     schedule = recipe.student_schedule.model_copy(update={"steps": steps})
     rows = []
-    for matching in MATCHINGS:
+    for matching in MATCHING_WEIGHTS:
         for weight in weights:
             section = recipe.distill.model_copy(
                 update={"matching": matching, "matching_weight": weight}
