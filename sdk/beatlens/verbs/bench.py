@@ -23,7 +23,9 @@ from beatlens.verbs.options import (
     Threads,
     console,
     opened,
+    read_recipe,
     training_bar,
+    use_threads,
 )
 from beatlens.verbs.steps import prepared_for
 
@@ -75,7 +77,8 @@ def step_cost(
     out: Out = Path("docs/figures"),
 ) -> None:
     """What matching adds to the time of a training step, in ratios to a plain KD step."""
-    chosen, _ = opened(recipe, None, threads)
+    chosen = read_recipe(recipe)
+    use_threads(threads)
     rows = measure_step_cost(chosen.teacher.spec, chosen.student.spec, 24, rounds)
     write_figures(
         out / "step_cost.json",

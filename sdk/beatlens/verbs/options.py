@@ -54,9 +54,14 @@ Threads = Annotated[
 
 def opened(path: Path | None, run: Path | None, threads: int | None) -> tuple[Recipe, Path]:
     """Read the recipe and open its run folder, see `pipeline.folder.claim`."""
-    recipe = Recipe() if path is None else Recipe.read(path)
+    recipe = read_recipe(path)
     use_threads(threads)
     return recipe, claim(run if run is not None else Path("runs") / recipe.name, recipe)
+
+
+def read_recipe(path: Path | None) -> Recipe:
+    """The recipe of a file; None: the built-in one."""
+    return Recipe() if path is None else Recipe.read(path)
 
 
 def use_threads(count: int | None) -> None:
