@@ -163,6 +163,10 @@ def test_a_run_folder_of_an_older_version_had_the_defaults(tmp_path: Path) -> No
     last = recipe.teacher_schedule.model_copy(update={"keep": "last"})
     with pytest.raises(RecipeError, match=r"teacher_schedule\.keep = 'best'.* says 'last'"):
         claim(tmp_path / "run", tiny_recipe(teacher_schedule=last))
+    del older["sampling"]["excerpts"]
+    path.write_text(json.dumps(older))
+    with pytest.raises(RecipeError, match=r"sampling\.excerpts = 0, the recipe now says 6"):
+        claim(tmp_path / "run", recipe)
     path.write_text("[]")
     with pytest.raises(RecipeError, match="not a recipe"):
         claim(tmp_path / "run", recipe)

@@ -12,7 +12,11 @@ from beatlens.training.loop import world
 CLAIM = "recipe.json"
 NOT_TRAINED = {"decision"}
 """Sections that change no network, only how figures are counted."""
-UNKNOWN_THEN = {"sampling": {"excerpts": 0}, "data": {"ludb_ectopy": False}}
+UNKNOWN_THEN = {
+    "sampling": {"excerpts": 0},
+    "data": {"ludb_ectopy": False},
+    "teacher_schedule": {"keep": "best"},
+}
 """What versions that had no such setting did, where that is not the default now."""
 
 
