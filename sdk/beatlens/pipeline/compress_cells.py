@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import time
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from filelock import FileLock
-from torch import nn
 
 from beatlens.compress.contract import Budget, Compressed, Lesson, run_steps
 from beatlens.compress.distill import TeacherPool
@@ -110,10 +110,11 @@ class Workshop:
     plans: dict[tuple[str, int], Plan]
     report: Report | None = None
     quick: bool = False
-    strips: StripSet = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.strips = some_strips(self.prepared)
+    @cached_property
+    def strips(self) -> StripSet:
+        """What cells of the table are run on; nothing that is chosen on validation looks at it."""
+        return some_strips(self.prepared)
 
     def place(self, cell: Cell) -> Path:
         """Folder of a cell; it is complete when it holds `cell.json`."""
@@ -173,7 +174,8 @@ class Workshop:
         net = self._start(cell, plan, recipe, pool, agreement)
         schedule = recipe.compress.retrain_schedule.schedule
         lesson = lesson_of(recipe, pool, agreement, schedule)
-        done = self._compressed(cell, plan, net, lesson)
+        budget = self._budget(cell, pool.teacher, net, shrinks=bool(plan.make(cell.seed)))
+        done = self._compressed(cell, plan, net, lesson, budget)
         if not isinstance(done.net, QuantizedEvidenceNet):
             raise TypeError(f"{cell.name} ended with a {type(done.net).__name__}")
         graph = build_graph(done.net, SPAN)
@@ -193,12 +195,12 @@ class Workshop:
         part.write_text(json.dumps(about, indent=1, default=float) + "\n", encoding="utf-8")
         part.replace(place / "cell.json")
 
-    def _compressed(self, cell: Cell, plan: Plan, net: nn.Module, lesson: Lesson) -> Compressed:
+    def _compressed(
+        self, cell: Cell, plan: Plan, net: EvidenceNet, lesson: Lesson, budget: Budget
+    ) -> Compressed:
         """Run a plan's steps. Plans that only differ in what follows int8 share what is before."""
         before, quantize = plan.make(cell.seed), self._quantize(plan)
-        teacher = self.teacher(cell.seed)
-        budget = self._budget(cell, teacher, net, shrinks=bool(before))
-        if before or not plan.trained or not isinstance(net, EvidenceNet):
+        if before or not plan.trained:
             return run_steps(net, [*before, quantize, *plan.after], lesson, budget, self.report)
         path = self._start_path(plan, cell).with_suffix(".int8.pt")
         with self._alone(path):
@@ -210,7 +212,9 @@ class Workshop:
             return Compressed(ready, weight_account(ready))
         return run_steps(ready, plan.after, lesson, budget, self.report)
 
-    def _budget(self, cell: Cell, teacher: EvidenceNet, net: nn.Module, *, shrinks: bool) -> Budget:
+    def _budget(
+        self, cell: Cell, teacher: EvidenceNet, net: EvidenceNet, *, shrinks: bool
+    ) -> Budget:
         if self.quick:
             size = weight_account(net).packed_bytes
             return Budget(size // 2 if shrinks else 2 * size)
@@ -230,7 +234,7 @@ class Workshop:
 
     def _start(
         self, cell: Cell, plan: Plan, recipe: Recipe, pool: TeacherPool, agreement: Agreement
-    ) -> nn.Module:
+    ) -> EvidenceNet:
         """The network a plan starts from; distilled ones are shared by all plans that want them."""
         if plan.start == TEACHER:
             return deepcopy(pool.teacher).requires_grad_(True)

@@ -150,9 +150,8 @@ def _one(workshop: Workshop, cells: Sequence[Cell], name: str) -> None:
 def _all(
     workshop: Workshop, cells: Sequence[Cell], jobs: int, verb: str, options: list[str]
 ) -> None:
-    """Make what teachers and pools cells share, then the cells."""
+    """Make the pools that cells share, then the cells."""
     for seed in sorted({one.seed for one in cells}):
-        workshop.reference(seed)
         workshop.pool(seed)
     with progress_bar("cells") as shown:
 
