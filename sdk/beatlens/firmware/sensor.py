@@ -1,0 +1,75 @@
+"""A sensor's front end as C constants, for `firmware_export/src/bl_frontend.c`.
+
+>>> from beatlens.signals.frontend import FrontEnd
+>>> text = sensor_source(FrontEnd(rate_hz=128, counts_per_mv=200.0), "chest")
+>>> print(text[text.index("const bl_sensor"):])
+const bl_sensor chest = {
+    chest_taps, 14, 1, 1,
+    -32767 - 1, 32767,
+    {1073741824, 45},
+    {1717986918, 47}
+};
+<BLANKLINE>
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+import numpy as np
+
+from beatlens.errors import RecipeError, SignalError
+from beatlens.signals.frontend import FrontEnd
+
+LARGEST_COUNT = 1 << 15
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+def sensor_source(frontend: FrontEnd, name: str) -> str:
+    """C source that defines `const bl_sensor NAME`, and `NAME_taps` for the ring's size.
+
+    Args:
+        frontend: rate, gain and rails of the sensor.
+        name: a C identifier.
+
+    Raises:
+        RecipeError: the name is none.
+        SignalError: a rail is no 16 bit count, or the taps' products could leave 32 bit.
+    """
+    if not _NAME.fullmatch(name):
+        raise RecipeError(
+            f"name of the sensor is {name!r}, expected a C identifier such as chest_lead"
+        )
+    for rail in frontend.rails:
+        if not -LARGEST_COUNT <= rail < LARGEST_COUNT:
+            raise SignalError(
+                f"rails are {frontend.rails}, expected 16 bit counts (-32768 to 32767): the "
+                "firmware's samples are int16"
+            )
+    largest = int(np.abs(frontend.taps.astype(np.int64)).sum(axis=1).max()) * LARGEST_COUNT
+    if largest >= 1 << 31:
+        raise SignalError(
+            f"taps of {frontend.rate_hz} Hz reach {largest}, expected below 2^31 for 16 bit counts"
+        )
+    width = frontend.taps.shape[1]
+    numbers = ", ".join(str(tap) for tap in frontend.taps.ravel().tolist())
+    taps = textwrap.fill(numbers, 78, initial_indent="    ", subsequent_indent="    ")
+    low, high = (_int16(rail) for rail in frontend.rails)
+    about = f"{frontend.rate_hz} Hz, {frontend.counts_per_mv:g} counts per mV"
+    return (
+        f"/* {about}; made by beatlens. */\n"
+        '#include "bl_frontend.h"\n\n'
+        f"static const int16_t {name}_taps[{frontend.taps.size}] = {{\n{taps}\n}};\n\n"
+        f"const bl_sensor {name} = {{\n"
+        f"    {name}_taps, {width}, {frontend.up}, {frontend.down},\n"
+        f"    {low}, {high},\n"
+        f"    {{{frontend.gain[0]}, {frontend.gain[1]}}},\n"
+        f"    {{{frontend.scale[0]}, {frontend.scale[1]}}}\n"
+        "};\n"
+    )
+
+
+def _int16(value: int) -> str:
+    """A number as a C constant of type int: -32768 is none with 16 bit integers."""
+    return "-32767 - 1" if value == -LARGEST_COUNT else str(value)
