@@ -14,16 +14,15 @@ const bl_sensor chest = {
 
 from __future__ import annotations
 
-import re
 import textwrap
 
 import numpy as np
 
-from beatlens.errors import RecipeError, SignalError
+from beatlens.errors import SignalError
+from beatlens.firmware.model import check_identifier
 from beatlens.signals.frontend import FrontEnd
 
 LARGEST_COUNT = 1 << 15
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 def sensor_source(frontend: FrontEnd, name: str) -> str:
@@ -37,10 +36,7 @@ def sensor_source(frontend: FrontEnd, name: str) -> str:
         RecipeError: the name is none.
         SignalError: a rail is no 16 bit count, or the taps' products could leave 32 bit.
     """
-    if not _NAME.fullmatch(name):
-        raise RecipeError(
-            f"name of the sensor is {name!r}, expected a C identifier such as chest_lead"
-        )
+    check_identifier(name, "the sensor")
     for rail in frontend.rails:
         if not -LARGEST_COUNT <= rail < LARGEST_COUNT:
             raise SignalError(

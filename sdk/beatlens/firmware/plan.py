@@ -1,0 +1,281 @@
+"""An integer graph as the C engine runs it: layers, and buffers of columns between them.
+
+Each layer works on its input as soon as it is there, so a buffer holds what its reader still has to
+see, and no whole activation is anywhere. How full a buffer gets is found by running the schedule
+itself, on counts of columns.
+
+A crop in front of an ADD becomes columns that its buffer drops at the beginning (the other branch
+ends the sum), so streams go on for ever. Convolutions padded as TensorFlow's "same" make the
+network one of windows: zero points are put before and behind each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from beatlens.errors import ModelError
+from beatlens.integer.graph import (
+    Add,
+    Convolution,
+    Crop,
+    IntegerGraph,
+    Mean,
+    Op,
+    Permute,
+    padding_columns,
+)
+
+FILL_BYTES = 4
+LARGEST_STATE = 1 << 16
+COLUMNS_AT_ONCE = 4
+"""Columns of evidence that a chunk of input makes: kernels take four at a time."""
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Columns that wait for one reader; `columns` fit, `offset` is in bytes from the data's start.
+
+    `skip` columns are dropped at the beginning, `pad` are those of `zero_point` before and behind a
+    window.
+    """
+
+    tensor: str
+    channels: int
+    zero_point: int
+    skip: int = 0
+    pad: tuple[int, int] = (0, 0)
+    columns: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An operator, the first of the buffers it reads, and those it writes."""
+
+    op: Convolution | Add | Permute
+    input: int
+    writes: tuple[int, ...]
+
+    @property
+    def kernel(self) -> int:
+        """Columns it needs for the first it makes."""
+        return self.op.kernel if isinstance(self.op, Convolution) else 1
+
+    @property
+    def stride(self) -> int:
+        """Columns it is done with for each it makes."""
+        return self.op.stride if isinstance(self.op, Convolution) else 1
+
+    @property
+    def reads(self) -> range:
+        """Its buffers."""
+        return range(self.input, self.input + len(self.op.inputs))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the C engine runs.
+
+    Args:
+        graph: what it was made of.
+        layers: in order.
+        buffers: the last one is where columns of evidence come out.
+        input_writes: buffers that get the input.
+        stride: input columns per column of evidence.
+        chunk: input columns worked on at once.
+        window: input columns of a padded network, 0 of a streaming one.
+    """
+
+    graph: IntegerGraph
+    layers: tuple[Layer, ...]
+    buffers: tuple[Buffer, ...]
+    input_writes: tuple[int, ...]
+    stride: int
+    chunk: int
+    window: int
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of memory the engine needs for it, a multiple of 4."""
+        data = self.buffers[-1].offset + self.buffers[-1].columns * self.buffers[-1].channels
+        return FILL_BYTES * len(self.buffers) + -(-data // 4) * 4
+
+
+def plan(graph: IntegerGraph, chunk: int | None = None) -> Plan:
+    """Lay a graph out for the C engine.
+
+    Args:
+        graph: its length only matters where it is padded.
+        chunk: input columns worked on at once; None takes as many as make four of evidence.
+
+    Raises:
+        ModelError: the graph is none the engine can run; the message names operator and reason.
+    """
+    if chunk is not None and chunk < 1:
+        raise ModelError(f"chunk is {chunk} input columns, expected at least 1")
+    ops = _operators(graph)
+    sources = {op.output: op for op in graph.ops}
+    buffers: list[Buffer] = []
+    readers: dict[str, list[int]] = {}
+    inputs: list[int] = []
+    for op in ops:
+        inputs.append(len(buffers))
+        for name in op.inputs:
+            source, skip = _uncropped(op, name, sources)
+            readers.setdefault(source, []).append(len(buffers))
+            buffers.append(_buffer(graph, op, source, skip))
+    evidence = graph.outputs["evidence"]
+    readers.setdefault(evidence, []).append(len(buffers))
+    buffers.append(_buffer(graph, None, evidence, 0))
+    _check_read(graph, ops, readers)
+    layers = tuple(
+        Layer(op, first, tuple(readers[op.output])) for op, first in zip(ops, inputs, strict=True)
+    )
+    strides = {graph.input: 1}
+    for layer in layers:
+        first = buffers[layer.input].tensor
+        strides[layer.op.output] = strides[first] * layer.stride
+    stride = strides[evidence]
+    padded = any(isinstance(op, Convolution) and op.padding == "same" for op in ops)
+    drawn = Plan(
+        graph,
+        layers,
+        tuple(buffers),
+        tuple(readers[graph.input]),
+        stride,
+        chunk or COLUMNS_AT_ONCE * stride,
+        graph.tensors[graph.input].length if padded else 0,
+    )
+    return _with_room(drawn)
+
+
+def _operators(graph: IntegerGraph) -> list[Convolution | Add | Permute]:
+    """The operators that become layers; the mean and crops become something else, or nothing."""
+    found: list[Convolution | Add | Permute] = []
+    for op in graph.ops:
+        match op:
+            case Mean():
+                if op.input != graph.outputs["evidence"]:
+                    raise ModelError(
+                        f"operator {op.name!r}: MEAN of {op.input!r}, expected of the evidence "
+                        f"{graph.outputs['evidence']!r}: the engine sums its columns"
+                    )
+            case Crop():
+                pass
+            case _:
+                found.append(op)
+    return found
+
+
+def _uncropped(op: Op, name: str, sources: dict[str, Op]) -> tuple[str, int]:
+    """Where an input comes from, behind crops, and how many columns those drop at its beginning."""
+    skip = 0
+    while isinstance(crop := sources.get(name), Crop):
+        if not isinstance(op, Add):
+            raise ModelError(
+                f"operator {op.name!r}: reads {name!r}, which is a SLICE; the engine can crop the "
+                "inputs of an ADD only"
+            )
+        name, skip = crop.input, skip + crop.start
+    return name, skip
+
+
+def _buffer(graph: IntegerGraph, op: Op | None, name: str, skip: int) -> Buffer:
+    tensor = graph.tensors[name]
+    pad = padding_columns(op, tensor.length) if isinstance(op, Convolution) else (0, 0)
+    return Buffer(name, tensor.channels, tensor.quantization.zero_point, skip, pad)
+
+
+def _check_read(
+    graph: IntegerGraph, ops: list[Convolution | Add | Permute], readers: dict[str, list[int]]
+) -> None:
+    for name in (graph.input, *(op.output for op in ops)):
+        if name not in readers:
+            raise ModelError(f"tensor {name!r}: nothing reads it, and it is not the evidence")
+
+
+def _with_room(drawn: Plan) -> Plan:
+    """The plan with its buffers as large as they get, one behind the other."""
+    columns = _fullest(drawn)
+    buffers, offset = [], 0
+    for buffer, most in zip(drawn.buffers, columns, strict=True):
+        buffers.append(replace(buffer, columns=most, offset=offset))
+        offset += most * buffer.channels
+    done = replace(drawn, buffers=tuple(buffers))
+    if done.state_bytes >= LARGEST_STATE:
+        raise ModelError(
+            f"the state takes {done.state_bytes} bytes, expected below {LARGEST_STATE}; take a "
+            "smaller chunk or a narrower network"
+        )
+    return done
+
+
+class _Counts:
+    """The engine's schedule on counts of columns."""
+
+    def __init__(self, drawn: Plan) -> None:
+        self.plan = drawn
+        self.have = [buffer.pad[0] for buffer in drawn.buffers]
+        self.skip = [buffer.skip for buffer in drawn.buffers]
+        self.written = [buffer.pad[0] for buffer in drawn.buffers]
+        self.fullest = list(self.have)
+
+    def push(self) -> None:
+        """One column of input."""
+        for buffer in self.plan.input_writes:
+            self._add(buffer, 1)
+        for layer in self.plan.layers:
+            self._run(layer)
+        self._drop(len(self.have) - 1, self.have[-1])
+
+    def end(self) -> None:
+        """The end of a window."""
+        for layer in self.plan.layers:
+            for buffer in layer.reads:
+                self._add(buffer, self.plan.buffers[buffer].pad[1])
+            self._run(layer)
+
+    def _run(self, layer: Layer) -> None:
+        have = min(self.have[buffer] for buffer in layer.reads)
+        count = 0 if have < layer.kernel else (have - layer.kernel) // layer.stride + 1
+        for buffer in layer.writes:
+            self._add(buffer, count)
+        for buffer in layer.reads:
+            self._drop(buffer, count * layer.stride)
+
+    def _add(self, buffer: int, count: int) -> None:
+        self.written[buffer] += count
+        self.have[buffer] += count
+        self.fullest[buffer] = max(self.fullest[buffer], self.have[buffer])
+        skip, self.skip[buffer] = self.skip[buffer], 0
+        self._drop(buffer, skip)
+
+    def _drop(self, buffer: int, count: int) -> None:
+        gone = min(count, self.have[buffer])
+        self.have[buffer] -= gone
+        self.skip[buffer] += count - gone
+
+
+def _fullest(drawn: Plan) -> list[int]:
+    """How many columns each buffer holds at most, however the input is cut into pushes.
+
+    What is left after a push only depends on how much was pushed in all, so it is enough to push
+    column by column, and to add what a whole chunk would bring at each point. A stream repeats
+    itself every `stride` columns once its first column of evidence came out.
+    """
+    counts = _Counts(drawn)
+    length = drawn.window or drawn.graph.tensors[drawn.graph.input].length + 2 * drawn.stride
+    left, written = [list(counts.have)], [list(counts.written)]
+    for _ in range(length if drawn.window else length + drawn.chunk):
+        counts.push()
+        left.append(list(counts.have))
+        written.append(list(counts.written))
+    most = [0] * len(drawn.buffers)
+    for at, waiting in enumerate(left):
+        then = written[min(at + drawn.chunk, len(written) - 1)]
+        for buffer, have in enumerate(waiting):
+            most[buffer] = max(most[buffer], have + then[buffer] - written[at][buffer])
+    if drawn.window:
+        counts.end()
+        most = [max(pair) for pair in zip(most, counts.fullest, strict=True)]
+    return most

@@ -1,0 +1,196 @@
+"""The C engine against the integer simulator: the same evidence, however the input is cut.
+
+Compiled with the address and undefined-behaviour sanitizers, which end the program at the first
+overflow or access beside the state.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beatlens.errors import ModelError, RecipeError
+from beatlens.firmware import Plan, model_source, plan
+from beatlens.integer.graph import (
+    Conv,
+    Crop,
+    IntegerGraph,
+    Mean,
+    Quantization,
+    Tensor,
+)
+from beatlens.integer.simulate import simulate
+from beatlens.integer.tflite_read import read_tflite
+
+from ..integer.graphs import adversarial_inputs, permuted_graph, random_graph, student_graph
+
+FIRMWARE = Path(__file__).parents[2] / "firmware_export"
+HARNESS = Path(__file__).parent / "net_harness.c"
+WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+ANCHORS = ("std_cam", "ds_cam", "tiny_cam")
+
+
+class Builder:
+    """Programs that run one network each, the engine compiled once."""
+
+    def __init__(self, folder: Path) -> None:
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if compiler is None:
+            pytest.skip("NO C COMPILER (cc, gcc): the C engine was not tested")
+        self.command = [compiler, *WARNINGS, *SANITIZERS, f"-I{FIRMWARE / 'include'}"]
+        self.folder, self.made = folder, 0
+        self.objects = [folder / f"{name}.o" for name in ("bl_net", "bl_kernels")]
+        for compiled in self.objects:
+            source = FIRMWARE / "src" / f"{compiled.stem}.c"
+            subprocess.run([*self.command, "-c", source, "-o", compiled], check=True)
+
+    def program(self, drawn: Plan) -> Path:
+        """A program of one network."""
+        self.made += 1
+        folder = self.folder / str(self.made)
+        folder.mkdir()
+        made = model_source(drawn, "model")
+        (folder / "model.h").write_text(made.header, encoding="ascii")
+        (folder / "model.c").write_text(made.source, encoding="ascii")
+        command = [*self.command, f"-I{folder}", *self.objects, folder / "model.c", HARNESS]
+        subprocess.run([*command, "-o", folder / "net"], check=True)
+        return folder / "net"
+
+
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory) -> Builder:
+    return Builder(tmp_path_factory.mktemp("net"))
+
+
+def evidence(program: Path, x: np.ndarray, classes: int, seed: int = 0) -> np.ndarray:
+    """What C makes of int8 columns `[N, leads]`, `[T, classes]`."""
+    done = subprocess.run([program, str(seed)], input=x.tobytes(), capture_output=True, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr.decode()[:2000])
+    return np.frombuffer(done.stdout, np.int8).reshape(-1, classes)
+
+
+def agree(builder: Builder, graph: IntegerGraph, chunk: int | None = None) -> Plan:
+    """Assert that C and the simulator agree on adversarial and on random input."""
+    drawn = plan(graph, chunk)
+    program = builder.program(drawn)
+    x = adversarial_inputs(graph)
+    classes = drawn.buffers[-1].channels
+    if drawn.window:
+        wanted = simulate(graph, x)["evidence"].reshape(-1, classes)
+        np.testing.assert_array_equal(evidence(program, x, classes), wanted)
+        return drawn
+    joined = x.reshape(1, -1, x.shape[2])
+    length = graph.tensors[graph.input].length
+    whole = length + (joined.shape[1] - length) // drawn.stride * drawn.stride
+    wanted = simulate(graph.with_input_length(whole), joined[:, :whole])["evidence"][0]
+    for seed in range(2):
+        found = evidence(program, joined[0], classes, seed)
+        np.testing.assert_array_equal(found[: len(wanted)], wanted)
+        assert len(found) - len(wanted) in (0, 1)  # what is behind `whole`
+    return drawn
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_c_gives_what_the_simulator_gives(builder: Builder, seed: int) -> None:
+    agree(builder, random_graph(seed))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_channels_in_other_orders(builder: Builder, seed: int) -> None:
+    agree(builder, permuted_graph(seed))
+
+
+@pytest.mark.parametrize("chunk", [1, 8, 100])
+def test_any_chunk_gives_the_same(builder: Builder, chunk: int) -> None:
+    agree(builder, student_graph(columns=40), chunk)
+
+
+@pytest.mark.parametrize("name", ANCHORS)
+def test_reference_models(builder: Builder, shared_dir: Path, name: str) -> None:
+    """Padded networks of another maker, window by window: 48 vectors of the LiteRT kernels."""
+    graph = read_tflite((shared_dir / "anchors" / f"{name}.tflite").read_bytes())
+    drawn = plan(graph)
+    with np.load(shared_dir / "anchors" / f"{name}.npz") as vectors:
+        x, wanted = vectors["input"], vectors["evidence"]
+    found = evidence(builder.program(drawn), x, wanted.shape[-1])
+    np.testing.assert_array_equal(found, wanted.reshape(found.shape))
+
+
+def test_state_is_small(shared_dir: Path) -> None:
+    """What an arena of 20,936 bytes is in TensorFlow Lite Micro."""
+    graph = read_tflite((shared_dir / "anchors" / "std_cam.tflite").read_bytes())
+    assert plan(graph).state_bytes <= 4096
+
+
+def test_a_crop_must_lead_to_a_sum() -> None:
+    graph = student_graph(columns=4)
+    (first, *others) = graph.ops
+    source = graph.tensors["input"]
+    cropped = replace(source, name="cropped", length=source.length - 1)
+    crop = Crop(name="crop", input="input", output="cropped", start=1, stop=source.length)
+    shorter = IntegerGraph(
+        {**graph.with_input_length(cropped.length).tensors, "input": source, "cropped": cropped},
+        (crop, replace(first, input="cropped"), *others),
+        "input",
+        graph.outputs,
+    )
+    with pytest.raises(ModelError, match=f"operator '{first.name}'.*SLICE"):
+        plan(shorter)
+
+
+def test_a_mean_must_be_of_the_evidence() -> None:
+    graph = student_graph(columns=4)
+    *layers, mean = graph.ops
+    before = layers[-1].input
+    channels = graph.tensors[before].channels
+    tensors = {
+        **graph.tensors,
+        mean.output: replace(graph.tensors[mean.output], channels=channels),
+    }
+    other = IntegerGraph(tensors, (*layers, replace(mean, input=before)), "input", graph.outputs)
+    with pytest.raises(ModelError, match="MEAN of"):
+        plan(other)
+
+
+def test_a_state_beyond_16_bit_offsets_is_refused() -> None:
+    with pytest.raises(ModelError, match="state takes"):
+        plan(student_graph(columns=4), chunk=20_000)
+
+
+def test_chunks_have_a_column() -> None:
+    with pytest.raises(ModelError, match="chunk is 0"):
+        plan(student_graph(columns=4), chunk=0)
+
+
+def test_names_that_c_does_not_know_are_refused() -> None:
+    with pytest.raises(RecipeError, match="C identifier"):
+        model_source(plan(student_graph(columns=4)), "a b")
+
+
+def test_zero_points_that_break_an_accumulator_are_refused() -> None:
+    """Sound as the simulator computes it, but not with the zero point folded into the bias."""
+    reach = 255 * 3
+    conv = Conv(
+        name="conv",
+        input="input",
+        output="evidence",
+        weights=np.ones((1, 3, 1), np.int8),
+        weight_scales=np.full(1, 2.0**-24, np.float32),
+        bias=np.full(1, (1 << 31) - 1 - reach, np.int32),
+    )
+    tensors = [
+        Tensor("input", 10, 1, Quantization(1.0, -128)),
+        Tensor("evidence", 8, 1, Quantization(1.0, 0)),
+        Tensor("logits", 1, 1, Quantization(1.0, 0)),
+    ]
+    mean = Mean(name="mean", input="evidence", output="logits")
+    outputs = {"logits": "logits", "evidence": "evidence"}
+    graph = IntegerGraph({t.name: t for t in tensors}, (conv, mean), "input", outputs)
+    with pytest.raises(ModelError, match="operator 'conv': sums reach"):
+        model_source(plan(graph), "model")
