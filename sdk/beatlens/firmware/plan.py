@@ -12,6 +12,7 @@ network one of windows: zero points are put before and behind each.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from beatlens.errors import ModelError
 from beatlens.integer.graph import (
@@ -114,28 +115,13 @@ def plan(graph: IntegerGraph, chunk: int | None = None) -> Plan:
     if chunk is not None and chunk < 1:
         raise ModelError(f"chunk is {chunk} input columns, expected at least 1")
     ops = _operators(graph)
-    sources = {op.output: op for op in graph.ops}
-    buffers: list[Buffer] = []
-    readers: dict[str, list[int]] = {}
-    inputs: list[int] = []
-    for op in ops:
-        inputs.append(len(buffers))
-        for name in op.inputs:
-            source, skip = _uncropped(op, name, sources)
-            readers.setdefault(source, []).append(len(buffers))
-            buffers.append(_buffer(graph, op, source, skip))
-    evidence = graph.outputs["evidence"]
-    readers.setdefault(evidence, []).append(len(buffers))
-    buffers.append(_buffer(graph, None, evidence, 0))
+    buffers, readers = _wired(graph, ops)
     _check_read(graph, ops, readers)
+    firsts = accumulate((len(op.inputs) for op in ops), initial=0)
     layers = tuple(
-        Layer(op, first, tuple(readers[op.output])) for op, first in zip(ops, inputs, strict=True)
+        Layer(op, first, tuple(readers[op.output])) for op, first in zip(ops, firsts, strict=False)
     )
-    strides = {graph.input: 1}
-    for layer in layers:
-        first = buffers[layer.input].tensor
-        strides[layer.op.output] = strides[first] * layer.stride
-    stride = strides[evidence]
+    stride = _stride(graph, layers, buffers)
     padded = any(isinstance(op, Convolution) and op.padding == "same" for op in ops)
     drawn = Plan(
         graph,
@@ -147,6 +133,36 @@ def plan(graph: IntegerGraph, chunk: int | None = None) -> Plan:
         graph.tensors[graph.input].length if padded else 0,
     )
     return _with_room(drawn)
+
+
+def _wired(
+    graph: IntegerGraph, ops: list[Convolution | Add | Permute]
+) -> tuple[list[Buffer], dict[str, list[int]]]:
+    """A buffer per input of each operator, and one for the evidence; by tensor, those that get it.
+
+    Buffers of one operator follow each other, in the order of operators and inputs.
+    """
+    sources = {op.output: op for op in graph.ops}
+    buffers: list[Buffer] = []
+    readers: dict[str, list[int]] = {}
+
+    def add(op: Convolution | Add | Permute | None, name: str, skip: int) -> None:
+        readers.setdefault(name, []).append(len(buffers))
+        buffers.append(_buffer(graph, op, name, skip))
+
+    for op in ops:
+        for name in op.inputs:
+            add(op, *_uncropped(op, name, sources))
+    add(None, graph.outputs["evidence"], 0)
+    return buffers, readers
+
+
+def _stride(graph: IntegerGraph, layers: tuple[Layer, ...], buffers: list[Buffer]) -> int:
+    """Input columns per column of evidence."""
+    strides = {graph.input: 1}
+    for layer in layers:
+        strides[layer.op.output] = strides[buffers[layer.input].tensor] * layer.stride
+    return strides[graph.outputs["evidence"]]
 
 
 def _operators(graph: IntegerGraph) -> list[Convolution | Add | Permute]:
