@@ -1,13 +1,7 @@
-"""The C front end against the Python one: the same bits for every rate, signal and end.
-
-Compiled with the address and undefined-behaviour sanitizers, which end the program at the first
-overflow or access beside a buffer.
-"""
+"""The C front end against the Python one: the same bits for every rate, signal and end."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -18,37 +12,23 @@ from beatlens.firmware import sensor_source
 from beatlens.signals.frontend import RATES_HZ, FrontEnd
 from beatlens.signals.wfdb_files import read_recording
 
-FIRMWARE = Path(__file__).parents[2] / "firmware_export"
-HARNESS = Path(__file__).parent / "frontend_harness.c"
-WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+from .compiled import HERE, compile_c, run_c, source
+
 RAILS = (-1900, 2047)
 
 
 def build(frontend: FrontEnd, folder: Path) -> Path:
     """The front end of one sensor as a program for this machine."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("NO C COMPILER (cc, gcc): the C front end was not tested")
     constants = folder / "sensor.c"
     constants.write_text(sensor_source(frontend, "sensor"), encoding="ascii")
-    program = folder / "frontend"
-    subprocess.run(
-        [compiler, *WARNINGS, "-O1", "-g", "-fsanitize=address,undefined",
-         "-fno-sanitize-recover=all", f"-I{FIRMWARE / 'include'}",
-         str(FIRMWARE / "src" / "bl_frontend.c"), str(constants), str(HARNESS),
-         "-o", str(program)],
-        check=True,
-    )  # fmt: skip
-    return program
+    harness = HERE / "frontend_harness.c"
+    return compile_c([source("bl_frontend"), constants, harness], folder / "frontend")
 
 
 def agree(program: Path, frontend: FrontEnd, counts: np.ndarray) -> np.ndarray:
     """Assert that C gives what Python gives; the flags `[m]` it raised."""
-    done = subprocess.run(
-        [program], input=counts.astype("<i2").tobytes(), capture_output=True, check=False
-    )
-    assert done.returncode == 0, (done.returncode, done.stderr.decode()[:2000])
-    found = np.frombuffer(done.stdout, np.uint8).reshape(-1, 2)
+    done = run_c(program, counts.astype("<i2").tobytes())
+    found = np.frombuffer(done, np.uint8).reshape(-1, 2)
     wanted = frontend.run(counts)
     flags = wanted.saturated * 1 + wanted.clipped * 2 + wanted.flat * 4
     np.testing.assert_array_equal(found[:, 0].view(np.int8), wanted.x)

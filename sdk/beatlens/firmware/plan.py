@@ -4,9 +4,9 @@ Each layer works on its input as soon as it is there, so a buffer holds what its
 see, and no whole activation is anywhere. How full a buffer gets is found by running the schedule
 itself, on counts of columns.
 
-A crop in front of an ADD becomes columns that its buffer drops at the beginning (the other branch
-ends the sum), so streams go on for ever. Convolutions padded as TensorFlow's "same" make the
-network one of windows: zero points are put before and behind each.
+A crop becomes columns that the next buffer drops at the beginning; its other end is where an ADD
+waits for its other branch, so streams go on for ever. Convolutions padded as TensorFlow's "same"
+make the network one of windows: zero points are put before and behind each.
 """
 
 from __future__ import annotations
@@ -115,14 +115,14 @@ def plan(graph: IntegerGraph, chunk: int | None = None) -> Plan:
     if chunk is not None and chunk < 1:
         raise ModelError(f"chunk is {chunk} input columns, expected at least 1")
     ops = _operators(graph)
-    buffers, readers = _wired(graph, ops)
+    padded = any(isinstance(op, Convolution) and op.padding == "same" for op in ops)
+    buffers, readers = _wired(graph, ops, padded)
     _check_read(graph, ops, readers)
     firsts = accumulate((len(op.inputs) for op in ops), initial=0)
     layers = tuple(
         Layer(op, first, tuple(readers[op.output])) for op, first in zip(ops, firsts, strict=False)
     )
     stride = _stride(graph, layers, buffers)
-    padded = any(isinstance(op, Convolution) and op.padding == "same" for op in ops)
     drawn = Plan(
         graph,
         layers,
@@ -136,7 +136,7 @@ def plan(graph: IntegerGraph, chunk: int | None = None) -> Plan:
 
 
 def _wired(
-    graph: IntegerGraph, ops: list[Convolution | Add | Permute]
+    graph: IntegerGraph, ops: list[Convolution | Add | Permute], padded: bool
 ) -> tuple[list[Buffer], dict[str, list[int]]]:
     """A buffer per input of each operator, and one for the evidence; by tensor, those that get it.
 
@@ -152,7 +152,7 @@ def _wired(
 
     for op in ops:
         for name in op.inputs:
-            add(op, *_uncropped(op, name, sources))
+            add(op, *_uncropped(op, name, sources, padded))
     add(None, graph.outputs["evidence"], 0)
     return buffers, readers
 
@@ -183,14 +183,14 @@ def _operators(graph: IntegerGraph) -> list[Convolution | Add | Permute]:
     return found
 
 
-def _uncropped(op: Op, name: str, sources: dict[str, Op]) -> tuple[str, int]:
+def _uncropped(op: Op, name: str, sources: dict[str, Op], padded: bool) -> tuple[str, int]:
     """Where an input comes from, behind crops, and how many columns those drop at its beginning."""
     skip = 0
     while isinstance(crop := sources.get(name), Crop):
-        if not isinstance(op, Add):
+        if padded and not isinstance(op, Add):
             raise ModelError(
-                f"operator {op.name!r}: reads {name!r}, which is a SLICE; the engine can crop the "
-                "inputs of an ADD only"
+                f"operator {op.name!r}: reads {name!r}, which is a SLICE, in a padded network; "
+                "there the engine can crop the inputs of an ADD only"
             )
         name, skip = crop.input, skip + crop.start
     return name, skip

@@ -1,0 +1,41 @@
+"""Compiles C of the firmware for this machine, with the sanitizers on.
+
+They end a program at the first overflow, undefined shift or access beside a block of memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+FIRMWARE = Path(__file__).parents[2] / "firmware_export"
+HERE = Path(__file__).parent
+WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
+SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def source(name: str) -> Path:
+    """A source of the firmware."""
+    return FIRMWARE / "src" / f"{name}.c"
+
+
+def compile_c(sources: Sequence[Path], to: Path, *options: str) -> Path:
+    """Compile and link; skips the test, loudly, where there is no compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("NO C COMPILER (cc, gcc): the firmware's C was not tested")
+    include = f"-I{FIRMWARE / 'include'}"
+    command = [compiler, *WARNINGS, *SANITIZERS, include, *options, *sources, "-o", to]
+    subprocess.run(command, check=True)
+    return to
+
+
+def run_c(program: Path, stdin: bytes, *arguments: str) -> bytes:
+    """What a program writes; it has to end well."""
+    done = subprocess.run([program, *arguments], input=stdin, capture_output=True, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr.decode()[:2000])
+    return done.stdout
