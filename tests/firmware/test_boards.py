@@ -1,0 +1,66 @@
+"""The C engine on Cortex-M under QEMU: reference models, every bit of every vector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beatlens.firmware import model_source, plan
+from beatlens.integer.tflite_read import read_tflite
+
+from .boards import BOARDS, Board, build, require_tools, run
+from .compiled import HERE, source
+
+ANCHORS = ("std_cam", "ds_cam", "tiny_cam")
+
+
+def write_case(shared: Path, name: str, folder: Path, windows: int | None = None) -> list[Path]:
+    """Sources of a program that compares a reference model's vectors."""
+    made = model_source(plan(read_tflite((shared / f"{name}.tflite").read_bytes())), "model")
+    (folder / "model.h").write_text(made.header, encoding="ascii")
+    (folder / "model.c").write_text(made.source, encoding="ascii")
+    with np.load(shared / f"{name}.npz") as vectors:
+        x, evidence = vectors["input"][:windows], vectors["evidence"][:windows]
+    lines = [
+        f"#define WINDOWS {len(x)}",
+        f"#define VALUES {evidence.size}",
+        f"static const int8_t inputs[] = {{{', '.join(map(str, x.ravel()))}}};",
+        f"static const int8_t expected[] = {{{', '.join(map(str, evidence.ravel()))}}};",
+    ]
+    (folder / "vectors.h").write_text("\n".join(lines) + "\n", encoding="ascii")
+    return [
+        source("bl_net"), source("bl_kernels"), folder / "model.c", HERE / "board_main.c"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ANCHORS)
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS.keys())
+def test_no_value_differs(board: Board, name: str, shared_dir: Path, tmp_path: Path) -> None:
+    require_tools()
+    sources = write_case(shared_dir / "anchors", name, tmp_path)
+    outcome = run(board, build(board, sources, tmp_path, f"-I{tmp_path}"))
+    compared, different = map(int, outcome.text.split())
+    assert (outcome.status, different) == (0, 0)
+    assert compared == 48 * {"std_cam": 79, "ds_cam": 79, "tiny_cam": 40}[name] * 5
+
+
+def test_a_difference_is_seen(shared_dir: Path, tmp_path: Path) -> None:
+    require_tools()
+    sources = write_case(shared_dir / "anchors", "tiny_cam", tmp_path, windows=1)
+    vectors = tmp_path / "vectors.h"
+    head, numbers = vectors.read_text().rsplit("{", 1)
+    first, rest = numbers.split(",", 1)
+    vectors.write_text(f"{head}{{{(int(first) + 1) % 100},{rest}", encoding="ascii")
+    outcome = run(BOARDS["m4"], build(BOARDS["m4"], sources, tmp_path, f"-I{tmp_path}"))
+    assert outcome.status != 0
+    assert outcome.text.split()[1] == "1"
+
+
+def test_counts_of_instructions_repeat(shared_dir: Path, tmp_path: Path) -> None:
+    require_tools()
+    sources = write_case(shared_dir / "anchors", "tiny_cam", tmp_path, windows=1)
+    program = build(BOARDS["m4"], sources, tmp_path, f"-I{tmp_path}")
+    first, second = run(BOARDS["m4"], program), run(BOARDS["m4"], program)
+    assert first.instructions == second.instructions > 100_000
