@@ -82,7 +82,7 @@ class SamplingSection(Section):
     }
     gain: tuple[float, float] = (0.5, 1.5)
     wander_mv: Annotated[float, Field(ge=0)] = 0.1
-    noise_mv: Annotated[float, Field(ge=0)] = 0.04
+    noise_mv: Annotated[float, Field(ge=0)] = 0.12
     excerpts: Annotated[int, Field(ge=0)] = 6
     excerpt_seconds: tuple[float, float] = (2.0, 5.0)
 

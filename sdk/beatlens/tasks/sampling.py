@@ -22,7 +22,7 @@ class Augmentation:
     gain: tuple[float, float] = (0.5, 1.5)
     wander_mv: float = 0.1
     wander_hz: tuple[float, float] = (0.1, 0.6)
-    noise_mv: float = 0.04
+    noise_mv: float = 0.12
 
     def apply(self, millivolts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return a changed copy of one window, float32 `[n]`, on the front end's int8 grid."""
