@@ -260,11 +260,16 @@ class Recipe(Section):
     )
     student: NetworkSection = NetworkSection.of(STUDENTS["dense-26k"])
     student_schedule: ScheduleSection = ScheduleSection(
-        steps=4000, learning_rate=6e-3, batch=32, validate_every=1000, precision="bfloat16"
+        steps=4000,
+        learning_rate=6e-3,
+        batch=32,
+        validate_every=1000,
+        precision="bfloat16",
+        keep="last",
     )
     distill: DistillSection = DistillSection()
     quantize_schedule: ScheduleSection = ScheduleSection(
-        steps=600, learning_rate=1e-3, batch=32, validate_every=200
+        steps=600, learning_rate=1e-3, batch=32, validate_every=200, keep="last"
     )
     compress: CompressSection = CompressSection()
     decision: DecisionSection = DecisionSection()
