@@ -204,11 +204,11 @@ int bl_frontend_init(bl_frontend *f, const bl_sensor *s, int16_t *ring,
 int bl_frontend_push(bl_frontend *f, int16_t count,
                      bl_sample out[BL_FRONTEND_MOST])
 {
-    uint32_t i;
-
     if (f->stage >= HOLDING)
         return BL_FRONTEND_ENDED;
     if (f->stage == EMPTY) { /* as if the first count had been held before */
+        uint32_t i;
+
         for (i = 0; i < f->sensor->width; i++)
             f->ring[i] = count;
         f->stage = RUNNING;

@@ -224,28 +224,28 @@ static int has_blocks(const bl_unpack *u)
 
 static int read_shape(bl_unpack *u, uint32_t *at)
 {
-    uint32_t *number[6];
+    uint32_t *part[6];
     uint32_t i, size, last = 3;
 
-    number[0] = &u->outputs;
-    number[1] = &u->taps;
-    number[2] = &u->inputs;
-    number[3] = &u->block_taps;
-    number[4] = &u->block_inputs;
-    number[5] = &u->entries;
+    part[0] = &u->outputs;
+    part[1] = &u->taps;
+    part[2] = &u->inputs;
+    part[3] = &u->block_taps;
+    part[4] = &u->block_inputs;
+    part[5] = &u->entries;
     if (has_blocks(u))
         last = 5;
     else if (u->coding == CODEBOOK)
         last = 6;
     for (i = 0; i < last; i++)
-        if (read_leb128(u, at, number[i]) != BL_UNPACK_OK)
+        if (read_leb128(u, at, part[i]) != BL_UNPACK_OK)
             return BL_UNPACK_HEADER;
     if (last > 3 &&
         (u->block_taps > u->taps || u->block_inputs > u->inputs))
         return BL_UNPACK_HEADER;
     size = BL_UNPACK_MAX_WEIGHTS;
     for (i = 0; i < 3; i++)
-        size /= *number[i];
+        size /= *part[i];
     if (size == 0)
         return BL_UNPACK_HEADER;
     size = u->outputs * u->taps * u->inputs;
