@@ -6,7 +6,7 @@
  * point, and nothing of libc (a compiler may turn loops into calls of memcpy
  * and memset). All memory is the caller's.
  *
- *     static uint32_t memory[STRIPS_MEMORY_BYTES / 4];
+ *     static uint32_t memory[STRIPS_MEMORY_BYTES(CHEST_TAPS) / 4];
  *     bl_stream stream;
  *
  *     int rc = bl_init(&stream, &strips, &chest, memory, sizeof memory);
@@ -56,21 +56,26 @@ typedef struct {
     uint32_t most_clipped;
 } bl_task;
 
-/*
- * A span and what is said of it. Columns are counted since the stream began.
- * Of a span that is not assessable only what came in is known.
- */
+/* What is wrong with a span. */
 typedef struct {
-    uint32_t start;     /* its first column */
-    uint32_t columns;   /* a long gap, and the end of a stream, have their own */
-    uint32_t decisions; /* bit c: class c was found */
-    const int32_t *sums; /* [classes], of the columns' evidence */
-    uint32_t lost;      /* samples that did not come */
-    uint32_t flat;      /* samples, as for the next three */
+    uint32_t lost; /* samples that did not come */
+    uint32_t flat; /* samples, as the next three */
     uint32_t saturated;
     uint32_t clipped;
-    uint32_t unusable;  /* flat or saturated */
-    uint32_t padded;    /* columns that saw beyond the signal, its edge held */
+    uint32_t unusable; /* flat or saturated */
+    uint32_t padded;   /* columns that saw beyond the signal, its edge held */
+} bl_defects;
+
+/*
+ * A span and what is said of it. Columns are counted since the stream began.
+ * Of a span that is not assessable only its defects are known.
+ */
+typedef struct {
+    uint32_t start;      /* its first column */
+    uint32_t columns;    /* a long gap, and a stream's end, have their own */
+    uint32_t decisions;  /* bit c: class c was found */
+    const int32_t *sums; /* [classes], of the columns' evidence */
+    bl_defects defects;
     uint8_t assessable;
 } bl_finding;
 
@@ -104,7 +109,7 @@ struct bl_stream {
     bl_quality *waiting; /* [waits], of columns without evidence yet */
     int8_t *x;           /* [chunk], samples for the network */
     bl_quality now;      /* of the column that samples come in for */
-    uint32_t lost, flat, saturated, clipped, unusable, padded; /* of the span */
+    bl_defects defects;  /* of the span */
     uint32_t columns;    /* added so far */
     uint32_t next;       /* where the next span begins */
     uint32_t position;   /* column of the next count */

@@ -5,10 +5,23 @@
 enum { LOST = 1, PADDED = 2 }; /* marks of a column */
 
 static const bl_quality nothing = {0, 0, 0, 0, 0};
+static const bl_defects none = {0, 0, 0, 0, 0, 0};
 
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
+}
+
+/* Counts a column's defects, or with `one` as -1, which wraps, no more. */
+static void count_defects(bl_defects *d, const bl_quality *q, uint32_t one,
+                          uint32_t stride)
+{
+    d->flat += one * q->flat;
+    d->saturated += one * q->saturated;
+    d->clipped += one * q->clipped;
+    d->unusable += one * q->unusable;
+    d->lost += q->marks & LOST ? one * stride : 0;
+    d->padded += q->marks & PADDED ? one : 0;
 }
 
 /* Findings */
@@ -20,8 +33,7 @@ static void begin_finding(const bl_stream *s, bl_finding *f, uint32_t start,
     f->columns = columns;
     f->decisions = 0;
     f->sums = s->sums;
-    f->lost = f->flat = f->saturated = f->clipped = f->unusable = 0;
-    f->padded = 0;
+    f->defects = none;
     f->assessable = 0;
 }
 
@@ -38,14 +50,10 @@ static void assess(bl_stream *s)
     uint32_t c;
 
     begin_finding(s, &f, s->next, t->span);
-    f.lost = s->lost;
-    f.flat = s->flat;
-    f.saturated = s->saturated;
-    f.clipped = s->clipped;
-    f.unusable = s->unusable;
-    f.padded = s->padded;
-    f.assessable = f.lost == 0 && f.unusable <= t->most_unusable &&
-                   f.clipped <= t->most_clipped;
+    f.defects = s->defects;
+    f.assessable = f.defects.lost == 0 &&
+                   f.defects.unusable <= t->most_unusable &&
+                   f.defects.clipped <= t->most_clipped;
     for (c = 0; f.assessable && c < t->model->classes; c++)
         if (s->sums[c] >= t->sum_thresholds[c])
             f.decisions |= UINT32_C(1) << c;
@@ -58,7 +66,7 @@ static void say_lost(bl_stream *s, uint32_t columns)
     bl_finding f;
 
     begin_finding(s, &f, s->next, columns);
-    f.lost = columns * s->task->stride;
+    f.defects.lost = columns * s->task->stride;
     hand_out(s, &f);
 }
 
@@ -72,16 +80,8 @@ static void say_rest(bl_stream *s)
     if (covered > s->position || (covered == s->position && s->within == 0))
         return;
     begin_finding(s, &f, covered, s->columns - covered);
-    for (i = covered; i < s->columns; i++) {
-        const bl_quality *q = &s->quality[i % t->span];
-
-        f.flat += q->flat;
-        f.saturated += q->saturated;
-        f.clipped += q->clipped;
-        f.unusable += q->unusable;
-        f.lost += q->marks & LOST ? t->stride : 0u;
-        f.padded += q->marks & PADDED ? 1u : 0u;
-    }
+    for (i = covered; i < s->columns; i++)
+        count_defects(&f.defects, &s->quality[i % t->span], 1, t->stride);
     hand_out(s, &f);
 }
 
@@ -98,18 +98,12 @@ int8_t bl_evidence(const bl_stream *s, const bl_finding *f, uint32_t column,
 /* Adds a column to the sums of the span, or takes it off them. */
 static void account(bl_stream *s, uint32_t place, int32_t sign)
 {
-    const bl_quality *q = &s->quality[place];
     uint32_t classes = s->task->model->classes, c;
-    uint32_t one = (uint32_t)sign; /* of -1 too: all of it wraps */
 
     for (c = 0; c < classes; c++)
         s->sums[c] += sign * s->evidence[place * classes + c];
-    s->flat += one * q->flat;
-    s->saturated += one * q->saturated;
-    s->clipped += one * q->clipped;
-    s->unusable += one * q->unusable;
-    s->lost += q->marks & LOST ? one * s->task->stride : 0;
-    s->padded += q->marks & PADDED ? one : 0;
+    count_defects(&s->defects, &s->quality[place], (uint32_t)sign,
+                  s->task->stride);
 }
 
 static void add_column(bl_stream *s, const int8_t *evidence, bl_quality quality)
@@ -348,8 +342,8 @@ int bl_init(bl_stream *s, const bl_task *task, const bl_sensor *sensor,
     s->x = s->evidence + task->span * classes;
     for (c = 0; c < classes; c++)
         s->sums[c] = 0;
-    s->lost = s->flat = s->saturated = s->clipped = s->unusable = 0;
-    s->padded = s->columns = s->next = s->position = s->within = 0;
+    s->defects = none;
+    s->columns = s->next = s->position = s->within = 0;
     s->running = s->ended = 0;
     set_grid(s);
     return BL_OK;

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from beatlens.firmware import CSource
+
 FIRMWARE = Path(__file__).parents[2] / "firmware_export"
 HERE = Path(__file__).parent
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
@@ -21,6 +23,14 @@ SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recove
 def source(name: str) -> Path:
     """A source of the firmware."""
     return FIRMWARE / "src" / f"{name}.c"
+
+
+def write_c(made: CSource, folder: Path, name: str) -> Path:
+    """Write NAME.h and NAME.c, and return the latter."""
+    (folder / f"{name}.h").write_text(made.header, encoding="ascii")
+    written = folder / f"{name}.c"
+    written.write_text(made.source, encoding="ascii")
+    return written
 
 
 def compile_c(sources: Sequence[Path], to: Path, *options: str) -> Path:

@@ -10,9 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bl_frontend.h"
-
-extern const bl_sensor sensor;
+#include "sensor.h"
 
 static void write_samples(const bl_sample *out, int ready)
 {
@@ -63,7 +61,7 @@ int main(void)
     bl_frontend f;
     int rc;
 
-    if (ring == NULL)
+    if (ring == NULL || sensor.width != SENSOR_TAPS)
         return 2;
     rc = check_refusals(&f, ring);
     if (rc != 0)

@@ -14,9 +14,8 @@
 #include <stdlib.h>
 
 #include "beatlens.h"
+#include "sensor.h"
 #include "task.h"
-
-extern const bl_sensor sensor;
 
 #define MOST 100000
 
@@ -29,12 +28,12 @@ static void write_finding(void *context, const bl_stream *s,
     values[0] = f->start;
     values[1] = f->columns;
     values[2] = f->decisions;
-    values[3] = f->lost;
-    values[4] = f->flat;
-    values[5] = f->saturated;
-    values[6] = f->clipped;
-    values[7] = f->unusable;
-    values[8] = f->padded;
+    values[3] = f->defects.lost;
+    values[4] = f->defects.flat;
+    values[5] = f->defects.saturated;
+    values[6] = f->defects.clipped;
+    values[7] = f->defects.unusable;
+    values[8] = f->defects.padded;
     values[9] = f->assessable;
     fwrite(values, sizeof values[0], 10, stdout);
     fwrite(f->sums, sizeof f->sums[0], classes, stdout);
@@ -59,7 +58,7 @@ static int check_refusals(bl_stream *s, uint32_t *memory, uint32_t bytes)
         return 4;
     if (bl_init(s, &task, &sensor, memory, bytes - 1) != BL_ERROR_ROOM)
         return 5;
-    return bytes == TASK_MEMORY_BYTES(sensor.width) ? 0 : 6;
+    return bytes == TASK_MEMORY_BYTES(SENSOR_TAPS) ? 0 : 6;
 }
 
 int main(void)

@@ -11,16 +11,15 @@ from beatlens.firmware import model_source, plan
 from beatlens.integer.tflite_read import read_tflite
 
 from .boards import BOARDS, Board, build, require_tools, run
-from .compiled import HERE, source
+from .compiled import HERE, source, write_c
 
 ANCHORS = ("std_cam", "ds_cam", "tiny_cam")
 
 
 def write_case(shared: Path, name: str, folder: Path, windows: int | None = None) -> list[Path]:
     """Sources of a program that compares a reference model's vectors."""
-    made = model_source(plan(read_tflite((shared / f"{name}.tflite").read_bytes())), "model")
-    (folder / "model.h").write_text(made.header, encoding="ascii")
-    (folder / "model.c").write_text(made.source, encoding="ascii")
+    graph = read_tflite((shared / f"{name}.tflite").read_bytes())
+    model = write_c(model_source(plan(graph), "model"), folder, "model")
     with np.load(shared / f"{name}.npz") as vectors:
         x, evidence = vectors["input"][:windows], vectors["evidence"][:windows]
     lines = [
@@ -31,7 +30,7 @@ def write_case(shared: Path, name: str, folder: Path, windows: int | None = None
     ]
     (folder / "vectors.h").write_text("\n".join(lines) + "\n", encoding="ascii")
     return [
-        source("bl_net"), source("bl_kernels"), folder / "model.c", HERE / "board_main.c"
+        source("bl_net"), source("bl_kernels"), model, HERE / "board_main.c"
     ]  # fmt: skip
 
 

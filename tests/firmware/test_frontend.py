@@ -12,17 +12,16 @@ from beatlens.firmware import sensor_source
 from beatlens.signals.frontend import RATES_HZ, FrontEnd
 from beatlens.signals.wfdb_files import read_recording
 
-from .compiled import HERE, compile_c, run_c, source
+from .compiled import HERE, compile_c, run_c, source, write_c
 
 RAILS = (-1900, 2047)
 
 
 def build(frontend: FrontEnd, folder: Path) -> Path:
     """The front end of one sensor as a program for this machine."""
-    constants = folder / "sensor.c"
-    constants.write_text(sensor_source(frontend, "sensor"), encoding="ascii")
-    harness = HERE / "frontend_harness.c"
-    return compile_c([source("bl_frontend"), constants, harness], folder / "frontend")
+    made = write_c(sensor_source(frontend, "sensor"), folder, "sensor")
+    sources = [source("bl_frontend"), made, HERE / "frontend_harness.c"]
+    return compile_c(sources, folder / "frontend", f"-I{folder}")
 
 
 def agree(program: Path, frontend: FrontEnd, counts: np.ndarray) -> np.ndarray:
@@ -77,7 +76,7 @@ def test_a_real_recording(mitdb_dir: Path, tmp_path: Path) -> None:
     agree(build(frontend, tmp_path), frontend, record.counts[0])
 
 
-@pytest.mark.parametrize("name", ["", "9lead", "a-b", "x y", "lead;"])
+@pytest.mark.parametrize("name", ["", "9lead", "a-b", "x y", "lead;", "double"])
 def test_names_that_c_does_not_know_are_refused(name: str) -> None:
     with pytest.raises(RecipeError, match="C identifier"):
         sensor_source(FrontEnd(128, 200.0), name)

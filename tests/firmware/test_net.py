@@ -22,7 +22,7 @@ from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
 
 from ..integer.graphs import adversarial_inputs, permuted_graph, random_graph, student_graph
-from .compiled import HERE, compile_c, run_c, source
+from .compiled import HERE, compile_c, run_c, source, write_c
 
 ANCHORS = ("std_cam", "ds_cam", "tiny_cam")
 
@@ -42,11 +42,10 @@ class Builder:
         self.made += 1
         folder = self.folder / str(self.made)
         folder.mkdir()
-        made = model_source(drawn, "model")
-        (folder / "model.h").write_text(made.header, encoding="ascii")
-        (folder / "model.c").write_text(made.source, encoding="ascii")
-        sources = [*self.objects, folder / "model.c", HERE / "net_harness.c"]
-        return compile_c(sources, folder / "net", f"-I{folder}")
+        made = write_c(model_source(drawn, "model"), folder, "model")
+        return compile_c(
+            [*self.objects, made, HERE / "net_harness.c"], folder / "net", f"-I{folder}"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +112,29 @@ def test_state_is_small(shared_dir: Path) -> None:
     assert plan(graph).state_bytes <= 4096
 
 
+def one_convolution(
+    length: int, evidence: int, stride: int = 1, kernel: int = 3, scale: float = 1.0, bias: int = 0
+) -> IntegerGraph:
+    """A convolution of ones, from an input with the lowest zero point, and the mean."""
+    conv = Conv(
+        name="conv",
+        input="input",
+        output="evidence",
+        weights=np.ones((1, kernel, 1), np.int8),
+        weight_scales=np.full(1, scale, np.float32),
+        bias=np.full(1, bias, np.int32),
+        stride=stride,
+    )
+    tensors = [
+        Tensor("input", length, 1, Quantization(1.0, -128)),
+        Tensor("evidence", evidence, 1, Quantization(1.0, 0)),
+        Tensor("logits", 1, 1, Quantization(1.0, 0)),
+    ]
+    mean = Mean(name="mean", input="evidence", output="logits")
+    outputs = {"logits": "logits", "evidence": "evidence"}
+    return IntegerGraph({t.name: t for t in tensors}, (conv, mean), "input", outputs)
+
+
 def test_a_crop_of_a_padded_network_must_lead_to_a_sum() -> None:
     q = Quantization(1.0, 0)
     conv = Conv(
@@ -155,6 +177,11 @@ def test_a_state_beyond_16_bit_offsets_is_refused() -> None:
         plan(student_graph(columns=4), chunk=20_000)
 
 
+def test_a_stride_that_a_layer_cannot_hold_is_refused() -> None:
+    with pytest.raises(ModelError, match="operator 'conv': stride or padding is 300"):
+        plan(one_convolution(length=601, evidence=3, stride=300, kernel=1))
+
+
 def test_chunks_have_a_column() -> None:
     with pytest.raises(ModelError, match="chunk is 0"):
         plan(student_graph(columns=4), chunk=0)
@@ -167,22 +194,7 @@ def test_names_that_c_does_not_know_are_refused() -> None:
 
 def test_zero_points_that_break_an_accumulator_are_refused() -> None:
     """Sound as the simulator computes it, but not with the zero point folded into the bias."""
-    reach = 255 * 3
-    conv = Conv(
-        name="conv",
-        input="input",
-        output="evidence",
-        weights=np.ones((1, 3, 1), np.int8),
-        weight_scales=np.full(1, 2.0**-24, np.float32),
-        bias=np.full(1, (1 << 31) - 1 - reach, np.int32),
-    )
-    tensors = [
-        Tensor("input", 10, 1, Quantization(1.0, -128)),
-        Tensor("evidence", 8, 1, Quantization(1.0, 0)),
-        Tensor("logits", 1, 1, Quantization(1.0, 0)),
-    ]
-    mean = Mean(name="mean", input="evidence", output="logits")
-    outputs = {"logits": "logits", "evidence": "evidence"}
-    graph = IntegerGraph({t.name: t for t in tensors}, (conv, mean), "input", outputs)
+    largest = (1 << 31) - 1 - 255 * 3
+    graph = one_convolution(length=10, evidence=8, scale=2.0**-24, bias=largest)
     with pytest.raises(ModelError, match="operator 'conv': sums reach"):
         model_source(plan(graph), "model")

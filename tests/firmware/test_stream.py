@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from beatlens.errors import RecipeError
-from beatlens.firmware import memory_bytes, sensor_source, task_source
+from beatlens.firmware import sensor_source, task_source
 from beatlens.runtime import stream as streams
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Columns, Finding
@@ -19,7 +19,7 @@ from beatlens.signals.wfdb_files import read_recording
 
 from ..runtime.cases import GAIN, ecg_counts
 from ..runtime.conftest import make_bundle
-from .compiled import HERE, compile_c, run_c, source
+from .compiled import HERE, compile_c, run_c, source, write_c
 
 SOURCES = ("beatlens", "bl_frontend", "bl_net", "bl_kernels")
 RAILS = (-900, 900)
@@ -34,18 +34,10 @@ def bundle(request, tmp_path_factory) -> Bundle:
 
 def build(bundle: Bundle, frontend: FrontEnd, folder: Path) -> Path:
     """The chain of one bundle and one sensor as a program for this machine."""
-    task = task_source(bundle, "task")
-    files = {
-        "sensor.c": sensor_source(frontend, "sensor"),
-        "task.h": task.header,
-        "task.c": task.source,
-        "task_net.h": task.model.header,
-        "task_net.c": task.model.source,
-    }
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="ascii")
-    made = [folder / name for name in files if name.endswith(".c")]
-    sources = [*map(source, SOURCES), *made, HERE / "stream_harness.c"]
+    made = task_source(bundle, "task")
+    parts = {"sensor": sensor_source(frontend, "sensor"), "task": made.task, "task_net": made.net}
+    written = [write_c(part, folder, name) for name, part in parts.items()]
+    sources = [*map(source, SOURCES), *written, HERE / "stream_harness.c"]
     return compile_c(sources, folder / "stream", f"-I{folder}")
 
 
@@ -186,14 +178,6 @@ def test_a_real_recording(
     found = said_by_c(build(bundle, frontend, tmp_path), pieces, len(bundle.classes))
     assert found == wanted
     assert len(wanted) > 200
-
-
-def test_memory_is_what_python_says(bundle: Bundle) -> None:
-    """The harness compares the header's constant with C's own sum; this is Python's."""
-    frontend = FrontEnd(250, GAIN)
-    text = task_source(bundle, "task").header
-    constant = int(text.split("MEMORY_BYTES(taps) (((")[1].split("u")[0])
-    assert memory_bytes(bundle, frontend) == -(-(constant + 2 * 28) // 4) * 4
 
 
 def test_names_that_c_does_not_know_are_refused(bundle: Bundle) -> None:

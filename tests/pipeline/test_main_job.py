@@ -157,12 +157,16 @@ def test_a_run_folder_of_an_older_version_had_the_defaults(tmp_path: Path) -> No
     recipe = tiny_recipe()
     path = claim(tmp_path / "run", recipe) / "recipe.json"
     older = json.loads(path.read_text())
-    del older["compress"], older["teacher_schedule"]["keep"]
+    del older["compress"]
+    schedules = ("teacher_schedule", "student_schedule", "quantize_schedule")
+    for name in schedules:
+        del older[name]["keep"]
     path.write_text(json.dumps(older))
     claim(tmp_path / "run", recipe)
-    last = recipe.teacher_schedule.model_copy(update={"keep": "last"})
-    with pytest.raises(RecipeError, match=r"teacher_schedule\.keep = 'best'.* says 'last'"):
-        claim(tmp_path / "run", tiny_recipe(teacher_schedule=last))
+    for name in schedules:
+        last = getattr(recipe, name).model_copy(update={"keep": "last"})
+        with pytest.raises(RecipeError, match=rf"{name}\.keep = 'best'.* says 'last'"):
+            claim(tmp_path / "run", tiny_recipe(**{name: last}))
     del older["sampling"]["excerpts"]
     path.write_text(json.dumps(older))
     with pytest.raises(RecipeError, match=r"sampling\.excerpts = 0, the recipe now says 6"):

@@ -1,15 +1,15 @@
 """Firmware out of models and sensors: C sources that go with `firmware_export/`."""
 
-from beatlens.firmware.model import ModelSource, model_source
+from beatlens.firmware.c_text import CSource
+from beatlens.firmware.model import model_source
 from beatlens.firmware.plan import Plan, plan
 from beatlens.firmware.sensor import sensor_source
-from beatlens.firmware.task import TaskSource, memory_bytes, task_source
+from beatlens.firmware.task import TaskSource, task_source
 
 __all__ = [
-    "ModelSource",
+    "CSource",
     "Plan",
     "TaskSource",
-    "memory_bytes",
     "model_source",
     "plan",
     "sensor_source",

@@ -28,6 +28,8 @@ from beatlens.integer.graph import (
 
 FILL_BYTES = 4
 LARGEST_STATE = 1 << 16
+LARGEST_STEP = 255
+"""Of strides, and of padding on one side: bytes of a layer's and a buffer's constants."""
 COLUMNS_AT_ONCE = 4
 """Columns of evidence that a chunk of input makes: kernels take four at a time."""
 
@@ -122,6 +124,7 @@ def plan(graph: IntegerGraph, chunk: int | None = None) -> Plan:
     layers = tuple(
         Layer(op, first, tuple(readers[op.output])) for op, first in zip(ops, firsts, strict=False)
     )
+    _check_steps(layers, buffers)
     stride = _stride(graph, layers, buffers)
     drawn = Plan(
         graph,
@@ -208,6 +211,16 @@ def _check_read(
     for name in (graph.input, *(op.output for op in ops)):
         if name not in readers:
             raise ModelError(f"tensor {name!r}: nothing reads it, and it is not the evidence")
+
+
+def _check_steps(layers: tuple[Layer, ...], buffers: list[Buffer]) -> None:
+    for layer in layers:
+        most = max(layer.stride, *(side for b in layer.reads for side in buffers[b].pad))
+        if most > LARGEST_STEP:
+            raise ModelError(
+                f"operator {layer.op.name!r}: stride or padding is {most} columns, expected at "
+                f"most {LARGEST_STEP}"
+            )
 
 
 def _with_room(drawn: Plan) -> Plan:

@@ -1,32 +1,29 @@
 """A sensor's front end as C constants, for `firmware_export/src/bl_frontend.c`.
 
 >>> from beatlens.signals.frontend import FrontEnd
->>> text = sensor_source(FrontEnd(rate_hz=128, counts_per_mv=200.0), "chest")
+>>> text = sensor_source(FrontEnd(rate_hz=128, counts_per_mv=200.0), "chest").source
 >>> print(text[text.index("const bl_sensor"):])
 const bl_sensor chest = {
     chest_taps, 14, 1, 1,
     -32767 - 1, 32767,
-    {1073741824, 45},
-    {1717986918, 47}
+    {1073741824, 45}, {1717986918, 47}
 };
 <BLANKLINE>
 """
 
 from __future__ import annotations
 
-import textwrap
-
 import numpy as np
 
 from beatlens.errors import SignalError
-from beatlens.firmware.model import check_identifier
+from beatlens.firmware.c_text import CSource, check_identifier, constant, guarded, numbers, row
 from beatlens.signals.frontend import FrontEnd
 
 LARGEST_COUNT = 1 << 15
 
 
-def sensor_source(frontend: FrontEnd, name: str) -> str:
-    """C source that defines `const bl_sensor NAME`, and `NAME_taps` for the ring's size.
+def sensor_source(frontend: FrontEnd, name: str) -> CSource:
+    """C that defines `const bl_sensor NAME`, and `NAME_TAPS`, the counts its ring has room for.
 
     Args:
         frontend: rate, gain and rails of the sensor.
@@ -49,23 +46,20 @@ def sensor_source(frontend: FrontEnd, name: str) -> str:
             f"taps of {frontend.rate_hz} Hz reach {largest}, expected below 2^31 for 16 bit counts"
         )
     width = frontend.taps.shape[1]
-    numbers = ", ".join(str(tap) for tap in frontend.taps.ravel().tolist())
-    taps = textwrap.fill(numbers, 78, initial_indent="    ", subsequent_indent="    ")
-    low, high = (_int16(rail) for rail in frontend.rails)
     about = f"{frontend.rate_hz} Hz, {frontend.counts_per_mv:g} counts per mV"
-    return (
-        f"/* {about}; made by beatlens. */\n"
-        '#include "bl_frontend.h"\n\n'
-        f"static const int16_t {name}_taps[{frontend.taps.size}] = {{\n{taps}\n}};\n\n"
+    header = guarded(
+        name,
+        '#include "bl_frontend.h"\n',
+        f"#define {name.upper()}_TAPS {width}u\n",
+        f"extern const bl_sensor {name};\n",
+    )
+    source = (
+        f'/* {about}; made by beatlens. */\n#include "{name}.h"\n\n'
+        f"{numbers('int16_t', f'{name}_taps', frontend.taps.ravel().tolist())}\n"
         f"const bl_sensor {name} = {{\n"
         f"    {name}_taps, {width}, {frontend.up}, {frontend.down},\n"
-        f"    {low}, {high},\n"
-        f"    {{{frontend.gain[0]}, {frontend.gain[1]}}},\n"
-        f"    {{{frontend.scale[0]}, {frontend.scale[1]}}}\n"
+        f"    {', '.join(map(constant, frontend.rails))},\n"
+        f"    {row(*frontend.gain)}, {row(*frontend.scale)}\n"
         "};\n"
     )
-
-
-def _int16(value: int) -> str:
-    """A number as a C constant of type int: -32768 is none with 16 bit integers."""
-    return "-32767 - 1" if value == -LARGEST_COUNT else str(value)
+    return CSource(header, source)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from beatlens.errors import ModelError
-from beatlens.firmware.model import ModelSource, check_identifier, model_source
+from beatlens.firmware.c_text import CSource, check_identifier, guarded, numbers
+from beatlens.firmware.model import model_source
 from beatlens.firmware.plan import Plan, plan
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Limits
-from beatlens.signals.frontend import FrontEnd
 
 MOST_CLASSES = 32
 LARGEST_STRIDE = 255
+LARGEST_COUNT = (1 << 16) - 1
+"""Of columns in a span, and of samples of context."""
 QUALITY_BYTES = 5
 
 
@@ -21,9 +23,8 @@ QUALITY_BYTES = 5
 class TaskSource:
     """C of a network and of what is decided with it."""
 
-    model: ModelSource
-    header: str
-    source: str
+    net: CSource
+    task: CSource
 
 
 def task_source(bundle: Bundle, name: str, limits: Limits | None = None) -> TaskSource:
@@ -44,13 +45,9 @@ def task_source(bundle: Bundle, name: str, limits: Limits | None = None) -> Task
     check_identifier(name, "the task")
     drawn = plan(read_tflite(bundle.tflite))
     geometry, classes = bundle.geometry, bundle.classes
-    if len(classes) > MOST_CLASSES or geometry.stride > LARGEST_STRIDE:
-        raise ModelError(
-            f"the bundle has {len(classes)} classes and a stride of {geometry.stride} samples, "
-            f"expected at most {MOST_CLASSES} and {LARGEST_STRIDE}"
-        )
+    _check_sizes(bundle)
     allowed, total = limits or Limits(), bundle.span_samples
-    sums = ", ".join(str(bundle.sum_thresholds[key]) for key in classes)
+    sums = [bundle.sum_thresholds[key] for key in classes]
     values = (
         f"    &{name}_net, {name}_sums, {bundle.span_columns}, {bundle.hop_columns},\n"
         f"    {geometry.left}, {geometry.right}, {geometry.stride},\n"
@@ -59,17 +56,26 @@ def task_source(bundle: Bundle, name: str, limits: Limits | None = None) -> Task
     source = (
         f"/* {bundle.name}; made by beatlens. */\n"
         f'#include "{name}.h"\n\n#include "{name}_net.h"\n\n'
-        f"static const int32_t {name}_sums[{len(classes)}] = {{{sums}}};\n\n"
+        f"{numbers('int32_t', f'{name}_sums', sums)}\n"
         f"const bl_task {name} = {{\n{values}}};\n"
     )
     header = _header(name, classes, _memory_bytes(bundle, drawn))
-    return TaskSource(model_source(drawn, f"{name}_net"), header, source)
+    return TaskSource(model_source(drawn, f"{name}_net"), CSource(header, source))
 
 
-def memory_bytes(bundle: Bundle, frontend: FrontEnd) -> int:
-    """Bytes of memory a stream needs, as `bl_memory_bytes` says."""
-    taps = frontend.taps.shape[1]
-    return -(-(_memory_bytes(bundle, plan(read_tflite(bundle.tflite))) + 2 * taps) // 4) * 4
+def _check_sizes(bundle: Bundle) -> None:
+    geometry = bundle.geometry
+    for what, found, most in (
+        ("classes", len(bundle.classes), MOST_CLASSES),
+        ("samples of stride", geometry.stride, LARGEST_STRIDE),
+        ("columns in a span", bundle.span_columns, LARGEST_COUNT),
+        ("samples of context", geometry.receptive_field, LARGEST_COUNT),
+    ):
+        if found > most:
+            raise ModelError(
+                f"the bundle has {found} {what}, expected at most {most}: the firmware counts them "
+                "in fewer bits"
+            )
 
 
 def _memory_bytes(bundle: Bundle, drawn: Plan) -> int:
@@ -82,11 +88,12 @@ def _memory_bytes(bundle: Bundle, drawn: Plan) -> int:
 
 def _header(name: str, classes: tuple[str, ...], memory: int) -> str:
     upper = name.upper()
-    numbers = ", ".join(f"{upper}_{key.upper()}" for key in classes)
-    return (
-        f'#ifndef {upper}_H\n#define {upper}_H\n\n#include "beatlens.h"\n\n'
-        f"enum {{ {numbers} }}; /* classes */\n\n"
+    listed = ", ".join(f"{upper}_{key.upper()}" for key in classes)
+    return guarded(
+        name,
+        '#include "beatlens.h"\n',
+        f"enum {{ {listed} }}; /* classes */\n",
         "/* Bytes of memory a stream needs; `taps` are the sensor's, of a phase. */\n"
-        f"#define {upper}_MEMORY_BYTES(taps) ((({memory}u + 2u * (taps)) + 3u) / 4u * 4u)\n\n"
-        f"extern const bl_task {name};\n\n#endif\n"
+        f"#define {upper}_MEMORY_BYTES(taps) ((({memory}u + 2u * (taps)) + 3u) / 4u * 4u)\n",
+        f"extern const bl_task {name};\n",
     )

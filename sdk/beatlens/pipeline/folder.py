@@ -16,6 +16,8 @@ UNKNOWN_THEN = {
     "sampling": {"excerpts": 0},
     "data": {"ludb_ectopy": False},
     "teacher_schedule": {"keep": "best"},
+    "student_schedule": {"keep": "best"},
+    "quantize_schedule": {"keep": "best"},
 }
 """What versions that had no such setting did, where that is not the default now."""
 

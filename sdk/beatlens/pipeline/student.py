@@ -58,8 +58,8 @@ def make_pool(
 class Agreement:
     """Validates a student: agreement with its teacher, and accuracy, on validation strips.
 
-    Called with a network, returns `spearman`, `macro_ap` and their mean `score`, by which students'
-    weights are chosen (a student that explains the wrong decision well is no use).
+    Called with a network, returns `spearman`, `macro_ap` and their mean `score`, by which schedules
+    that keep the best weights choose (a student that explains the wrong decision well is no use).
     """
 
     def __init__(self, strips: StripSet, teacher: Run, thresholds: np.ndarray) -> None:

@@ -32,7 +32,8 @@ def train_teacher(
     """Train the teacher of a recipe, or load it where the run folder has it already.
 
     Writes `teacher.pt` and `teacher.json` (how training went); an interrupted training goes on from
-    `teacher.checkpoint`. Weights are chosen by macro average precision on validation patients.
+    `teacher.checkpoint`. A schedule that keeps the best weights takes those of the largest macro
+    average precision on validation patients.
     """
     return train_network(
         recipe.teacher.spec,
