@@ -1,32 +1,73 @@
 /*
- * What operators compute, on columns that lie one behind the other. For
- * bl_net.c and for tests; every implementation gives the same bits.
+ * Kernels: what operators compute. A model names one for each of its layers;
+ * those that no layer names need not be linked. All of them give the same
+ * bits, those of the LiteRT reference kernels, and run on every core; where
+ * it has the instructions a kernel was written for, it uses them.
+ *
+ * What they have in common: the window of output column i begins at input
+ * column i * stride; bias is less the input's zero point times the weights,
+ * so that kernels multiply samples as they are.
  */
 #ifndef BL_KERNELS_H
 #define BL_KERNELS_H
 
 #include "bl_net.h"
 
-/*
- * Convolution: `count` output columns [channels] at `out` from
- * columns at `x`; the window of output i begins at input column i * stride.
- * `inputs` are the channels of x.
- */
-void bl_convolve(const bl_layer *layer, uint32_t inputs, const int8_t *x,
-                 uint32_t count, int8_t *out);
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /*
- * Sum of two inputs, `count` values of each; zero points of theirs are a_zero
- * and b_zero.
+ * Convolution for any core.
+ * weights: int8 [channels][taps][inputs / groups]
+ * constants: bias [channels]
+ * factors: [channels]
  */
-void bl_add(const bl_layer *layer, const int8_t *a, int8_t a_zero,
-            const int8_t *b, int8_t b_zero, uint32_t count, int8_t *out);
+bl_kernel bl_convolve_rows;
 
-/* The channels of `count` columns in another order. */
-void bl_permute(const bl_layer *layer, const int8_t *x, uint32_t count,
-                int8_t *out);
+/*
+ * Convolution for cores with DSP instructions: two products per instruction,
+ * two channels from one word of weights. SPEC.md, "Pairs", says how words lie
+ * and what is proven of them.
+ * weights: words [groups][pairs of channels][words of a window]
+ * constants: [groups][pairs][8]: bias of the first channel, that and 256 times
+ *     the second one's; of each mantissa, rounding, shift to the right
+ * scratch: BL_PAIRS_SCRATCH
+ */
+bl_kernel bl_convolve_pairs;
 
-/* x * factor, rounded twice, as MultiplyByQuantizedMultiplier does. */
-int32_t bl_multiply(int32_t x, bl_factor factor);
+#define BL_PAIRS_PART 96  /* values of a window that are gathered at once */
+#define BL_PAIRS_BLOCK 16 /* pairs of channels they are gathered for */
+
+/* Bytes for windows of `values` values, a multiple of 4. */
+#define BL_PAIRS_SCRATCH(values)                \
+    ((values) <= BL_PAIRS_PART ? 8 * (values)   \
+                               : 8 * BL_PAIRS_PART + 32 * BL_PAIRS_BLOCK)
+
+/*
+ * Depthwise convolution for cores with DSP instructions: every output channel
+ * sees the input channel of its number. Channels are a multiple of 4.
+ * weights: words [channels / 4][taps][2], halves of two channels
+ * constants: [channels / 4][16]: bias of four channels; of each mantissa,
+ *     rounding, shift to the right
+ */
+bl_kernel bl_convolve_taps;
+
+/*
+ * Sum of two inputs.
+ * constants: their zero points
+ * factors: of the first input, of the second one, of the sum
+ */
+bl_kernel bl_add;
+
+/*
+ * The same channels in another order.
+ * constants: [channels], where each comes from
+ */
+bl_kernel bl_permute;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

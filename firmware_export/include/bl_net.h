@@ -37,12 +37,6 @@ enum bl_net_error {
     BL_NET_WINDOW = -2 /* more or fewer columns than the window has */
 };
 
-enum bl_layer_kind {
-    BL_CONV = 0, /* each output sees the input channels of its group */
-    BL_ADD = 1,
-    BL_PERMUTE = 2 /* channels in another order */
-};
-
 /* A real factor: mantissa * 2^(shift - 31); shift < 0 is to the right. */
 typedef struct {
     int32_t mantissa;
@@ -51,7 +45,7 @@ typedef struct {
 
 /* Columns that wait for an operator. */
 typedef struct {
-    uint16_t offset;   /* in the state, bytes */
+    uint16_t offset;   /* in the data, bytes */
     uint16_t columns;  /* that fit */
     uint16_t channels;
     uint16_t skip;       /* columns dropped at the beginning */
@@ -60,23 +54,38 @@ typedef struct {
     int8_t zero_point;
 } bl_buffer;
 
-/* An operator. */
+typedef struct bl_layer bl_layer;
+
+/* What a kernel works on: columns that lie one behind the other. */
 typedef struct {
-    uint8_t kind;
+    const int8_t *x;     /* [..][inputs] */
+    const int8_t *other; /* second input of a sum */
+    uint32_t count;      /* columns to make */
+    uint32_t *scratch;   /* the model's scratch_bytes, what for is its own */
+    int8_t *out;         /* [count][channels] */
+} bl_job;
+
+/* Computes an operator; one for each way that its constants may lie. */
+typedef void bl_kernel(const bl_layer *layer, const bl_job *job);
+
+/* An operator. What its constants hold is said in bl_kernels.h. */
+struct bl_layer {
+    bl_kernel *kernel;
+    uint8_t operands;   /* buffers it reads, 1 or 2 */
     uint8_t outputs_to; /* how many buffers get what it makes */
     uint8_t stride;
     int8_t zero_point; /* of what it makes */
     int8_t low;        /* smallest value: zero_point after a ReLU */
-    uint16_t kernel;
+    uint16_t taps;     /* columns that an output sees */
+    uint16_t inputs;   /* channels of what it reads */
     uint16_t channels; /* of what it makes */
-    uint16_t groups;
-    uint16_t input;    /* buffer it reads; BL_ADD also the next one */
+    uint16_t groups;   /* each output sees the inputs of its group */
+    uint16_t input;    /* first of the buffers it reads */
     uint16_t output;   /* first of the buffers it writes, in model->writes */
-    const int8_t *weights;    /* [channels][kernel][inputs of a group] */
-    const int32_t *bias;      /* less zero point of the input times weights;
-                                 BL_PERMUTE: where each channel comes from */
-    const bl_factor *factors; /* [channels]; BL_ADD: of both inputs, the sum */
-} bl_layer;
+    const void *weights;
+    const int32_t *constants;
+    const bl_factor *factors;
+};
 
 /* A network. */
 typedef struct {
@@ -91,6 +100,7 @@ typedef struct {
     uint16_t leads;        /* channels of the input */
     uint16_t classes;
     uint32_t window;       /* input columns of a padded network, else 0 */
+    uint32_t scratch_bytes; /* of the state, a multiple of 4 */
     uint32_t state_bytes;
 } bl_model;
 
@@ -104,6 +114,7 @@ typedef struct {
 typedef struct {
     const bl_model *model;
     bl_fill *fills;
+    uint32_t *scratch;
     int8_t *data;
     uint32_t seen; /* input columns of this window */
 } bl_net;

@@ -2,37 +2,14 @@
 
 #include "bl_kernels.h"
 
+#include "bl_scale.h"
+
 #define ADD_LEFT_SHIFT 20 /* head room ADD gives its inputs */
-
-/* Shifts of negative numbers are the compiler's choice in C99: proves that it
- * chose to round down, as every compiler for these cores does. */
-typedef char shifts_round_down[(-3 >> 1) == -2 ? 1 : -1];
-
-int32_t bl_multiply(int32_t x, bl_factor factor)
-{
-    uint32_t left = factor.shift > 0 ? (uint32_t)factor.shift : 0;
-    uint32_t right = factor.shift < 0 ? (uint32_t)-factor.shift : 0;
-    int64_t product = (int64_t)(int32_t)((uint32_t)x << left) * factor.mantissa;
-    int32_t high = (int32_t)((product + (INT64_C(1) << 30)) >> 31);
-    int32_t mask = (int32_t)((UINT32_C(1) << right) - 1);
-    int32_t rest = high & mask;
-
-    /* Halves go away from zero. */
-    return (high >> right) + (rest > (mask >> 1) + (high < 0));
-}
-
-static int8_t to_int8(int32_t value, const bl_layer *layer)
-{
-    value += layer->zero_point;
-    return (int8_t)(value < layer->low ? layer->low
-                    : value > 127      ? 127
-                                       : value);
-}
 
 static void put(const bl_layer *layer, uint32_t o, int32_t sum, int8_t *out)
 {
-    sum = bl_multiply(layer->bias[o] + sum, layer->factors[o]);
-    out[o] = to_int8(sum, layer);
+    sum = bl_multiply(layer->constants[o] + sum, layer->factors[o]);
+    out[o] = bl_to_int8(sum, layer);
 }
 
 static int32_t dot(const int8_t *w, const int8_t *x, uint32_t count)
@@ -46,16 +23,15 @@ static int32_t dot(const int8_t *w, const int8_t *x, uint32_t count)
 }
 
 /* The sum of output channel `o` over the window at `x`, without bias. */
-static int32_t window_sum(const bl_layer *layer, uint32_t inputs, uint32_t o,
-                          const int8_t *x)
+static int32_t window_sum(const bl_layer *layer, uint32_t o, const int8_t *x)
 {
-    uint32_t width = inputs / layer->groups, t;
-    const int8_t *w = layer->weights + o * layer->kernel * width;
+    uint32_t width = (uint32_t)layer->inputs / layer->groups, t;
+    const int8_t *w = (const int8_t *)layer->weights + o * layer->taps * width;
     int32_t sum = 0;
 
     x += o / (layer->channels / layer->groups) * width;
-    for (t = 0; t < layer->kernel; t++)
-        sum += dot(w + t * width, x + t * inputs, width);
+    for (t = 0; t < layer->taps; t++)
+        sum += dot(w + t * width, x + t * layer->inputs, width);
     return sum;
 }
 
@@ -88,43 +64,45 @@ static void four_columns(const bl_layer *layer, const int8_t *x, uint32_t step,
     }
 }
 
-void bl_convolve(const bl_layer *layer, uint32_t inputs, const int8_t *x,
-                 uint32_t count, int8_t *out)
+void bl_convolve_rows(const bl_layer *layer, const bl_job *job)
 {
-    uint32_t step = layer->stride * inputs, o;
+    uint32_t step = (uint32_t)layer->stride * layer->inputs, count, o;
+    const int8_t *x = job->x;
+    int8_t *out = job->out;
 
-    for (; layer->groups == 1 && count >= 4; count -= 4) {
-        four_columns(layer, x, step, layer->kernel * inputs, out);
+    for (count = job->count; layer->groups == 1 && count >= 4; count -= 4) {
+        four_columns(layer, x, step, (uint32_t)layer->taps * layer->inputs, out);
         x += 4 * step;
         out += 4 * layer->channels;
     }
     for (; count > 0; count--, x += step, out += layer->channels)
         for (o = 0; o < layer->channels; o++)
-            put(layer, o, window_sum(layer, inputs, o, x), out);
+            put(layer, o, window_sum(layer, o, x), out);
 }
 
-void bl_add(const bl_layer *layer, const int8_t *a, int8_t a_zero,
-            const int8_t *b, int8_t b_zero, uint32_t count, int8_t *out)
+void bl_add(const bl_layer *layer, const bl_job *job)
 {
     const bl_factor *factors = layer->factors;
-    uint32_t i;
+    uint32_t values = job->count * layer->channels, i;
 
-    for (i = 0; i < count; i++) {
-        int32_t left = (a[i] - a_zero) * (INT32_C(1) << ADD_LEFT_SHIFT);
-        int32_t right = (b[i] - b_zero) * (INT32_C(1) << ADD_LEFT_SHIFT);
-        int32_t sum = bl_multiply(left, factors[0]) +
-                      bl_multiply(right, factors[1]);
+    for (i = 0; i < values; i++) {
+        int32_t a = job->x[i] - layer->constants[0];
+        int32_t b = job->other[i] - layer->constants[1];
+        int32_t sum =
+            bl_multiply(a * (INT32_C(1) << ADD_LEFT_SHIFT), factors[0]) +
+            bl_multiply(b * (INT32_C(1) << ADD_LEFT_SHIFT), factors[1]);
 
-        out[i] = to_int8(bl_multiply(sum, factors[2]), layer);
+        job->out[i] = bl_to_int8(bl_multiply(sum, factors[2]), layer);
     }
 }
 
-void bl_permute(const bl_layer *layer, const int8_t *x, uint32_t count,
-                int8_t *out)
+void bl_permute(const bl_layer *layer, const bl_job *job)
 {
-    uint32_t c;
+    const int8_t *x = job->x;
+    int8_t *out = job->out;
+    uint32_t count, c;
 
-    for (; count > 0; count--, x += layer->channels)
+    for (count = job->count; count > 0; count--, x += layer->channels)
         for (c = 0; c < layer->channels; c++)
-            *out++ = x[layer->bias[c]];
+            *out++ = x[layer->constants[c]];
 }

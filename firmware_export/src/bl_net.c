@@ -2,8 +2,6 @@
 
 #include "bl_net.h"
 
-#include "bl_kernels.h"
-
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
@@ -18,12 +16,19 @@ static int8_t *column(const bl_net *net, uint32_t buffer, uint32_t index)
     return net->data + b->offset + index * b->channels;
 }
 
+/* From the first value on: `to` may lie before `from` and overlap it. */
 static void copy(int8_t *to, const int8_t *from, uint32_t count)
 {
-    uint32_t i;
+#ifdef __ARM_FEATURE_UNALIGNED
+    typedef struct {
+        uint32_t bytes;
+    } __attribute__((packed, may_alias)) word;
 
-    for (i = 0; i < count; i++)
-        to[i] = from[i];
+    for (; count >= 4; count -= 4, to += 4, from += 4)
+        ((word *)(void *)to)->bytes = ((const word *)(const void *)from)->bytes;
+#endif
+    while (count-- > 0)
+        *to++ = *from++;
 }
 
 /* Takes `count` columns off the beginning, or off what is still to come. */
@@ -63,34 +68,27 @@ static void pad(bl_net *net, uint32_t buffer, uint32_t count)
 
 /* Operators */
 
-static uint32_t inputs_of(const bl_layer *layer)
-{
-    return layer->kind == BL_ADD ? 2 : 1;
-}
-
 /* How many columns an operator can make of what is there. */
 static uint32_t ready(const bl_net *net, const bl_layer *layer)
 {
     uint32_t have = net->fills[layer->input].have;
 
-    if (layer->kind == BL_ADD)
-        return smaller(have, net->fills[layer->input + 1].have);
-    return have < layer->kernel ? 0 : (have - layer->kernel) / layer->stride + 1;
+    if (layer->operands == 2)
+        have = smaller(have, net->fills[layer->input + 1].have);
+    return have < layer->taps ? 0 : (have - layer->taps) / layer->stride + 1;
 }
 
 static void compute(const bl_net *net, const bl_layer *layer, uint32_t count,
                     int8_t *out)
 {
-    const bl_buffer *from = &net->model->buffers[layer->input];
-    const int8_t *x = column(net, layer->input, 0);
+    bl_job job;
 
-    if (layer->kind == BL_ADD)
-        bl_add(layer, x, from->zero_point, column(net, layer->input + 1u, 0),
-               from[1].zero_point, count * layer->channels, out);
-    else if (layer->kind == BL_PERMUTE)
-        bl_permute(layer, x, count, out);
-    else
-        bl_convolve(layer, from->channels, x, count, out);
+    job.x = column(net, layer->input, 0);
+    job.other = layer->operands == 2 ? column(net, layer->input + 1u, 0) : 0;
+    job.count = count;
+    job.scratch = net->scratch;
+    job.out = out;
+    layer->kernel(layer, &job);
 }
 
 /* Runs an operator as far as its input goes. */
@@ -109,7 +107,7 @@ static void run(bl_net *net, const bl_layer *layer)
              count * layer->channels);
     for (i = 0; i < layer->outputs_to; i++)
         add_columns(net, writes[i], count);
-    for (i = 0; i < inputs_of(layer); i++)
+    for (i = 0; i < layer->operands; i++)
         drop(net, layer->input + i, count * layer->stride);
 }
 
@@ -132,6 +130,8 @@ int bl_net_init(bl_net *net, const bl_model *model, uint32_t *memory,
     net->model = model;
     net->fills = (bl_fill *)memory;
     net->data = (int8_t *)(net->fills + model->buffer_count);
+    /* At the end: kernels may read a few bytes beyond the data. */
+    net->scratch = memory + (model->state_bytes - model->scratch_bytes) / 4;
     bl_net_reset(net);
     return BL_NET_OK;
 }
@@ -183,7 +183,7 @@ int bl_net_end(bl_net *net, bl_on_column on_column, void *context)
     for (i = 0; i < m->layer_count; i++) {
         const bl_layer *layer = &m->layers[i];
 
-        for (j = 0; j < inputs_of(layer); j++)
+        for (j = 0; j < layer->operands; j++)
             pad(net, layer->input + j,
                 m->buffers[layer->input + j].pad_after);
         run(net, layer);

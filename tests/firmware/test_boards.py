@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from beatlens.firmware import model_source, plan
+from beatlens.firmware import KernelSet, model_source, plan
 from beatlens.integer.tflite_read import read_tflite
 
 from .boards import BOARDS, Board, build, require_tools, run
-from .compiled import HERE, source, write_c
+from .compiled import ENGINE, HERE, source, write_c
 
 ANCHORS = ("std_cam", "ds_cam", "tiny_cam")
 
 
-def write_case(shared: Path, name: str, folder: Path, windows: int | None = None) -> list[Path]:
+def write_case(
+    shared: Path,
+    name: str,
+    folder: Path,
+    windows: int | None = None,
+    kernels: KernelSet = "portable",
+) -> list[Path]:
     """Sources of a program that compares a reference model's vectors."""
     graph = read_tflite((shared / f"{name}.tflite").read_bytes())
-    model = write_c(model_source(plan(graph), "model"), folder, "model")
+    model = write_c(model_source(plan(graph, kernels=kernels), "model"), folder, "model")
     with np.load(shared / f"{name}.npz") as vectors:
         x, evidence = vectors["input"][:windows], vectors["evidence"][:windows]
     lines = [
@@ -29,16 +36,17 @@ def write_case(shared: Path, name: str, folder: Path, windows: int | None = None
         f"static const int8_t expected[] = {{{', '.join(map(str, evidence.ravel()))}}};",
     ]
     (folder / "vectors.h").write_text("\n".join(lines) + "\n", encoding="ascii")
-    return [
-        source("bl_net"), source("bl_kernels"), model, HERE / "board_main.c"
-    ]  # fmt: skip
+    return [*map(source, ENGINE), model, HERE / "board_main.c"]
 
 
+@pytest.mark.parametrize("kernels", get_args(KernelSet))
 @pytest.mark.parametrize("name", ANCHORS)
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS.keys())
-def test_no_value_differs(board: Board, name: str, shared_dir: Path, tmp_path: Path) -> None:
+def test_no_value_differs(
+    board: Board, name: str, kernels: KernelSet, shared_dir: Path, tmp_path: Path
+) -> None:
     require_tools()
-    sources = write_case(shared_dir / "anchors", name, tmp_path)
+    sources = write_case(shared_dir / "anchors", name, tmp_path, kernels=kernels)
     outcome = run(board, build(board, sources, tmp_path, f"-I{tmp_path}"))
     compared, different = map(int, outcome.text.split())
     assert (outcome.status, different) == (0, 0)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from beatlens.errors import ModelError, RecipeError
-from beatlens.firmware import Plan, model_source, plan
+from beatlens.firmware import KernelSet, Plan, model_source, plan
 from beatlens.integer.graph import (
     Conv,
     Crop,
@@ -22,7 +23,7 @@ from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
 
 from ..integer.graphs import adversarial_inputs, permuted_graph, random_graph, student_graph
-from .compiled import HERE, compile_c, run_c, source, write_c
+from .compiled import ENGINE, HERE, compile_c, run_c, source, write_c
 
 ANCHORS = ("std_cam", "ds_cam", "tiny_cam")
 
@@ -32,10 +33,7 @@ class Builder:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.made = folder, 0
-        self.objects = [
-            compile_c([source(name)], folder / f"{name}.o", "-c")
-            for name in ("bl_net", "bl_kernels")
-        ]
+        self.objects = [compile_c([source(name)], folder / f"{name}.o", "-c") for name in ENGINE]
 
     def program(self, drawn: Plan) -> Path:
         """A program of one network."""
@@ -59,9 +57,14 @@ def evidence(program: Path, x: np.ndarray, classes: int, seed: int = 0) -> np.nd
     return np.frombuffer(found, np.int8).reshape(-1, classes)
 
 
-def agree(builder: Builder, graph: IntegerGraph, chunk: int | None = None) -> Plan:
+def agree(
+    builder: Builder,
+    graph: IntegerGraph,
+    chunk: int | None = None,
+    kernels: KernelSet = "portable",
+) -> Plan:
     """Assert that C and the simulator agree on adversarial and on random input."""
-    drawn = plan(graph, chunk)
+    drawn = plan(graph, chunk, kernels)
     program = builder.program(drawn)
     x = adversarial_inputs(graph)
     classes = drawn.buffers[-1].channels
@@ -80,36 +83,46 @@ def agree(builder: Builder, graph: IntegerGraph, chunk: int | None = None) -> Pl
     return drawn
 
 
+each_kernel_set = pytest.mark.parametrize("kernels", get_args(KernelSet))
+
+
+@each_kernel_set
 @pytest.mark.parametrize("seed", range(24))
-def test_c_gives_what_the_simulator_gives(builder: Builder, seed: int) -> None:
-    agree(builder, random_graph(seed))
+def test_c_gives_what_the_simulator_gives(builder: Builder, seed: int, kernels: KernelSet) -> None:
+    agree(builder, random_graph(seed), kernels=kernels)
 
 
+@each_kernel_set
 @pytest.mark.parametrize("seed", range(8))
-def test_channels_in_other_orders(builder: Builder, seed: int) -> None:
-    agree(builder, permuted_graph(seed))
+def test_channels_in_other_orders(builder: Builder, seed: int, kernels: KernelSet) -> None:
+    agree(builder, permuted_graph(seed), kernels=kernels)
 
 
+@each_kernel_set
 @pytest.mark.parametrize("chunk", [1, 8, 100])
-def test_any_chunk_gives_the_same(builder: Builder, chunk: int) -> None:
-    agree(builder, student_graph(columns=40), chunk)
+def test_any_chunk_gives_the_same(builder: Builder, chunk: int, kernels: KernelSet) -> None:
+    agree(builder, student_graph(columns=40), chunk, kernels)
 
 
+@each_kernel_set
 @pytest.mark.parametrize("name", ANCHORS)
-def test_reference_models(builder: Builder, shared_dir: Path, name: str) -> None:
+def test_reference_models(
+    builder: Builder, shared_dir: Path, name: str, kernels: KernelSet
+) -> None:
     """Padded networks of another maker, window by window: 48 vectors of the LiteRT kernels."""
     graph = read_tflite((shared_dir / "anchors" / f"{name}.tflite").read_bytes())
-    drawn = plan(graph)
+    drawn = plan(graph, kernels=kernels)
     with np.load(shared_dir / "anchors" / f"{name}.npz") as vectors:
         x, wanted = vectors["input"], vectors["evidence"]
     found = evidence(builder.program(drawn), x, wanted.shape[-1])
     np.testing.assert_array_equal(found, wanted.reshape(found.shape))
 
 
-def test_state_is_small(shared_dir: Path) -> None:
+@each_kernel_set
+def test_state_is_small(shared_dir: Path, kernels: KernelSet) -> None:
     """What an arena of 20,936 bytes is in TensorFlow Lite Micro."""
     graph = read_tflite((shared_dir / "anchors" / "std_cam.tflite").read_bytes())
-    assert plan(graph).state_bytes <= 4096
+    assert plan(graph, kernels=kernels).state_bytes <= 4096
 
 
 def one_convolution(

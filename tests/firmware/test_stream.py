@@ -19,9 +19,9 @@ from beatlens.signals.wfdb_files import read_recording
 
 from ..runtime.cases import GAIN, ecg_counts
 from ..runtime.conftest import make_bundle
-from .compiled import HERE, compile_c, run_c, source, write_c
+from .compiled import ENGINE, HERE, compile_c, run_c, source, write_c
 
-SOURCES = ("beatlens", "bl_frontend", "bl_net", "bl_kernels")
+SOURCES = ("beatlens", "bl_frontend", *ENGINE)
 RAILS = (-900, 900)
 Piece = np.ndarray | int
 """Counts, or how many were lost."""

@@ -1,6 +1,7 @@
 """Firmware out of models and sensors: C sources that go with `firmware_export/`."""
 
 from beatlens.firmware.c_text import CSource
+from beatlens.firmware.kernels import KernelSet
 from beatlens.firmware.model import model_source
 from beatlens.firmware.plan import Plan, plan
 from beatlens.firmware.sensor import sensor_source
@@ -8,6 +9,7 @@ from beatlens.firmware.task import TaskSource, task_source
 
 __all__ = [
     "CSource",
+    "KernelSet",
     "Plan",
     "TaskSource",
     "model_source",

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import numpy as np
-from numpy.typing import NDArray
-
-from beatlens.errors import ModelError
 from beatlens.firmware.c_text import (
     CSource,
     array,
@@ -17,12 +11,10 @@ from beatlens.firmware.c_text import (
     row,
     wrapped,
 )
+from beatlens.firmware.kernels import Code
 from beatlens.firmware.plan import Buffer, Layer, Plan
 from beatlens.integer import arithmetic
-from beatlens.integer.arithmetic import Multiplier
-from beatlens.integer.graph import Add, Conv, Convolution, IntegerGraph, Permute
-
-KINDS: dict[type, str] = {Add: "BL_ADD", Permute: "BL_PERMUTE"}
+from beatlens.integer.graph import Add, Conv, Convolution, Op
 
 
 def model_source(plan: Plan, name: str) -> CSource:
@@ -34,13 +26,12 @@ def model_source(plan: Plan, name: str) -> CSource:
 
     Raises:
         RecipeError: the name is none.
-        ModelError: a sum could leave 32 bits without the zero points taken off first.
     """
     check_identifier(name, "the model")
     upper = name.upper()
     header = guarded(
         name,
-        '#include "bl_net.h"\n',
+        '#include "bl_kernels.h"\n',
         f"#define {upper}_STATE_BYTES {plan.state_bytes}u\n",
         f"extern const bl_model {name};\n",
     )
@@ -48,7 +39,7 @@ def model_source(plan: Plan, name: str) -> CSource:
     rows = []
     first_write = len(plan.input_writes)
     for number, layer in enumerate(plan.layers):
-        parts += _constants(plan.graph, layer, f"{name}_{number}")
+        parts += _constants(layer.code, f"{name}_{number}")
         rows.append(_layer(plan, layer, f"{name}_{number}", first_write))
         first_write += len(layer.writes)
     writes = [*plan.input_writes, *(b for layer in plan.layers for b in layer.writes)]
@@ -66,30 +57,33 @@ def _model(plan: Plan, name: str, upper: str) -> str:
     values = (
         f"{name}_layers", f"{name}_buffers", f"{name}_writes",
         len(plan.layers), len(plan.buffers), len(plan.input_writes), len(plan.buffers) - 1,
-        plan.chunk, source.channels, plan.buffers[-1].channels, plan.window, f"{upper}_STATE_BYTES",
+        plan.chunk, source.channels, plan.buffers[-1].channels, plan.window, plan.scratch_bytes,
+        f"{upper}_STATE_BYTES",
     )  # fmt: skip
     return f"const bl_model {name} = {{\n{wrapped(values)}\n}};\n"
 
 
 def _layer(plan: Plan, layer: Layer, prefix: str, first_write: int) -> str:
-    op = layer.op
-    result = plan.graph.tensors[op.output]
+    op, code = layer.op, layer.code
+    source, result = plan.graph.tensors[op.inputs[0]], plan.graph.tensors[op.output]
     zero_point = result.quantization.zero_point
     relu = isinstance(op, Convolution | Add) and op.relu
     low, _ = arithmetic.activation_range(zero_point, relu)
-    groups = _groups(op) if isinstance(op, Convolution) else 1
-    has = isinstance(op, Convolution)
     return row(
-        KINDS.get(type(op), "BL_CONV"), len(layer.writes), layer.stride, zero_point, low,
-        layer.kernel, result.channels, groups, layer.input, first_write,
-        f"{prefix}_weights" if has else 0,
-        0 if isinstance(op, Add) else f"{prefix}_bias",
-        0 if isinstance(op, Permute) else f"{prefix}_factors",
+        code.kernel, len(op.inputs), len(layer.writes), layer.stride, zero_point, low,
+        layer.taps, source.channels, result.channels, _groups(op), layer.input, first_write,
+        0 if code.weights is None else f"{prefix}_weights",
+        f"{prefix}_constants", f"{prefix}_factors" if code.factors else 0,
     )  # fmt: skip
 
 
-def _groups(op: Convolution) -> int:
-    return op.groups if isinstance(op, Conv) else op.channels
+def _groups(op: Op) -> int:
+    match op:
+        case Conv():
+            return op.groups
+        case Convolution():
+            return op.channels
+    return 1
 
 
 def _buffer(buffer: Buffer) -> str:
@@ -98,47 +92,13 @@ def _buffer(buffer: Buffer) -> str:
     )  # fmt: skip
 
 
-def _constants(graph: IntegerGraph, layer: Layer, prefix: str) -> list[str]:
+def _constants(code: Code, prefix: str) -> list[str]:
     """The arrays one layer points to."""
-    op = layer.op
-    result = graph.tensors[op.output].quantization
-    match op:
-        case Convolution():
-            source = graph.tensors[op.input].quantization
-            factors = arithmetic.convolution_multiplier(
-                source.scale, op.weight_scales, result.scale
-            )
-            rows = np.ascontiguousarray(op.taps)
-            return [
-                numbers("int8_t", f"{prefix}_weights", rows.ravel().tolist()),
-                numbers("int32_t", f"{prefix}_bias", _bias(op, source.zero_point).tolist()),
-                array("bl_factor", f"{prefix}_factors", _factors([factors])),
-            ]
-        case Permute():
-            return [numbers("int32_t", f"{prefix}_bias", op.order)]
-        case Add():
-            a, b = (graph.tensors[name].quantization.scale for name in op.inputs)
-            factors_of_add = arithmetic.add_multipliers(a, b, result.scale)
-            return [array("bl_factor", f"{prefix}_factors", _factors(factors_of_add))]
-
-
-def _bias(op: Convolution, zero_point: int) -> NDArray[np.int64]:
-    """Biases that hold the input's zero point, so that kernels multiply samples as they are."""
-    taps = op.taps.astype(np.int64)
-    bias: NDArray[np.int64] = op.bias.astype(np.int64) - zero_point * taps.sum(axis=1)
-    reach = np.abs(bias) + 128 * np.abs(taps).sum(axis=1)
-    if reach.max() >= 1 << 31:
-        raise ModelError(
-            f"operator {op.name!r}: sums reach {int(reach.max())}, expected below 2^31 with the "
-            "zero point in the bias; the engine's accumulators have 32 bits"
-        )
-    return bias
-
-
-def _factors(multipliers: Iterable[Multiplier]) -> list[str]:
-    pairs = (
-        pair
-        for m in multipliers
-        for pair in zip(np.atleast_1d(m.mantissa), np.atleast_1d(m.shift), strict=True)
-    )
-    return [row(int(mantissa), int(shift)) for mantissa, shift in pairs]
+    parts = [f"/* {code.kernel}: {code.bound} */\n"] if code.bound else []
+    if code.weights is not None:
+        parts.append(numbers(f"{code.weights.dtype}_t", f"{prefix}_weights", code.weights.tolist()))
+    parts.append(numbers("int32_t", f"{prefix}_constants", code.constants))
+    if code.factors:
+        rows = [row(mantissa, shift) for mantissa, shift in code.factors]
+        parts.append(array("bl_factor", f"{prefix}_factors", rows))
+    return parts

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from beatlens.errors import ModelError
+from beatlens.firmware.kernels import Code, KernelSet, check_kernels, code_of
 from beatlens.integer.graph import (
     Add,
     Convolution,
@@ -32,6 +33,8 @@ LARGEST_STEP = 255
 """Of strides, and of padding on one side: bytes of a layer's and a buffer's constants."""
 COLUMNS_AT_ONCE = 4
 """Columns of evidence that a chunk of input makes: kernels take four at a time."""
+SMALL_STATE = 3072
+"""Bytes up to which a state may become larger by twice the columns at once, which is faster."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,15 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Layer:
-    """An operator, the first of the buffers it reads, and those it writes."""
+    """An operator, how it is run, the first of the buffers it reads, and those it writes."""
 
     op: Convolution | Add | Permute
+    code: Code
     input: int
     writes: tuple[int, ...]
 
     @property
-    def kernel(self) -> int:
+    def taps(self) -> int:
         """Columns it needs for the first it makes."""
         return self.op.kernel if isinstance(self.op, Convolution) else 1
 
@@ -98,22 +102,31 @@ class Plan:
     window: int
 
     @property
+    def scratch_bytes(self) -> int:
+        """Bytes that kernels need while they run, one after the other."""
+        return max(layer.code.scratch_bytes for layer in self.layers)
+
+    @property
     def state_bytes(self) -> int:
         """Bytes of memory the engine needs for it, a multiple of 4."""
         data = self.buffers[-1].offset + self.buffers[-1].columns * self.buffers[-1].channels
-        return FILL_BYTES * len(self.buffers) + -(-data // 4) * 4
+        return FILL_BYTES * len(self.buffers) + -(-data // 4) * 4 + self.scratch_bytes
 
 
-def plan(graph: IntegerGraph, chunk: int | None = None) -> Plan:
+def plan(graph: IntegerGraph, chunk: int | None = None, kernels: KernelSet = "portable") -> Plan:
     """Lay a graph out for the C engine.
 
     Args:
         graph: its length only matters where it is padded.
-        chunk: input columns worked on at once; None takes as many as make four of evidence.
+        chunk: input columns worked on at once; None takes as many as make four of evidence, or
+            eight where the state stays small.
+        kernels: that the core is fastest with; any core runs them all.
 
     Raises:
         ModelError: the graph is none the engine can run; the message names operator and reason.
+        RecipeError: there are no such kernels.
     """
+    check_kernels(kernels)
     if chunk is not None and chunk < 1:
         raise ModelError(f"chunk is {chunk} input columns, expected at least 1")
     ops = _operators(graph)
@@ -122,20 +135,26 @@ def plan(graph: IntegerGraph, chunk: int | None = None) -> Plan:
     _check_read(graph, ops, readers)
     firsts = accumulate((len(op.inputs) for op in ops), initial=0)
     layers = tuple(
-        Layer(op, first, tuple(readers[op.output])) for op, first in zip(ops, firsts, strict=False)
+        Layer(op, code_of(op, graph, kernels), first, tuple(readers[op.output]))
+        for op, first in zip(ops, firsts, strict=False)
     )
     _check_steps(layers, buffers)
     stride = _stride(graph, layers, buffers)
+    least = COLUMNS_AT_ONCE * stride
     drawn = Plan(
         graph,
         layers,
         tuple(buffers),
         tuple(readers[graph.input]),
         stride,
-        chunk or COLUMNS_AT_ONCE * stride,
+        chunk or least,
         graph.tensors[graph.input].length if padded else 0,
     )
-    return _with_room(drawn)
+    if chunk is None:
+        faster = _with_room(replace(drawn, chunk=2 * least))
+        if faster.state_bytes <= SMALL_STATE:
+            return _checked(faster)
+    return _checked(_with_room(drawn))
 
 
 def _wired(
@@ -230,7 +249,10 @@ def _with_room(drawn: Plan) -> Plan:
     for buffer, most in zip(drawn.buffers, columns, strict=True):
         buffers.append(replace(buffer, columns=most, offset=offset))
         offset += most * buffer.channels
-    done = replace(drawn, buffers=tuple(buffers))
+    return replace(drawn, buffers=tuple(buffers))
+
+
+def _checked(done: Plan) -> Plan:
     if done.state_bytes >= LARGEST_STATE:
         raise ModelError(
             f"the state takes {done.state_bytes} bytes, expected below {LARGEST_STATE}; take a "
@@ -266,7 +288,7 @@ class _Counts:
 
     def _run(self, layer: Layer) -> None:
         have = min(self.have[buffer] for buffer in layer.reads)
-        count = 0 if have < layer.kernel else (have - layer.kernel) // layer.stride + 1
+        count = 0 if have < layer.taps else (have - layer.taps) // layer.stride + 1
         for buffer in layer.writes:
             self._add(buffer, count)
         for buffer in layer.reads:

@@ -1,0 +1,337 @@
+/*
+ * Convolution with two products per instruction; see ../include/bl_kernels.h.
+ *
+ * Four windows at once. Their values are gathered as pairs of 16 bit, so that
+ * a word holds two values of a window, and one SMLAD multiplies them by two
+ * weights. A half of a word of weights is a + 256 * b, weights of two
+ * channels: SMLAD by it gives A + 256 * B, and by its low bytes alone A, so
+ * that two channels take one word and one instruction to unpack it. The
+ * generator proves that 256 * B stays in 32 bits and a half in 16.
+ */
+#include "bl_dsp.h"
+#include "bl_kernels.h"
+
+#define PART_QUADS (BL_PAIRS_PART / 4)
+
+/* Constants of a pair of channels. */
+typedef struct {
+    int32_t first; /* bias of the first one */
+    int32_t both;  /* and 256 times that of the second one */
+    bl_rescale rescale[2];
+} constants;
+
+/* Sums of a pair of channels in four windows: A, and A + 256 * B. */
+typedef struct {
+    int32_t of[4][2];
+} sums;
+
+/* What all windows of a group have in common. */
+typedef struct {
+    const bl_layer *layer;
+    uint32_t *scratch;
+    const constants *c;
+    const uint32_t *weights;
+    uint32_t channels;  /* of the group */
+    uint32_t row_quads; /* quads of a row: the last one may go beyond it */
+    uint32_t quads;     /* of a window */
+    uint32_t step;      /* from a window to the next one */
+    uint32_t count;     /* of windows, up to four */
+} shape;
+
+/* Four windows, and how far into them one is. */
+typedef struct {
+    const int8_t *x; /* the first one's next value */
+    uint32_t quads;  /* left in this row */
+} windows;
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Products */
+
+/* A part of four windows, for pairs of channels that go on as they are done. */
+typedef struct {
+    const uint32_t *weights;
+    uint32_t words; /* of weights, of a pair */
+    const uint32_t *x;
+    const constants *c;
+    int8_t *out;    /* of the first window */
+    uint32_t step;  /* from there to the next one's */
+    uint32_t skip;  /* words of weights to the next pair's */
+    uint32_t pairs;
+    const sums *from; /* sums so far; null: they begin here, from the biases */
+    sums *to;         /* null: they end here, as int8 at `out` */
+    uint32_t relu;    /* values below the zero point are cut off */
+} products;
+
+#ifdef BL_HAS_DSP
+
+#include "bl_pairs_asm.h"
+
+#else
+
+static int32_t both(uint32_t a, uint32_t b, int32_t sum)
+{
+    return bl_high(a, b, bl_low(a, b, sum));
+}
+
+static void begin(const constants *c, sums *to)
+{
+    uint32_t w;
+
+    for (w = 0; w < 4; w++) {
+        to->of[w][0] = c->first;
+        to->of[w][1] = c->both;
+    }
+}
+
+static void finish(const products *p, const sums *from)
+{
+    uint32_t w;
+
+    for (w = 0; w < 4; w++) {
+        int32_t a = from->of[w][0];
+        /* 2 * B: the lowest byte of the difference is 0. */
+        uint32_t difference = (uint32_t)from->of[w][1] - (uint32_t)a;
+
+        p->out[w * p->step] = (int8_t)bl_rescaled(a * 2, p->c->rescale[0]);
+        p->out[w * p->step + 1] = (int8_t)bl_rescaled(
+            (int32_t)difference >> 7, p->c->rescale[1]);
+    }
+}
+
+static void multiply(products *p)
+{
+    for (; p->pairs > 0; p->pairs--, p->c++, p->out += 2) {
+        const uint32_t *x = p->x, *end = p->weights + p->words;
+        sums now;
+        uint32_t w;
+
+        if (p->from)
+            now = *p->from++;
+        else
+            begin(p->c, &now);
+        for (; p->weights != end; p->weights++)
+            for (w = 0; w < 4; w++, x++) {
+                now.of[w][0] = both(bl_even(*p->weights), *x, now.of[w][0]);
+                now.of[w][1] = both(*p->weights, *x, now.of[w][1]);
+            }
+        p->weights += p->skip;
+        if (p->to)
+            *p->to++ = now;
+        else
+            finish(p, &now);
+    }
+}
+
+#endif
+
+/* Windows */
+
+/*
+ * Values of four windows as pairs: 0 and 2 of each window, then 1 and 3. Where
+ * there are fewer windows the last one comes again.
+ */
+static BL_APART uint32_t *gather_row(const shape *s, const int8_t *a,
+                                     uint32_t quads, uint32_t *to)
+{
+    const int8_t *b = s->count > 1 ? a + s->step : a;
+    const int8_t *c = s->count > 2 ? b + s->step : b;
+    const int8_t *d = s->count > 3 ? c + s->step : c;
+    uint32_t *end = to + 8 * quads;
+
+    for (; to != end; to += 8, a += 4, b += 4, c += 4, d += 4) {
+        uint32_t p = bl_word(a), q = bl_word(b);
+
+        bl_two_words(to, bl_even(p), bl_even(q));
+        bl_two_words(to + 4, bl_odd(p), bl_odd(q));
+        p = bl_word(c);
+        q = bl_word(d);
+        bl_two_words(to + 2, bl_even(p), bl_even(q));
+        bl_two_words(to + 6, bl_odd(p), bl_odd(q));
+    }
+    return to;
+}
+
+static void gather(const shape *s, windows *w, uint32_t quads, uint32_t *to)
+{
+    uint32_t now;
+
+    if (quads == w->quads && s->row_quads == s->quads) { /* all in one row */
+        gather_row(s, w->x, quads, to);
+        return;
+    }
+    for (; quads > 0; quads -= now) {
+        now = smaller(quads, w->quads);
+        to = gather_row(s, w->x, now, to);
+        w->x += 4 * now;
+        w->quads -= now;
+        if (w->quads == 0) {
+            w->quads = s->row_quads;
+            w->x += (int32_t)(s->layer->inputs - 4 * s->row_quads);
+        }
+    }
+}
+
+/* Channels */
+
+/* What is below the zero point becomes the smallest value. */
+static uint32_t cuts_off(const bl_layer *l)
+{
+    return l->zero_point == -128;
+}
+
+/* Windows that are gathered as a whole. */
+static void at_once(const shape *s, const windows *from, products *p)
+{
+    windows w = *from;
+
+    gather(s, &w, s->quads, s->scratch);
+    p->x = s->scratch;
+    p->words = 2 * s->quads;
+    p->skip = 0;
+    p->from = 0;
+    p->to = 0;
+    p->relu = cuts_off(s->layer);
+    multiply(p);
+}
+
+/* Windows of which a part is gathered at a time. */
+static BL_APART void in_parts(const shape *s, const windows *from,
+                              const products *all)
+{
+    sums *waiting = (sums *)s->scratch;
+    uint32_t *x = (uint32_t *)(waiting + BL_PAIRS_BLOCK), done, quads;
+    windows w = *from;
+
+    for (done = 0; done < s->quads; done += quads) {
+        products p = *all;
+
+        quads = smaller(s->quads - done, PART_QUADS);
+        p.weights += 2 * done;
+        p.words = 2 * quads;
+        p.skip = 2 * (s->quads - quads);
+        p.x = x;
+        p.from = done > 0 ? waiting : 0;
+        p.to = done + quads < s->quads ? waiting : 0;
+        p.relu = cuts_off(s->layer);
+        gather(s, &w, quads, x);
+        multiply(&p);
+    }
+}
+
+/* Four windows that are made apart, since less than that is wanted. */
+static BL_APART void copy_out(const shape *s, const int8_t *from,
+                              uint32_t step, uint32_t channels, int8_t *out)
+{
+    uint32_t w, i;
+
+    for (w = 0; w < s->count; w++, from += step, out += s->layer->channels)
+        for (i = 0; i < channels; i++)
+            out[i] = from[i];
+}
+
+/* All channels, a block at a time. */
+static BL_APART void blocks(const shape *s, const windows *w, int8_t *out)
+{
+    int8_t apart[4 * 2 * BL_PAIRS_BLOCK];
+    uint32_t left = s->channels, now;
+    products p;
+
+    p.c = s->c;
+    p.weights = s->weights;
+    for (; left > 0; left -= now, out += now) {
+        uint32_t direct = s->count == 4 && left % 2 == 0, pairs;
+        products part;
+
+        now = smaller(left, 2 * BL_PAIRS_BLOCK);
+        pairs = p.pairs = (now + 1) / 2;
+        p.out = direct ? out : apart;
+        p.step = direct ? s->layer->channels : 2 * pairs;
+        part = p;
+        if (s->quads <= PART_QUADS)
+            at_once(s, w, &part);
+        else
+            in_parts(s, w, &p);
+        if (!direct)
+            copy_out(s, apart, 2 * pairs, now, out);
+        p.c += pairs;
+        p.weights += 2 * s->quads * pairs;
+    }
+}
+
+/*
+ * All channels, an even number, of windows that are one row and gathered at
+ * once. Returns how many were made: whole fours.
+ */
+static BL_APART uint32_t fours(shape *s, const int8_t *x, uint32_t count,
+                               int8_t *out)
+{
+    uint32_t done;
+    products p;
+
+    s->count = 4;
+    p.words = 2 * s->quads;
+    p.x = s->scratch;
+    p.step = s->layer->channels;
+    p.skip = 0;
+    p.from = 0;
+    p.to = 0;
+    p.relu = cuts_off(s->layer);
+    for (done = 0; count - done >= 4; done += 4) {
+        gather_row(s, x, s->quads, s->scratch);
+        p.weights = s->weights;
+        p.c = s->c;
+        p.pairs = s->channels / 2;
+        p.out = out;
+        multiply(&p);
+        x += 4 * s->step;
+        out += 4 * p.step;
+    }
+    return done;
+}
+
+static void group(shape *s, const int8_t *x, uint32_t count, int8_t *out)
+{
+    uint32_t done = 0;
+    windows w;
+
+    if (s->quads <= PART_QUADS && s->quads == s->row_quads &&
+        s->channels % 2 == 0)
+        done = fours(s, x, count, out);
+    for (; done < count; done += s->count) {
+        s->count = smaller(count - done, 4);
+        w.x = x + done * s->step;
+        w.quads = s->row_quads;
+        blocks(s, &w, out + done * s->layer->channels);
+    }
+}
+
+void bl_convolve_pairs(const bl_layer *l, const bl_job *job)
+{
+    uint32_t width = l->inputs, rows = l->taps, i;
+    shape s;
+
+    s.layer = l;
+    s.scratch = job->scratch;
+    s.c = (const constants *)(const void *)l->constants;
+    s.weights = l->weights;
+    s.channels = l->channels;
+    s.step = (uint32_t)l->stride * l->inputs;
+    if (l->groups == 1) { /* a window is one row */
+        width *= rows;
+        rows = 1;
+    } else {
+        width /= l->groups;
+        s.channels /= l->groups;
+    }
+    s.row_quads = (width + 3) / 4;
+    s.quads = rows * s.row_quads;
+    for (i = 0; i < l->groups; i++) {
+        group(&s, job->x + i * width, job->count, job->out + i * s.channels);
+        s.c += (s.channels + 1) / 2;
+        s.weights += 2 * s.quads * ((s.channels + 1) / 2);
+    }
+}
