@@ -54,6 +54,28 @@ bl_kernel bl_convolve_pairs;
 bl_kernel bl_convolve_taps;
 
 /*
+ * Convolution for cores with vectors (MVE, "Helium"), 16 products per
+ * instruction. One group.
+ * weights: int8 [channels, made a multiple of 3][taps][inputs]
+ * constants: [channels, made a multiple of 4, / 4][3][4]: bias, mantissa,
+ *     shift to the left, at most 0
+ * scratch: BL_VECTORS_SCRATCH
+ */
+bl_kernel bl_convolve_vectors;
+
+/* Bytes: two sums for each channel, and for those that are made up. */
+#define BL_VECTORS_SCRATCH(channels) (32 * (((channels) + 5u) / 4))
+
+/*
+ * Depthwise convolution for cores with vectors: every output channel sees the
+ * input channel of its number.
+ * weights: int8 [taps][channels]
+ * constants: as those of bl_convolve_vectors
+ * scratch: 4 bytes for each channel, made a multiple of 4
+ */
+bl_kernel bl_convolve_channels;
+
+/*
  * Sum of two inputs.
  * constants: their zero points
  * factors: of the first input, of the second one, of the sum

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from beatlens.firmware import KernelSet
+
 from .compiled import FIRMWARE
 
 PORT = FIRMWARE / "ports" / "qemu"
@@ -36,20 +38,23 @@ LIMIT_S = 300
 
 @dataclass(frozen=True)
 class Board:
-    """A board of QEMU's, its core, and where code and data lie."""
+    """A board of QEMU's, its core, that one's kernels, and where code and data lie."""
 
     machine: str
     cpu: str
+    kernels: KernelSet = "dsp"
     code: int = 0
     data: int = 0x2000_0000
+    options: tuple[str, ...] = ()
 
 
 BOARDS = {
-    "m3": Board("mps2-an385", "cortex-m3"),
+    "m3": Board("mps2-an385", "cortex-m3", "portable"),
     "m4": Board("mps2-an386", "cortex-m4"),
     "m7": Board("mps2-an500", "cortex-m7"),
-    "m33": Board("mps2-an505", "cortex-m33", 0x1000_0000, 0x3800_0000),
-    "m55": Board("mps3-an547", "cortex-m55"),
+    "m33": Board("mps2-an505", "cortex-m33", "dsp", 0x1000_0000, 0x3800_0000),
+    # Compilers use vectors with a hardware floating point ABI only.
+    "m55": Board("mps3-an547", "cortex-m55", "mve", options=("-mfloat-abi=hard",)),
 }
 
 
@@ -75,7 +80,8 @@ def build(board: Board, sources: Sequence[Path], folder: Path, *options: str) ->
     port = [PORT / "startup.c", PORT / "semihost.c"]
     layout = [f"-Wl,--defsym=CODE={board.code:#x}", f"-Wl,--defsym=DATA={board.data:#x}"]
     subprocess.run(
-        [COMPILER, f"-mcpu={board.cpu}", *OPTIONS, *options, f"-I{FIRMWARE / 'include'}",
+        [COMPILER, f"-mcpu={board.cpu}", *board.options, *OPTIONS, *options,
+         f"-I{FIRMWARE / 'include'}",
          f"-I{PORT}", *sources, *port, f"-T{PORT / 'board.ld'}", *layout, "-lgcc", "-o", program],
         check=True,
     )  # fmt: skip

@@ -18,8 +18,8 @@ from beatlens.integer import arithmetic
 from beatlens.integer.arithmetic import Multiplier
 from beatlens.integer.graph import Add, Conv, Convolution, IntegerGraph, Permute
 
-KernelSet = Literal["portable", "dsp"]
-"""`dsp`: Cortex-M4, M7, M33, and others with the DSP extension."""
+KernelSet = Literal["portable", "dsp", "mve"]
+"""`dsp`: Cortex-M4, M7, M33, and others with the DSP extension; `mve`: M55, M85."""
 
 PAIRS_PART = 96
 PAIRS_BLOCK = 16
@@ -117,6 +117,11 @@ def _convolution(sums: _Sums, kernels: KernelSet) -> Code:
         if sums.groups == channels and width == 1 and channels % 4 == 0:
             return _taps(sums)
         return _pairs(sums)
+    if kernels == "mve" and (sums.factors.shift <= 0).all():
+        if sums.groups == channels and width == 1:
+            return _channels(sums)
+        if sums.groups == 1:
+            return _vectors(sums)
     factors = _pairs_of([sums.factors])
     weights = sums.taps.astype(np.int8).ravel()
     return Code("bl_convolve_rows", weights, tuple(sums.bias.tolist()), factors)
@@ -152,6 +157,28 @@ def _taps(sums: _Sums) -> Code:
     constants = tuple(np.concatenate(rows, axis=1).ravel().tolist())
     words = _words(of_four).ravel()
     return Code("bl_convolve_taps", words, constants, (), bound=_bound(sums))
+
+
+def _vectors(sums: _Sums) -> Code:
+    channels = len(sums.taps)
+    flat = sums.taps.reshape(channels, -1).astype(np.int8)
+    weights = np.pad(flat, ((0, -channels % 3), (0, 0))).ravel()
+    scratch = 32 * ((channels + 5) // 4)
+    return Code("bl_convolve_vectors", weights, _of_fours(sums), (), scratch)
+
+
+def _channels(sums: _Sums) -> Code:
+    channels = len(sums.taps)
+    weights = sums.taps[:, :, 0].T.astype(np.int8).ravel()
+    scratch = 4 * (channels + -channels % 4)
+    return Code("bl_convolve_channels", weights, _of_fours(sums), (), scratch)
+
+
+def _of_fours(sums: _Sums) -> tuple[int, ...]:
+    """Of four channels at a time biases, mantissas and shifts."""
+    columns = np.stack([sums.bias, sums.factors.mantissa, sums.factors.shift], axis=1)
+    filled = np.pad(columns, ((0, -len(columns) % 4), (0, 0)))
+    return tuple(filled.reshape(-1, 4, 3).transpose(0, 2, 1).ravel().tolist())
 
 
 def _words(halves: NDArray[np.int64]) -> NDArray[np.uint32]:
