@@ -27,7 +27,9 @@ class TaskSource:
     task: CSource
 
 
-def task_source(bundle: Bundle, name: str, limits: Limits | None = None) -> TaskSource:
+def task_source(
+    bundle: Bundle, name: str, limits: Limits | None = None, drawn: Plan | None = None
+) -> TaskSource:
     """C that defines `const bl_task NAME`, with `NAME_net` as its network.
 
     The header numbers the classes (`NAME_PVC`) and holds the memory a stream needs beside its
@@ -37,13 +39,14 @@ def task_source(bundle: Bundle, name: str, limits: Limits | None = None) -> Task
         bundle: of a streaming network with one lead.
         name: a C identifier.
         limits: how much of a span may be bad, as for a `Stream`.
+        drawn: how its network runs; `plan` of it if None.
 
     Raises:
         RecipeError: the name is none.
         ModelError: the engine cannot run the bundle; the message says why.
     """
     check_identifier(name, "the task")
-    drawn = plan(read_tflite(bundle.tflite))
+    drawn = drawn or plan(read_tflite(bundle.tflite))
     geometry, classes = bundle.geometry, bundle.classes
     _check_sizes(bundle)
     allowed, total = limits or Limits(), bundle.span_samples
@@ -59,7 +62,7 @@ def task_source(bundle: Bundle, name: str, limits: Limits | None = None) -> Task
         f"{numbers('int32_t', f'{name}_sums', sums)}\n"
         f"const bl_task {name} = {{\n{values}}};\n"
     )
-    header = _header(name, classes, _memory_bytes(bundle, drawn))
+    header = _header(name, classes, _without_ring(bundle, drawn))
     return TaskSource(model_source(drawn, f"{name}_net"), CSource(header, source))
 
 
@@ -78,7 +81,12 @@ def _check_sizes(bundle: Bundle) -> None:
             )
 
 
-def _memory_bytes(bundle: Bundle, drawn: Plan) -> int:
+def memory_bytes(bundle: Bundle, drawn: Plan, taps: int) -> int:
+    """Bytes that a stream needs with a sensor of so many taps: `NAME_MEMORY_BYTES(taps)`."""
+    return -(-(_without_ring(bundle, drawn) + 2 * taps) // 4) * 4
+
+
+def _without_ring(bundle: Bundle, drawn: Plan) -> int:
     """Bytes without the sensor's ring."""
     classes, geometry = len(bundle.classes), bundle.geometry
     waits = (geometry.right + drawn.chunk) // geometry.stride + 2

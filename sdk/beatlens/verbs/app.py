@@ -16,6 +16,7 @@ from beatlens.verbs import bench, data
 from beatlens.verbs.demo import demo
 from beatlens.verbs.docs import figures
 from beatlens.verbs.explain import explain
+from beatlens.verbs.firmware import firmware
 from beatlens.verbs.steps import compress, evaluate, export, train
 
 app = typer.Typer(name="beatlens", no_args_is_help=True, add_completion=False,
@@ -27,6 +28,7 @@ app.command()(compress)
 app.command()(export)
 app.command()(evaluate)
 app.command()(explain)
+app.command()(firmware)
 app.add_typer(bench.app, name="bench")
 app.command()(figures)
 

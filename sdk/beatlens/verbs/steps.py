@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError
+from beatlens.firmware.cores import core_of
+from beatlens.firmware.package import write_task
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.pipeline.compress import compress as compress_step
@@ -18,6 +24,10 @@ from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures, make_table
+from beatlens.runtime.bundle import Bundle
+from beatlens.signals.frontend import FrontEnd
+from beatlens.signals.simulate import COUNTS_PER_MV, RAILS
+from beatlens.verbs.firmware import identifier
 from beatlens.verbs.options import (
     DataFolder,
     RecipePath,
@@ -29,6 +39,8 @@ from beatlens.verbs.options import (
     progress_bar,
     training_bar,
 )
+
+MITDB_RATE_HZ = 360
 
 
 def prepared_for(recipe: Recipe, folder: Path, data: Path | None) -> Prepared:
@@ -100,12 +112,32 @@ def export(
     recipe: RecipePath = None,
     run: RunFolder = None,
     data: DataFolder = None,
+    firmware: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CORE",
+            help="Also write C for a core (m4, any, ...) and the recordings' sensor; for another "
+            "sensor see `beatlens firmware`.",
+        ),
+    ] = None,
 ) -> None:
     """Write the bundle: model.tflite (int8), bundle.json, golden vectors, checksums."""
     chosen, folder = opened(recipe, run, None)
+    core = None if firmware is None else core_of(firmware)
     networks = _networks(folder)
     prepared = prepared_for(chosen, folder, data)
     say_exported(chosen, prepared, networks[2], folder)
+    if core is not None:
+        say_firmware(folder, firmware or "any")
+
+
+def say_firmware(folder: Path, core: str) -> None:
+    """Write the firmware of a run's bundle for the sensor of the MIT-BIH databases."""
+    bundle = Bundle.load(folder / "bundle")
+    sensor = FrontEnd(MITDB_RATE_HZ, float(COUNTS_PER_MV), RAILS)
+    shutil.rmtree(folder / "firmware", ignore_errors=True)
+    written = write_task(bundle, sensor, folder / "firmware", identifier(bundle.name), core)
+    console.print(f"firmware: {written}")
 
 
 def say_exported(

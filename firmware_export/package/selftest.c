@@ -1,0 +1,9 @@
+/* Runs the golden vectors of $name; exits with 0 if every bit is right. */
+$includes
+
+static uint32_t memory[($memory + 3) / 4];
+
+int main(void)
+{
+    return $tests;
+}

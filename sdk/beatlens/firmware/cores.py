@@ -1,0 +1,54 @@
+"""Cores that firmware is written for: what to compile for them with, and their kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from beatlens.errors import RecipeError
+from beatlens.firmware.kernels import KernelSet
+
+
+@dataclass(frozen=True)
+class Core:
+    """A core.
+
+    Args:
+        title: as its maker writes it.
+        flags: that GCC and Clang compile for it with; none: whatever they compile for.
+        kernels: it is fastest with.
+    """
+
+    title: str
+    flags: tuple[str, ...]
+    kernels: KernelSet
+
+
+def _cortex(title: str, cpu: str, kernels: KernelSet, *more: str) -> Core:
+    return Core(f"Cortex-{title}", (f"-mcpu=cortex-{cpu}", "-mthumb", *more), kernels)
+
+
+CORES: Mapping[str, Core] = {
+    "any": Core("any core", (), "portable"),
+    "m0": _cortex("M0+", "m0plus", "portable"),
+    "m3": _cortex("M3", "m3", "portable"),
+    "m4": _cortex("M4", "m4", "dsp"),
+    "m7": _cortex("M7", "m7", "dsp"),
+    "m33": _cortex("M33", "m33", "dsp"),
+    # Compilers use vectors with a hardware floating point ABI only.
+    "m55": _cortex("M55", "m55", "mve", "-mfloat-abi=hard"),
+}
+
+
+def core_of(name: str) -> Core:
+    """The core of that name.
+
+    Raises:
+        RecipeError: there is none.
+
+    >>> core_of("m4").kernels
+    'dsp'
+    """
+    if name not in CORES:
+        raise RecipeError(f"core is {name!r}, expected one of {', '.join(CORES)}")
+    return CORES[name]

@@ -1,0 +1,220 @@
+"""A firmware package: one folder with all C that a model needs on a device, and how to build it.
+
+    include/, src/       the engine: what this model needs of it
+    NAME.h, NAME.c       what is decided (of a bundle); NAME_net, the network; NAME_sensor
+    NAME_golden_*.h, .c  golden vectors
+    selftest.c           a program that runs them: `make check` on a computer
+    Makefile, CMakeLists.txt, README.md
+
+>>> from beatlens.integer.tflite_read import read_tflite  # doctest: +SKIP
+>>> write_network(Path("model.tflite").read_bytes(), Path("out"), "net", "m4")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+
+from beatlens.errors import ModelError
+from beatlens.firmware.c_files import c_folder
+from beatlens.firmware.c_text import CSource
+from beatlens.firmware.cores import Core, core_of
+from beatlens.firmware.golden import (
+    example_inputs,
+    net_golden_source,
+    stream_golden_source,
+)
+from beatlens.firmware.model import model_source
+from beatlens.firmware.plan import Plan, plan
+from beatlens.firmware.sensor import sensor_source
+from beatlens.firmware.task import memory_bytes, task_source
+from beatlens.integer.graph import Convolution
+from beatlens.integer.tflite_read import read_tflite
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.finding import Limits
+from beatlens.signals.frontend import FrontEnd
+
+KERNEL_FILES: Mapping[str, tuple[str, ...]] = {
+    "bl_convolve_pairs": ("bl_pairs.c", "bl_pairs_asm.h", "bl_dsp.h"),
+    "bl_convolve_taps": ("bl_taps.c", "bl_dsp.h"),
+    "bl_convolve_vectors": ("bl_mve.c", "bl_scale.h"),
+    "bl_convolve_channels": ("bl_mve.c", "bl_scale.h"),
+}
+"""Sources of kernels; of all others, the first entry's."""
+PORTABLE = ("bl_kernels.c", "bl_scale.h")
+GOLDEN_CASES = 2
+Files = dict[str, str]
+
+
+def write_task(
+    bundle: Bundle,
+    frontend: FrontEnd,
+    folder: Path,
+    name: str,
+    core: str = "any",
+    *,
+    limits: Limits | None = None,
+    chunk: int | None = None,
+) -> Path:
+    """Write the package of a bundle: the whole chain, counts of a sensor in, findings out.
+
+    Args:
+        bundle: of a streaming network with one lead.
+        frontend: of the sensor.
+        folder: a new one.
+        name: a C identifier.
+        core: of `CORES`; the package runs on every other one too.
+        limits: how much of a span may be bad, as for a `Stream`.
+        chunk: input columns the network works on at once, as for `plan`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RecipeError: the name is none, or there is no such core.
+        ModelError: the engine cannot run the bundle, or something is in the way.
+        SignalError: the sensor's counts do not fit.
+    """
+    target = core_of(core)
+    graph = read_tflite(bundle.tflite)
+    drawn = plan(graph, chunk, target.kernels)
+    task = task_source(bundle, name, limits, drawn)
+    taps = frontend.taps.shape[1]
+    inputs = bundle.golden.inputs[:GOLDEN_CASES, :, None]
+    made = {
+        name: task.task,
+        f"{name}_net": task.net,
+        f"{name}_sensor": sensor_source(frontend, f"{name}_sensor"),
+        f"{name}_golden_net": net_golden_source(graph, inputs, f"{name}_net", f"{name}_golden_net"),
+        f"{name}_golden_stream": stream_golden_source(
+            bundle, frontend, name, f"{name}_sensor", f"{name}_golden_stream", limits
+        ),
+    }
+    engine = ["beatlens.c", "bl_frontend.c", "bl_selftest.c", *_engine(drawn)]
+    memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
+    tests = [
+        f"bl_selftest_net(&{name}_golden_net, memory, sizeof memory)",
+        f"bl_selftest_stream(&{name}_golden_stream, memory, sizeof memory)",
+    ]
+    facts = [
+        f"The whole chain for a sensor of {frontend.rate_hz} Hz with "
+        f"{frontend.counts_per_mv:g} counts per mV: include `{name}.h` and `{name}_sensor.h`, "
+        "and read `include/beatlens.h`, which has an example.",
+        f"A stream needs {memory_bytes(bundle, drawn, taps):,} bytes of memory (`{memory}`) and a "
+        "`bl_stream`; a decision is the sum of "
+        f"{bundle.span_columns} columns of evidence, {bundle.span_s:g} s.",
+    ]
+    files = _files(name, target, drawn, made, engine, memory, tests, facts)
+    return _write(folder, files, engine)
+
+
+def write_network(
+    tflite: bytes, folder: Path, name: str, core: str = "any", *, chunk: int | None = None
+) -> Path:
+    """Write the package of a network alone, of any maker: int8 columns in, evidence out.
+
+    Args and errors are as those of `write_task`.
+    """
+    target = core_of(core)
+    graph = read_tflite(tflite)
+    drawn = plan(graph, chunk, target.kernels)
+    golden = f"{name}_golden_net"
+    made = {
+        name: model_source(drawn, name),
+        golden: net_golden_source(graph, example_inputs(graph), name, golden),
+    }
+    engine = ["bl_selftest.c", "beatlens.c", "bl_frontend.c", *_engine(drawn)]
+    memory = f"{name.upper()}_STATE_BYTES"
+    tests = [f"bl_selftest_net(&{golden}, memory, sizeof memory)"]
+    kind = f"windows of {drawn.window} columns" if drawn.window else "an endless stream"
+    facts = [f"A network alone, which sees {kind}: include `{name}.h`, and read "
+             "`include/bl_net.h`, which has an example."]  # fmt: skip
+    files = _files(name, target, drawn, made, engine, memory, tests, facts)
+    return _write(folder, files, engine)
+
+
+def _engine(drawn: Plan) -> list[str]:
+    """Sources of the engine that a network needs."""
+    kernels = {layer.code.kernel for layer in drawn.layers}
+    files = {file for kernel in kernels for file in KERNEL_FILES.get(kernel, PORTABLE)}
+    return ["bl_net.c", *sorted(files)]
+
+
+def _files(
+    name: str,
+    core: Core,
+    drawn: Plan,
+    made: Mapping[str, CSource],
+    engine: list[str],
+    memory: str,
+    tests: list[str],
+    facts: list[str],
+) -> Files:
+    """All texts that are made, by file name."""
+    texts = {f"{file}.h": source.header for file, source in made.items()}
+    texts |= {f"{file}.c": source.source for file, source in made.items()}
+    kernels = [f"src/{file}" for file in engine if file.endswith(".c")]
+    model = [f"{file}.c" for file in made if "_golden_" not in file]
+    values = {
+        "name": name,
+        "core": core.title,
+        "flags": " ".join(core.flags),
+        "library": " ".join([*model, *(k for k in kernels if k != "src/bl_selftest.c")]),
+        "golden": " ".join([*(f"{file}.c" for file in made if "_golden_" in file),
+                            "src/bl_selftest.c"]),
+        "includes": "\n".join(f'#include "{file}.h"' for file in made),
+        "memory": memory,
+        "tests": " ||\n        ".join(f"{test} != 0" for test in tests),
+        "facts": "\n\n".join(facts),
+        "layers": _layers(drawn),
+        "state": f"{drawn.state_bytes:,}",
+        "chunk": str(drawn.chunk),
+    }  # fmt: skip
+    templates = c_folder() / "package"
+    for template in sorted(templates.iterdir()):
+        text = Template(template.read_text(encoding="utf-8"))
+        texts[template.name] = text.substitute(values)
+    return texts
+
+
+def _layers(drawn: Plan) -> str:
+    """A Markdown table of the layers."""
+    lines = [
+        "| operator | taps | stride | channels | kernel | proven |",
+        "|---|---|---|---|---|---|",
+    ]
+    for layer in drawn.layers:
+        op = layer.op
+        channels = drawn.graph.tensors[op.output].channels
+        taps = layer.taps if isinstance(op, Convolution) else ""
+        lines.append(
+            f"| {op.name} | {taps} | {layer.stride} | {channels} | `{layer.code.kernel}` | "
+            f"{layer.code.bound} |"
+        )
+    return "\n".join(lines)
+
+
+def _write(folder: Path, files: Files, engine: list[str]) -> Path:
+    """Write a new folder whole, or not at all."""
+    if folder.exists():
+        raise ModelError(f"{folder}: is there already, expected a name that is free")
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.mkdir(parents=True)
+        for name, text in files.items():
+            (part / name).write_text(text, encoding="utf-8")
+        for kind, wanted in (("src", engine), ("include", ["*.h"])):
+            (part / kind).mkdir()
+            for pattern in wanted:
+                for source in (c_folder() / kind).glob(pattern):
+                    shutil.copy(source, part / kind)
+        (part / "include" / "bl_unpack.h").unlink()
+        part.rename(folder)
+    except OSError as error:
+        raise ModelError(f"{folder}: the package cannot be written ({error})") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder

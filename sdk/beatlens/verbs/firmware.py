@@ -1,0 +1,84 @@
+"""`beatlens firmware MODEL`: a model as C for a microcontroller."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beatlens.errors import ModelError, RecipeError
+from beatlens.firmware.cores import CORES
+from beatlens.firmware.package import write_network, write_task
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.folder import MANIFEST
+from beatlens.signals.frontend import RATES_HZ, FrontEnd
+from beatlens.verbs.options import console
+
+Core = Annotated[
+    str, typer.Option(help=f"Core whose kernels the model gets: {', '.join(CORES)}; runs on all.")
+]
+
+
+def firmware(
+    model: Annotated[
+        Path, typer.Argument(help="Bundle's folder (the whole chain), or a .tflite (network alone)")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New folder. (default: NAME_firmware)")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="C identifier. (default: from the model's name)")
+    ] = None,
+    core: Core = "any",
+    rate: Annotated[
+        int | None,
+        typer.Option(help=f"Sensor's rate in Hz: {', '.join(map(str, RATES_HZ))}."),
+    ] = None,
+    counts_per_mv: Annotated[float | None, typer.Option(help="Sensor's gain.")] = None,
+    rails: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="LOW HIGH", help="Sensor's lowest and highest count."),
+    ] = None,
+    chunk: Annotated[
+        int | None,
+        typer.Option(min=1, help="Input columns the network works on at once: memory for speed."),
+    ] = None,
+) -> None:
+    """Write a model as C for a microcontroller, with engine, golden vectors and build files.
+
+    Of a bundle: the sensor's counts in, findings with their evidence out (needs --rate and
+    --counts-per-mv). Of a .tflite of any maker: int8 in, evidence out.
+    """
+    if (model / MANIFEST).is_file():
+        bundle = Bundle.load(model)
+        chosen = name or identifier(bundle.name)
+        if rate is None or counts_per_mv is None:
+            raise RecipeError(
+                "firmware of a bundle needs the sensor: give --rate and --counts-per-mv"
+            )
+        sensor = FrontEnd(rate, counts_per_mv, rails)
+        folder = write_task(bundle, sensor, _out(out, chosen), chosen, core, chunk=chunk)
+    elif model.is_file():
+        chosen = name or identifier(model.stem)
+        folder = write_network(model.read_bytes(), _out(out, chosen), chosen, core, chunk=chunk)
+    else:
+        raise ModelError(
+            f"{model}: no such model, expected a bundle (a folder with {MANIFEST}) or a .tflite"
+        )
+    console.print(f"firmware: {folder}  (see {folder / 'README.md'}; try `make check` there)")
+
+
+def identifier(name: str) -> str:
+    """A model's name as a C identifier.
+
+    >>> identifier("dense-12k"), identifier("12k")
+    ('dense_12k', 'model_12k')
+    """
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+    return plain if plain[:1].isalpha() else f"model_{plain}"
+
+
+def _out(out: Path | None, name: str) -> Path:
+    return out or Path(f"{name}_firmware")
