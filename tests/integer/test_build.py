@@ -194,6 +194,22 @@ def test_weights_and_biases_are_the_networks_in_units_of_their_scales() -> None:
     np.testing.assert_allclose(op.bias * unit, layer.bias.detach().numpy(), atol=unit.max() * 0.51)
 
 
+def test_channels_that_were_pruned_away_have_a_scale_that_devices_hold() -> None:
+    """All of a channel's weights at 0, as magnitude pruning leaves them, and next to 0."""
+    torch.manual_seed(0)
+    trained = lively(SMALL["dense"])
+    convolution = trained.backbone[1].conv
+    with torch.no_grad():
+        convolution.weight[0] = 0
+        convolution.weight[1] *= 1e-9
+    net = QuantizedEvidenceNet(trained)
+    net.calibrate([torch.randn(4, 1, 300)])
+    op = build_graph(net, span=80).ops[1]
+    assert not op.weights[0].any()
+    assert op.weight_scales[0] == op.weight_scales.max()
+    np.testing.assert_allclose(op.weight_scales[1], op.weight_scales.max() * 2.0**-16, rtol=1e-5)
+
+
 def test_evidence_does_not_depend_on_the_span() -> None:
     net = QuantizedEvidenceNet(lively(SMALL["residual"]))
     net.calibrate([torch.randn(4, 1, 300)])

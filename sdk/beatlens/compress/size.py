@@ -21,6 +21,8 @@ from beatlens.nets.constraint import Constraint, constraint_on, trained_tensor
 from beatlens.packed import packed_size
 
 WEIGHT_MAX = 127
+LEAST_CHANNEL = 2.0**-16
+"""Of a layer's largest weight: below it a channel's own steps are too small for the device."""
 CHANNEL_BYTES = 8
 """Per output channel, beside the weights: an int32 bias and a float32 scale."""
 
@@ -47,9 +49,13 @@ class WeightAccount:
 
 
 def weight_steps(weight: Tensor) -> Tensor:
-    """Step per output channel, `[out]`, that maps the largest weight to 127."""
+    """Step per output channel, `[out]`, that maps the largest weight to 127.
+
+    A channel that was pruned away has the layer's largest step: its bias is in units of it.
+    """
     largest = weight.detach().flatten(1).abs().amax(dim=1)
-    return largest.clamp(min=1e-8) / WEIGHT_MAX
+    most = largest.max().clamp(min=1e-8)
+    return torch.where(largest == 0, most, largest.clamp(min=most * LEAST_CHANNEL)) / WEIGHT_MAX
 
 
 def layer_steps(layer: nn.Module, tensor: str) -> Tensor:
