@@ -2,11 +2,14 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from .runtime.conftest import make_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.export
@@ -44,3 +47,22 @@ def test_own_evidence_network_becomes_a_file(tmp_path: Path) -> None:
     text = example("your_own_evidence_network.py", str(path))
     assert path.read_bytes()[4:8] == b"TFL3"
     assert "DEPTHWISE_CONV_2D" in text
+
+
+@pytest.mark.parametrize("record", [None, "119"])
+def test_a_whole_device_finds_on_a_board_what_python_finds(
+    record: str | None, bundle_folder: Path, request: pytest.FixtureRequest
+) -> None:
+    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"NO {tool}: the device's example was not run")
+    of = [] if record is None else [str(request.getfixturevalue("mitdb_dir") / record)]
+    text = example("firmware/run_on_qemu.py", str(bundle_folder), *of)
+    assert re.search(r"\d{3} lines of findings and evidence, the same on the device", text)
+
+
+@pytest.fixture(scope="module")
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "tiny"
+    make_bundle("dense", folder)
+    return folder

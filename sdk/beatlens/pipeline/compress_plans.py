@@ -25,7 +25,8 @@ from beatlens.nets.backbones import STUDENTS, NetworkSpec
 
 PAPER = ("ewa", "swa", "sswa")
 BOTH = ("none", "classwise")
-SHARES = (20, 100)
+SMALL, LARGE = 100, 20
+SHARES = (SMALL, LARGE)
 """Budgets: the teacher's float bytes divided by these."""
 
 _KERNELS, _STRIDES = (8, 8, 8, 12, 10, 10, 10), (2, 2, 2, 1, 1, 1, 1)
@@ -76,8 +77,8 @@ def plans() -> dict[tuple[str, int], Plan]:
     """All plans by the method's name and the budget's share (20: a twentieth)."""
     found: dict[tuple[str, int], Plan] = {}
     for share in SHARES:
-        student = "dense-144k" if share == SHARES[0] else "dense-26k"
-        for name, plan in {**_pruning(), **_formats(share), **_heads(student)}.items():
+        student = "dense-144k" if share == LARGE else "dense-26k"
+        for name, plan in {**_pruning(share), **_formats(share), **_heads(student)}.items():
             found[name, share] = replace(plan, rate=RATES.get(name))
     return found
 
@@ -87,8 +88,8 @@ def retraining() -> tuple[str, ...]:
     return tuple({name: None for (name, _), plan in plans().items() if plan.make(0)})
 
 
-def _pruning() -> dict[str, Plan]:
-    """Methods that take the teacher itself down."""
+def _pruning(share: int) -> dict[str, Plan]:
+    """Methods that take the teacher itself down (single weights to a hundredth: half way)."""
 
     def channels(**settings: object) -> Callable[[int], tuple[Method, ...]]:
         return lambda seed: (PruneChannels(**settings),)  # type: ignore[arg-type]
@@ -100,13 +101,15 @@ def _pruning() -> dict[str, Plan]:
         "channels evidence, 3 rounds": Plan(TEACHER, channels(importance="evidence", rounds=3)),
         "channels L1, OrthP": Plan(TEACHER, channels(importance="l1", reinit="orthp")),
         "channels, TPP": Plan(TEACHER, lambda seed: (RegularisedPruning(),)),
-        "weights": Plan(TEACHER, lambda seed: (PruneWeights(),), (*BOTH, *PAPER)),
+        "weights": Plan(
+            TEACHER if share == LARGE else "dense-289k", lambda seed: (PruneWeights(),)
+        ),
     }
 
 
 def _formats(share: int) -> dict[str, Plan]:
     """Methods that make weights cheaper, from networks that bring them near the budget."""
-    large = share == SHARES[0]
+    large = share == LARGE
     return {
         "unified blocks": Plan(TEACHER if large else "dense-106k", lambda seed: (UnifyWeights(),)),
         "permuted blocks": Plan(
@@ -116,7 +119,9 @@ def _formats(share: int) -> dict[str, Plan]:
             TEACHER if large else "dense-106k", lambda seed: (CodeKernels(seed=seed),)
         ),
         "4 bit": Plan(
-            "dense-289k" if large else "dense-48k", lambda seed: (LowBitWeights(bits=4),)
+            "dense-289k" if large else "dense-48k",
+            lambda seed: (LowBitWeights(bits=4),),
+            (*BOTH, *PAPER),
         ),
     }
 

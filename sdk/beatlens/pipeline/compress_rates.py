@@ -15,7 +15,7 @@ from typing import Any
 
 from beatlens.pipeline.compress_cells import Cell, Workshop
 
-RATES_TRIED = (3e-4, 1e-3, 3e-3, 1e-2)
+RATES_TRIED = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 SCORES = ("score", "spearman", "macro_ap")
 MONITORED = ("jsv_mean", "jsv_min", "jsv_max")
 

@@ -13,7 +13,7 @@ from beatlens.errors import BeatlensError, RecipeError
 from beatlens.evaluate.figures import merge_figures, write_figures
 from beatlens.pipeline.compress_bench import Table, cell_command, run_cells
 from beatlens.pipeline.compress_cells import Cell, Workshop, cells_of, quick
-from beatlens.pipeline.compress_plans import BOTH, SHARES, plans, retraining
+from beatlens.pipeline.compress_plans import BOTH, SHARES, SMALL, plans, retraining
 from beatlens.pipeline.compress_rates import RATES_TRIED, rate_cells, rate_rows
 from beatlens.verbs.options import (
     DataFolder,
@@ -69,7 +69,7 @@ def compress(
     kept = {key: plan for key, plan in known.items() if not wanted or key[0] in wanted}
     if quickly:
         kept = {key: replace(plan, matchings=BOTH) for key, plan in kept.items()
-                if key[1] == SHARES[-1]}  # fmt: skip
+                if key[1] == SMALL}  # fmt: skip
     prepared = prepared_for(chosen, folder, data)
     workshop = Workshop(chosen, prepared, teachers, folder, kept, quick=quickly)
     cells = cells_of(kept, numbers)
@@ -97,7 +97,7 @@ def compress_rates(
     teachers: Teachers = Path("runs/strips"),
     share: Annotated[
         int, typer.Option(help="Budget: the teacher's float bytes divided by this.")
-    ] = SHARES[-1],
+    ] = SMALL,
     jobs: Jobs = 2,
     methods: Methods = "",
     cell: OneCell = "",
@@ -117,7 +117,9 @@ def compress_rates(
         raise RecipeError(f"share is {share}, expected one of {', '.join(map(str, SHARES))}")
     prepared = prepared_for(chosen, folder, data)
     workshop = Workshop(chosen, prepared, teachers, folder, kept, quick=quickly)
-    cells = rate_cells(wanted, share, rates=RATES_TRIED[::3] if quickly else RATES_TRIED)
+    cells = rate_cells(
+        wanted, share, rates=RATES_TRIED[:: len(RATES_TRIED) - 1] if quickly else RATES_TRIED
+    )
     if cell:
         _one(workshop, cells, cell)
         return

@@ -1,0 +1,161 @@
+"""Firmware packages: they build as they are, their golden vectors hold, and damage is seen."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from beatlens.errors import ModelError, RecipeError
+from beatlens.firmware.cores import CORES
+from beatlens.firmware.package import write_network, write_task
+from beatlens.integer.tflite_write import write_tflite
+from beatlens.runtime.bundle import Bundle
+from beatlens.signals.frontend import FrontEnd
+from beatlens.verbs.app import app
+from beatlens.verbs.firmware import identifier
+
+from ..integer.graphs import student_graph
+from ..runtime.conftest import make_bundle
+from .boards import BOARDS, COMPILER, build, require_tools, run
+
+SENSOR = FrontEnd(250, 400.0, (-2048, 2047))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Bundle:
+    return make_bundle("dense", tmp_path_factory.mktemp("bundle") / "dense")
+
+
+def made_by_make(folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
+    """What `make` says; skips, loudly, where there is none."""
+    if shutil.which("make") is None or shutil.which("cc") is None:
+        pytest.skip("NO make OR cc: firmware packages were not built")
+    return subprocess.run(
+        ["make", *targets], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def spoil(source: Path, array: str) -> None:
+    """Change the last number of an array of C."""
+    text = source.read_text()
+    start = text.index("{", text.index(array))
+    end = text.index("}", start)
+    number = re.search(r"(-?\d+)\s*$", text[start:end])
+    assert number is not None
+    at = start + number.start()
+    source.write_text(f"{text[:at]}{(int(number[1]) + 1) % 100}{text[start + number.end() :]}")
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_golden_vectors_hold_on_this_computer(bundle: Bundle, core: str, tmp_path: Path) -> None:
+    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips", core)
+    done = made_by_make(folder, "check")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("core", set(CORES) - {"any"})
+def test_a_library_is_made_for_each_core(bundle: Bundle, core: str, tmp_path: Path) -> None:
+    if shutil.which(COMPILER) is None:
+        pytest.skip(f"NO {COMPILER}: firmware packages were not compiled for microcontrollers")
+    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips", core)
+    done = made_by_make(folder)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+    assert (folder / "libstrips.a").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("board", ["m3", "m4", "m55"])
+def test_golden_vectors_hold_on_boards(bundle: Bundle, board: str, tmp_path: Path) -> None:
+    require_tools()
+    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips", board)
+    sources = [*folder.glob("*.c"), *(folder / "src").glob("*.c")]
+    program = build(BOARDS[board], sources, tmp_path, f"-I{folder}")
+    assert run(BOARDS[board], program).status == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "array"),
+    [
+        ("strips_golden_net.c", "strips_golden_net_evidence"),
+        ("strips_golden_stream.c", "strips_golden_stream_sums_0"),
+        ("strips_golden_stream.c", "strips_golden_stream_counts"),
+        ("strips_net.c", "strips_net_2_weights"),
+        ("strips_sensor.c", "strips_sensor_taps"),
+    ],
+)
+def test_damage_is_seen(bundle: Bundle, file: str, array: str, tmp_path: Path) -> None:
+    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips")
+    spoil(folder / file, array)
+    done = made_by_make(folder, "check")
+    assert done.returncode != 0
+    assert "selftest] Error 1" in done.stderr or "check] Error 1" in done.stderr, done.stderr
+
+
+def test_networks_of_other_makers(shared_dir: Path, tmp_path: Path) -> None:
+    model = (shared_dir / "anchors" / "tiny_cam.tflite").read_bytes()
+    folder = write_network(model, tmp_path / "out", "tiny", "m4")
+    assert made_by_make(folder, "check").returncode == 0
+    assert "windows of 1250 columns" in (folder / "README.md").read_text()
+    assert not (folder / "src" / "bl_mve.c").exists()
+    assert not (folder / "src" / "bl_taps.c").exists()
+
+
+def test_readme_says_what_a_board_engineer_asks_first(bundle: Bundle, tmp_path: Path) -> None:
+    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips", "m4")
+    text = (folder / "README.md").read_text()
+    assert re.search(r"A stream needs [\d,]+ bytes", text)
+    assert "250 Hz with 400 counts per mV" in text
+    assert "sums reach" in text
+    assert "Not a medical device" in text
+
+
+def test_cmake_takes_the_folder(bundle: Bundle, tmp_path: Path) -> None:
+    if shutil.which("cmake") is None:
+        pytest.skip("NO cmake: CMakeLists.txt was not tried")
+    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips")
+    subprocess.run(["cmake", "-S", folder, "-B", tmp_path / "build"], check=True)
+    subprocess.run(["cmake", "--build", tmp_path / "build"], check=True)
+    assert (tmp_path / "build" / "libstrips.a").exists()
+
+
+def test_nothing_is_written_over_or_half(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="core is 'm9'"):
+        write_task(bundle, SENSOR, tmp_path / "out", "strips", "m9")
+    with pytest.raises(RecipeError, match="C identifier"):
+        write_task(bundle, SENSOR, tmp_path / "out", "two words")
+    assert not list(tmp_path.iterdir())
+    write_network(write_tflite(student_graph(columns=4)), tmp_path / "out", "net")
+    with pytest.raises(ModelError, match="is there already"):
+        write_network(write_tflite(student_graph(columns=4)), tmp_path / "out", "net")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_verb_needs_a_sensor_and_a_model(tmp_path: Path) -> None:
+    make_bundle("dense", tmp_path / "model")
+    model = str(tmp_path / "model")
+
+    def said(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["firmware", *arguments])
+        return result.exit_code, result.output + str(result.exception or "")
+
+    assert "needs the sensor" in said(model)[1]
+    assert "no such model" in said(str(tmp_path / "nothing"))[1]
+    out = str(tmp_path / "out")
+    status, text = said(model, "--out", out, "--rate", "250", "--counts-per-mv", "400")
+    assert status == 0, text
+    assert (tmp_path / "out" / "tiny_dense.h").exists()
+    (tmp_path / "net.tflite").write_bytes(write_tflite(student_graph(columns=4)))
+    net = said(str(tmp_path / "net.tflite"), "--out", str(tmp_path / "net"), "--core", "m55")
+    assert net[0] == 0, net[1]
+    (tmp_path / "bad.tflite").write_bytes(b"bad")
+    assert "TFL3" in said(str(tmp_path / "bad.tflite"))[1]
+
+
+def test_names_become_identifiers() -> None:
+    assert identifier("dense 12k") == "dense_12k"
+    assert identifier("12k") == "model_12k"
