@@ -203,10 +203,12 @@ static int weight(bl_unpack *u, uint32_t lowest, int8_t *value)
 
 static int read_leb128(bl_unpack *u, uint32_t *at, uint32_t *value)
 {
-    uint32_t shift, byte;
+    uint32_t shift;
 
     *value = 0;
     for (shift = 0; shift < 28; shift += 7) {
+        uint32_t byte;
+
         if (*at >= u->size)
             return BL_UNPACK_HEADER;
         byte = u->data[(*at)++];
@@ -280,23 +282,23 @@ static int read_book(bl_unpack *u)
 /* Two codes, the lengths of the sections before the last, those sections. */
 static int read_sections(bl_unpack *u, uint32_t sections)
 {
-    bl_unpack_bits *bits = &u->bits[LAST];
-    uint32_t i, width, length[2];
+    bl_unpack_bits *bits = &u->bits[LAST], *section = &u->bits[FIRST];
+    uint32_t i, width;
     int rc = read_code(u, &u->code[FIRST]);
 
     if (rc == BL_UNPACK_OK)
         rc = read_code(u, &u->code[LAST]);
     for (i = 0; rc == BL_UNPACK_OK && i < sections; i++) {
         rc = take(u, bits, 5, &width);
-        if (rc == BL_UNPACK_OK)
-            rc = take(u, bits, width, &length[i]);
+        if (rc == BL_UNPACK_OK) /* ends hold lengths until all are known */
+            rc = take(u, bits, width, &section[i].end);
     }
     for (i = 0; rc == BL_UNPACK_OK && i < sections; i++) {
-        if (length[i] > left(bits))
+        if (section[i].end > left(bits))
             return BL_UNPACK_ENDS;
-        u->bits[FIRST + i].at = bits->at;
-        bits->at += length[i];
-        u->bits[FIRST + i].end = bits->at;
+        section[i].at = bits->at;
+        bits->at += section[i].end;
+        section[i].end = bits->at;
     }
     return rc;
 }
@@ -417,11 +419,12 @@ static int block_row(bl_unpack *u, int8_t *row)
 
 static int sparse_row(bl_unpack *u, int8_t *row, uint32_t size)
 {
-    uint32_t i, rest;
+    uint32_t i;
     int rc = BL_UNPACK_OK;
 
     for (i = 0; rc == BL_UNPACK_OK && i < size; i++) {
-        rest = (u->outputs - u->row) * size - i;
+        uint32_t rest = (u->outputs - u->row) * size - i;
+
         if (!u->in_run)
             rc = number(u, &u->bits[FIRST], &u->code[FIRST], rest, &u->run);
         u->in_run = u->run > 0;
