@@ -1,0 +1,181 @@
+"""The stack of the C library: bounded along the call graph, and painted on boards under QEMU.
+
+The bound has to hold what the paint shows, and be near enough to it to mean something. Calls that
+go in circles, and frames without a size, are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beatlens.errors import BeatlensError
+from beatlens.firmware import measure, sensor_source, task_source
+from beatlens.packed import coding_of, encode_tensor
+from beatlens.signals.frontend import FrontEnd
+
+from ..packed import tensors
+from ..runtime.cases import GAIN, ecg_counts
+from ..runtime.conftest import make_bundle
+from .boards import BOARDS, Board, build, require_tools, run
+from .compiled import HERE, source, write_c
+
+STREAM = ("bl_init", "bl_push", "bl_gap", "bl_end")
+UNPACK = ("bl_unpack_open", "bl_unpack_row")
+LIBRARY = ("beatlens", "bl_frontend", "bl_net", "bl_kernels", "bl_unpack")
+RATE = 250
+MOST_BYTES = 512
+"""What the README promises of every function and core; measured are 96 to 432."""
+SLACK = 1.6
+"""How much larger than the paint a bound may be: not every chain is walked to its end."""
+
+
+def joined(values: Iterable[int]) -> str:
+    """Numbers as C has them in an array."""
+    return ", ".join(map(str, values))
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a task, a sensor, counts, and packed tensors of every coding, as C."""
+    folder = tmp_path_factory.mktemp("stack")
+    bundle = make_bundle("residual", tmp_path_factory.mktemp("bundle") / "residual")
+    made = task_source(bundle, "task")
+    sensor = sensor_source(FrontEnd(RATE, GAIN), "sensor")
+    for name, part in {"task": made.task, "task_net": made.net, "sensor": sensor}.items():
+        write_c(part, folder, name)
+    rng = np.random.default_rng(3)
+    packed = [encode_tensor(make(rng, (6, 8, 16))) for make in tensors.MAKERS]
+    assert len({coding_of(each) for each in packed}) == 7
+    counts = ecg_counts(60, RATE)
+    lines = [
+        f"#define COUNTS {len(counts)}",
+        f"static const int16_t counts[] = {{{joined(counts)}}};",
+        f"#define ROW {8 * 16}",
+        f"#define PACKED {len(packed)}",
+        *(f"static const uint8_t packed_{i}[] = {{{joined(p)}}};" for i, p in enumerate(packed)),
+        "static const uint8_t *const packed[] = {",
+        *(f"    packed_{i}," for i in range(len(packed))),
+        "};",
+        f"static const uint32_t packed_bytes[] = {{{joined(map(len, packed))}}};",
+    ]
+    (folder / "cases.h").write_text("\n".join(lines) + "\n", encoding="ascii")
+    return folder
+
+
+def sources(case: Path) -> list[Path]:
+    """All that a board runs but its port."""
+    generated = [case / f"{name}.c" for name in ("task", "task_net", "sensor")]
+    return [*map(source, LIBRARY), *generated, HERE / "stack_main.c"]
+
+
+def painted(board: Board, case: Path, folder: Path) -> dict[str, int]:
+    """Bytes each function of the library touched below its caller's stack."""
+    program = build(board, sources(case), folder, f"-I{case}", "-fno-shrink-wrap")
+    outcome = run(board, program)
+    assert outcome.status == 0, outcome.text
+    init, push, gap, end, again, opened, row, heard, rows = map(int, outcome.text.split())
+    assert heard > 20
+    assert rows == 6 * len(tensors.MAKERS)
+    pushed = max(push, again)
+    return dict(zip((*STREAM, *UNPACK), (init, pushed, gap, end, opened, row), strict=True))
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS.keys())
+def test_the_bound_holds_what_paint_shows(board: Board, case: Path, tmp_path: Path) -> None:
+    require_tools()
+    touched = painted(board, case, tmp_path)
+    objects = measure.compile_objects(
+        board.cpu, sources(case), tmp_path, f"-I{case}", f"-I{measure.c_folder() / 'ports/qemu'}"
+    )
+    pointers = {**measure.STREAM_POINTERS, "on_finding": ("hear",)}
+    bounds = measure.stack_bytes(objects, (*STREAM, *UNPACK), pointers)
+    for name, bytes_touched in touched.items():
+        bound = bounds[name].bytes
+        assert 0 < bytes_touched <= bound <= SLACK * bytes_touched + 16, (name, bounds[name])
+        assert bound <= MOST_BYTES, bounds[name]
+
+
+@pytest.mark.parametrize("level", ["-O2", "-Os", "-O0"])
+def test_no_function_calls_itself(level: str, tmp_path: Path) -> None:
+    """However much is inlined, and through pointers too: a circle made on purpose is seen."""
+    require_tools()
+    objects = measure.compile_objects("cortex-m4", measure.library_sources(), tmp_path, level)
+    functions = [name for name in measure.symbols(objects).defined if name.startswith("bl_")]
+    copies = {"memcpy": 0, "memset": 0}
+    stacks = measure.stack_bytes(objects, functions, helpers=copies)
+    assert stacks["bl_push"].bytes > stacks["bl_net_push"].bytes > 0
+    circle = {**measure.STREAM_POINTERS, "on_column": ("bl_push",)}
+    with pytest.raises(BeatlensError, match=r"bl_net_push -> .*bl_push: a circle"):
+        measure.stack_bytes(objects, ["bl_push"], circle, copies)
+
+
+def stack_of(code: str, folder: Path, **pointers: tuple[str, ...]) -> measure.Stack:
+    """The stack of `f` in a piece of C."""
+    (folder / "t.c").write_text(code, encoding="ascii")
+    objects = measure.compile_objects("cortex-m4", [folder / "t.c"], folder, "-fno-inline")
+    return measure.stack_bytes(objects, ["f"], pointers)["f"]
+
+
+def test_circles_of_calls_are_refused(tmp_path: Path) -> None:
+    require_tools()
+    with pytest.raises(BeatlensError, match=r"f -> g -> f: a circle of calls"):
+        stack_of("int g(int n);\nint f(int n) { return n ? g(n - 1) + 1 : 0; }\n"
+                 "int g(int n) { return f(n / 2) * 3; }\n", tmp_path)  # fmt: skip
+
+
+def test_circles_through_pointers_are_refused(tmp_path: Path) -> None:
+    require_tools()
+    code = "int f(int (*call)(int), int n) { return n ? call(n - 1) + 1 : 0; }\n"
+    assert stack_of(code, tmp_path, call=()).chain == ("f",)
+    with pytest.raises(BeatlensError, match="circle of calls"):
+        stack_of(code, tmp_path, call=("f",))
+
+
+def test_pointers_that_nobody_told_of_are_refused(tmp_path: Path) -> None:
+    require_tools()
+    code = "struct s { int (*run)(int); };\nint f(struct s *s) { return s->run(1) + 1; }\n"
+    with pytest.raises(BeatlensError, match="calls through 'run'"):
+        stack_of(code, tmp_path)
+
+
+def test_frames_without_a_size_are_refused(tmp_path: Path) -> None:
+    require_tools()
+    code = "int g(char *);\nint f(int n) { char x[n]; return g(x) + 1; }\n"
+    with pytest.raises(BeatlensError, match="its frame is dynamic"):
+        stack_of(code, tmp_path)
+
+
+def test_functions_without_a_known_frame_are_refused(tmp_path: Path) -> None:
+    require_tools()
+    code = "int g(int);\nint f(int n) { return g(n) + 1; }\n"
+    with pytest.raises(BeatlensError, match="g: its frame is not known"):
+        stack_of(code, tmp_path)
+    objects = [tmp_path / "t.o"]
+    found = measure.stack_bytes(objects, ["f"], {}, {"g": 100})["f"]
+    assert found.bytes == 100 + measure.stack_bytes(objects, ["f"], {}, {"g": 0})["f"].bytes
+
+
+def test_sources_that_do_not_compile_are_refused(tmp_path: Path) -> None:
+    require_tools()
+    with pytest.raises(BeatlensError, match="error"):
+        stack_of("int f(int n) { return n +; }\n", tmp_path)
+
+
+def test_without_a_compiler_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure.shutil, "which", lambda name: None)
+    assert not measure.has_tools()
+    with pytest.raises(BeatlensError, match="arm-none-eabi-gcc: not found"):
+        measure.compile_objects("cortex-m4", [tmp_path / "t.c"], tmp_path)
+
+
+def test_flash_is_what_goes_into_flash(tmp_path: Path) -> None:
+    require_tools()
+    unit = tmp_path / "t.c"
+    unit.write_text("const char table[1000] = {1};\nstatic int zeros[50], ones[7] = {1};\n"
+                    "int *f(int n) { return n ? zeros : ones; }\n", encoding="ascii")  # fmt: skip
+    found = measure.flash_bytes(measure.compile_objects("cortex-m4", [unit], tmp_path))
+    assert 1000 + 4 * 7 + 4 <= found <= 1000 + 4 * 7 + 40
