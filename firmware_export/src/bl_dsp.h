@@ -148,7 +148,7 @@ static inline int32_t bl_add_high(int32_t a, int32_t b, int32_t sum)
 
 static inline int32_t bl_add_sign(int32_t sum, int32_t x)
 {
-    return sum + (x >> 31);
+    return sum - (x < 0);
 }
 
 static inline const uint32_t *bl_next_two(const uint32_t *from, uint32_t *a,

@@ -13,10 +13,13 @@
 
 #define PART_QUADS (BL_PAIRS_PART / 4)
 
-/* Constants of a pair of channels. */
+/* Constants of a pair of channels; assembly does not name its members. */
 typedef struct {
+    /* cppcheck-suppress unusedStructMember */
     int32_t first; /* bias of the first one */
-    int32_t both;  /* and 256 times that of the second one */
+    /* cppcheck-suppress unusedStructMember */
+    int32_t both; /* and 256 times that of the second one */
+    /* cppcheck-suppress unusedStructMember */
     bl_rescale rescale[2];
 } constants;
 
@@ -183,88 +186,25 @@ static uint32_t cuts_off(const bl_layer *l)
     return l->zero_point == -128;
 }
 
-/* Windows that are gathered as a whole. */
-static void at_once(const shape *s, const windows *from, products *p)
+/* What multiplies all of a group's channels in whole windows at `out`. */
+static void prepare(const shape *s, products *p, int8_t *out)
 {
-    windows w = *from;
-
-    gather(s, &w, s->quads, s->scratch);
-    p->x = s->scratch;
+    p->weights = s->weights;
     p->words = 2 * s->quads;
+    p->x = s->scratch;
+    p->c = s->c;
+    p->out = out;
+    p->step = s->layer->channels;
     p->skip = 0;
+    p->pairs = (s->channels + 1) / 2;
     p->from = 0;
     p->to = 0;
     p->relu = cuts_off(s->layer);
-    multiply(p);
-}
-
-/* Windows of which a part is gathered at a time. */
-static BL_APART void in_parts(const shape *s, const windows *from,
-                              const products *all)
-{
-    sums *waiting = (sums *)s->scratch;
-    uint32_t *x = (uint32_t *)(waiting + BL_PAIRS_BLOCK), done, quads;
-    windows w = *from;
-
-    for (done = 0; done < s->quads; done += quads) {
-        products p = *all;
-
-        quads = smaller(s->quads - done, PART_QUADS);
-        p.weights += 2 * done;
-        p.words = 2 * quads;
-        p.skip = 2 * (s->quads - quads);
-        p.x = x;
-        p.from = done > 0 ? waiting : 0;
-        p.to = done + quads < s->quads ? waiting : 0;
-        p.relu = cuts_off(s->layer);
-        gather(s, &w, quads, x);
-        multiply(&p);
-    }
-}
-
-/* Four windows that are made apart, since less than that is wanted. */
-static BL_APART void copy_out(const shape *s, const int8_t *from,
-                              uint32_t step, uint32_t channels, int8_t *out)
-{
-    uint32_t w, i;
-
-    for (w = 0; w < s->count; w++, from += step, out += s->layer->channels)
-        for (i = 0; i < channels; i++)
-            out[i] = from[i];
-}
-
-/* All channels, a block at a time. */
-static BL_APART void blocks(const shape *s, const windows *w, int8_t *out)
-{
-    int8_t apart[4 * 2 * BL_PAIRS_BLOCK];
-    uint32_t left = s->channels, now;
-    products p;
-
-    p.c = s->c;
-    p.weights = s->weights;
-    for (; left > 0; left -= now, out += now) {
-        uint32_t direct = s->count == 4 && left % 2 == 0, pairs;
-        products part;
-
-        now = smaller(left, 2 * BL_PAIRS_BLOCK);
-        pairs = p.pairs = (now + 1) / 2;
-        p.out = direct ? out : apart;
-        p.step = direct ? s->layer->channels : 2 * pairs;
-        part = p;
-        if (s->quads <= PART_QUADS)
-            at_once(s, w, &part);
-        else
-            in_parts(s, w, &p);
-        if (!direct)
-            copy_out(s, apart, 2 * pairs, now, out);
-        p.c += pairs;
-        p.weights += 2 * s->quads * pairs;
-    }
 }
 
 /*
- * All channels, an even number, of windows that are one row and gathered at
- * once. Returns how many were made: whole fours.
+ * Whole fours of windows, each one row that is gathered at once, by an even
+ * number of channels. Returns how many windows were made.
  */
 static BL_APART uint32_t fours(shape *s, const int8_t *x, uint32_t count,
                                int8_t *out)
@@ -273,13 +213,7 @@ static BL_APART uint32_t fours(shape *s, const int8_t *x, uint32_t count,
     products p;
 
     s->count = 4;
-    p.words = 2 * s->quads;
-    p.x = s->scratch;
-    p.step = s->layer->channels;
-    p.skip = 0;
-    p.from = 0;
-    p.to = 0;
-    p.relu = cuts_off(s->layer);
+    prepare(s, &p, out);
     for (done = 0; count - done >= 4; done += 4) {
         gather_row(s, x, s->quads, s->scratch);
         p.weights = s->weights;
@@ -291,6 +225,72 @@ static BL_APART uint32_t fours(shape *s, const int8_t *x, uint32_t count,
         out += 4 * p.step;
     }
     return done;
+}
+
+/* Pairs of channels by windows of which a part is gathered at a time. */
+static BL_APART void in_parts(const shape *s, const windows *from,
+                              const products *whole)
+{
+    sums *waiting = (sums *)s->scratch;
+    uint32_t *x = (uint32_t *)(waiting + BL_PAIRS_BLOCK), done, quads;
+    windows w = *from;
+
+    for (done = 0; done < s->quads; done += quads) {
+        products p = *whole;
+
+        quads = smaller(s->quads - done, PART_QUADS);
+        p.weights += 2 * done;
+        p.words = 2 * quads;
+        p.skip = 2 * (s->quads - quads);
+        p.x = x;
+        p.from = done > 0 ? waiting : 0;
+        p.to = done + quads < s->quads ? waiting : 0;
+        gather(s, &w, quads, x);
+        multiply(&p);
+    }
+}
+
+/* Windows that were made apart, since not all of four, or of a pair, counts. */
+static BL_APART void copy_out(const shape *s, const int8_t *from,
+                              uint32_t step, uint32_t channels, int8_t *out)
+{
+    uint32_t w, i;
+
+    for (w = 0; w < s->count; w++, from += step, out += s->layer->channels)
+        for (i = 0; i < channels; i++)
+            out[i] = from[i];
+}
+
+/* Up to four windows of any kind, by a block of channels at a time. */
+static BL_APART void blocks(const shape *s, const windows *w, int8_t *out)
+{
+    int8_t apart[4 * 2 * BL_PAIRS_BLOCK];
+    uint32_t done, now;
+
+    for (done = 0; done < s->channels; done += now) {
+        uint32_t direct;
+        windows from = *w;
+        products p;
+
+        now = smaller(s->channels - done, 2 * BL_PAIRS_BLOCK);
+        direct = s->count == 4 && now % 2 == 0;
+        prepare(s, &p, out + done);
+        p.weights += s->quads * done;
+        p.c += done / 2;
+        p.pairs = (now + 1) / 2;
+        if (!direct) {
+            p.out = apart;
+            p.step = 2 * p.pairs;
+        }
+        if (s->quads <= PART_QUADS) {
+            gather(s, &from, s->quads, s->scratch);
+            multiply(&p);
+        } else {
+            in_parts(s, &from, &p);
+        }
+        if (!direct)
+            copy_out(s, apart, 2 * ((now + 1) / 2), now, out + done);
+    }
 }
 
 static void group(shape *s, const int8_t *x, uint32_t count, int8_t *out)

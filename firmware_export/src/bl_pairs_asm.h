@@ -6,8 +6,20 @@
  * On the stack: the products, and the end of the weights.
  */
 
-typedef char bl_products_lie_as_below[
-    sizeof(products) == 44 && sizeof(constants) == 32 ? 1 : -1];
+#include <stddef.h>
+
+#define AT(type, member, offset) (offsetof(type, member) == (offset))
+
+/* The offsets below, in `products`, and those of constants. */
+typedef char bl_products_lie_as_below
+    [AT(products, weights, 0) && AT(products, words, 4) && AT(products, x, 8) &&
+     AT(products, c, 12) && AT(products, out, 16) && AT(products, step, 20) &&
+     AT(products, skip, 24) && AT(products, pairs, 28) &&
+     AT(products, from, 32) && AT(products, to, 36) && AT(products, relu, 40) &&
+     AT(constants, first, 0) && AT(constants, both, 4) &&
+     AT(constants, rescale, 8) && sizeof(constants) == 32
+         ? 1
+         : -1];
 
 #define WEIGHTS "0"
 #define WORDS "4"

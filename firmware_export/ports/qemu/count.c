@@ -63,25 +63,20 @@ static void count_block(plugin_id id, struct plugin_tb *tb)
                                              size);
 }
 
-static void say_number(const char *format, uint64_t number)
-{
-    char text[64];
-
-    snprintf(text, sizeof text, format, number);
-    qemu_plugin_outs(text);
-}
-
 static void say(plugin_id id, void *data)
 {
+    char text[64];
     const block *b;
 
     (void)id;
     (void)data;
     for (b = blocks; b != NULL; b = b->next) {
-        say_number("block %" PRIx64, b->address);
-        say_number(" %" PRIu64 "\n", b->executed);
+        snprintf(text, sizeof text, "block %" PRIx64 " %" PRIu64 "\n",
+                 b->address, b->executed);
+        qemu_plugin_outs(text);
     }
-    say_number("instructions %" PRIu64 "\n", executed);
+    snprintf(text, sizeof text, "instructions %" PRIu64 "\n", executed);
+    qemu_plugin_outs(text);
 }
 
 int qemu_plugin_install(plugin_id id, const struct plugin_info *info, int count,

@@ -28,12 +28,23 @@ PREFIX = "arm-none-eabi-"
 TOOLS = ("gcc", "nm", "size")
 OPTIONS = ("-std=c99", "-mthumb", "-O2", "-ffreestanding", "-fcallgraph-info=su")
 
-STREAM_POINTERS: Mapping[str, tuple[str, ...]] = {"on_column": ("on_column",), "on_finding": ()}
+KERNELS = ("bl_convolve_rows", "bl_convolve_pairs", "bl_convolve_taps", "bl_convolve_vectors",
+           "bl_convolve_channels", "bl_add", "bl_permute")  # fmt: skip
+"""Where a layer's `kernel` can lead."""
+
+STREAM_POINTERS: Mapping[str, tuple[str, ...]] = {
+    "on_column": ("on_column",),
+    "on_finding": (),
+    "kernel": KERNELS,
+}
 """Where the pointers of `beatlens.c` lead: the network's callback is its own function. The user's,
 `on_finding`, counts as nothing; what it needs comes on top."""
 
-NET_POINTERS: Mapping[str, tuple[str, ...]] = {"on_column": ()}
+NET_POINTERS: Mapping[str, tuple[str, ...]] = {"on_column": (), "kernel": KERNELS}
 """Where the pointers of `bl_net.c` lead when it is used alone: to the user."""
+
+NAKED: Mapping[str, int] = {"multiply": 44}
+"""What functions in assembly push, which compilers do not know: `bl_pairs_asm.h`."""
 
 _NODE = re.compile(r'^node: \{ title: "([^"]+)" label: "([^"]*)"', re.MULTILINE)
 _EDGE = re.compile(
@@ -208,6 +219,8 @@ class CallGraph:
 
     def _deeper(self, title: str, callees: list[Stack], helpers: Mapping[str, int]) -> Stack:
         own = self.frames.get(title, helpers.get(title))
+        if own is not None:
+            own = max(own, NAKED.get(_short(title), 0))
         if own is None:
             raise BeatlensError(
                 f"{title}: its frame is not known; add its object, or its bytes to `helpers`"
