@@ -48,7 +48,7 @@ def test_no_value_differs(
     board: Board, name: str, kernels: KernelSet, shared_dir: Path, tmp_path: Path
 ) -> None:
     require_tools()
-    windows = ALL if kernels == board.kernels else 2  # QEMU takes its time
+    windows = ALL if kernels == board.core.kernels else 2  # QEMU takes its time
     sources = write_case(shared_dir / "anchors", name, tmp_path, windows, kernels)
     outcome = run(board, build(board, sources, tmp_path, f"-I{tmp_path}"))
     compared, different = map(int, outcome.text.split())

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from beatlens.errors import BeatlensError
+from beatlens.firmware.boards import port
 from beatlens.firmware import KernelSet, measure, plan, sensor_source, task_source
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.packed import coding_of, encode_tensor
@@ -99,13 +100,12 @@ def test_the_bound_holds_what_paint_shows(
     board: Board, kernels: KernelSet, case: Path, tmp_path: Path
 ) -> None:
     require_tools()
-    if kernels not in ("portable", board.kernels):
+    if kernels not in ("portable", board.core.kernels):
         pytest.skip(f"kernels of another core: {kernels}")
     touched = painted(board, case, tmp_path)
     objects = measure.compile_objects(
-        board.cpu, sources(case), tmp_path, f"-I{case}", f"-I{measure.c_folder() / 'ports/qemu'}",
-        *board.options,
-    )  # fmt: skip
+        board.core.cpu, sources(case), tmp_path, f"-I{case}", f"-I{port()}", *board.core.flags
+    )
     used = set(re.findall(r"bl_(?:convolve_)?[a-z]+", (case / "task_net.c").read_text()))
     pointers = {
         **measure.STREAM_POINTERS,

@@ -23,6 +23,11 @@ class Core:
     flags: tuple[str, ...]
     kernels: KernelSet
 
+    @property
+    def cpu(self) -> str:
+        """As `-mcpu` takes it; nothing for any core."""
+        return self.flags[0].removeprefix("-mcpu=") if self.flags else ""
+
 
 def _cortex(title: str, cpu: str, kernels: KernelSet, *more: str) -> Core:
     return Core(f"Cortex-{title}", (f"-mcpu=cortex-{cpu}", "-mthumb", *more), kernels)

@@ -1,0 +1,24 @@
+/* Seconds of a recording through the whole chain: SECONDS of it. */
+#include "input.h" /* input, RATE counts a second, over and over: SIZE */
+#include "model.h"
+#include "model_sensor.h"
+
+static uint32_t memory[MODEL_MEMORY_BYTES(MODEL_SENSOR_TAPS) / 4];
+const uint32_t bench_ram = sizeof memory + sizeof(bl_stream);
+
+static void take(void *context, const bl_stream *stream, const bl_finding *f)
+{
+    (void)stream;
+    *(uint32_t *)context += f->assessable;
+}
+
+int main(void)
+{
+    uint32_t found = 0, i;
+    bl_stream stream;
+    int rc = bl_init(&stream, &model, &model_sensor, memory, sizeof memory);
+
+    for (i = 0; rc == BL_OK && i < SECONDS; i++)
+        rc = bl_push(&stream, input + i * RATE % SIZE, RATE, take, &found);
+    return rc != BL_OK || found == 0;
+}
