@@ -4,20 +4,18 @@
 
 `inputs.npy` is int8 [B, N, leads]; `outputs.npz` gets `evidence` int8 [B, T, C] and `logits` int8
 [B, C]. Prints one line of JSON about the interpreter, for TFLM with the arena it used in bytes.
-This file knows nothing of beatlens: it runs where beatlens is not installed.
+This file runs where beatlens is not installed, and takes what it needs of it from a file beside it.
 """
 
-import importlib.machinery
 import importlib.metadata
-import importlib.util
 import json
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
-LARGEST_ARENA = 1 << 20
+sys.path.append(str(Path(__file__).parents[2] / "sdk" / "beatlens" / "firmware"))
+from arena_search import load_into, load_tflm, smallest_arena
 
 
 def run_tflite_runtime(model: bytes, inputs: np.ndarray) -> tuple[dict[str, list], dict]:
@@ -39,49 +37,6 @@ def run_tflite_runtime(model: bytes, inputs: np.ndarray) -> tuple[dict[str, list
     return outputs, {"version": importlib.metadata.version("tflite-runtime")}
 
 
-def load_tflm():
-    """The compiled extension inside silabs-mltk; importing its package would need TensorFlow."""
-    folder = Path(importlib.util.find_spec("mltk").submodule_search_locations[0])
-    (path,) = (folder / "core" / "tflite_micro").glob("_tflite_micro_wrapper.*")
-    name = "_tflite_micro_wrapper"
-    loader = importlib.machinery.ExtensionFileLoader(name, str(path))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
-    loader.exec_module(module)
-    return module
-
-
-def load_into(wrapper, model: bytes, arena_bytes: int):
-    """An interpreter with a model in an arena of this size, or None."""
-    interpreter = wrapper.TfliteMicroModelWrapper()
-    # No accelerator, profiler, recorders or overlapping buffers.
-    loaded = interpreter.load(model, None, False, False, False, False, [arena_bytes])
-    return interpreter if loaded else None
-
-
-def arena_suffices(wrapper, model: bytes, arena_bytes: int) -> bool:
-    """Whether the model loads in an arena of this size.
-
-    Tried in a child process: TFLM's MEAN does not check whether it got its scratch memory, so that
-    an arena a little too small is a crash (which is also why the search silabs-mltk offers fails).
-    """
-    child = os.fork()
-    if child == 0:
-        silent = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silent, 1)
-        os.dup2(silent, 2)
-        os._exit(0 if load_into(wrapper, model, arena_bytes) else 1)
-    return os.waitpid(child, 0)[1] == 0
-
-
-def smallest_arena(wrapper, model: bytes) -> int:
-    """Bytes of the smallest arena the model loads in, to a multiple of 16."""
-    low, high = 0, LARGEST_ARENA // 16
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if arena_suffices(wrapper, model, 16 * middle) else (middle, high)
-    return 16 * high
-
-
 def run_tflm(model: bytes, inputs: np.ndarray) -> tuple[dict[str, list], dict]:
     """The TensorFlow Lite Micro interpreter, with its reference kernels."""
     wrapper = load_tflm()
@@ -89,8 +44,8 @@ def run_tflm(model: bytes, inputs: np.ndarray) -> tuple[dict[str, list], dict]:
     messages: list[str] = []
     wrapper.set_logger_callback(messages.append)
     arena_bytes = smallest_arena(wrapper, model)
-    interpreter = load_into(wrapper, model, arena_bytes)
-    if interpreter is None:
+    interpreter = arena_bytes and load_into(wrapper, model, arena_bytes)
+    if not interpreter:
         raise SystemExit("TFLM does not accept the model: " + "; ".join(messages))
     outputs: dict[str, list] = {"evidence": [], "logits": []}
     for sample in inputs:

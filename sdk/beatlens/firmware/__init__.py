@@ -6,6 +6,7 @@ from beatlens.firmware.model import model_source
 from beatlens.firmware.plan import Plan, plan
 from beatlens.firmware.sensor import sensor_source
 from beatlens.firmware.task import TaskSource, task_source
+from beatlens.firmware.tflm import tflm_model, tflm_project
 
 __all__ = [
     "CSource",
@@ -16,4 +17,6 @@ __all__ = [
     "plan",
     "sensor_source",
     "task_source",
+    "tflm_model",
+    "tflm_project",
 ]

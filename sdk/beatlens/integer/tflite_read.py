@@ -93,6 +93,35 @@ def operators(data: bytes) -> list[str]:
         raise _damaged(error) from error
 
 
+def output_position(data: bytes, name: str) -> int:
+    """Which output of a `.tflite` file's network, counted from 0, has this name.
+
+    The name is the signature's, or the tensor's own where the file has no signature. Interpreters
+    without names (TensorFlow Lite Micro) find an output by its position, which converters choose
+    freely. Raises ModelError if the file is damaged or if not exactly one output has the name.
+    """
+    try:
+        model = _model(data)
+        graph = model.Subgraphs(0)
+        outputs = _vector(graph.OutputsAsNumpy(), "the list of outputs").tolist()
+        names = _output_names(model, graph, outputs)
+        positions = [outputs.index(index) for index, label in names if label == name]
+    except DAMAGE as error:
+        raise _damaged(error) from error
+    if len(positions) != 1:
+        _refuse(f"outputs are named {[label for _, label in names]}, expected {name!r} once")
+    return positions[0]
+
+
+def _output_names(model: Any, graph: Any, outputs: list[int]) -> list[tuple[int, str]]:
+    """Tensor and name of each output."""
+    if model.SignatureDefsLength() == 0:
+        return [(index, (graph.Tensors(index).Name() or b"").decode()) for index in outputs]
+    signature = model.SignatureDefs(0)
+    maps = [signature.Outputs(i) for i in range(signature.OutputsLength())]
+    return [(entry.TensorIndex(), (entry.Name() or b"").decode()) for entry in maps]
+
+
 def _damaged(error: Exception) -> ModelError:
     return ModelError(
         f"damaged .tflite file: an offset or length leads out of it ({error}); export it again"
