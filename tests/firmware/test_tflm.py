@@ -108,6 +108,19 @@ def test_limits_are_those_that_were_asked_for(dense: Bundle, tmp_path: Path) -> 
         assert any(flat) == wanted
 
 
+def test_a_sum_that_just_reaches_its_threshold_is_found(
+    dense: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frontend, pieces = FrontEnd(250, GAIN, RAILS), [ecg_counts(20, 250)]
+    first, *_ = said_by_python(dense, frontend, pieces, monkeypatch)
+    # Every other class misses it by one.
+    sums = [value + number % 2 for number, value in enumerate(first["sums"])]
+    picky = replace(dense, sum_thresholds=dict(zip(dense.classes, sums, strict=True)))
+    wanted = said_by_python(picky, frontend, pieces, monkeypatch)
+    assert wanted[0]["decisions"] == 0b0101
+    assert said_by_c(build(picky, frontend, tmp_path), pieces, len(dense.classes)) == wanted
+
+
 def test_a_run_that_fails_gives_no_decision(dense: Bundle, tmp_path: Path) -> None:
     program = build(dense, FrontEnd(250, GAIN, RAILS), tmp_path)
     counts = ecg_counts(30, 250).astype("<i2")

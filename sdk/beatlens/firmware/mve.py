@@ -7,8 +7,10 @@ columns of the input, and as many of padding as there are at the left, or as it 
 some strides that is not what the outputs see: they read beyond the input, or beyond the copy, or
 padding where the input goes on; and the status is success all the same.
 
-Which columns come out wrong follows from lengths alone, so it is computed here, column by column.
-Of the three reference models this names the one that was seen to give wrong output on a Cortex-M55.
+Which columns come out wrong follows from lengths alone, so it is computed here, column by column,
+for the versions of CMSIS-NN that give that function every stride of whole words (`stride *
+channels` a multiple of 4). Of the three reference models this names the one that was seen to give
+wrong output on a Cortex-M55. What still other versions do a bundle's golden vectors tell.
 """
 
 from __future__ import annotations
