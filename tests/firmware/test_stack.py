@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from beatlens.errors import BeatlensError
-from beatlens.firmware.boards import port
 from beatlens.firmware import KernelSet, measure, plan, sensor_source, task_source
+from beatlens.firmware.boards import port
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.packed import coding_of, encode_tensor
 from beatlens.signals.frontend import FrontEnd

@@ -4,7 +4,7 @@
 #include "model_sensor.h"
 
 static uint32_t memory[MODEL_MEMORY_BYTES(MODEL_SENSOR_TAPS) / 4];
-const uint32_t bench_ram = sizeof memory + sizeof(bl_stream);
+
 
 static void take(void *context, const bl_stream *stream, const bl_finding *f)
 {

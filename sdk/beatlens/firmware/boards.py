@@ -20,7 +20,7 @@ from beatlens.firmware.cores import CORES, Core
 
 COMPILER = "arm-none-eabi-gcc"
 EMULATOR = "qemu-system-arm"
-OPTIONS = ("-std=c99", "-O2", "-ffreestanding", "-nostdlib", "-ffunction-sections",
+OPTIONS = ("-std=c99", "-ffreestanding", "-nostdlib", "-ffunction-sections",
            "-Wall", "-Wextra", "-Werror", "-Wl,--gc-sections")  # fmt: skip
 LIMIT_S = 300
 _COUNT = re.compile(r"^instructions (\d+)\n", re.MULTILINE)
@@ -72,10 +72,11 @@ def build(board: Board, sources: Sequence[Path], folder: Path, *options: str) ->
     """
     program = folder / "program.elf"
     layout = [f"-Wl,--defsym=CODE={board.code:#x}", f"-Wl,--defsym=DATA={board.data:#x}"]
-    start = [port() / "startup.c", port() / "semihost.c", f"-T{port() / 'board.ld'}"]
+    start = [port() / f"{name}.c" for name in ("startup", "semihost", "memory")]
     include = [f"-I{c_folder() / 'include'}", f"-I{port()}"]
-    _run([COMPILER, *board.core.flags, *OPTIONS, *options, *include, *sources, *start, *layout,
-          "-lgcc", "-o", program])  # fmt: skip
+    _run([COMPILER, *board.core.flags, board.core.optimise, *OPTIONS, *options, *include,
+          *sources, *start, f"-T{port() / 'board.ld'}", *layout, "-lgcc",
+          "-o", program])  # fmt: skip
     return program
 
 

@@ -24,6 +24,11 @@ class Core:
     kernels: KernelSet
 
     @property
+    def optimise(self) -> str:
+        """How to compile: small where assembly does the work, else fast."""
+        return "-Os" if self.kernels == "dsp" else "-O2"
+
+    @property
     def cpu(self) -> str:
         """As `-mcpu` takes it; nothing for any core."""
         return self.flags[0].removeprefix("-mcpu=") if self.flags else ""

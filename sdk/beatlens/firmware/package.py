@@ -162,6 +162,7 @@ def _files(
         "name": name,
         "core": core.title,
         "flags": " ".join(core.flags),
+        "optimise": core.optimise,
         "library": " ".join([*model, *(k for k in kernels if k != "src/bl_selftest.c")]),
         "golden": " ".join([*(f"{file}.c" for file in made if "_golden_" in file),
                             "src/bl_selftest.c"]),

@@ -18,9 +18,11 @@ from beatlens.integer.tflite_write import write_tflite
 from beatlens.pipeline.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
-from beatlens.tasks.strips import CLASSES, LONG_NAMES, SPAN, StripSet, cut_strips
+from beatlens.signals.frontend import FrontEnd
+from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_database
+from beatlens.tasks.strips import CLASSES, LONG_NAMES, SPAN, cut_strips
 
-GOLDEN_STRIPS = 24
+GOLDEN_SEED = 17
 MEASURED = ("macro_ap", "ap_pvc", "ap_sve", "ap_afib", "ap_bbb", "loc_auc_pvc", "point_pvc",
             "spearman", "spearman_p5", "same_peak")  # fmt: skip
 
@@ -40,11 +42,11 @@ def export_bundle(
 ) -> Exported:
     """Write `bundle/` of a run from its quantised student.
 
-    Thresholds are the recipe's, or chosen on validation patients; golden inputs are validation
-    strips and extremes; what `figures.json` of the run says of the int8 model is taken in, with
-    where it was measured.
+    Thresholds are the recipe's, or chosen on validation patients; golden inputs are simulated ECG
+    and extremes, so that no patient's signal travels with a model; what `figures.json` of the run
+    says of the int8 model is taken in, with where it was measured.
     """
-    graph = build_graph(quantized, SPAN)
+    graph, geometry = build_graph(quantized, SPAN), quantized.geometry
     tflite = write_tflite(graph)
     validation = cut_strips(prepared.validation)
     logits = prepared.thresholds(recipe, validation, run_network(quantized, validation))
@@ -54,7 +56,7 @@ def export_bundle(
         name=recipe.name,
         tflite=tflite,
         classes={name: LONG_NAMES[name] for name in CLASSES},
-        golden_inputs=golden_inputs(quantized, validation),
+        golden_inputs=golden_inputs(geometry.input_length(SPAN // geometry.stride)),
         thresholds={n: round(float(p), 6) for n, p in zip(CLASSES, chances, strict=True)},
         measured=_measured(folder / "figures.json"),
         versions={"torch": torch.__version__, "commit": commit()},
@@ -63,15 +65,21 @@ def export_bundle(
     return Exported(folder / "bundle", len(tflite), graph.macs, tuple(graph.operator_names))
 
 
-def golden_inputs(net: QuantizedEvidenceNet, strips: StripSet) -> np.ndarray:
-    """Inputs int8 `[n, N]` to hold every implementation against: strips, extremes and noise."""
-    spread = np.linspace(0, len(strips) - 1, GOLDEN_STRIPS).round().astype(int)
-    real = net.geometry.trim(strips.windows[spread], SPAN)
-    length = real.shape[1]
+def golden_inputs(length: int) -> np.ndarray:
+    """Inputs int8 `[n, length]` to hold every implementation against: ECG, extremes and noise."""
+    patients = simulate_database(12, GOLDEN_SEED, duration_s=60)
+    front_end = FrontEnd(360, float(COUNTS_PER_MV), RAILS)
+    signals = [
+        front_end.run(patient.recording.counts[0]).x
+        for split in patients.values()
+        for patient in split
+    ]
+    starts = (0, len(signals[0]) - length)  # the front end settles in the first
+    ecg = [signal[start : start + length] for signal in signals for start in starts]
     square = np.where(np.arange(length) // 8 % 2, 127, -127)
     noise = np.random.default_rng(0).integers(-127, 128, length)
-    made = np.stack([np.full(length, v) for v in (0, 127, -127)] + [square, noise])
-    return np.concatenate([real, made]).astype(np.int8)
+    made = [np.full(length, v) for v in (0, 127, -127)] + [square, noise]
+    return np.stack([*ecg, *made]).astype(np.int8)
 
 
 def _measured(figures: Path) -> dict[str, Any]:

@@ -7,13 +7,19 @@ from typing import Annotated
 
 import typer
 
+from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.figures import machine, merge_figures, write_figures
+from beatlens.firmware.boards import BOARDS
 from beatlens.pipeline.attribution_bench import Bench, arms_of
 from beatlens.pipeline.crossval import out_of_fold, row_of
 from beatlens.pipeline.decoder_size import COMPILER, decoder_sizes, has_compiler
+from beatlens.pipeline.firmware_bench import grown, window_models
+from beatlens.pipeline.firmware_bench import rows as firmware_rows
 from beatlens.pipeline.maps_bench import MapsBench
 from beatlens.pipeline.step_cost import step_cost as measure_step_cost
 from beatlens.pipeline.tuning import matching_weights
+from beatlens.report.tables import load_figures
+from beatlens.runtime.bundle import Bundle
 from beatlens.tasks.strips import CLASSES, cut_strips
 from beatlens.verbs.bench_compress import compress, compress_rates
 from beatlens.verbs.options import (
@@ -176,6 +182,48 @@ def matching_weight(
             f"{row['matching']:>10} weight {row['weight']:<5g} Spearman {row['spearman']:.3f}  "
             f"macro AP {row['macro_ap']:.3f}"
         )
+
+
+@app.command("firmware")
+def firmware_cost(
+    windows: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of .tflite that see windows (reference models)."),
+    ] = None,
+    bundles: Annotated[
+        list[Path] | None,
+        typer.Option("--bundle", metavar="DIR", help="Bundle to run as a stream; repeatable."),
+    ] = None,
+    cores: Annotated[str, typer.Option(help="Cores, comma separated.")] = ",".join(BOARDS),
+    gate: Annotated[
+        bool, typer.Option(help="Write nothing; fail if a figure grew by over 2 %.")
+    ] = False,
+    out: Out = Path("docs/figures"),
+) -> None:
+    """Instructions, flash, RAM and stack of the C engine on Cortex-M, counted under QEMU."""
+    models = window_models(windows) if windows else []
+    released = [Bundle.load(folder) for folder in bundles or []]
+    wanted = cores.split(",")
+    if unknown := sorted(set(wanted) - set(BOARDS)):
+        raise RecipeError(f"core is {unknown[0]!r}, expected one of {', '.join(BOARDS)}")
+    if not models and not released:
+        raise RecipeError("nothing to measure: give --windows or --bundle")
+    path, found = out / "firmware.json", []
+    for row in firmware_rows(models, released, wanted):
+        console.print(
+            f"{row['model']} {row['core']}: {row['instructions']:,} instructions a {row['per']}, "
+            f"{row['per_mac']:.3f} per product, flash {row['flash_bytes']:,}, "
+            f"RAM {row['ram_bytes']:,}, stack {row['stack_bytes']:,}"
+        )
+        found.append(row)
+    if not gate:
+        command = "beatlens bench firmware --windows DIR --bundle models/strips/bundle"
+        write_figures(path, command, "no data: executed instructions", found)
+        console.print(f"{path}: {len(found)} rows")
+        return
+    committed = [dict(row) for row in load_figures(path).rows]
+    if complaints := [text for row in found for text in grown(row, committed)]:
+        raise ModelError("grew by over 2 %: " + "; ".join(complaints))
 
 
 @app.command()

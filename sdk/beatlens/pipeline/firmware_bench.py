@@ -1,0 +1,249 @@
+"""`beatlens bench firmware`: what the C engine costs on Cortex-M: instructions, flash, RAM, stack.
+
+Instructions are those executed on QEMU's boards, exact, as the difference of two runs of different
+length, so that what happens once does not count; they are not cycles. Flash is all that is linked
+but the model's constants. Networks that see windows are run window by window; bundles as the whole
+chain, counts of a sensor in, findings with evidence out.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from beatlens.errors import BeatlensError
+from beatlens.firmware import measure
+from beatlens.firmware.boards import BOARDS, COMPILER, Board, build, port, run
+from beatlens.firmware.c_files import c_folder
+from beatlens.firmware.c_text import CSource, numbers
+from beatlens.firmware.golden import example_counts, example_inputs
+from beatlens.firmware.model import model_source
+from beatlens.firmware.plan import Plan, plan
+from beatlens.firmware.sensor import sensor_source
+from beatlens.firmware.task import memory_bytes, task_source
+from beatlens.integer.graph import Convolution
+from beatlens.integer.tflite_read import read_tflite
+from beatlens.runtime.bundle import Bundle
+from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
+
+SENSOR = FrontEnd(256, 400.0, (-2048, 2047))
+WINDOWS = (1, 3)
+SECONDS = (30, 60)
+PER_MAC_OF_TFLM = 2.18
+"""Instructions per product of TFLM with CMSIS-NN on M4 for a dense network: `TFLM`, std_cam."""
+TFLM: Mapping[tuple[str, str], int] = {
+    ("std_cam", "m4"): 9_435_455,
+    ("ds_cam", "m4"): 4_383_915,
+    ("tiny_cam", "m4"): 1_031_538,
+    ("std_cam", "m55"): 1_470_402,
+    ("ds_cam", "m55"): 1_143_065,
+    ("tiny_cam", "m55"): 189_738,
+}
+"""Instructions a window of TensorFlow Lite Micro with CMSIS-NN takes, of 2026-11, on the same
+boards; measured once by building it, not by this benchmark. On M55 tiny_cam's output is wrong."""
+_SYMBOL = re.compile(r"^\w+ (\w+) [tTrRwWdD] (\S+)$", re.MULTILINE)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to measure on a board: its sources, and how long it may run.
+
+    Args:
+        model: its name.
+        drawn: its network.
+        made: C of the model, by file name.
+        main: of `ports/qemu`.
+        entry: functions whose stack counts.
+        lengths: macro, and two lengths.
+        products: multiply-accumulates per unit of length.
+        ram: bytes of state.
+    """
+
+    model: str
+    drawn: Plan
+    made: Mapping[str, CSource]
+    main: str
+    entry: tuple[str, ...]
+    lengths: tuple[str, int, int]
+    products: int
+    ram: int
+    unit: str
+
+
+def window_case(path: Path, board: Board) -> Case:
+    """A network that sees windows, from a `.tflite`."""
+    graph = read_tflite(path.read_bytes())
+    drawn = plan(graph, kernels=board.core.kernels)
+    window = example_inputs(graph, 1)[0].ravel().tolist()
+    made = {
+        "model": model_source(drawn, "model"),
+        "input": CSource("#include <stdint.h>\n" + numbers("int8_t", "input", window), ""),
+    }
+    lengths = ("WINDOWS", *WINDOWS)
+    return Case(path.stem, drawn, made, "bench_net.c", ("bl_net_push", "bl_net_end"), lengths,
+                graph.macs, drawn.state_bytes, "window")  # fmt: skip
+
+
+def stream_case(bundle: Bundle, board: Board) -> Case:
+    """The whole chain of a bundle: a second of ECG, a finding on every hop."""
+    drawn = plan(read_tflite(bundle.tflite), kernels=board.core.kernels)
+    task = task_source(bundle, "model", drawn=drawn)
+    counts = example_counts(SENSOR, bundle)
+    counts = counts[: len(counts) // SENSOR.rate_hz * SENSOR.rate_hz]
+    listed = "\n".join([
+        "#include <stdint.h>",
+        f"#define RATE {SENSOR.rate_hz}u\n#define SIZE {len(counts)}u",
+        numbers("int16_t", "input", counts.tolist()),
+    ])  # fmt: skip
+    made = {
+        "model": task.task,
+        "model_net": task.net,
+        "model_sensor": sensor_source(SENSOR, "model_sensor"),
+        "input": CSource(listed, ""),
+    }
+    ram = memory_bytes(bundle, drawn, SENSOR.taps.shape[1])
+    lengths = ("SECONDS", *SECONDS)
+    return Case(bundle.name, drawn, made, "bench_stream.c", ("bl_push", "bl_gap", "bl_end"),
+                lengths, products_per_second(drawn), ram, "second")  # fmt: skip
+
+
+def products_per_second(drawn: Plan) -> int:
+    """Multiply-accumulates of one second of a stream."""
+    strides = {drawn.graph.input: 1}
+    products = 0
+    for layer in drawn.layers:
+        source = drawn.buffers[layer.input].tensor
+        strides[layer.op.output] = strides[source] * layer.stride
+        if isinstance(layer.op, Convolution):
+            products += layer.op.taps.size * MODEL_RATE_HZ // strides[layer.op.output]
+    return products
+
+
+def measure_case(case: Case, name: str, board: Board) -> Row:
+    """One row: a case on a board.
+
+    Raises:
+        BeatlensError: a tool is missing, or the program does not end well.
+    """
+    macro, *lengths = case.lengths
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        model = []
+        for file, source in case.made.items():
+            (folder / f"{file}.h").write_text(source.header, encoding="ascii")
+            if source.source:
+                model.append(folder / f"{file}.c")
+                model[-1].write_text(source.source, encoding="ascii")
+        engine = [p for p in sorted((c_folder() / "src").glob("*.c")) if p.name != "bl_unpack.c"]
+        programs = [
+            build(board, [*engine, *model, port() / case.main], folder, f"-I{folder}",
+                  f"-D{macro}={length}").rename(folder / f"{length}.elf")
+            for length in lengths
+        ]  # fmt: skip
+        counts = [_counted(board, program) for program in programs]
+        used = {layer.code.kernel for layer in case.drawn.layers}
+        flags = (*board.core.flags, board.core.optimise, f"-I{folder}")
+        objects = measure.compile_objects(board.core.cpu, engine, folder, *flags)
+        pointers = {**measure.STREAM_POINTERS, "kernel": tuple(sorted(used))}
+        if case.unit == "window":
+            pointers["on_column"] = ()
+        stack = measure.stack_bytes(objects, case.entry, pointers, {"memcpy": 0, "memset": 0})
+        instructions = (counts[1] - counts[0]) / (lengths[1] - lengths[0])
+        stream = _ram_of_stream(objects[0].parent, board) if case.unit == "second" else 0
+        return {
+            "model": case.model,
+            "core": name,
+            "kernels": board.core.kernels,
+            "per": case.unit,
+            "instructions": round(instructions),
+            "macs": case.products,
+            "per_mac": instructions / case.products,
+            "flash_bytes": _flash(programs[0], [*model, port() / case.main], folder, board),
+            "ram_bytes": case.ram + stream,
+            "stack_bytes": max(found.bytes for found in stack.values()),
+            "tflm_instructions": TFLM.get((case.model, name)),
+            "compiler": f"{_version()} {board.core.optimise}",
+        }
+
+
+def rows(windows: list[Path], bundles: list[Bundle], cores: list[str]) -> Iterator[Row]:
+    """Rows of all models on all cores."""
+    for name in cores:
+        board = BOARDS[name]
+        for path in windows:
+            yield measure_case(window_case(path, board), name, board)
+        for bundle in bundles:
+            row = measure_case(stream_case(bundle, board), name, board)
+            if name == "m4":  # what a hop of a second costs where windows are run anew
+                graph = read_tflite(bundle.tflite)
+                row["tflm_instructions"] = round(PER_MAC_OF_TFLM * graph.macs)
+            yield row
+
+
+def _counted(board: Board, program: Path) -> int:
+    outcome = run(board, program)
+    if outcome.status:
+        raise BeatlensError(f"{program.name} on {board.machine}: failed: {outcome.text[:200]!r}")
+    return outcome.instructions
+
+
+def _flash(program: Path, model: list[Path], folder: Path, board: Board) -> int:
+    """Bytes of all that is linked but the model, the main program and the board's start."""
+    start = [port() / "startup.c", port() / "semihost.c"]
+    options = (*board.core.flags, f"-I{folder}", f"-I{port()}", "-DWINDOWS=1", "-DSECONDS=1")
+    places = folder / "others"
+    places.mkdir()
+    others = measure.compile_objects(board.core.cpu, [*model, *start], places, *options)
+    named = {name for made in others for name, _ in _sizes(made)}
+    return sum(size for name, size in _sizes(program) if name not in named)
+
+
+def _sizes(made: Path) -> list[tuple[str, int]]:
+    """Functions and constants of an object or a program, with their bytes."""
+    listed = subprocess.run(
+        ["arm-none-eabi-nm", "-S", made], capture_output=True, text=True, check=True
+    ).stdout
+    return [(name, int(size, 16)) for size, name in _SYMBOL.findall(listed)]
+
+
+def _ram_of_stream(folder: Path, board: Board) -> int:
+    """Bytes of a `bl_stream`."""
+    probe = folder / "probe.c"
+    probe.write_text('#include "beatlens.h"\nconst char size[sizeof(bl_stream)] = {1};\n')
+    made = measure.compile_objects(board.core.cpu, [probe], folder, *board.core.flags)
+    return dict(_sizes(made[0]))["size"]
+
+
+def _version() -> str:
+    said = subprocess.run([COMPILER, "-dumpfullversion"], capture_output=True, check=True).stdout
+    return f"GCC {said.decode().strip()}"
+
+
+GATED = ("instructions", "flash_bytes", "ram_bytes", "stack_bytes")
+GROWTH = 1.02
+
+
+def grown(measured: Row, committed: list[Row]) -> list[str]:
+    """What of a row is over 2 % more than in the committed figures, in words.
+
+    Rows of another compiler are not compared: their figures are their compiler's.
+    """
+    same = ("model", "core", "per", "compiler")
+    older = [row for row in committed if all(row[key] == measured[key] for key in same)]
+    return [
+        f"{measured['model']} on {measured['core']}: {key} {row[key]:,} became {measured[key]:,}"
+        for row in older
+        for key in GATED
+        if measured[key] > GROWTH * row[key]
+    ]
+
+
+def window_models(folder: Path) -> list[Path]:
+    """Reference models in a folder, largest first."""
+    return sorted(folder.glob("*.tflite"), key=lambda path: -path.stat().st_size)
