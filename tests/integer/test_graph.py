@@ -131,6 +131,27 @@ def test_a_bias_counts_towards_the_accumulator():
         graph(conv(bias=np.array([2**31 - 1], np.int32)), MEAN)
 
 
+@pytest.mark.parametrize(("room", "sound"), [(128, True), (127, False)])
+def test_a_zero_point_counts_towards_32_bits(room, sound):
+    """A factor just below 1 leaves a sum as it is, and kernels add the zero point to that."""
+    above, below = np.float32(1 + 200 * 2.0**-23), np.float32(1 - 200 * 2.0**-23)
+    tensors = {
+        "input": Tensor("input", 8, 1, Quantization(float(above), 0)),
+        "evidence": Tensor("evidence", 8, 1, Quantization(1.0, 127)),
+        "logits": Tensor("logits", 1, 1, Quantization(1.0, 127)),
+    }
+    op = conv(
+        weights=np.ones((1, 1, 1), np.int8),
+        weight_scales=np.array([below]),
+        bias=np.array([2**31 - 1 - 128 - room], np.int32),
+    )
+    if sound:
+        IntegerGraph(tensors, (op, MEAN), "input", OUTPUTS)
+    else:
+        with pytest.raises(ModelError, match="moves the accumulator out of 32 bits"):
+            IntegerGraph(tensors, (op, MEAN), "input", OUTPUTS)
+
+
 def test_bad_wiring_is_refused():
     with pytest.raises(ModelError, match="'nowhere': is read before"):
         graph(conv(source="nowhere"), MEAN)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from beatlens.integer.ops import Add, Convolution, Mean, Op, Tensor
 
 INT32_LIMIT = 1 << 31
+LARGEST_ZERO_POINT = 128
 MAX_ELEMENTS = 1 << 24
 """Most values an activation may hold; keeps every index within 32 bits, and a bad file harmless."""
 
@@ -163,9 +164,11 @@ def _rescaling(
             "a rescaling factor is below 2**-32 and would flush to zero; "
             "a weight scale is too small or the output scale too large",
         )
-    # Shifts beyond 31 are out of range whatever the bound, and would wrap in int64.
+    # Shifts beyond 31 are out of range whatever the bound, and would wrap in int64. What is not
+    # moved to the right can come out nearly as large as it went in, and gets a zero point added.
     left = np.clip(factor.shift, 0, 32)
-    if (np.maximum(bound, 1) << left >= INT32_LIMIT).any():
+    limit = np.where(factor.shift < 0, INT32_LIMIT, INT32_LIMIT - LARGEST_ZERO_POINT)
+    if (np.maximum(bound, 1) << left >= limit).any():
         refuse(
             op,
             result.name,
