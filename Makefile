@@ -1,17 +1,21 @@
 # make demo      train, compress, export and explain, on real ECG where it is at hand, else simulated
 # make test      lint, types and all tests, in .venv and .venv-tflite
+# make fuzz      everything that takes bytes, on bytes of all kinds, FUZZ_SECONDS each
+# make test-shapes  the C engine on 10,000 random networks (BEATLENS_SHAPES, BEATLENS_SEED)
 # make lint      ruff and mypy only
 # make format    let ruff rewrite what it can
 # make figures   rebuild the tables and plots of the documentation from docs/figures/*.json
 # make clean     remove environments, caches and build outputs
 #
-# Settings: PYTHON=python3.12   VENV=path   TFLITE_VENV=path   WORKERS=4   PYTEST_ARGS="-m 'not slow'"
+# Settings: PYTHON=python3.12   VENV=path   TFLITE_VENV=path   WORKERS=4   PYTEST_ARGS="-m 'not slow'"   FUZZ_SECONDS=600
 
 PYTHON ?= $(shell command -v python3.11 2>/dev/null || command -v python3 2>/dev/null || echo python3)
 VENV ?= .venv
 TFLITE_VENV ?= .venv-tflite
 WORKERS ?= 2
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 1
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
@@ -22,7 +26,7 @@ TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 TFLM := silabs-mltk==0.20.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format figures clean tflite-env
+.PHONY: help demo test test-shapes fuzz lint format figures clean tflite-env
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -79,6 +83,14 @@ format: $(VENV)/.test-ready
 test: lint tflite-env
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(PYTEST_ARGS)
 	@test -e $(TFLITE_VENV)/.ready || echo "NOTE: tests ran without $(TFLITE_VENV) (see above)."
+
+test-shapes: $(VENV)/.test-ready
+	BEATLENS_SHAPES=$${BEATLENS_SHAPES:-10000} $(BIN)/python -m pytest -rP \
+	  tests/firmware/test_net_properties.py
+
+# Inputs that are new go to build/fuzz, and so does one that breaks a promise.
+fuzz: $(VENV)/.test-ready
+	$(BIN)/python -m tests.fuzz.run $(FUZZ_SECONDS) $(FUZZ_SEED)
 
 figures: $(VENV)/.demo-ready
 	$(BIN)/beatlens figures

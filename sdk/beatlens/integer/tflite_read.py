@@ -37,7 +37,12 @@ from beatlens.integer.tflite_write import (
 )
 
 MAX_OPERATORS = 512
-"""Operators may share constants, each keeps a copy: the limit bounds what a small file can cost."""
+MAX_CONSTANT_VALUES = 1 << 23
+"""Of all operators together. Operators may share constants, and each keeps a copy: the limits bound
+what a small file can cost."""
+MAX_LISTED = 1 << 14
+"""Operators that are looked at for their names; subgraphs may share them too."""
+MAX_RANK = 4
 
 OPERATOR_NAMES = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)
@@ -82,9 +87,14 @@ def operators(data: bytes) -> list[str]:
     """
     try:
         model = _model(data)
-        used = set()
+        used, seen = set(), 0
         for i in range(model.SubgraphsLength()):
             graph = model.Subgraphs(i)
+            seen += 1 + graph.OperatorsLength()
+            if seen > MAX_LISTED:
+                _refuse(
+                    f"has {seen} subgraphs and operators or more, at most {MAX_LISTED} are read"
+                )
             for j in range(graph.OperatorsLength()):
                 code = _builtin_code(model, graph.Operators(j).OpcodeIndex())
                 used.add(OPERATOR_NAMES.get(code, f"OPERATOR_{code}"))
@@ -168,6 +178,7 @@ class _Reader:
         self.subgraph = model.Subgraphs(0)
         self.tensors: dict[str, Tensor] = {}
         self.names: dict[int, str] = {}
+        self.constant_values = 0
 
     def graph(self) -> IntegerGraph:
         inputs = _vector(self.subgraph.InputsAsNumpy(), "the list of inputs").tolist()
@@ -223,10 +234,10 @@ class _Reader:
 
     def _crop(self, name: str, source: str, inputs: list[int], output: str) -> Crop:
         begin, size = (self._constant(i, np.int32, name).tolist() for i in inputs[1:])
-        tensor = self.tensors[source]
-        if len(begin) != 4 or len(size) != 4 or size[3] != tensor.channels:
-            _refuse(f"{name} takes {size} from {begin}, expected a slice of columns")
-        if begin[:2] + begin[3:] + size[:2] != [0, 0, 0, 1, 1]:
+        if len(begin) != 4 or len(size) != 4:
+            _refuse(f"{name} slices {len(begin)} and {len(size)} dimensions, expected 4")
+        channels = self.tensors[source].channels
+        if begin[:2] + begin[3:] + size[:2] + size[3:] != [0, 0, 0, 1, 1, channels]:
             _refuse(f"{name} takes {size} from {begin}, expected a slice of columns")
         stop = begin[2] + size[2]
         return Crop(name=name, input=source, output=output, start=begin[2], stop=stop)
@@ -298,7 +309,10 @@ class _Reader:
         return tensor
 
     def _shape(self, tensor: Any) -> list[int]:
-        return [int(n) for n in _vector(tensor.ShapeAsNumpy(), "a tensor's shape")]
+        shape = _vector(tensor.ShapeAsNumpy(), "a tensor's shape")
+        if len(shape) > MAX_RANK:
+            _refuse(f"a tensor has {len(shape)} dimensions, expected at most {MAX_RANK}")
+        return [int(n) for n in shape]
 
     def _known(self, index: int, op: str) -> str:
         if index not in self.names:
@@ -361,6 +375,12 @@ class _Reader:
         data = _vector(buffer.DataAsNumpy(), f"{op}: data of constant {index}")
         if min(shape, default=1) < 1 or math.prod(shape) * np.dtype(dtype).itemsize != data.size:
             _refuse(f"{op}: constant {index} of shape {shape} has {data.size} bytes of data")
+        self.constant_values += math.prod(shape)
+        if self.constant_values > MAX_CONSTANT_VALUES:
+            _refuse(
+                f"operators up to {op} have constants of {self.constant_values} values, at most "
+                f"{MAX_CONSTANT_VALUES} are read"
+            )
         stored = np.dtype(dtype).newbyteorder("<")
         values: NDArray[Any] = data.view(stored).reshape(shape).astype(dtype)
         return values
