@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterable
 from functools import cache
+from typing import NamedTuple
 
 from beatlens.firmware import CSource
 
@@ -23,6 +24,14 @@ _FORMATS = {
     "uint32_t": "I",
 }  # fmt: skip
 _STRUCTURES = ("bl_layer", "bl_buffer")
+
+
+class Member(NamedTuple):
+    """A member of a structure: its name, its type, and whether it points to that."""
+
+    name: str
+    kind: str
+    points: bool
 
 
 def encode_model(made: CSource) -> bytes:
@@ -60,24 +69,27 @@ def _packed(kind: str, body: str, size: int) -> bytes:
 
 def _fields(kind: str, tokens: list[str], names: dict[str, str]) -> bytes:
     """The fields of a structure; those that point to layers or buffers are left out."""
-    members = _members(kind)
-    assert len(members) == len(tokens), (kind, tokens)
+    assert len(members(kind)) == len(tokens), (kind, tokens)
     values = [
-        -1 if points and token == "0" else _number(names.get(token, token))
-        for (of, points), token in zip(members, tokens, strict=True)
-        if of not in _STRUCTURES
+        -1 if member.points and token == "0" else _number(names.get(token, token))
+        for member, token in zip(members(kind), tokens, strict=True)
+        if member.kind not in _STRUCTURES
     ]
     return struct.pack(f"<{len(values)}i", *values)
 
 
 @cache
-def _members(kind: str) -> tuple[tuple[str, bool], ...]:
-    """Type and whether it points, of each member of a structure in `bl_net.h`."""
+def members(kind: str) -> tuple[Member, ...]:
+    """The members of a structure in `bl_net.h`, in order."""
     text = re.sub(r"/\*.*?\*/", "", _header(), flags=re.DOTALL)
     found = re.search(rf"typedef struct \{{([^}}]*)\}} {kind};", text)
     assert found is not None, kind
-    members = [re.sub(r"\bconst\b", "", part).split() for part in found[1].split(";")]
-    return tuple((words[0], any("*" in word for word in words)) for words in members if words)
+    declared = [re.sub(r"\bconst\b", "", part).split() for part in found[1].split(";")]
+    return tuple(
+        Member(words[-1].lstrip("*"), words[0], any("*" in word for word in words))
+        for words in declared
+        if words
+    )
 
 
 @cache

@@ -12,6 +12,7 @@ at once, column by column, and in pieces of random sizes. A failure names the se
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable
@@ -28,13 +29,15 @@ from beatlens.firmware import Plan, model_source, plan
 from beatlens.integer.graph import Crop, IntegerGraph
 from beatlens.integer.simulate import simulate
 
-from .c_model import decode_cases, encode_case
+from .c_model import decode_cases, encode_case, members
 from .compiled import HERE, compile_c, source
 from .networks import Draw, log2_of_factors, network, network_input
 
 SHAPES = int(os.environ.get("BEATLENS_SHAPES", "400"))
 SEED = int(os.environ.get("BEATLENS_SEED", "1"))
 BATCH = 100
+KERNELS = {"portable": ("bl_kernels",)}
+"""Sources of each implementation that runs on this machine."""
 WAYS = 3
 """Runs of a network: at once, by column, in random pieces."""
 
@@ -73,10 +76,10 @@ class Case:
             assert len(found) == len(self.wanted)
 
 
-@pytest.fixture(scope="module")
-def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The engine and the program that builds models out of bytes."""
-    sources = [source("bl_net"), source("bl_kernels"), HERE / "kernel_harness.c"]
+@pytest.fixture(scope="module", params=KERNELS)
+def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine with one set of kernels, and the program that builds models out of bytes."""
+    sources = [*map(source, ("bl_net", *KERNELS[request.param])), HERE / "kernel_harness.c"]
     return compile_c(sources, tmp_path_factory.mktemp("shapes") / "harness")
 
 
@@ -144,6 +147,14 @@ def test_shrinking(harness: Path, data: st.DataObject) -> None:
     assert len(results) == WAYS, said[:3000]
     for rc, evidence in results:
         case.check(rc, evidence)
+
+
+@pytest.mark.parametrize("kind", ["bl_layer", "bl_buffer", "bl_model"])
+def test_the_harness_reads_every_field(kind: str) -> None:
+    """In the header's order; a field that it does not know would shift all that follow."""
+    code = (HERE / "kernel_harness.c").read_text(encoding="ascii")
+    read = re.findall(rf"\b{kind.removeprefix('bl_')}->(\w+) =", code)
+    assert read == [member.name for member in members(kind)]
 
 
 def test_wrong_weights_are_seen(harness: Path) -> None:
