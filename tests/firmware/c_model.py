@@ -13,6 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 from beatlens.firmware import CSource
+from beatlens.firmware.measure import KERNELS
 
 from .compiled import FIRMWARE
 
@@ -37,6 +38,7 @@ class Member(NamedTuple):
 def encode_model(made: CSource) -> bytes:
     """Arrays, layers, buffers and the model's own fields, as `kernel_harness.c` reads them."""
     names = dict(re.findall(r"#define (\w+_STATE_BYTES) (\d+)u", made.header))
+    names |= {name: str(number) for number, name in enumerate(KERNELS)}
     arrays: dict[str, bytes] = {}
     rows: dict[str, list[list[str]]] = {}
     for kind, name, size, body in _ARRAY.findall(made.source):
@@ -82,9 +84,13 @@ def _fields(kind: str, tokens: list[str], names: dict[str, str]) -> bytes:
 def members(kind: str) -> tuple[Member, ...]:
     """The members of a structure in `bl_net.h`, in order."""
     text = re.sub(r"/\*.*?\*/", "", _header(), flags=re.DOTALL)
-    found = re.search(rf"typedef struct \{{([^}}]*)\}} {kind};", text)
+    found = re.search(
+        rf"(?:typedef struct \{{([^}}]*)\}} {kind};|struct {kind} \{{([^}}]*)\}};)", text
+    )
     assert found is not None, kind
-    declared = [re.sub(r"\bconst\b", "", part).split() for part in found[1].split(";")]
+    declared = [
+        re.sub(r"\bconst\b", "", part).split() for part in (found[1] or found[2]).split(";")
+    ]
     return tuple(
         Member(words[-1].lstrip("*"), words[0], any("*" in word for word in words))
         for words in declared

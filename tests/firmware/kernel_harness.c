@@ -8,7 +8,7 @@
  *     bl_buffer: likewise
  *     bl_model: its fields in the header's order
  *     a seed; columns of input, and the columns themselves, int8 [leads]
- * A field that points is the number of an array, or -1. Out, per case: the
+ * A field that points is the number of an array, or -1; a kernel is a number. Out, per case: the
  * result, values of evidence, and these, int8; three times, for the input at
  * once, column by column, and in pieces of random sizes.
  *
@@ -18,10 +18,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bl_net.h"
+#include "bl_kernels.h"
 
 enum { AT_ONCE, BY_COLUMN, RANDOM, WAYS };
 enum { MOST_ARRAYS = 256, MOST_LAYERS = 64, MOST_VALUES = 1 << 20 };
+
+/* In the order of beatlens.firmware.measure.KERNELS. */
+enum { KERNELS = 7 };
+static bl_kernel *const kernels[KERNELS] = {
+    bl_convolve_rows,    bl_convolve_pairs,    bl_convolve_taps,
+    bl_convolve_vectors, bl_convolve_channels, bl_add,
+    bl_permute};
 
 static void *arrays[MOST_ARRAYS];
 static bl_layer layers[MOST_LAYERS];
@@ -72,18 +79,20 @@ static int8_t *block(uint32_t size)
 
 static void read_layer(bl_layer *layer)
 {
-    layer->kind = (uint8_t)number();
+    layer->kernel = kernels[number_below(KERNELS - 1)];
+    layer->operands = (uint8_t)number();
     layer->outputs_to = (uint8_t)number();
     layer->stride = (uint8_t)number();
     layer->zero_point = (int8_t)number();
     layer->low = (int8_t)number();
-    layer->kernel = (uint16_t)number();
+    layer->taps = (uint16_t)number();
+    layer->inputs = (uint16_t)number();
     layer->channels = (uint16_t)number();
     layer->groups = (uint16_t)number();
     layer->input = (uint16_t)number();
     layer->output = (uint16_t)number();
     layer->weights = pointer();
-    layer->bias = pointer();
+    layer->constants = pointer();
     layer->factors = pointer();
 }
 
@@ -111,6 +120,7 @@ static void read_model(bl_model *model)
     model->leads = (uint16_t)number();
     model->classes = (uint16_t)number();
     model->window = (uint32_t)number();
+    model->scratch_bytes = (uint32_t)number();
     model->state_bytes = (uint32_t)number();
 }
 

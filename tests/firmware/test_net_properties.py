@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -25,19 +26,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beatlens.errors import ModelError
-from beatlens.firmware import Plan, model_source, plan
+from beatlens.firmware import KernelSet, Plan, model_source, plan
 from beatlens.integer.graph import Crop, IntegerGraph
 from beatlens.integer.simulate import simulate
 
 from .c_model import decode_cases, encode_case, members
-from .compiled import HERE, compile_c, source
+from .compiled import ENGINE, HERE, compile_c, source
 from .networks import Draw, log2_of_factors, network, network_input
 
 SHAPES = int(os.environ.get("BEATLENS_SHAPES", "400"))
 SEED = int(os.environ.get("BEATLENS_SEED", "1"))
 BATCH = 100
-KERNELS = {"portable": ("bl_kernels",)}
-"""Sources of each implementation that runs on this machine."""
+OF_SET: dict[KernelSet, tuple[str, ...]] = {
+    "portable": ("bl_convolve_rows", "bl_add", "bl_permute"),
+    "dsp": ("bl_convolve_pairs", "bl_convolve_taps"),
+    "mve": ("bl_convolve_vectors", "bl_convolve_channels"),
+}
+"""Kernels that a set stands for."""
 WAYS = 3
 """Runs of a network: at once, by column, in random pieces."""
 
@@ -51,11 +56,11 @@ class Case:
     wanted: np.ndarray
 
     @classmethod
-    def make(cls, draw: Draw) -> Case:
+    def make(cls, draw: Draw, kernels: KernelSet) -> Case:
         graph = network(draw)
         x = network_input(graph, draw)
         chunk = draw(1, 20) if draw(0, 1) else None
-        return cls(plan(graph, chunk), x, simulate(graph, x[None])["evidence"][0])
+        return cls(plan(graph, chunk, kernels), x, simulate(graph, x[None])["evidence"][0])
 
     @property
     def graph(self) -> IntegerGraph:
@@ -76,10 +81,16 @@ class Case:
             assert len(found) == len(self.wanted)
 
 
-@pytest.fixture(scope="module", params=KERNELS)
-def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The engine with one set of kernels, and the program that builds models out of bytes."""
-    sources = [*map(source, ("bl_net", *KERNELS[request.param])), HERE / "kernel_harness.c"]
+@pytest.fixture(scope="module", params=get_args(KernelSet))
+def kernels(request: pytest.FixtureRequest) -> KernelSet:
+    """A set of kernels; this machine runs all, without the instructions they were written for."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine, and the program that builds models out of bytes."""
+    sources = [*map(source, ENGINE), HERE / "kernel_harness.c"]
     return compile_c(sources, tmp_path_factory.mktemp("shapes") / "harness")
 
 
@@ -90,19 +101,19 @@ def runs(harness: Path, stdin: bytes) -> tuple[list[tuple[int, bytes]], str]:
     return list(decode_cases(done.stdout)), said or f"exit status {done.returncode}"
 
 
-def of_seed(seed: int) -> Case:
+def of_seed(seed: int, kernels: KernelSet = "portable") -> Case:
     """The network of one seed."""
     rng = np.random.default_rng(seed)
     try:
-        return Case.make(lambda low, high: int(rng.integers(low, high + 1)))
+        return Case.make(lambda low, high: int(rng.integers(low, high + 1)), kernels)
     except ModelError as error:
         error.add_note(f"network of seed {seed}")
         raise
 
 
-def check_batch(harness: Path, seeds: range) -> list[Case]:
+def check_batch(harness: Path, seeds: range, kernels: KernelSet) -> list[Case]:
     """Run networks in one process; a failure says which seed."""
-    cases = [of_seed(seed) for seed in seeds]
+    cases = [of_seed(seed, kernels) for seed in seeds]
     stdin = b"".join(case.encode(seed) for seed, case in zip(seeds, cases, strict=True))
     results, said = runs(harness, stdin)
     for number, (seed, case) in enumerate(zip(seeds, cases, strict=True)):
@@ -116,21 +127,24 @@ def check_batch(harness: Path, seeds: range) -> list[Case]:
     return cases
 
 
-def test_random_networks(harness: Path) -> None:
+def test_random_networks(harness: Path, kernels: KernelSet) -> None:
     kinds: Counter[str] = Counter()
+    used: Counter[str] = Counter()
     values, at_rails, factors = 0, 0, []
     for first in range(0, SHAPES, BATCH):
         begin = SEED * 1_000_000_000 + first
-        for case in check_batch(harness, range(begin, begin + min(BATCH, SHAPES - first))):
+        for case in check_batch(harness, range(begin, begin + min(BATCH, SHAPES - first)), kernels):
             kinds.update(op.kind for op in case.graph.ops)
+            used.update(layer.code.kernel for layer in case.drawn.layers)
             kinds["window" if case.drawn.window else "stream"] += 1
             factors += log2_of_factors(case.graph)
             values += case.wanted.size
             at_rails += int((np.abs(case.wanted.astype(int)) >= 127).sum())
-    print(dict(kinds), f"{values} values, {at_rails} at rails, "
+    print(dict(kinds), dict(used), f"{values} values, {at_rails} at rails, "
           f"factors 2^{min(factors):.1f} to 2^{max(factors):.1f}")  # fmt: skip
     everything = {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "GATHER", "SLICE", "window", "stream"}
     assert min(kinds[kind] for kind in everything) > SHAPES // 10
+    assert min(used[kernel] for kernel in OF_SET[kernels]) > SHAPES // 100
     assert at_rails < 0.8 * values
     assert min(factors) < -24
     assert max(factors) > 1
@@ -140,9 +154,9 @@ def test_random_networks(harness: Path) -> None:
           suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large,
                                  HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(data=st.data())
-def test_shrinking(harness: Path, data: st.DataObject) -> None:
+def test_shrinking(harness: Path, kernels: KernelSet, data: st.DataObject) -> None:
     """The same property, one network at a time, for hypothesis to make a failing one small."""
-    case = Case.make(lambda low, high: data.draw(st.integers(low, high)))
+    case = Case.make(lambda low, high: data.draw(st.integers(low, high)), kernels)
     results, said = runs(harness, case.encode(1))
     assert len(results) == WAYS, said[:3000]
     for rc, evidence in results:
@@ -180,7 +194,7 @@ def negated(values: bytes) -> bytes:
 
 def test_a_read_beside_an_array_ends_the_run(harness: Path) -> None:
     """The sanitizers are on: weights cut short are noticed."""
-    case = next(c for c in map(of_seed, range(100)) if c.drawn.layers[0].kernel > 3)
+    case = next(c for c in map(of_seed, range(100)) if c.drawn.layers[0].taps > 3)
     results, said = runs(harness, with_first_array(case.encode(0), lambda values: values[:-1]))
     assert len(results) < WAYS
     assert "AddressSanitizer" in said

@@ -33,7 +33,7 @@ OPTIONS = (
 SANITIZERS = "-fsanitize=fuzzer,address,undefined"
 SOURCES = {
     "unpack": ("bl_unpack",),
-    "stream": ("beatlens", "bl_frontend", "bl_net", "bl_kernels"),
+    "stream": ("beatlens", "bl_frontend", "bl_net", "bl_kernels", "bl_pairs", "bl_taps", "bl_mve"),
 }
 RATES_HZ = (125, 128, 250, 360, 1000)
 LIMIT_S = 10
