@@ -195,6 +195,20 @@ def test_a_stride_that_a_layer_cannot_hold_is_refused() -> None:
         plan(one_convolution(length=601, evidence=3, stride=300, kernel=1))
 
 
+def test_long_windows_are_refused_and_long_streams_planned_at_once() -> None:
+    graph = one_convolution(length=(1 << 17) + 2, evidence=1 << 17)
+    assert plan(graph).state_bytes < 1000
+    conv, mean = graph.ops
+    padded = IntegerGraph(
+        {**graph.tensors, "evidence": replace(graph.tensors["evidence"], length=(1 << 17) + 2)},
+        (replace(conv, padding="same"), mean),
+        graph.input,
+        graph.outputs,
+    )
+    with pytest.raises(ModelError, match="window is 131074 columns"):
+        plan(padded)
+
+
 def test_chunks_have_a_column() -> None:
     with pytest.raises(ModelError, match="chunk is 0"):
         plan(student_graph(columns=4), chunk=0)

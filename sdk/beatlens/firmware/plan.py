@@ -29,6 +29,8 @@ from beatlens.integer.graph import (
 
 FILL_BYTES = 4
 LARGEST_STATE = 1 << 16
+LARGEST_WINDOW = 1 << 16
+"""Columns: eight minutes at 128 Hz."""
 LARGEST_STEP = 255
 """Of strides, and of padding on one side: bytes of a layer's and a buffer's constants."""
 COLUMNS_AT_ONCE = 4
@@ -130,7 +132,13 @@ def plan(graph: IntegerGraph, chunk: int | None = None, kernels: KernelSet = "po
     if chunk is not None and chunk < 1:
         raise ModelError(f"chunk is {chunk} input columns, expected at least 1")
     ops = _operators(graph)
+    length = graph.tensors[graph.input].length
     padded = any(isinstance(op, Convolution) and op.padding == "same" for op in ops)
+    if padded and length > LARGEST_WINDOW:
+        raise ModelError(
+            f"input {graph.input!r}: a padded network's window is {length} columns, expected at "
+            f"most {LARGEST_WINDOW}"
+        )
     buffers, readers = _wired(graph, ops, padded)
     _check_read(graph, ops, readers)
     firsts = accumulate((len(op.inputs) for op in ops), initial=0)
@@ -148,7 +156,7 @@ def plan(graph: IntegerGraph, chunk: int | None = None, kernels: KernelSet = "po
         tuple(readers[graph.input]),
         stride,
         chunk or least,
-        graph.tensors[graph.input].length if padded else 0,
+        length if padded else 0,
     )
     if chunk is None:
         faster = _with_room(replace(drawn, chunk=2 * least))
@@ -315,12 +323,20 @@ def _fullest(drawn: Plan) -> list[int]:
     itself every `stride` columns once its first column of evidence came out.
     """
     counts = _Counts(drawn)
-    length = drawn.window or drawn.graph.tensors[drawn.graph.input].length + 2 * drawn.stride
     left, written = [list(counts.have)], [list(counts.written)]
-    for _ in range(length if drawn.window else length + drawn.chunk):
-        counts.push()
-        left.append(list(counts.have))
-        written.append(list(counts.written))
+
+    def push(times: int) -> None:
+        for _ in range(times):
+            counts.push()
+            left.append(list(counts.have))
+            written.append(list(counts.written))
+
+    if drawn.window:
+        push(drawn.window)
+    else:
+        while counts.written[-1] == 0:
+            push(1)
+        push(2 * drawn.stride + drawn.chunk)
     most = [0] * len(drawn.buffers)
     for at, waiting in enumerate(left):
         then = written[min(at + drawn.chunk, len(written) - 1)]

@@ -84,6 +84,14 @@ DECODER = (
     Column("state_bytes", "state", digits=None, interval=False),
     Column("stack_bytes", "stack", digits=None, interval=False),
 )
+FIRMWARE = (
+    Column("instructions", "instructions", digits=None, interval=False),
+    Column("per_mac", "per MAC", digits=3, interval=False),
+    Column("tflm_instructions", "TFLM + CMSIS-NN", digits=None, interval=False),
+    Column("flash_bytes", "flash", digits=None, interval=False),
+    Column("ram_bytes", "RAM", digits=None, interval=False),
+    Column("stack_bytes", "stack", digits=None, interval=False),
+)
 
 
 def figures(
@@ -106,6 +114,7 @@ def figures(
         "compress": ("compress.json", COMPRESS, ("method", "start", "share", "matching")),
         "compress-rates": ("compress_rates.json", RATES, ("method", "share", "rate")),
         "decoder": ("decoder.json", DECODER, ("core",)),
+        "firmware": ("firmware.json", FIRMWARE, ("model", "per", "core")),
     }
     made = {
         marker: _table(folder / name, columns, by) for marker, (name, columns, by) in wanted.items()

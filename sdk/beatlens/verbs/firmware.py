@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from beatlens.errors import ModelError, RecipeError
-from beatlens.firmware.cores import CORES
+from beatlens.firmware import tflm_model, tflm_project
+from beatlens.firmware.cores import CORES, core_of
 from beatlens.firmware.package import write_network, write_task
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.folder import MANIFEST
@@ -45,11 +46,22 @@ def firmware(
         int | None,
         typer.Option(min=1, help="Input columns the network works on at once: memory for speed."),
     ] = None,
+    tflm: Annotated[
+        bool, typer.Option("--tflm", help="A TensorFlow Lite Micro project instead of our engine.")
+    ] = False,
+    arena_bytes: Annotated[
+        int | None, typer.Option(help="With --tflm: the arena, where it cannot be measured here.")
+    ] = None,
+    tflm_python: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --tflm: a Python with silabs-mltk, to measure it."),
+    ] = None,
 ) -> None:
     """Write a model as C for a microcontroller, with engine, golden vectors and build files.
 
     Of a bundle: the sensor's counts in, findings with their evidence out (needs --rate and
-    --counts-per-mv). Of a .tflite of any maker: int8 in, evidence out.
+    --counts-per-mv). Of a .tflite of any maker: int8 in, evidence out. With --tflm: a project for
+    ESP-IDF, Zephyr, PlatformIO and Arduino that runs the same chain around TFLM's interpreter.
     """
     if (model / MANIFEST).is_file():
         bundle = Bundle.load(model)
@@ -58,16 +70,26 @@ def firmware(
             raise RecipeError(
                 "firmware of a bundle needs the sensor: give --rate and --counts-per-mv"
             )
-        sensor = FrontEnd(rate, counts_per_mv, rails)
-        folder = write_task(bundle, sensor, _out(out, chosen), chosen, core, chunk=chunk)
+        sensor, folder = FrontEnd(rate, counts_per_mv, rails), _out(out, chosen)
+        if tflm:
+            target = None if core_of(core) is CORES["any"] else core
+            tflm_project(bundle, sensor, folder, chosen, arena_bytes=arena_bytes, core=target,
+                         tflm_python=tflm_python)  # fmt: skip
+        else:
+            write_task(bundle, sensor, folder, chosen, core, chunk=chunk)
     elif model.is_file():
         chosen = name or identifier(model.stem)
-        folder = write_network(model.read_bytes(), _out(out, chosen), chosen, core, chunk=chunk)
+        folder = _out(out, chosen)
+        if tflm:
+            tflm_model(model.read_bytes(), folder, chosen)
+        else:
+            write_network(model.read_bytes(), folder, chosen, core, chunk=chunk)
     else:
         raise ModelError(
             f"{model}: no such model, expected a bundle (a folder with {MANIFEST}) or a .tflite"
         )
-    console.print(f"firmware: {folder}  (see {folder / 'README.md'}; try `make check` there)")
+    hint = "" if tflm else f"  (see {folder / 'README.md'}; try `make check` there)"
+    console.print(f"firmware: {folder}{hint}")
 
 
 def identifier(name: str) -> str:
