@@ -79,6 +79,9 @@ typedef struct {
     uint8_t assessable;
 } bl_finding;
 
+/* Marks of a column; private. */
+enum bl_mark { BL_LOST = 1, BL_PADDED = 2 };
+
 /* Samples of one column by what is wrong with them; private. */
 typedef struct {
     uint8_t flat;

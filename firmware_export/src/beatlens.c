@@ -2,8 +2,6 @@
 
 #include "beatlens.h"
 
-enum { LOST = 1, PADDED = 2 }; /* marks of a column */
-
 static const bl_quality nothing = {0, 0, 0, 0, 0};
 static const bl_defects none = {0, 0, 0, 0, 0, 0};
 
@@ -20,8 +18,8 @@ static void count_defects(bl_defects *d, const bl_quality *q, uint32_t one,
     d->saturated += one * q->saturated;
     d->clipped += one * q->clipped;
     d->unusable += one * q->unusable;
-    d->lost += q->marks & LOST ? one * stride : 0;
-    d->padded += q->marks & PADDED ? one : 0;
+    d->lost += q->marks & BL_LOST ? one * stride : 0;
+    d->padded += q->marks & BL_PADDED ? one : 0;
 }
 
 /* Findings */
@@ -128,7 +126,7 @@ static void add_lost(bl_stream *s, uint32_t count)
 {
     bl_quality lost = nothing;
 
-    lost.marks = LOST;
+    lost.marks = BL_LOST;
     while (count-- > 0)
         add_column(s, 0, lost);
 }
@@ -168,7 +166,7 @@ static void on_column(void *context, const int8_t *evidence)
         (uint16_t)(s->first_waiting + 1u == s->waits ? 0 : s->first_waiting + 1u);
     s->waiting_count--;
     if (first < t->left || first + t->stride + t->right > s->samples)
-        quality.marks |= PADDED;
+        quality.marks |= BL_PADDED;
     s->done++;
     add_column(s, evidence, quality);
 }

@@ -11,7 +11,7 @@ import pytest
 
 from beatlens.errors import RecipeError
 from beatlens.firmware import sensor_source, task_source
-from beatlens.runtime import stream as streams
+from beatlens.runtime import chain
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Columns, Finding
 from beatlens.signals.frontend import FrontEnd
@@ -73,7 +73,7 @@ class Heard:
     def __init__(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bundle, self.findings = bundle, []
         for name in ("assess", "left_over", "all_lost"):
-            monkeypatch.setattr(streams, name, self._hear(getattr(streams, name)))
+            monkeypatch.setattr(chain, name, self._hear(getattr(chain, name)))
 
     def _hear(self, make: Any) -> Any:
         def heard(*arguments: Any) -> Finding:

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.firmware.host_build import has_compiler
 from beatlens.integer.build import build_graph
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.engines import Engine
+from beatlens.runtime.engines import Engine, StreamEngine
 from beatlens.signals.frontend import FrontEnd
 
 from .cases import GAIN, RATE, TITLES, ecg_counts
@@ -74,5 +75,15 @@ def residual(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def engine(bundle: Bundle) -> Engine:
+def interpreter(bundle: Bundle) -> Engine:
     return bundle.engine()
+
+
+@pytest.fixture(scope="session", params=["interpreter", "c"])
+def engine(request: pytest.FixtureRequest, interpreter: Engine) -> Engine | StreamEngine:
+    """What computes a stream of the dense bundle: Python around an interpreter, or C."""
+    if request.param != "c":
+        return interpreter
+    if not has_compiler():
+        pytest.skip("NO C COMPILER (cc, gcc, clang): streams were not tested with engine 'c'")
+    return "c"

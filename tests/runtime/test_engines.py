@@ -49,10 +49,10 @@ def test_evidence_of_any_number_of_columns(kind, network, columns, bundle, resid
     np.testing.assert_array_equal(model.engine(kind).evidence(x), expected)
 
 
-def test_many_lengths_stay_right(bundle, engine):
+def test_many_lengths_stay_right(bundle, interpreter):
     x = bundle.golden.inputs[0]
     for columns in [*range(1, 20), 3, 1, 19]:
-        found = engine.evidence(x[: bundle.geometry.input_length(columns)])
+        found = interpreter.evidence(x[: bundle.geometry.input_length(columns)])
         np.testing.assert_array_equal(found, bundle.golden.evidence[0][:columns])
 
 
@@ -76,9 +76,9 @@ def test_bad_inputs_are_refused(kind, x, bundle):
             run(x)
 
 
-def test_logits_are_of_one_span_only(bundle, engine):
+def test_logits_are_of_one_span_only(bundle, interpreter):
     with pytest.raises(SignalError, match=f"expected {bundle.input_length}"):
-        engine.logits(np.zeros(bundle.input_length + 8, np.int8))
+        interpreter.logits(np.zeros(bundle.input_length + 8, np.int8))
 
 
 def test_unknown_engines_are_refused(bundle):
@@ -113,19 +113,19 @@ def test_faster_kernels_are_close(bundle, kernels):
         assert np.abs(fast.evidence(x).astype(int) - expected).max() <= 8
 
 
-def test_verify_says_how_far_an_engine_is_off(bundle, engine):
+def test_verify_says_how_far_an_engine_is_off(bundle, interpreter):
     class Off:
         name = "off"
 
         def evidence(self, x):
-            return engine.evidence(x)
+            return interpreter.evidence(x)
 
         def logits(self, x):
-            return engine.logits(x) + np.int8(2)
+            return interpreter.logits(x) + np.int8(2)
 
     class Short(Off):
         def evidence(self, x):
-            return engine.evidence(x)[:-1]
+            return interpreter.evidence(x)[:-1]
 
     with pytest.raises(
         ModelError, match=r"off: logits of golden vector 0 differs in 4 of 4 .* 2 LSB"
@@ -167,18 +167,18 @@ def run_script(python, bundle_dir, tmp_path, kind="auto", before=""):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def expected_findings(bundle, engine):
-    found = explain_recording(bundle, ecg_counts(14), RATE, GAIN, engine=engine)
+def expected_findings(bundle, interpreter):
+    found = explain_recording(bundle, ecg_counts(14), RATE, GAIN, engine=interpreter)
     return [[f.start_s, f.probabilities, f.decisions] for f in found]
 
 
-def test_in_the_environment_of_tflite_runtime(bundle, engine, bundle_dir, tmp_path):
+def test_in_the_environment_of_tflite_runtime(bundle, interpreter, bundle_dir, tmp_path):
     """numpy 1.26 and tflite-runtime 2.14, nothing else: no LiteRT, no flatbuffers."""
     if not OLD_PYTHON.exists():
         pytest.skip("no .venv-tflite (make tflite-env): tflite-runtime has no wheel here")
     told = run_script(OLD_PYTHON, bundle_dir, tmp_path)
     assert told["engine"] == "tflite-runtime, reference kernels"
-    assert told["findings"] == expected_findings(bundle, engine)
+    assert told["findings"] == expected_findings(bundle, interpreter)
 
 
 HEAVY = ("torch", "scipy", "wfdb", "pydantic", "sklearn", "matplotlib", "pandas", "neurokit2")
@@ -193,15 +193,15 @@ sys.meta_path.insert(0, Blocker())
 
 
 @pytest.mark.parametrize("kind", ["auto", "simulator"])
-def test_without_torch_and_all_the_rest(bundle, engine, bundle_dir, tmp_path, kind):
+def test_without_torch_and_all_the_rest(bundle, interpreter, bundle_dir, tmp_path, kind):
     told = run_script(sys.executable, bundle_dir, tmp_path, kind, before=BLOCKER)
-    assert told["findings"] == expected_findings(bundle, engine)
+    assert told["findings"] == expected_findings(bundle, interpreter)
     assert not set(HEAVY) & {name.split(".")[0] for name in told["modules"]}
 
 
-def test_with_numpy_and_an_interpreter_only(bundle, engine, bundle_dir, tmp_path):
+def test_with_numpy_and_an_interpreter_only(bundle, interpreter, bundle_dir, tmp_path):
     """Without flatbuffers, too, a bundle loads and runs; its tensors are checked by the engine."""
     blocker = BLOCKER.replace("('torch'", "('flatbuffers', 'torch'")
     told = run_script(sys.executable, bundle_dir, tmp_path, "litert", before=blocker)
-    assert told["findings"] == expected_findings(bundle, engine)
+    assert told["findings"] == expected_findings(bundle, interpreter)
     assert "beatlens.integer.tflite_read" not in told["modules"]

@@ -32,7 +32,14 @@ from beatlens.integer.graph import Add, Convolution, Crop, IntegerGraph, Mean
 from beatlens.integer.simulate import simulate
 from beatlens.nets.geometry import Geometry
 from beatlens.packed import check_model, pack_model, unpack_model
-from beatlens.runtime.engines import Engine, EngineKind, Kernels, make_engine, read_graph
+from beatlens.runtime.engines import (
+    Engine,
+    EngineKind,
+    Kernels,
+    StreamEngine,
+    make_engine,
+    read_graph,
+)
 from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, PACKED, read_folder, write_folder
 from beatlens.runtime.manifest import TENSORS, Manifest, read_manifest, sum_threshold
 from beatlens.signals.frontend import MODEL_RATE_HZ
@@ -177,7 +184,7 @@ class Bundle(Manifest):
         counts_per_mv: float | None = None,
         rails: tuple[float, float] | None = None,
         hop_s: float | None = None,
-        engine: Engine | None = None,
+        engine: Engine | StreamEngine | None = None,
     ) -> Stream:
         """A stream of one lead; see `Stream` for the arguments and errors."""
         from beatlens.runtime.stream import Stream

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Int8 = NDArray[np.int8]
 Kernels = Literal["reference", "optimised", "xnnpack"]
 EngineKind = Literal["auto", "litert", "tflite-runtime", "tensorflow", "simulator"]
+StreamEngine = Literal["c", EngineKind]
+"""What a stream takes by name: the firmware's C as well, which is more than a network's engine."""
 
 MODULES: dict[str, str] = {
     "litert": "ai_edge_litert.interpreter",
@@ -293,7 +295,10 @@ def make_engine(
     Raises ModelError if there is none (it says what to install), or as `InterpreterEngine` does.
     """
     if kind not in get_args(EngineKind):
-        raise ModelError(f"engine is {kind!r}, expected one of {', '.join(get_args(EngineKind))}")
+        raise ModelError(
+            f"engine is {kind!r}, expected one of {', '.join(get_args(EngineKind))}, or, where a "
+            "stream is made, 'c'"
+        )
     if kernels not in RESOLVERS:
         raise ModelError(f"kernels are {kernels!r}, expected one of {', '.join(RESOLVERS)}")
     if kind == "simulator":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,39 +186,106 @@ class Columns:
             )
         )
 
+    def tally(self, stride: int) -> Tally:
+        """What is counted over all of them, `stride` samples each."""
+        padded = int(self.padded.sum())
+        return Tally(
+            columns=len(self),
+            lost=int(self.lost.sum()) * stride,
+            flat=int(self.flat.sum()),
+            saturated=int(self.saturated.sum()),
+            clipped=int(self.clipped.sum()),
+            bad=int(self.bad.sum()),
+            padded=padded,
+            starts_padded=padded > 0 and bool(self.padded[0]),
+            ends_padded=padded > 0 and bool(self.padded[-1]),
+        )
+
+
+class Tally(NamedTuple):
+    """What is counted over consecutive columns.
+
+    `columns` and `padded` are columns; `lost`, `flat`, `saturated`, `clipped` and `bad` (flat or
+    saturated) samples at 128 Hz. The first, or the last, column may be a padded one.
+    """
+
+    columns: int
+    lost: int
+    flat: int
+    saturated: int
+    clipped: int
+    bad: int
+    padded: int
+    starts_padded: bool
+    ends_padded: bool
+
 
 def assess(manifest: Manifest, limits: Limits, start: int, columns: Columns) -> Finding:
     """The finding on the span of `columns` whose first one is number `start` of the stream."""
-    stride = manifest.geometry.stride
-    start_s = start * stride / MODEL_RATE_HZ
-    total = len(columns) * stride
-    lost = int(columns.lost.sum()) * stride
-    bad, clipped = int(columns.bad.sum()), int(columns.clipped.sum())
-    assessable = lost == 0 and bad <= limits.unusable * total and clipped <= limits.clipped * total
-    shared: dict[str, Any] = {
-        "start_s": start_s,
-        "end_s": start_s + total / MODEL_RATE_HZ,
-        "assessable": assessable,
-        "reasons": tuple(_reasons(columns, stride)),
-        "quality": 1.0 - (lost + bad) / total,
-    }
-    if not assessable:
-        return Finding(**shared)
-    scale, zero_point = manifest.tensors["evidence"].scale, manifest.tensors["evidence"].zero_point
+    tally = columns.tally(manifest.geometry.stride)
+    total = len(columns) * manifest.geometry.stride
+    if not (
+        tally.lost == 0
+        and tally.bad <= limits.unusable * total
+        and tally.clipped <= limits.clipped * total
+    ):
+        return undecided(manifest, start, tally)
     sums = columns.evidence.sum(axis=0, dtype=np.int32).tolist()
-    named = dict(zip(manifest.classes, sums, strict=True))
-    logits = {name: scale * (value / len(columns) - zero_point) for name, value in named.items()}
-    evidence = dequantize(columns.evidence.T, manifest.tensors["evidence"])
-    for array in (evidence, columns.padded):
-        array.flags.writeable = False
-    return Finding(
-        **shared,
-        probabilities={name: _sigmoid(value) for name, value in logits.items()},
-        decisions={name: value >= manifest.sum_thresholds[name] for name, value in named.items()},
-        logits=logits,
-        evidence=evidence,
+    return decided(
+        manifest,
+        start,
+        tally,
+        sums=sums,
+        decisions=[
+            value >= manifest.sum_thresholds[name]
+            for name, value in zip(manifest.classes, sums, strict=True)
+        ],
+        evidence=dequantize(columns.evidence.T, manifest.tensors["evidence"]),
         usable=(columns.bad + columns.clipped) == 0,
         padded=columns.padded,
+    )
+
+
+def undecided(manifest: Manifest, start: int, tally: Tally) -> Finding:
+    """The finding on a span that is not assessable."""
+    return Finding(**_described(manifest, start, tally), assessable=False)
+
+
+def decided(
+    manifest: Manifest,
+    start: int,
+    tally: Tally,
+    *,
+    sums: Sequence[int],
+    decisions: Iterable[bool],
+    evidence: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    padded: NDArray[np.bool_],
+) -> Finding:
+    """The finding on an assessable span, decided by whoever summed its evidence.
+
+    Args:
+        manifest: of the model.
+        start: the span's first column, counted since the stream began.
+        tally: what is wrong with its columns.
+        sums: of the int8 evidence over the span, by class.
+        decisions: whether each class was found.
+        evidence, usable, padded: as in `Finding`; evidence and padded become read-only.
+    """
+    scale, zero_point = manifest.tensors["evidence"].scale, manifest.tensors["evidence"].zero_point
+    classes = manifest.classes
+    logits = [scale * (value / tally.columns - zero_point) for value in sums]
+    for array in (evidence, padded):
+        array.flags.writeable = False
+    return Finding(
+        **_described(manifest, start, tally),
+        assessable=True,
+        probabilities=dict(zip(classes, map(_sigmoid, logits), strict=True)),
+        decisions=dict(zip(classes, decisions, strict=True)),
+        logits=dict(zip(classes, logits, strict=True)),
+        evidence=evidence,
+        usable=usable,
+        padded=padded,
         levels={name: logit(value) for name, value in manifest.thresholds.items()},
     )
 
@@ -237,42 +304,61 @@ def all_lost(manifest: Manifest, start: int, end: int) -> Finding:
 
 def left_over(manifest: Manifest, start: int, columns: Columns, end_s: float) -> Finding:
     """The finding on what a recording has after its last whole span, from column `start` on."""
+    return rest(manifest, start, columns.tally(manifest.geometry.stride), end_s)
+
+
+def rest(manifest: Manifest, start: int, tally: Tally, end_s: float) -> Finding:
+    """As `left_over`, of columns that were counted before."""
     stride = manifest.geometry.stride
     start_s = start * stride / MODEL_RATE_HZ
     reason = (
         f"the recording ends: {end_s - start_s:.2f} s are left, "
         f"a decision needs {manifest.span_s:g} s"
     )
-    good = (int((~columns.lost).sum()) * stride - int(columns.bad.sum())) / MODEL_RATE_HZ
+    good = (tally.columns * stride - tally.lost - tally.bad) / MODEL_RATE_HZ
     return Finding(
         start_s=start_s,
         end_s=end_s,
         assessable=False,
-        reasons=(reason, *_reasons(columns, stride)),
+        reasons=(reason, *_reasons(tally, stride)),
         quality=min(good / (end_s - start_s), 1.0),
     )
 
 
-def _reasons(columns: Columns, stride: int) -> list[str]:
-    span = len(columns) * stride / MODEL_RATE_HZ
+def _described(manifest: Manifest, start: int, tally: Tally) -> dict[str, Any]:
+    """Fields that a span has whether it is assessable or not."""
+    stride = manifest.geometry.stride
+    start_s, total = start * stride / MODEL_RATE_HZ, tally.columns * stride
+    return {
+        "start_s": start_s,
+        "end_s": start_s + total / MODEL_RATE_HZ,
+        "reasons": tuple(_reasons(tally, stride)),
+        "quality": 1.0 - (tally.lost + tally.bad) / total,
+    }
+
+
+def _reasons(tally: Tally, stride: int) -> list[str]:
+    span = tally.columns * stride / MODEL_RATE_HZ
 
     def part(samples: int) -> str:
         return f"{samples / MODEL_RATE_HZ:.2f} s of {round(span, 2):g} s"
 
     found = []
-    if lost := int(columns.lost.sum()):
-        found.append(f"gap: {part(lost * stride)} are missing")
-    for name in ("flat", "saturated", "clipped"):
-        if samples := int(getattr(columns, name).sum()):
+    if tally.lost:
+        found.append(f"gap: {part(tally.lost)} are missing")
+    for name, samples in (
+        ("flat", tally.flat), ("saturated", tally.saturated), ("clipped", tally.clipped),
+    ):  # fmt: skip
+        if samples:
             found.append(f"{name} for {part(samples)}")
-    if padded := int(columns.padded.sum()):
+    if tally.padded:
         ends = [
             name
-            for name, edge in (("starts", columns.padded[0]), ("ends", columns.padded[-1]))
+            for name, edge in (("starts", tally.starts_padded), ("ends", tally.ends_padded))
             if edge
         ]
         where = " and ".join(ends) or "is interrupted"
-        found.append(f"context held for {part(padded * stride)} where the signal {where}")
+        found.append(f"context held for {part(tally.padded * stride)} where the signal {where}")
     return found
 
 

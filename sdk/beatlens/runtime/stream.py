@@ -7,19 +7,19 @@ of a span's columns. Memory does not grow with the length of the recording.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import gcd, isfinite, nan
+from collections.abc import Iterable, Iterator
+from math import isfinite, nan
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.errors import RecipeError, SignalError
+from beatlens.errors import ModelError, RecipeError, SignalError
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.engines import Engine
-from beatlens.runtime.finding import Columns, Finding, Limits, all_lost, assess, left_over
-from beatlens.runtime.stretch import MOST_COLUMNS, Stretch
+from beatlens.runtime.chain import PIECE, Chain, EngineChain
+from beatlens.runtime.engines import Engine, StreamEngine
+from beatlens.runtime.finding import Finding, Limits
 from beatlens.signals.frontend import (
     MODEL_RATE_HZ,
     UNITS_PER_MV,
@@ -27,8 +27,8 @@ from beatlens.signals.frontend import (
     quantize_millivolts,
 )
 
-PIECE = 1 << 15
-"""Samples worked on at once, so that a long push needs no more memory than a short one."""
+Piece = tuple[NDArray[Any], NDArray[np.bool_] | None]
+"""Samples `[n]`, and which of them are missing, if any."""
 
 
 class Stream:
@@ -44,13 +44,16 @@ class Stream:
             them only the limits of 16 bit (of +-163.8 mV) are known as saturation.
         hop_s: seconds from one decision to the next, a whole number of columns and at most a
             span; the bundle's own if None.
-        engine: what computes; `bundle.engine()` if None.
+        engine: what computes: an engine of the bundle, the name of one (see `bundle.engine`), or
+            "c": the C that devices run, compiled for this machine by its C compiler. The findings
+            are the same, bit for bit; "c" is the fast one. None takes `bundle.engine()`.
         limits: how much of a span may be bad before it is not assessable.
 
     Raises:
         SignalError: rate, gain or rails are not supported.
         RecipeError: the hop is not a whole number of columns, or longer than a span.
-        ModelError: no interpreter is installed, or it does not accept the bundle.
+        ModelError: no interpreter (for "c": no C compiler) is installed, or it does not accept the
+            bundle.
 
     A finding on the span that ends at t is there once `latency_s` more seconds were pushed.
     """
@@ -63,22 +66,14 @@ class Stream:
         *,
         rails: tuple[float, float] | None = None,
         hop_s: float | None = None,
-        engine: Engine | None = None,
+        engine: Engine | StreamEngine | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.bundle = bundle
         self._millivolts = counts_per_mv is None
         self._frontend = _front_end(rate_hz, counts_per_mv, rails)
-        self._hop = _hop_columns(bundle, hop_s)
-        self._limits = limits or Limits()
-        self._engine = engine or bundle.engine()
-        # Column c begins at sensor sample c * _column_down / _column_up.
-        self._column_up = self._frontend.up
-        self._column_down = self._frontend.down * bundle.geometry.stride
-        self._received = 0  # sensor samples, lost ones included
-        self._stretch: Stretch | None = None
-        self._columns = Columns.in_gap(0, len(bundle.classes))  # from column _next on
-        self._next = 0  # where the next span starts
+        hop = _hop_columns(bundle, hop_s)
+        self._chain = _chain(bundle, self._frontend, hop, limits or Limits(), engine)
         self._flushed = False
 
     @property
@@ -90,7 +85,7 @@ class Stream:
     @property
     def seconds(self) -> float:
         """Seconds since the first sample, lost ones included."""
-        return self._received / self._frontend.rate_hz
+        return self._chain.received / self._frontend.rate_hz
 
     def push(self, counts: NDArray[np.integer[Any]]) -> list[Finding]:
         """Take integer counts `[n]`, any n, and return the findings that became ready.
@@ -104,7 +99,7 @@ class Stream:
                 "this stream takes millivolts (push_millivolts); for integer counts give "
                 "counts_per_mv when the stream is made"
             )
-        return self._take(self._frontend.check(_array(counts)))
+        return self._chain.push(self._frontend.check(_array(counts)))
 
     def push_millivolts(self, millivolts: NDArray[np.floating[Any]]) -> list[Finding]:
         """Take floating point samples in millivolt `[n]`, any n; else as `push`.
@@ -125,7 +120,7 @@ class Stream:
                 f"samples are {samples.dtype}, expected floating point millivolts; integer counts "
                 "go to push, in a stream made with counts_per_mv"
             )
-        return self._take(self._frontend.check(quantize_millivolts(samples)))
+        return self._chain.push(self._frontend.check(quantize_millivolts(samples)))
 
     def gap(self, samples: int) -> list[Finding]:
         """Say that the sensor lost this many samples here; time goes on.
@@ -141,10 +136,7 @@ class Stream:
             raise SignalError(f"gap is {samples!r}, expected the number of samples lost, 0 or more")
         if samples == 0:
             return []
-        # Only columns that are there as a whole are kept.
-        findings = self._close(self._column())
-        self._received += int(samples)
-        return findings
+        return self._chain.gap(int(samples))
 
     def flush(self) -> list[Finding]:
         """End the stream and return the last findings.
@@ -154,91 +146,7 @@ class Stream:
         """
         self._check_open()
         self._flushed = True
-        findings = self._close(None) if self._stretch else self._add_gap(self._column())
-        covered = self._next - self._hop + self.bundle.span_columns if self._next else 0
-        if covered * self._column_down < self._received * self._column_up:
-            rest = self._columns[covered - self._next :]
-            findings.append(left_over(self.bundle, covered, rest, self.seconds))
-        return findings
-
-    def _take(self, counts: NDArray[np.int64]) -> list[Finding]:
-        findings = []
-        for start in range(0, len(counts), PIECE):
-            findings += self._take_piece(counts[start : start + PIECE])
-        return findings
-
-    def _take_piece(self, counts: NDArray[np.int64]) -> list[Finding]:
-        findings = []
-        if self._stretch is None:
-            # Resume where a column begins exactly at a sample: all columns stay on one grid.
-            step = self._column_down // gcd(self._column_down, self._column_up)
-            dropped = min(-self._received % step, len(counts))
-            counts = counts[dropped:]
-            self._received += dropped
-            if not len(counts):
-                return []
-            findings = self._add_gap(self._column())
-            self._stretch = Stretch(
-                self._frontend,
-                self._engine,
-                self.bundle.geometry,
-                first=self._column(),
-                hop=self._hop,
-                span=self.bundle.span_columns,
-            )
-        self._received += len(counts)
-        for columns in self._stretch.push(counts):
-            findings += self._add(columns)
-        return findings
-
-    def _column(self) -> int:
-        """The column that the next sensor sample belongs to."""
-        return self._received * self._column_up // self._column_down
-
-    def _position(self) -> int:
-        """The next column to be added."""
-        return self._next + len(self._columns)
-
-    def _close(self, until: int | None) -> list[Finding]:
-        """End the present stretch, at column `until` or after its last sample."""
-        if self._stretch is None:
-            return []
-        total = None if until is None else until - self._stretch.first
-        findings = []
-        for columns in self._stretch.close(total):
-            findings += self._add(columns)
-        self._stretch = None
-        return findings
-
-    def _add(self, columns: Columns) -> list[Finding]:
-        """Append columns and return the findings on the spans they complete."""
-        self._columns += columns
-        span, start, findings = self.bundle.span_columns, 0, []
-        while start + span <= len(self._columns):
-            part = self._columns[start : start + span]
-            findings.append(assess(self.bundle, self._limits, self._next + start, part))
-            start += self._hop
-        self._columns = self._columns[start:]
-        self._next += start
-        return findings
-
-    def _add_gap(self, until: int) -> list[Finding]:
-        """Append lost columns up to column `until`."""
-        findings = self._add_lost(min(until - self._position(), self.bundle.span_columns))
-        # All columns kept are lost ones now, if any are left to add: skip the spans between.
-        hops = (until - self.bundle.span_columns - self._next) // self._hop
-        if until > self._position() and hops > 0:
-            end = self._next + (hops - 1) * self._hop + self.bundle.span_columns
-            findings.append(all_lost(self.bundle, self._next, end))
-            self._next += hops * self._hop
-        return findings + self._add_lost(until - self._position())
-
-    def _add_lost(self, count: int) -> list[Finding]:
-        findings = []
-        for start in range(0, count, MOST_COLUMNS):
-            size = min(MOST_COLUMNS, count - start)
-            findings += self._add(Columns.in_gap(size, len(self.bundle.classes)))
-        return findings
+        return self._chain.end()
 
     def _check_open(self) -> None:
         if self._flushed:
@@ -275,23 +183,66 @@ def explain_recording(
         raise SignalError(
             f"missing is {missing.dtype} {missing.shape}, expected bool {samples.shape}"
         )
-    return _explain(stream, samples, missing)
+    return _explain(stream, _cut(samples, missing))
 
 
-def _explain(
-    stream: Stream, samples: NDArray[Any], missing: NDArray[np.bool_] | None
+def explain_pieces(
+    bundle: Bundle,
+    pieces: Iterable[Piece],
+    rate_hz: int,
+    counts_per_mv: float | None = None,
+    **options: Any,
 ) -> Iterator[Finding]:
-    push = stream.push_millivolts if stream._millivolts else stream.push
+    """As `explain_recording`, of a recording that comes in consecutive pieces of any size.
+
+    Args:
+        bundle, rate_hz, counts_per_mv, options: as for `explain_recording`.
+        pieces: samples `[n]` and where they are missing, bool `[n]` or None; read as needed.
+
+    Raises: as `explain_recording`, but that an empty recording gives no finding.
+    """
+    return _explain(Stream(bundle, rate_hz, counts_per_mv, **options), pieces)
+
+
+def _cut(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> Iterator[Piece]:
     for start in range(0, len(samples), PIECE):
-        piece = samples[start : start + PIECE]
+        part = slice(start, start + PIECE)
+        yield samples[part], None if missing is None else missing[part]
+
+
+def _explain(stream: Stream, pieces: Iterable[Piece]) -> Iterator[Finding]:
+    push = stream.push_millivolts if stream._millivolts else stream.push
+    for samples, missing in pieces:
         if missing is None:
-            yield from push(piece)
+            yield from push(samples)
             continue
-        lost = missing[start : start + PIECE]
-        edges = np.flatnonzero(np.diff(lost)) + 1
-        for part, gone in zip(np.split(piece, edges), np.split(lost, edges), strict=True):
-            yield from stream.gap(len(part)) if gone[0] else push(part)
+        edges = np.flatnonzero(np.diff(missing)) + 1
+        for part, gone in zip(np.split(samples, edges), np.split(missing, edges), strict=True):
+            if len(part):
+                yield from stream.gap(len(part)) if gone[0] else push(part)
     yield from stream.flush()
+
+
+def _chain(
+    bundle: Bundle,
+    frontend: FrontEnd,
+    hop: int,
+    limits: Limits,
+    engine: Engine | StreamEngine | None,
+) -> Chain:
+    if engine == "c":
+        # The firmware's generator stands on bundles, so nothing here can import it earlier.
+        try:
+            from beatlens.firmware.host import HostChain
+        except ImportError as error:
+            raise ModelError(
+                f"engine 'c' needs ai-edge-litert and flatbuffers to read the model ({error}); "
+                "pip install 'beatlens[litert]', or take another engine"
+            ) from error
+        return HostChain(bundle, frontend, hop, limits)
+    if engine is None or isinstance(engine, str):
+        engine = bundle.engine(engine or "auto")
+    return EngineChain(bundle, frontend, hop, limits, engine)
 
 
 def _array(samples: Any) -> NDArray[Any]:

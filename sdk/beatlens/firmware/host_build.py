@@ -1,0 +1,181 @@
+"""C compiled for this machine, once: libraries in a cache folder of the user's.
+
+An entry of the cache is a folder named by what it was made of: sources, options, compiler,
+processor. It is made under another name and then renamed, so that two processes may make it at the
+same time; one whose checksum is wrong is made anew. The sources that do not change from sensor to
+sensor have an entry of their own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from beatlens.errors import ModelError
+from beatlens.firmware.c_files import c_folder
+
+COMPILERS = ("cc", "gcc", "clang")
+OPTIONS = ("-std=c99", "-O3", "-fPIC")
+NATIVE = {"x86_64": "-march=native", "aarch64": "-mcpu=native", "arm64": "-mcpu=native"}
+"""By processor, the option for all of its instructions."""
+CHECKSUM = "sha256"
+ATTEMPTS = 3
+
+
+def build_library(made: Mapping[str, str], sources: Sequence[str]) -> ctypes.CDLL:
+    """The library of these C sources, compiled now or before.
+
+    Args:
+        made: text by file name, of sources (`.c`) and headers written for this library.
+        sources: files of `firmware_export/` that go with them, such as `src/bl_net.c`.
+
+    Raises:
+        ModelError: there is no C compiler, it refuses the sources, or the cache folder cannot be
+            written.
+    """
+    folder = cache_folder()
+    try:
+        root = c_folder()
+        core = _product("core.o", ["-r"], {}, [root / name for name in sources])
+        return ctypes.CDLL(str(_product("chain.so", ["-shared"], made, [core])))
+    except OSError as error:
+        raise ModelError(
+            f"{folder}: {error}; engine 'c' keeps what it compiles there, expected a folder that "
+            "can be written, with room: set XDG_CACHE_HOME, or take another engine"
+        ) from error
+
+
+def has_compiler() -> bool:
+    """Whether this machine has a C compiler."""
+    return _found() is not None
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept: `$XDG_CACHE_HOME/beatlens/c`, else under ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "beatlens" / "c"
+
+
+def _found() -> list[str] | None:
+    """The compiler's command: that of the variable CC, else the first one installed."""
+    for name in filter(None, (os.environ.get("CC"), *COMPILERS)):
+        command = shlex.split(name)
+        if command and shutil.which(command[0]):
+            return command
+    return None
+
+
+def _compiler() -> list[str]:
+    command = _found()
+    if command is None:
+        raise ModelError(
+            f"engine 'c' compiles the firmware's C for this machine and found no C compiler "
+            f"(looked for the variable CC and {', '.join(COMPILERS)}); install one (Debian: "
+            "apt install gcc), or take an engine without: 'litert', 'tflite-runtime', 'simulator'"
+        )
+    return command
+
+
+def _product(name: str, options: list[str], made: Mapping[str, str], files: Sequence[Path]) -> Path:
+    """The file `name` that the compiler makes with `options` of texts and files, now or before."""
+    native = NATIVE.get(platform.machine())
+    command = [*_compiler(), *OPTIONS, *([native] if native else []), *options]
+    entry = cache_folder() / _key(command, made, files)
+    for _ in range(ATTEMPTS):
+        if _is_sound(entry / name):
+            return entry / name
+        _make(entry / name, command, made, files)
+    raise ModelError(f"{entry}: damaged again after each of {ATTEMPTS} attempts to make it")
+
+
+def _key(command: Sequence[str], made: Mapping[str, str], files: Sequence[Path]) -> str:
+    """A hash of everything that a product depends on."""
+    root = c_folder()
+    read = [*sorted(root.glob("include/*.h")), *sorted(root.glob("ports/host/*")), *files]
+    parts = [_version(tuple(command)), _processor()]
+    digest = hashlib.sha256()
+    for data in (
+        *(part.encode() for part in parts),
+        *(part for path in read for part in (path.name.encode(), path.read_bytes())),
+        *(part.encode() for name in sorted(made) for part in (name, made[name])),
+    ):
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:32]
+
+
+@cache
+def _version(command: tuple[str, ...]) -> str:
+    """The command, and which compiler it is."""
+    done = subprocess.run([command[0], "--version"], capture_output=True, text=True, check=False)
+    return f"{command} {shutil.which(command[0])} {done.stdout}"
+
+
+@cache
+def _processor() -> str:
+    """The processor's instructions: a cache may lie on a disk that several machines share."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    said = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
+    return " ".join([platform.machine(), platform.processor(), *dict.fromkeys(said)])
+
+
+def _is_sound(product: Path) -> bool:
+    """Whether a file is what was once written there; loading another could crash."""
+    try:
+        wanted = (product.parent / CHECKSUM).read_text(encoding="ascii")
+        return wanted == hashlib.sha256(product.read_bytes()).hexdigest()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _make(
+    product: Path, command: Sequence[str], made: Mapping[str, str], files: Sequence[Path]
+) -> None:
+    """Compile into a folder beside the product's, which then takes its place."""
+    entry = product.parent
+    # Code that will be run: nobody else may write there.
+    entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="making-", dir=entry.parent))
+    try:
+        for name, text in made.items():
+            (folder / name).write_text(text, encoding="ascii")
+        root, new = c_folder(), folder / product.name
+        include = [f"-I{place}" for place in (root / "include", root / "ports/host", folder)]
+        sources = [folder / name for name in made if name.endswith(".c")]
+        _run([*command, *include, *map(str, [*files, *sources]), "-o", str(new)])
+        (folder / CHECKSUM).write_text(
+            hashlib.sha256(new.read_bytes()).hexdigest(), encoding="ascii"
+        )
+        if not _is_sound(product):
+            shutil.rmtree(entry, ignore_errors=True)
+        try:
+            folder.rename(entry)
+        except OSError:
+            # Another process was faster, and the same sources make the same product.
+            if not _is_sound(product):
+                raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ModelError(f"{command[0]} cannot be run ({error}); engine 'c' needs it") from error
+    if done.returncode:
+        raise ModelError(
+            f"{command[0]} refuses the firmware's C: {done.stderr.strip()[:500]}; expected a "
+            "compiler of C99 such as gcc or clang (set CC), or take another engine"
+        )

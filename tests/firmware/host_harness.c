@@ -1,0 +1,115 @@
+/*
+ * Runs the host's library over a sensor's counts from stdin, for the tests.
+ * In and out as stream_harness.c.
+ *
+ * Memory and batches are blocks of exactly their sizes, so that a sanitizer
+ * sees every access beside them.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "beatlens.h"
+#include "bl_host.h"
+
+#define MOST 100000
+#define ROOM 2000
+
+extern const bl_task task;
+
+static void write_findings(const bl_host_batch *batch)
+{
+    uint32_t classes = task.model->classes, i;
+
+    for (i = 0; i < batch->count; i++) {
+        const bl_host_finding *f = &batch->findings[i];
+        uint32_t values[10];
+
+        values[0] = f->start;
+        values[1] = f->columns;
+        values[2] = f->decisions;
+        values[3] = f->lost;
+        values[4] = f->flat;
+        values[5] = f->saturated;
+        values[6] = f->clipped;
+        values[7] = f->unusable;
+        values[8] = f->padded;
+        values[9] = f->assessable;
+        fwrite(values, sizeof values[0], 10, stdout);
+        fwrite(batch->sums + i * classes, sizeof *batch->sums, classes, stdout);
+        if (f->assessable)
+            fwrite(batch->evidence + (size_t)i * task.span * classes, classes,
+                   f->columns, stdout);
+    }
+}
+
+static int run(void *memory, int16_t *counts, bl_host_batch *batch)
+{
+    int32_t size;
+    int rc;
+
+    while (fread(&size, sizeof size, 1, stdin) == 1) {
+        if (size < 0)
+            rc = bl_host_gap(memory, (uint32_t)-size, batch);
+        else if (size > MOST || fread(counts, sizeof *counts, (size_t)size,
+                                      stdin) != (size_t)size)
+            return 8;
+        else
+            rc = bl_host_push(memory, counts, (uint32_t)size, batch);
+        if (rc != BL_OK)
+            return 9;
+        write_findings(batch);
+    }
+    if (bl_host_end(memory, batch) != BL_OK)
+        return 10;
+    write_findings(batch);
+    return bl_host_end(memory, batch) == BL_ERROR_ENDED ? 0 : 11;
+}
+
+/* A batch that is too small says so, and is not written beyond. */
+static int check_room(void *memory, int16_t *counts, bl_host_batch batch)
+{
+    uint32_t i;
+    int rc = BL_OK;
+
+    batch.room = 0;
+    batch.findings = NULL;
+    for (i = 0; i < MOST; i++)
+        counts[i] = (int16_t)(i % 200);
+    for (i = 0; i < 20 && rc == BL_OK; i++)
+        rc = bl_host_push(memory, counts, MOST, &batch);
+    return rc == BL_HOST_FULL ? 0 : 4;
+}
+
+int main(void)
+{
+    uint32_t bytes = bl_host_bytes(), classes = task.model->classes;
+    size_t columns = (size_t)ROOM * task.span;
+    void *memory = malloc(bytes);
+    int16_t *counts = malloc(MOST * sizeof *counts);
+    bl_host_batch batch;
+    int rc;
+
+    batch.findings = malloc(ROOM * sizeof *batch.findings);
+    batch.sums = malloc(ROOM * classes * sizeof *batch.sums);
+    batch.evidence = malloc(columns * classes);
+    batch.flags = malloc(columns);
+    batch.room = ROOM;
+    if (memory == NULL || counts == NULL || batch.findings == NULL ||
+        batch.sums == NULL || batch.evidence == NULL || batch.flags == NULL)
+        return 2;
+    if (bl_host_begin(memory, bytes - 1) != BL_ERROR_ROOM ||
+        bl_host_begin(memory, bytes) != BL_OK)
+        return 3;
+    rc = check_room(memory, counts, batch);
+    if (rc == 0 && bl_host_begin(memory, bytes) != BL_OK)
+        rc = 5;
+    if (rc == 0)
+        rc = run(memory, counts, &batch);
+    free(memory);
+    free(counts);
+    free(batch.findings);
+    free(batch.sums);
+    free(batch.evidence);
+    free(batch.flags);
+    return rc;
+}
