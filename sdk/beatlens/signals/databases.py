@@ -28,6 +28,7 @@ from beatlens.signals.published import LUDB_LEADS, PUBLISHED, Published
 from beatlens.signals.recording import Recording
 from beatlens.signals.splits import mitdb_patient
 from beatlens.signals.wfdb_files import read_recording, record_length
+from beatlens.signals.wfdb_pieces import Progress, RecordingFile, open_record
 
 DATA_VARIABLE = "BEATLENS_DATA"
 
@@ -97,6 +98,16 @@ class Database:
             database=self.name,
             patient=self.patient(record),
             expected=self.published.expected,
+        )
+
+    def open(self, record: str, progress: Progress | None = None) -> RecordingFile:
+        """One record, to be read piece by piece; as `read`, and `wfdb_pieces.open_record`."""
+        return open_record(
+            self._stem(record).parent,
+            record,
+            database=self.name,
+            expected=self.published.expected,
+            progress=progress,
         )
 
     def annotations(self, record: str) -> Annotations:

@@ -72,17 +72,20 @@ class Recording:
         ------
         DataError: no lead has that name; the message lists those there are.
         """
-        if name in self.lead_names:
-            return self.lead_names.index(name)
-        folded = [lead.casefold() for lead in self.lead_names]
-        if folded.count(name.casefold()) == 1:
-            return folded.index(name.casefold())
         where = f"{self.database}/{self.name}" if self.database else self.name
-        raise DataError(
-            f"record {where} has no lead {name!r}; its leads are {', '.join(self.lead_names)}"
-        )
+        return row_of_lead(self.lead_names, name, where)
 
     def millivolts(self, name: str) -> NDArray[np.float64]:
         """Samples of one lead in mV, float64 [samples]; DataError as `lead`."""
         row = self.lead(name)
         return np.divide(self.counts[row], self.counts_per_mv[row], dtype=np.float64)
+
+
+def row_of_lead(lead_names: tuple[str, ...], name: str, record: str) -> int:
+    """Row of the lead called `name` of `record`; see `Recording.lead`."""
+    if name in lead_names:
+        return lead_names.index(name)
+    folded = [lead.casefold() for lead in lead_names]
+    if folded.count(name.casefold()) == 1:
+        return folded.index(name.casefold())
+    raise DataError(f"record {record} has no lead {name!r}; its leads are {', '.join(lead_names)}")

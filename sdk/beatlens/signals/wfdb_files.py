@@ -8,7 +8,10 @@ was expected.
 Formats: https://physionet.org/physiotools/wag/signal-5.htm.
 """
 
+from __future__ import annotations
+
 import struct
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +58,11 @@ def read_recording(
     folder = Path(folder)
     expected_or_any = expected or Expected(checksums=False)
     header = read_header(folder, name, expected_or_any)
-    for file_name in dict.fromkeys(signal.file_name for signal in header.signals):
-        _check_signal_file(header, file_name)
-    digital = _read_samples(folder, name, header)
-    _check_samples(header, digital, expected_or_any)
-    counts, missing = _fill_missing(header, digital)
+    check_signal_files(header)
+    digital = read_samples(header, 0, header.samples)
+    sums = Sums.none(header).with_samples(header, digital)
+    check_sums(header, sums, expected_or_any)
+    counts, missing = _fill_missing(header, digital, sums)
     counts.flags.writeable = False
     return Recording(
         name=name,
@@ -69,7 +72,7 @@ def read_recording(
         lead_names=header.lead_names,
         counts=counts,
         counts_per_mv=tuple(signal.counts_per_mv for signal in header.signals),
-        rails=tuple(_rails(s, row) for s, row in zip(header.signals, counts, strict=True)),
+        rails=rails_of(header, sums),
         calibrated=all(signal.calibrated for signal in header.signals),
         missing=missing,
     )
@@ -80,8 +83,16 @@ def record_length(folder: Path | str, name: str, expected: Expected | None = Non
     return read_header(Path(folder), name, expected or Expected(checksums=False)).samples
 
 
+def check_signal_files(header: Header) -> None:
+    """Hold the signal files' sizes against the header, before anything is read from them.
+
+    Raises DataError.
+    """
+    for file_name in dict.fromkeys(signal.file_name for signal in header.signals):
+        _check_signal_file(header, file_name)
+
+
 def _check_signal_file(header: Header, file_name: str) -> None:
-    """Hold one signal file's size against the header, before anything is read from it."""
     group = [signal for signal in header.signals if signal.file_name == file_name]
     path = header.path.parent / file_name
     if len({(signal.fmt, signal.byte_offset) for signal in group}) != 1:
@@ -116,71 +127,149 @@ def _check_mat_header(header: Header, path: Path, leads: int) -> None:
         refuse(path, "MATLAB header", raw, f"{wanted!r} (by {header.path.name})")
 
 
-def _read_samples(folder: Path, name: str, header: Header) -> NDArray[np.int32]:
-    """Raw codes [leads, samples], as the `wfdb` package decodes them."""
+def read_samples(
+    header: Header, start: int, stop: int, row: int | None = None
+) -> NDArray[np.int32]:
+    """Raw codes [leads, stop - start], as the `wfdb` package decodes them; of one lead if `row`.
+
+    Raises DataError.
+    """
+    record_name = str(header.path.absolute().with_suffix(""))
     try:
-        record = wfdb.rdrecord(str(folder.absolute() / name), physical=False, return_res=32)
+        record = wfdb.rdrecord(
+            record_name,
+            sampfrom=start,
+            sampto=stop,
+            channels=None if row is None else [row],
+            physical=False,
+            return_res=32,
+        )
     except Exception as error:  # wfdb raises whatever its parsing trips over
         raise DataError(f"{header.path}: wfdb cannot read the record: {error!r}") from error
     digital = np.array(record.d_signal.T, dtype=np.int32, order="C")
-    wanted = (len(header.signals), header.samples)
+    wanted = (len(header.signals) if row is None else 1, stop - start)
     if digital.shape != wanted:
         refuse(header.path, "signals and samples read", digital.shape, f"{wanted} by the header")
     return digital
 
 
-def _check_samples(header: Header, digital: NDArray[np.int32], expected: Expected) -> None:
-    """Initial value and checksum of each signal against the header's."""
-    for number, (signal, row) in enumerate(zip(header.signals, digital, strict=True)):
+@dataclass(frozen=True)
+class Sums:
+    """What is known of a record's codes, each a tuple by signal, after so many of its samples.
+
+    `totals` are sums; `first` the first codes; `first_good`, `low` and `high` are of codes that
+    stand for a sample, None where there was none yet.
+    """
+
+    totals: tuple[int, ...]
+    first: tuple[int | None, ...]
+    first_good: tuple[int | None, ...]
+    low: tuple[int | None, ...]
+    high: tuple[int | None, ...]
+
+    @classmethod
+    def none(cls, header: Header) -> Sums:
+        """Of no sample."""
+        nothing = (None,) * len(header.signals)
+        return cls((0,) * len(header.signals), nothing, nothing, nothing, nothing)
+
+    def with_samples(self, header: Header, digital: NDArray[np.int32]) -> Sums:
+        """Of these codes [leads, n] as well, n >= 1."""
+        rows = zip(digital, lowest_codes(header), *astuple(self), strict=True)
+        return Sums(*zip(*(_summed(*row) for row in rows), strict=True))
+
+
+def _summed(
+    codes: NDArray[np.int32],
+    missing: int,
+    total: int,
+    first: int | None,
+    first_good: int | None,
+    low: int | None,
+    high: int | None,
+) -> tuple[int, int, int | None, int | None, int | None]:
+    total += int(codes.sum(dtype=np.int64))
+    first = int(codes[0]) if first is None else first
+    good = codes if int(codes.min()) != missing else codes[codes != missing]
+    if good.size:
+        first_good = int(good[0]) if first_good is None else first_good
+        lowest, highest = int(good.min()), int(good.max())
+        low = lowest if low is None else min(low, lowest)
+        high = highest if high is None else max(high, highest)
+    return total, first, first_good, low, high
+
+
+def check_sums(header: Header, sums: Sums, expected: Expected) -> None:
+    """Initial value, checksum and range of each signal against the header's.
+
+    Raises DataError.
+    """
+    for number, (signal, total, first) in enumerate(
+        zip(header.signals, sums.totals, sums.first, strict=True)
+    ):
         if signal.checksum == 0 and not expected.checksums:
             continue
-        total = int(row.sum(dtype=np.int64)) % 65536
-        if total != signal.checksum % 65536:
+        path = header.path.parent / signal.file_name
+        if total % 65536 != signal.checksum % 65536:
             refuse(
-                header.path.parent / signal.file_name,
+                path,
                 f"checksum of signal {number} ({signal.name})",
-                total,
+                total % 65536,
                 f"{signal.checksum % 65536} by {header.path.name}",
             )
-        if int(row[0]) != signal.initial:
+        if first != signal.initial:
             refuse(
-                header.path.parent / signal.file_name,
+                path,
                 f"first sample of signal {number} ({signal.name})",
-                int(row[0]),
+                first,
                 f"{signal.initial} by {header.path.name}",
             )
+    for signal, low, high in zip(header.signals, sums.low, sums.high, strict=True):
+        if low is None or high is None:
+            refuse(header.path, f"signal {signal.name}", "all samples missing", "samples")
+        if max(abs(low - signal.baseline), high - signal.baseline) >= 2**31:
+            refuse(header.path, f"baseline of {signal.name}", signal.baseline, "32-bit counts")
+
+
+def lowest_codes(header: Header) -> list[int]:
+    """By signal, the code that stands for "no sample"."""
+    return [-(2 ** (FORMAT_BITS[signal.fmt] - 1)) for signal in header.signals]
 
 
 def _fill_missing(
-    header: Header, digital: NDArray[np.int32]
+    header: Header, digital: NDArray[np.int32], sums: Sums
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_] | None]:
     """Counts above the baseline, and where the lowest code stood for "no sample"."""
-    lowest = np.array([-(2 ** (FORMAT_BITS[s.fmt] - 1)) for s in header.signals])
-    missing = digital == lowest[:, None]
-    for signal, row, gaps in zip(header.signals, digital, missing, strict=True):
-        if gaps.all():
-            refuse(header.path, f"signal {signal.name}", "all samples missing", "samples")
+    missing = digital == np.array(lowest_codes(header))[:, None]
+    for signal, row, gaps, first in zip(
+        header.signals, digital, missing, sums.first_good, strict=True
+    ):
         if gaps.any():
-            good = np.flatnonzero(~gaps)
             last = np.maximum.accumulate(np.where(gaps, -1, np.arange(row.size)))
-            row[:] = row[np.where(last < 0, good[0], last)]
-        if max(abs(int(row.min()) - signal.baseline), int(row.max()) - signal.baseline) >= 2**31:
-            refuse(header.path, f"baseline of {signal.name}", signal.baseline, "32-bit counts")
+            row[:] = np.where(last < 0, first, row[last])
         row -= signal.baseline
     return digital, missing if missing.any() else None
 
 
-def _rails(signal: SignalLine, counts: NDArray[np.int32]) -> tuple[int, int]:
-    """Lowest and highest count the converter can give, on the scale of `counts`.
+def rails_of(header: Header, sums: Sums) -> tuple[tuple[int, int], ...]:
+    """Lowest and highest count each converter can give, above the baseline.
 
     From the header's ADC resolution around its ADC zero; a resolution of 0 ("not given", ludb)
     means the range of the file format. Some published headers understate it (svdb says 10 bits
     and holds 11; nstdb adds noise to an 11-bit recording): the range is then widened bit by bit
     until it holds every sample, so that ordinary samples are never taken for a sensor at its rail.
     """
+    return tuple(
+        _rails(signal, low or 0, high or 0)
+        for signal, low, high in zip(header.signals, sums.low, sums.high, strict=True)
+    )
+
+
+def _rails(signal: SignalLine, low: int, high: int) -> tuple[int, int]:
     bits = signal.adc_bits or FORMAT_BITS[signal.fmt]
-    shift = signal.adc_zero - signal.baseline
-    low, high = int(counts.min()) - shift, int(counts.max()) - shift
-    while low < -(2 ** (bits - 1)) or high > 2 ** (bits - 1) - 1:
+    while (
+        low - signal.adc_zero < -(2 ** (bits - 1)) or high - signal.adc_zero > 2 ** (bits - 1) - 1
+    ):
         bits += 1
+    shift = signal.adc_zero - signal.baseline
     return shift - 2 ** (bits - 1), shift + 2 ** (bits - 1) - 1

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from beatlens.errors import DataError
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.engines import StreamEngine
 from beatlens.runtime.finding import Finding
-from beatlens.runtime.stream import explain_recording
+from beatlens.runtime.stream import Piece, explain_pieces
 from beatlens.signals.databases import find_database
-from beatlens.signals.recording import Recording
-from beatlens.signals.wfdb_files import read_recording
-from beatlens.verbs.options import DataFolder, console
+from beatlens.signals.wfdb_pieces import Progress, RecordingFile, open_record
+from beatlens.verbs.options import DataFolder, console, output_bar
 
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="What computes: auto, litert, tflite-runtime, tensorflow, simulator, or c: the C of "
+        "the firmware, compiled here, and the fastest. All give the same findings.",
+    ),
+]
 BundleFolder = Annotated[
     Path, typer.Option("--bundle", metavar="DIR", help="Bundle of the model that explains.")
 ]
@@ -32,50 +43,64 @@ def explain(
         str | None, typer.Option(help="Lead by name. (default: MLII or II, else the first)")
     ] = None,
     every: Annotated[float | None, typer.Option(min=1, help="Seconds between findings.")] = 10.0,
+    engine: EngineName = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a finding, all classes' segments.")
     ] = False,
 ) -> None:
     """Run the int8 model over a recording and print findings: time span, classes, where.
 
-    Times are seconds from the start of the recording; evidence is in logits.
+    Times are seconds from the start of the recording; evidence is in logits. A recording is read
+    piece by piece, first to check it, so that long ones need no more memory.
     """
     model = Bundle.load(bundle)
-    recording = _recording(record, data)
-    row = _lead(recording, lead)
-    found = explain_recording(
-        model,
-        recording.counts[row],
-        rate_hz=recording.rate_hz,
-        counts_per_mv=recording.counts_per_mv[row],
-        rails=recording.rails[row],
-        missing=None if recording.missing is None else recording.missing[row],
-        hop_s=every,
-    )
-    if not as_json:
-        console.print(f"{record}, lead {recording.lead_names[row]}, model {model.name}")
-        console.print("Evidence used by the model, not cause. Not a medical device.", style="dim")
-    for finding in found:
-        if as_json:
-            typer.echo(json.dumps(finding.as_dict()))
-        else:
-            console.print(_line(finding), highlight=False)
+    with output_bar() as progress:
+        recording = _opened(record, data, partial(progress, "checking the record"))
+        row = _lead(recording, lead)
+        found = explain_pieces(
+            model,
+            _watched(recording, row, partial(progress, "explaining")),
+            rate_hz=recording.rate_hz,
+            counts_per_mv=recording.counts_per_mv[row],
+            rails=recording.rails[row],
+            hop_s=every,
+            engine=cast(StreamEngine, engine),
+        )
+        if not as_json:
+            console.print(f"{record}, lead {recording.lead_names[row]}, model {model.name}")
+            console.print(
+                "Evidence used by the model, not cause. Not a medical device.", style="dim"
+            )
+        for finding in found:
+            if as_json:
+                typer.echo(json.dumps(finding.as_dict()))
+            else:
+                console.print(_line(finding), highlight=False)
 
 
-def _recording(record: str, data: Path | None) -> Recording:
+def _opened(record: str, data: Path | None, progress: Progress) -> RecordingFile:
     path = Path(record)
     if path.with_suffix(".hea").exists():
-        return read_recording(path.parent, path.name)
+        return open_record(path.parent, path.name, progress=progress)
     database, _, name = record.partition("/")
     if not name:
         raise DataError(
             f"record {record!r} is neither a WFDB record on disk ({path.with_suffix('.hea')} is "
             "not there) nor DATABASE/RECORD such as mitdb/119"
         )
-    return find_database(database, data).read(name)
+    return find_database(database, data).open(name, progress)
 
 
-def _lead(recording: Recording, name: str | None) -> int:
+def _watched(recording: RecordingFile, row: int, progress: Progress) -> Iterator[Piece]:
+    """Pieces of a lead; says how far the recording was read."""
+    done = 0
+    for counts, missing in recording.pieces(row):
+        yield counts, missing
+        done += len(counts)
+        progress(done, recording.samples)
+
+
+def _lead(recording: RecordingFile, name: str | None) -> int:
     if name is not None:
         return recording.lead(name)
     known = [n for n in recording.lead_names if n.upper() in ("MLII", "II")]

@@ -14,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -79,6 +80,24 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
+def output_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar beside what a verb prints: below it on a terminal, else on stderr if that is one.
+
+    Call what is yielded with (what, done, total).
+    """
+    shown = console if console.is_terminal else Console(stderr=True)
+    with _bar(shown) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield show
+
+
+@contextmanager
 def loading_bar() -> Iterator[Callable[[str, int, int], None]]:
     """A bar per database while recordings are read."""
     with _bar() as bar:
@@ -107,13 +126,15 @@ def training_bar(what: str) -> Iterator[Report]:
         yield report
 
 
-def _bar() -> Progress:
+def _bar(shown: Console | None = None) -> Progress:
+    """A bar on the console of all verbs, or on one that disappears with what it shows."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=console,
-        disable=world()[0] != 0,
+        console=shown or console,
+        disable=world()[0] != 0 or (shown is not None and not shown.is_terminal),
+        transient=shown is not None,
     )
