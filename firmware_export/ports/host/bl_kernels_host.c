@@ -168,7 +168,7 @@ static bytes to_int8(lanes x, const bl_layer *layer)
     return __builtin_convertvector(-larger(-x, zero - 127), bytes);
 }
 
-int32_t bl_multiply(int32_t x, bl_factor factor)
+static int32_t multiply_one(int32_t x, bl_factor factor)
 {
     factors f = same_factor(factor);
 
@@ -189,7 +189,7 @@ typedef struct {
 static void make_block(block *b, const bl_layer *layer, uint32_t first,
                        uint32_t used, uint32_t window)
 {
-    const int8_t *from = layer->weights + first * window;
+    const int8_t *from = (const int8_t *)layer->weights + first * window;
     uint32_t o, i;
 
     b->steps = (window + TOGETHER - 1) / TOGETHER;
@@ -205,7 +205,7 @@ static void make_block(block *b, const bl_layer *layer, uint32_t first,
             b->weights[(i / TOGETHER * LANES + o) * TOGETHER + i % TOGETHER] =
                 from[i];
         }
-        b->bias[o] = layer->bias[first + o] - OFFSET * sum;
+        b->bias[o] = layer->constants[first + o] - OFFSET * sum;
         take_factor(&b->factors, o, layer->factors[first + o]);
     }
 }
@@ -285,7 +285,7 @@ static void convolve_block(const bl_layer *layer, const block *b,
     for (; count > 0; count -= now) {
         now = count < COLUMNS ? count : COLUMNS;
         load(values, x, inputs, width,
-             (now - 1) * layer->stride + layer->kernel);
+             (now - 1) * layer->stride + layer->taps);
         if (now == COLUMNS)
             full_tile(layer, b, values, step, out);
         for (c = 0; now < COLUMNS && c < now; c++)
@@ -305,29 +305,30 @@ static void convolve_any(const bl_layer *layer, uint32_t inputs,
 
     for (; count > 0; count--, x += layer->stride * inputs)
         for (o = 0; o < layer->channels; o++) {
-            const int8_t *w = layer->weights + o * layer->kernel * width;
-            int32_t sum = layer->bias[o];
+            const int8_t *w =
+                (const int8_t *)layer->weights + o * layer->taps * width;
+            int32_t sum = layer->constants[o];
 
-            for (t = 0; t < layer->kernel; t++)
+            for (t = 0; t < layer->taps; t++)
                 for (i = 0; i < width; i++)
                     sum += (int32_t)*w++ * x[t * inputs + o / each * width + i];
-            sum = bl_multiply(sum, layer->factors[o]) + layer->zero_point;
+            sum = multiply_one(sum, layer->factors[o]) + layer->zero_point;
             *out++ = (int8_t)(sum < layer->low ? layer->low
                               : sum > 127      ? 127
                                                : sum);
         }
 }
 
-void bl_convolve(const bl_layer *layer, uint32_t inputs, const int8_t *x,
-                 uint32_t count, int8_t *out)
+void bl_convolve_rows(const bl_layer *layer, const bl_job *job)
 {
-    uint32_t width = inputs / layer->groups, window = layer->kernel * width;
-    uint32_t each = layer->channels / layer->groups, g, o;
+    uint32_t width = (uint32_t)layer->inputs / layer->groups;
+    uint32_t window = layer->taps * width, g, o;
+    uint32_t each = layer->channels / layer->groups;
     block b;
 
     if (window > MOST_WINDOW ||
         window + (COLUMNS - 1u) * layer->stride * width > MOST_VALUES) {
-        convolve_any(layer, inputs, x, count, out);
+        convolve_any(layer, layer->inputs, job->x, job->count, job->out);
         return;
     }
     for (g = 0; g < layer->groups; g++)
@@ -336,46 +337,45 @@ void bl_convolve(const bl_layer *layer, uint32_t inputs, const int8_t *x,
 
             make_block(&b, layer, first, each - o < LANES ? each - o : LANES,
                        window);
-            convolve_block(layer, &b, inputs, width, x + g * width, count,
-                           out + first);
+            convolve_block(layer, &b, layer->inputs, width, job->x + g * width,
+                           job->count, job->out + first);
         }
 }
 
 /* Sums and permutations */
 
-void bl_add(const bl_layer *layer, const int8_t *a, int8_t a_zero,
-            const int8_t *b, int8_t b_zero, uint32_t count, int8_t *out)
+void bl_add(const bl_layer *layer, const bl_job *job)
 {
     factors of_a = same_factor(layer->factors[0]);
     factors of_b = same_factor(layer->factors[1]);
     factors of_sum = same_factor(layer->factors[2]);
     const lanes head = (lanes){0} + (1 << ADD_LEFT_SHIFT);
-    uint32_t done, now;
+    uint32_t count = job->count * layer->channels, done, now;
 
     for (done = 0; done < count; done += now) {
         bytes left = {0}, right = {0}, made;
-        lanes sum;
+        lanes a, b;
 
         now = count - done < LANES ? count - done : LANES;
-        memcpy(&left, a + done, now);
-        memcpy(&right, b + done, now);
-        sum = rescale((__builtin_convertvector(left, lanes) - a_zero) * head,
-                      &of_a) +
-              rescale((__builtin_convertvector(right, lanes) - b_zero) * head,
-                      &of_b);
-        made = to_int8(rescale(sum, &of_sum), layer);
-        memcpy(out + done, &made, now);
+        memcpy(&left, job->x + done, now);
+        memcpy(&right, job->other + done, now);
+        a = __builtin_convertvector(left, lanes) - layer->constants[0];
+        b = __builtin_convertvector(right, lanes) - layer->constants[1];
+        a = rescale(a * head, &of_a) + rescale(b * head, &of_b);
+        made = to_int8(rescale(a, &of_sum), layer);
+        memcpy(job->out + done, &made, now);
     }
 }
 
-void bl_permute(const bl_layer *layer, const int8_t *x, uint32_t count,
-                int8_t *out)
+void bl_permute(const bl_layer *layer, const bl_job *job)
 {
-    uint32_t c;
+    const int8_t *x = job->x;
+    int8_t *out = job->out;
+    uint32_t count, c;
 
-    for (; count > 0; count--, x += layer->channels)
+    for (count = job->count; count > 0; count--, x += layer->channels)
         for (c = 0; c < layer->channels; c++)
-            *out++ = x[layer->bias[c]];
+            *out++ = x[layer->constants[c]];
 }
 
 #endif

@@ -100,7 +100,9 @@ def _product(name: str, options: list[str], made: Mapping[str, str], files: Sequ
 def _key(command: Sequence[str], made: Mapping[str, str], files: Sequence[Path]) -> str:
     """A hash of everything that a product depends on."""
     root = c_folder()
-    read = [*sorted(root.glob("include/*.h")), *sorted(root.glob("ports/host/*")), *files]
+    read = [*files]
+    for pattern in ("include/*.h", "src/*.h", "ports/host/*"):
+        read += sorted(root.glob(pattern))
     parts = [_version(tuple(command)), _processor()]
     digest = hashlib.sha256()
     for data in (
