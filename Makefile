@@ -4,6 +4,7 @@
 # make test-shapes  the C engine on 10,000 random networks (BEATLENS_SHAPES, BEATLENS_SEED)
 # make lint      ruff and mypy only
 # make format    let ruff rewrite what it can
+# make bench-firmware   count instructions, flash, RAM and stack of the C engine on emulated Cortex-M
 # make figures   rebuild the tables and plots of the documentation from docs/figures/*.json
 # make clean     remove environments, caches and build outputs
 #
@@ -26,7 +27,7 @@ TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 TFLM := silabs-mltk==0.20.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-shapes fuzz lint format figures clean tflite-env
+.PHONY: help demo test test-shapes fuzz lint format figures bench-firmware clean tflite-env
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -94,6 +95,11 @@ fuzz: $(VENV)/.test-ready
 
 figures: $(VENV)/.demo-ready
 	$(BIN)/beatlens figures
+
+# Reference models lie beside a checkout, where they are at hand; the released one is in it.
+bench-firmware: $(VENV)/.test-ready
+	$(BIN)/beatlens bench firmware --bundle models/strips/bundle \
+	  $(if $(wildcard ../shared/anchors),--windows ../shared/anchors)
 
 clean:
 	rm -rf $(VENV) $(TFLITE_VENV) build dist runs
