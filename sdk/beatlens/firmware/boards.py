@@ -86,14 +86,17 @@ def run(board: Board, program: Path) -> Outcome:
     Raises:
         BeatlensError: the emulator is missing or did not count, or the program does not end.
     """
-    done = _try([EMULATOR, "-M", board.machine, "-nographic", "-monitor", "none", "-serial", "none",
-                 "-semihosting-config", "enable=on,target=native", "-plugin", _counter(),
-                 "-d", "plugin", "-kernel", program])  # fmt: skip
-    text = done.stderr + done.stdout
-    counted = _COUNT.search(text)
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "counted"  # its own file: a program's text shares no stream with it
+        done = _try([EMULATOR, "-M", board.machine, "-nographic", "-monitor", "none",
+                     "-serial", "none", "-semihosting-config", "enable=on,target=native",
+                     "-plugin", _counter(), "-d", "plugin", "-D", log,
+                     "-kernel", program])  # fmt: skip
+        text = done.stdout + done.stderr
+        counted = _COUNT.search(log.read_text(encoding="ascii") if log.exists() else "")
     if counted is None:
         raise BeatlensError(f"{EMULATOR}: counted no instructions: {text[:500]}")
-    return Outcome(_COUNT.sub("", text), done.returncode, int(counted[1]))
+    return Outcome(text, done.returncode, int(counted[1]))
 
 
 @cache
