@@ -15,6 +15,7 @@ from beatlens.pipeline.crossval import out_of_fold, row_of
 from beatlens.pipeline.decoder_size import COMPILER, decoder_sizes, has_compiler
 from beatlens.pipeline.firmware_bench import grown, window_models
 from beatlens.pipeline.firmware_bench import rows as firmware_rows
+from beatlens.pipeline.host_bench import host_rows, make_day
 from beatlens.pipeline.maps_bench import MapsBench
 from beatlens.pipeline.step_cost import step_cost as measure_step_cost
 from beatlens.pipeline.tuning import matching_weights
@@ -22,6 +23,7 @@ from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.tasks.strips import CLASSES, cut_strips
 from beatlens.verbs.bench_compress import compress, compress_rates
+from beatlens.verbs.explain import BundleFolder
 from beatlens.verbs.options import (
     DataFolder,
     RecipePath,
@@ -239,6 +241,33 @@ def decoder(out: Out = Path("docs/figures")) -> None:
             f"{row['core']:>14}  flash {row['flash_bytes']} bytes  state {row['state_bytes']}  "
             f"stack {row['stack_bytes']}"
         )
+
+
+@app.command()
+def host(
+    bundle: BundleFolder = Path("runs/strips/bundle"),
+    data: DataFolder = None,
+    hours: Annotated[float, typer.Option(min=0.01, help="Hours of signal for engine c.")] = 24.0,
+    hop: Annotated[float, typer.Option(help="Seconds between decisions.")] = 1.0,
+    windows: Annotated[
+        int, typer.Option(min=2, help="Windows the interpreters run; scaled to 24 h.")
+    ] = 300,
+    out: Out = Path("docs/figures"),
+) -> None:
+    """A day of ECG on one core: the firmware's C beside interpreters that re-run windows."""
+    day = make_day(data, hours)
+    console.print(day.description, style="bold yellow" if "SIMULATED" in day.description else "")
+    rows = host_rows(bundle, day, hop, windows, lambda text: console.print(text, style="dim"))
+    command = f"beatlens bench host --hours {hours:g} --hop {hop:g} --windows {windows}"
+    described = f"{day.description}; interpreters: {windows} windows, scaled to 24 h"
+    write_figures(out / "host.json", command, described, rows)
+    for row in rows:
+        exact = {True: "same bits", False: "OTHER BITS", None: ""}[row["exact"]]
+        console.print(
+            f"{row['engine']:>14} {row['kernels']:<10} {row['cpu_seconds']:8.1f} s per 24 h  "
+            f"{row['ratio']:7.1f} x  {exact}"
+        )
+    console.print(machine(), style="dim")
 
 
 app.command("compress")(compress)
