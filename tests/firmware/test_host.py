@@ -296,19 +296,34 @@ import numpy as np
 from beatlens import Bundle, Stream
 stream = Stream(Bundle.load(sys.argv[1]), 360, 200.0, engine="c")
 print(len(stream.push(np.zeros(360 * 20, np.int16)) + stream.flush()))
+heavy = {"torch", "scipy", "wfdb", "tensorflow"} & set(sys.modules)
+assert not heavy, heavy
 """
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(beatlens.__file__).parents[1])}
 
 
 def test_processes_may_compile_at_once(tmp_path: Path, empty_cache: Path) -> None:
     make_bundle("dense", tmp_path / "bundle")
-    environment = {**os.environ, "PYTHONPATH": str(Path(beatlens.__file__).parents[1])}
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "bundle")]
     started = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
     assert [process.communicate(timeout=200)[0] for process in started] == ["11\n"] * 3
     assert len(list(empty_cache.iterdir())) == 2
+
+
+def test_without_what_reads_the_model(tmp_path: Path) -> None:
+    make_bundle("dense", tmp_path / "bundle")
+    blocked = "import sys\nsys.modules['flatbuffers'] = None\n" + SCRIPT
+    done = subprocess.run(
+        [sys.executable, "-c", blocked, str(tmp_path / "bundle")],
+        env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "ModelError: engine 'c' needs ai-edge-litert and flatbuffers" in done.stderr
 
 
 # C under the sanitizers

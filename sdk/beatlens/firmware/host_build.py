@@ -103,7 +103,7 @@ def _key(command: Sequence[str], made: Mapping[str, str], files: Sequence[Path])
     read = [*files]
     for pattern in ("include/*.h", "src/*.h", "ports/host/*"):
         read += sorted(root.glob(pattern))
-    parts = [_version(tuple(command)), _processor()]
+    parts = [*command, _version(tuple(_compiler())), _processor()]
     digest = hashlib.sha256()
     for data in (
         *(part.encode() for part in parts),
@@ -115,10 +115,13 @@ def _key(command: Sequence[str], made: Mapping[str, str], files: Sequence[Path])
 
 
 @cache
-def _version(command: tuple[str, ...]) -> str:
-    """The command, and which compiler it is."""
-    done = subprocess.run([command[0], "--version"], capture_output=True, text=True, check=False)
-    return f"{command} {shutil.which(command[0])} {done.stdout}"
+def _version(compiler: tuple[str, ...]) -> str:
+    """Which compiler it is; the same command may be another one after an upgrade."""
+    try:
+        done = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ModelError(f"{compiler[0]} cannot be run ({error}); engine 'c' needs it") from error
+    return f"{shutil.which(compiler[0])} {done.stdout}"
 
 
 @cache

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from beatlens.errors import RecipeError
 from beatlens.runtime.engines import dequantize
-from beatlens.runtime.manifest import Manifest, logit
+from beatlens.runtime.manifest import Manifest
 from beatlens.signals.frontend import MODEL_RATE_HZ
 
 
@@ -286,7 +286,7 @@ def decided(
         evidence=evidence,
         usable=usable,
         padded=padded,
-        levels={name: logit(value) for name, value in manifest.thresholds.items()},
+        levels=dict(manifest.levels),
     )
 
 

@@ -22,6 +22,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,11 @@ class Manifest:
     def span_s(self) -> float:
         """Seconds one decision covers."""
         return self.span_samples / MODEL_RATE_HZ
+
+    @cached_property
+    def levels(self) -> Mapping[str, float]:
+        """The logit of each class's threshold."""
+        return {name: logit(value) for name, value in self.thresholds.items()}
 
     def document(self) -> bytes:
         """The manifest as the bytes of `bundle.json`."""
