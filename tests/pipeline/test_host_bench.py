@@ -61,16 +61,16 @@ def test_rows(folder: Path, tmp_path: Path, hop_s: float) -> None:
     for row in rows[1:]:
         assert row["ratio"] == row["cpu_seconds"] / rows[0]["cpu_seconds"] > 0
         if row["kernels"] == "reference":
-            assert row["exact"] is True, row
+            assert row["bits"] == "same", row
         if "windows" in row["way"]:
             assert (row["findings"], row["measured_s"]) == (6, 6 * hop_s)
 
 
 def test_exactness_is_looked_at() -> None:
     one = {float(k): np.full((4, 160), k, np.float32) for k in range(5)}
-    assert host_bench._same(one, dict(list(one.items())[2:]))
-    assert not host_bench._same(one, {3.0: one[3.0] + np.float32(1e-7) + 1})
-    assert not host_bench._same(one, {9.0: one[3.0]})
+    assert host_bench._bits(one, dict(list(one.items())[2:])) == "same"
+    assert host_bench._bits(one, {3.0: np.nextafter(one[3.0], 4)}) == "other"
+    assert host_bench._bits(one, {9.0: one[3.0]}) == "other"
 
 
 def test_a_day_of_a_real_record(mitdb_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

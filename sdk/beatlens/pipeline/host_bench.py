@@ -94,11 +94,11 @@ def host_rows(
     windows: int,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
-    """Rows `engine, way, kernels, seconds, cpu_seconds, ratio, exact, ...`, the C first.
+    """Rows `engine, way, kernels, bits, seconds, cpu_seconds, ratio, ...`, the C first.
 
     `seconds` and `cpu_seconds` are per day of signal, by the clock and of the processor; `ratio` is
     to the C's cpu_seconds; `measured_s` how much signal was analysed, `findings` how many came;
-    `exact` whether their evidence was that of the C, bit for bit.
+    `bits` whether their evidence was that of the C, bit for bit: "same" or "other".
 
     Args:
         folder: of the bundle.
@@ -123,7 +123,7 @@ def host_rows(
     expected = _evidence(bundle, head, "c", hop_s)
     say(f"a stream in Python, litert: {head.seconds:.0f} s of signal")
     found = _evidence(bundle, head, "litert", hop_s)
-    rows.append({**_streamed(bundle, head, "litert", hop_s), "exact": _same(found, expected)})
+    rows.append({**_streamed(bundle, head, "litert", hop_s), "bits": _bits(found, expected)})
     x = FrontEnd(day.rate_hz, day.counts_per_mv, day.rails).run(head.counts).x[begin:stop]
     for kind, kernels in INTERPRETERS:
         say(f"{kind}, {kernels} kernels: {windows} windows")
@@ -134,7 +134,7 @@ def host_rows(
         timing, evidence = timed
         real = dequantize(evidence.transpose(0, 2, 1), bundle.tensors["evidence"])
         found = {first_s + number * hop_s: values for number, values in enumerate(real)}
-        rows.append(_windowed(timing, kind, kernels, hop_s, _same(found, expected)))
+        rows.append(_windowed(timing, kind, kernels, hop_s, _bits(found, expected)))
     return [{**row, "ratio": row["cpu_seconds"] / rows[0]["cpu_seconds"]} for row in rows]
 
 
@@ -157,32 +157,32 @@ def _streamed(bundle: Bundle, day: Day, engine: str, hop_s: float) -> dict[str, 
     scale = DAY_S / day.seconds
     return {
         "engine": engine,
-        "way": "streamed; front end and decisions included",
+        "way": "stream, front end and decisions included",
         "kernels": "host" if engine == "c" else "reference",
         "version": beatlens.__version__,
         "seconds": (time.perf_counter() - clock) * scale,
         "cpu_seconds": (time.process_time() - cpu) * scale,
         "measured_s": day.seconds,
         "findings": findings,
-        "exact": None,
+        "bits": "same",
     }
 
 
 def _windowed(
-    timing: dict[str, Any], kind: str, kernels: str, hop_s: float, exact: bool
+    timing: dict[str, Any], kind: str, kernels: str, hop_s: float, bits: str
 ) -> dict[str, Any]:
     """A row of an interpreter."""
     scale = DAY_S / hop_s / timing["windows"]
     return {
         "engine": kind,
-        "way": "whole windows at each hop; front end and decisions not included",
+        "way": "whole windows, front end not included",
         "kernels": kernels,
         "version": timing["version"],
         "seconds": timing["seconds"] * scale,
         "cpu_seconds": timing["cpu_seconds"] * scale,
         "measured_s": timing["windows"] * hop_s,
         "findings": timing["windows"],
-        "exact": exact,
+        "bits": bits,
     }
 
 
@@ -200,10 +200,11 @@ def _evidence(bundle: Bundle, day: Day, engine: str, hop_s: float) -> dict[float
     }
 
 
-def _same(found: dict[float, Evidence], expected: dict[float, Evidence]) -> bool:
-    """Whether evidence is equal wherever both have some, which is somewhere."""
+def _bits(found: dict[float, Evidence], expected: dict[float, Evidence]) -> str:
+    """Whether evidence is the same wherever both have some, which is somewhere."""
     shared = found.keys() & expected.keys()
-    return bool(shared) and all(np.array_equal(found[key], expected[key]) for key in shared)
+    same = bool(shared) and all(np.array_equal(found[key], expected[key]) for key in shared)
+    return "same" if same else "other"
 
 
 def _timed(

@@ -92,6 +92,10 @@ FIRMWARE = (
     Column("ram_bytes", "RAM", digits=None, interval=False),
     Column("stack_bytes", "stack", digits=None, interval=False),
 )
+HOST = (
+    Column("cpu_seconds", "processor seconds per 24 h", digits=1, interval=False),
+    Column("ratio", "times the C", digits=1, interval=False),
+)
 
 
 def figures(
@@ -115,6 +119,7 @@ def figures(
         "compress-rates": ("compress_rates.json", RATES, ("method", "share", "rate")),
         "decoder": ("decoder.json", DECODER, ("core",)),
         "firmware": ("firmware.json", FIRMWARE, ("model", "per", "core")),
+        "host": ("host.json", HOST, ("engine", "way", "kernels", "bits")),
     }
     made = {
         marker: _table(folder / name, columns, by) for marker, (name, columns, by) in wanted.items()
