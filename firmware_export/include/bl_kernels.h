@@ -45,6 +45,21 @@ bl_kernel bl_convolve_pairs;
                                : 8 * BL_PAIRS_PART + 32 * BL_PAIRS_BLOCK)
 
 /*
+ * Convolution for cores with long multiplications: four products per
+ * instruction. SPEC.md, "Long products", says how words lie and what is proven
+ * of them. One group.
+ * weights: words [channels][words of a window]
+ * constants: inputs of a part, channels of a block, then [channels][4]: bias
+ *     less 2^20 for each part; mantissa, rounding, shift to the right
+ * scratch: BL_LONG_SCRATCH, and as much as values of a window's end may lie
+ *     behind it
+ */
+bl_kernel bl_convolve_long;
+
+/* Bytes for parts of `words` words of weights and blocks of channels. */
+#define BL_LONG_SCRATCH(words, block) (12 * ((words) + 1) + 20 * (block))
+
+/*
  * Depthwise convolution for cores with DSP instructions: every output channel
  * sees the input channel of its number. Channels are a multiple of 4.
  * weights: words [channels / 4][taps][2], halves of two channels

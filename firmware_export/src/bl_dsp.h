@@ -69,24 +69,6 @@ static inline int32_t bl_add_high(int32_t a, int32_t b, int32_t sum)
     return added;
 }
 
-/* sum - 1 for x below 0, else sum. */
-static inline int32_t bl_add_sign(int32_t sum, int32_t x)
-{
-    int32_t added;
-
-    __asm__("add %0, %1, %2, asr #31" : "=r"(added) : "r"(sum), "r"(x));
-    return added;
-}
-
-/* The nearest int8. */
-static inline int32_t bl_saturate(int32_t x)
-{
-    int32_t saturated;
-
-    __asm__("ssat %0, #8, %1" : "=r"(saturated) : "r"(x));
-    return saturated;
-}
-
 /* Loads two words of constants; returns what is behind them. */
 static inline const uint32_t *bl_next_two(const uint32_t *from, uint32_t *a,
                                           uint32_t *b)
@@ -146,11 +128,6 @@ static inline int32_t bl_add_high(int32_t a, int32_t b, int32_t sum)
     return sum + (int32_t)(((int64_t)a * b + (INT64_C(1) << 31)) >> 32);
 }
 
-static inline int32_t bl_add_sign(int32_t sum, int32_t x)
-{
-    return sum - (x < 0);
-}
-
 static inline const uint32_t *bl_next_two(const uint32_t *from, uint32_t *a,
                                           uint32_t *b)
 {
@@ -159,15 +136,44 @@ static inline const uint32_t *bl_next_two(const uint32_t *from, uint32_t *a,
     return from + 2;
 }
 
-static inline int32_t bl_saturate(int32_t x)
-{
-    return x < -128 ? -128 : x > 127 ? 127 : x;
-}
-
 static inline void bl_two_words(uint32_t *to, uint32_t a, uint32_t b)
 {
     to[0] = a;
     to[1] = b;
+}
+
+#endif
+
+#ifdef __thumb2__ /* Armv7-M has these too */
+
+/* sum - 1 for x below 0, else sum. */
+static inline int32_t bl_add_sign(int32_t sum, int32_t x)
+{
+    int32_t added;
+
+    __asm__("add %0, %1, %2, asr #31" : "=r"(added) : "r"(sum), "r"(x));
+    return added;
+}
+
+/* The nearest int8. */
+static inline int32_t bl_saturate(int32_t x)
+{
+    int32_t saturated;
+
+    __asm__("ssat %0, #8, %1" : "=r"(saturated) : "r"(x));
+    return saturated;
+}
+
+#else
+
+static inline int32_t bl_add_sign(int32_t sum, int32_t x)
+{
+    return sum - (x < 0);
+}
+
+static inline int32_t bl_saturate(int32_t x)
+{
+    return x < -128 ? -128 : x > 127 ? 127 : x;
 }
 
 #endif

@@ -16,7 +16,7 @@ from beatlens.firmware import CSource
 
 FIRMWARE = Path(__file__).parents[2] / "firmware_export"
 HERE = Path(__file__).parent
-ENGINE = ("bl_net", "bl_kernels", "bl_pairs", "bl_taps", "bl_mve")
+ENGINE = ("bl_net", "bl_kernels", "bl_pairs", "bl_long", "bl_taps", "bl_mve")
 """Sources of the network's engine."""
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")

@@ -24,11 +24,11 @@ enum { AT_ONCE, BY_COLUMN, RANDOM, WAYS };
 enum { MOST_ARRAYS = 256, MOST_LAYERS = 64, MOST_VALUES = 1 << 20 };
 
 /* In the order of beatlens.firmware.measure.KERNELS. */
-enum { KERNELS = 7 };
+enum { KERNELS = 8 };
 static bl_kernel *const kernels[KERNELS] = {
-    bl_convolve_rows,    bl_convolve_pairs,    bl_convolve_taps,
-    bl_convolve_vectors, bl_convolve_channels, bl_add,
-    bl_permute};
+    bl_convolve_rows, bl_convolve_pairs,   bl_convolve_long,
+    bl_convolve_taps, bl_convolve_vectors, bl_convolve_channels,
+    bl_add,           bl_permute};
 
 static void *arrays[MOST_ARRAYS];
 static bl_layer layers[MOST_LAYERS];

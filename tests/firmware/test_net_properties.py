@@ -39,6 +39,7 @@ SEED = int(os.environ.get("BEATLENS_SEED", "1"))
 BATCH = 100
 OF_SET: dict[KernelSet, tuple[str, ...]] = {
     "portable": ("bl_convolve_rows", "bl_add", "bl_permute"),
+    "long": ("bl_convolve_long",),
     "dsp": ("bl_convolve_pairs", "bl_convolve_taps"),
     "mve": ("bl_convolve_vectors", "bl_convolve_channels"),
 }

@@ -33,7 +33,16 @@ OPTIONS = (
 SANITIZERS = "-fsanitize=fuzzer,address,undefined"
 SOURCES = {
     "unpack": ("bl_unpack",),
-    "stream": ("beatlens", "bl_frontend", "bl_net", "bl_kernels", "bl_pairs", "bl_taps", "bl_mve"),
+    "stream": (
+        "beatlens",
+        "bl_frontend",
+        "bl_net",
+        "bl_kernels",
+        "bl_pairs",
+        "bl_long",
+        "bl_taps",
+        "bl_mve",
+    ),
 }
 RATES_HZ = (125, 128, 250, 360, 1000)
 LIMIT_S = 10

@@ -39,6 +39,7 @@ class Board:
 BOARDS: Mapping[str, Board] = {
     "m3": Board("mps2-an385", CORES["m3"]),
     "m4": Board("mps2-an386", CORES["m4"]),
+    "m4-long": Board("mps2-an386", CORES["m4-long"]),
     "m7": Board("mps2-an500", CORES["m7"]),
     "m33": Board("mps2-an505", CORES["m33"], 0x1000_0000, 0x3800_0000),
     "m55": Board("mps3-an547", CORES["m55"]),

@@ -16,7 +16,7 @@ class Core:
     Args:
         title: as its maker writes it.
         flags: that GCC and Clang compile for it with; none: whatever they compile for.
-        kernels: it is fastest with.
+        kernels: that a model gets for it.
     """
 
     title: str
@@ -41,10 +41,14 @@ def _cortex(title: str, cpu: str, kernels: KernelSet, *more: str) -> Core:
 CORES: Mapping[str, Core] = {
     "any": Core("any core", (), "portable"),
     "m0": _cortex("M0+", "m0plus", "portable"),
-    "m3": _cortex("M3", "m3", "portable"),
+    "m3": _cortex("M3", "m3", "long"),
     "m4": _cortex("M4", "m4", "dsp"),
     "m7": _cortex("M7", "m7", "dsp"),
     "m33": _cortex("M33", "m33", "dsp"),
+    # Fewer instructions, and twice the flash for weights.
+    "m4-long": _cortex("M4", "m4", "long"),
+    "m7-long": _cortex("M7", "m7", "long"),
+    "m33-long": _cortex("M33", "m33", "long"),
     # Compilers use vectors with a hardware floating point ABI only.
     "m55": _cortex("M55", "m55", "mve", "-mfloat-abi=hard"),
 }

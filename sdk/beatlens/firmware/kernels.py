@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError, RecipeError
+from beatlens.firmware.long_products import SUM, LongLayout, long_layout
 from beatlens.integer import arithmetic
 from beatlens.integer.arithmetic import Multiplier
 from beatlens.integer.graph import Add, Conv, Convolution, IntegerGraph, Permute
 
-KernelSet = Literal["portable", "dsp", "mve"]
-"""`dsp`: Cortex-M4, M7, M33, and others with the DSP extension; `mve`: M55, M85."""
+KernelSet = Literal["portable", "long", "dsp", "mve"]
+"""`long`: Cortex-M3, and others with long multiplications; on cores with DSP instructions fewer of
+them too, for twice the flash a weight takes. `dsp`: M4, M7, M33, and others with the DSP extension;
+`mve`: M55, M85."""
 
 PAIRS_PART = 96
 PAIRS_BLOCK = 16
@@ -58,9 +61,16 @@ def check_kernels(kernels: str) -> None:
 
 
 def code_of(
-    op: Convolution | Add | Permute, graph: IntegerGraph, kernels: KernelSet = "portable"
+    op: Convolution | Add | Permute,
+    graph: IntegerGraph,
+    kernels: KernelSet = "portable",
 ) -> Code:
     """The kernel for an operator and its constants.
+
+    Args:
+        op: the operator.
+        graph: it is of.
+        kernels: that the core is fastest with.
 
     Raises:
         ModelError: a sum could leave 32 bits without the zero points taken off first.
@@ -113,10 +123,13 @@ class _Sums:
 
 def _convolution(sums: _Sums, kernels: KernelSet) -> Code:
     channels, _, width = sums.taps.shape
-    if kernels == "dsp" and _dsp_fits(sums):
+    if kernels in ("long", "dsp") and _dsp_fits(sums):
         if sums.groups == channels and width == 1 and channels % 4 == 0:
             return _taps(sums)
-        return _pairs(sums)
+        if kernels == "dsp":
+            return _pairs(sums)
+        if sums.groups == 1 and (layout := long_layout(sums.taps, sums.op.stride)):
+            return _long(sums, layout)
     if kernels == "mve" and (sums.factors.shift <= 0).all():
         if sums.groups == channels and width == 1:
             return _channels(sums)
@@ -211,6 +224,20 @@ def _pairs(sums: _Sums) -> Code:
         (),
         scratch,
         _bound(sums),
+    )
+
+
+def _long(sums: _Sums, layout: LongLayout) -> Code:
+    """Weights as words of two taps; constants begin with the inputs of a part and the block."""
+    first = sums.bias - layout.parts * SUM
+    constants = np.concatenate([first[:, None], _rescale(sums)], axis=1)
+    return Code(
+        "bl_convolve_long",
+        (layout.words & 0xFFFF_FFFF).astype(np.uint32),
+        (layout.inputs, layout.block, *constants.ravel().tolist()),
+        (),
+        layout.scratch_bytes,
+        f"{_bound(sums)}; of a part 128 times the weights reach {layout.largest}, below 2^20",
     )
 
 

@@ -28,8 +28,8 @@ PREFIX = "arm-none-eabi-"
 TOOLS = ("gcc", "nm", "size")
 OPTIONS = ("-std=c99", "-mthumb", "-O2", "-ffreestanding", "-fcallgraph-info=su")
 
-KERNELS = ("bl_convolve_rows", "bl_convolve_pairs", "bl_convolve_taps", "bl_convolve_vectors",
-           "bl_convolve_channels", "bl_add", "bl_permute")  # fmt: skip
+KERNELS = ("bl_convolve_rows", "bl_convolve_pairs", "bl_convolve_long", "bl_convolve_taps",
+           "bl_convolve_vectors", "bl_convolve_channels", "bl_add", "bl_permute")  # fmt: skip
 """Where a layer's `kernel` can lead."""
 
 STREAM_POINTERS: Mapping[str, tuple[str, ...]] = {
@@ -43,8 +43,9 @@ STREAM_POINTERS: Mapping[str, tuple[str, ...]] = {
 NET_POINTERS: Mapping[str, tuple[str, ...]] = {"on_column": (), "kernel": KERNELS}
 """Where the pointers of `bl_net.c` lead when it is used alone: to the user."""
 
-NAKED: Mapping[str, int] = {"multiply": 44}
-"""What functions in assembly push, which compilers do not know: `bl_pairs_asm.h`."""
+NAKED: Mapping[str, int] = {"multiply": 44, "add_products": 76, "place_values": 28}
+"""What functions in assembly push, which compilers do not know: `bl_pairs_asm.h`, and the last two
+of `bl_long_asm.h`."""
 
 _NODE = re.compile(r'^node: \{ title: "([^"]+)" label: "([^"]*)"', re.MULTILINE)
 _EDGE = re.compile(

@@ -38,6 +38,7 @@ from beatlens.runtime.finding import Limits
 from beatlens.signals.frontend import FrontEnd
 
 KERNEL_FILES: Mapping[str, tuple[str, ...]] = {
+    "bl_convolve_long": ("bl_long.c", "bl_long_asm.h", "bl_dsp.h"),
     "bl_convolve_pairs": ("bl_pairs.c", "bl_pairs_asm.h", "bl_dsp.h"),
     "bl_convolve_taps": ("bl_taps.c", "bl_dsp.h"),
     "bl_convolve_vectors": ("bl_mve.c", "bl_scale.h"),

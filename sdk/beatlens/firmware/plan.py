@@ -11,6 +11,7 @@ make the network one of windows: zero points are put before and behind each.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -33,8 +34,8 @@ LARGEST_WINDOW = 1 << 16
 """Columns: eight minutes at 128 Hz."""
 LARGEST_STEP = 255
 """Of strides, and of padding on one side: bytes of a layer's and a buffer's constants."""
-COLUMNS_AT_ONCE = 4
-"""Columns of evidence that a chunk of input makes: kernels take four at a time."""
+COLUMNS_AT_ONCE: Mapping[KernelSet, int] = {"portable": 4, "long": 5, "dsp": 4, "mve": 4}
+"""Columns of evidence that a chunk of input makes: as many as kernels take at a time."""
 SMALL_STATE = 3072
 """Bytes up to which a state may become larger by twice the columns at once, which is faster."""
 
@@ -120,8 +121,8 @@ def plan(graph: IntegerGraph, chunk: int | None = None, kernels: KernelSet = "po
 
     Args:
         graph: its length only matters where it is padded.
-        chunk: input columns worked on at once; None takes as many as make four of evidence, or
-            eight where the state stays small.
+        chunk: input columns worked on at once; None takes as many as make four of evidence (five
+            for long products), or twice that where the state stays small.
         kernels: that the core is fastest with; any core runs them all.
 
     Raises:
@@ -148,7 +149,7 @@ def plan(graph: IntegerGraph, chunk: int | None = None, kernels: KernelSet = "po
     )
     _check_steps(layers, buffers)
     stride = _stride(graph, layers, buffers)
-    least = COLUMNS_AT_ONCE * stride
+    least = COLUMNS_AT_ONCE[kernels] * stride
     drawn = Plan(
         graph,
         layers,

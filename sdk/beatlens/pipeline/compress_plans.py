@@ -47,7 +47,19 @@ NETWORKS: Mapping[str, NetworkSpec] = {
 """Distilled networks that methods start from, by kind and thousands of weights."""
 
 TEACHER = "teacher"
-RATES: Mapping[str, float] = {}
+RATES: Mapping[str, float] = {
+    "channels L1": 3e-2,
+    "channels Taylor": 3e-3,
+    "channels evidence": 3e-2,
+    "channels evidence, 3 rounds": 1e-2,
+    "channels L1, OrthP": 3e-2,
+    "channels, TPP": 3e-2,
+    "weights": 1e-2,
+    "unified blocks": 3e-3,
+    "permuted blocks": 1e-2,
+    "coded kernels": 1e-3,
+    "4 bit": 3e-2,
+}
 """Learning rates chosen on validation patients (docs/figures/compress_rates.json), by method; where
 there is none, the recipe's."""
 

@@ -89,6 +89,7 @@ FIRMWARE = (
     Column("per_mac", "per MAC", digits=3, interval=False),
     Column("tflm_instructions", "TFLM + CMSIS-NN", digits=None, interval=False),
     Column("flash_bytes", "flash", digits=None, interval=False),
+    Column("model_bytes", "model", digits=None, interval=False),
     Column("ram_bytes", "RAM", digits=None, interval=False),
     Column("stack_bytes", "stack", digits=None, interval=False),
 )

@@ -18,7 +18,11 @@ from beatlens.signals.frontend import RATES_HZ, FrontEnd
 from beatlens.verbs.options import console
 
 Core = Annotated[
-    str, typer.Option(help=f"Core whose kernels the model gets: {', '.join(CORES)}; runs on all.")
+    str,
+    typer.Option(
+        help=f"Core whose kernels the model gets: {', '.join(CORES)}; runs on all. -long: fewest "
+        "instructions, twice the flash for weights."
+    ),
 ]
 
 
@@ -72,7 +76,7 @@ def firmware(
             )
         sensor, folder = FrontEnd(rate, counts_per_mv, rails), _out(out, chosen)
         if tflm:
-            target = None if core_of(core) is CORES["any"] else core
+            target = None if core_of(core) is CORES["any"] else core.removesuffix("-long")
             tflm_project(bundle, sensor, folder, chosen, arena_bytes=arena_bytes, core=target,
                          tflm_python=tflm_python)  # fmt: skip
         else:
