@@ -11,7 +11,7 @@ import pytest
 from beatlens.firmware import KernelSet, model_source, plan
 from beatlens.integer.tflite_read import read_tflite
 
-from .boards import BOARDS, Board, build, require_tools, run
+from .boards import BOARDS, build, require_tools, run
 from .compiled import ENGINE, HERE, source, write_c
 
 ANCHORS = ("std_cam", "ds_cam", "tiny_cam")

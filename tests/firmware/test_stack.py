@@ -104,8 +104,9 @@ def test_the_bound_holds_what_paint_shows(
         pytest.skip(f"kernels of another core: {kernels}")
     touched = painted(board, case, tmp_path)
     objects = measure.compile_objects(
-        board.core.cpu, sources(case), tmp_path, f"-I{case}", f"-I{port()}", *board.core.flags
-    )
+        board.core.cpu, [*sources(case), port() / "memory.c"], tmp_path,
+        f"-I{case}", f"-I{port()}", *board.core.flags, board.core.optimise,
+    )  # fmt: skip
     used = set(re.findall(r"bl_(?:convolve_)?[a-z]+", (case / "task_net.c").read_text()))
     pointers = {
         **measure.STREAM_POINTERS,
