@@ -18,6 +18,7 @@ from beatlens.signals.annotations import (
     aami_class,
     read_annotations,
     rhythm_mask,
+    write_annotations,
 )
 from beatlens.signals.boundaries import boundaries_of
 
@@ -192,3 +193,38 @@ def test_reads_what_wfdb_wrote(tmp_path: Path) -> None:
     found = read_annotations(tmp_path, "x", "atr", 100_000)
     assert found.sample.tolist() == samples.tolist()
     assert found.beats.symbol.tolist() == symbols
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    made = annotations(
+        [(0, "+"), (3, "N"), (3, "V"), (500_000, "~"), (500_400, "A")],
+        aux={0: "(AFIB", 4: "a note"}, subtype={3: 0x31}, length=600_000,
+    )  # fmt: skip
+    path = write_annotations(tmp_path / "new", "dev", made, 360)
+    assert path == tmp_path / "new" / "made.dev"
+    found = read_annotations(path.parent, "made", "dev", made.length)
+    assert found.sample.tolist() == made.sample.tolist()
+    assert found.symbol.tolist() == made.symbol.tolist()
+    assert found.subtype.tolist() == made.subtype.tolist()
+    assert found.aux == made.aux
+    assert wfdb.rdann(str(path.with_suffix("")), "dev").fs == 360
+
+
+@pytest.mark.parametrize(
+    ("marks", "annotator", "message"),
+    [([], "dev", "no annotation to write"), ([(1, "N")], "d/v", "annotator 'd/v'"),
+     ([(1, "z")], "dev", "annotation codes"), ([(2000, "N")], "dev", "sample"),
+     ([(9, "N"), (8, "N")], "dev", "time order")],
+)  # fmt: skip
+def test_what_cannot_be_written_leaves_no_file(
+    tmp_path: Path, marks: list[tuple[int, str]], annotator: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        write_annotations(tmp_path, annotator, annotations(marks), 360)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_refuses(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        write_annotations(tmp_path / "file", "dev", annotations([(1, "N")]), 360)

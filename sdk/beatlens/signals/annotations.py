@@ -208,6 +208,40 @@ def read_annotations(folder: Path | str, name: str, annotator: str, length: int)
     return Annotations(name, length, sample[:keep], symbol, subtype[:keep], aux[:keep])
 
 
+def write_annotations(folder: Path | str, annotator: str, said: Annotations, rate_hz: int) -> Path:
+    """Write `NAME.annotator` in WFDB's format, which other tools read; returns the file.
+
+    Args:
+        folder: where it goes; made if it is not there.
+        annotator: the file's ending, letters and digits.
+        said: at least one annotation, in time order.
+        rate_hz: samples per second, kept in the file.
+
+    Raises
+    ------
+    DataError: there is nothing to write, an annotation is none of WFDB's, or the folder refuses.
+    """
+    check_record_name(said.name)
+    path = Path(folder) / f"{said.name}.{annotator}"
+    if not _ANNOTATOR.fullmatch(annotator):
+        raise DataError(f"annotator {annotator!r} is not one: expected letters and digits")
+    if said.sample.size == 0:
+        raise DataError(f"{path}: no annotation to write, expected at least one")
+    _check_annotations(path, said.sample, said.symbol.tolist(), said.length)
+    unknown = set(said.symbol.tolist()) - set(wfdb.io.annotation.ann_label_table["symbol"])
+    if unknown:
+        refuse(path, "annotation codes", sorted(unknown), "WFDB's own")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wfdb.wrann(
+            said.name, annotator, said.sample, said.symbol.tolist(), subtype=said.subtype,
+            aux_note=list(said.aux), fs=rate_hz, write_dir=str(path.parent),
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: the annotations cannot be written ({error})") from error
+    return path
+
+
 def _check_file(path: Path) -> None:
     """Hold the file against the format, which wfdb reads leniently: it goes on past the end mark.
 
