@@ -46,7 +46,7 @@ enum bl_error {
 /* What is decided, with which network. */
 typedef struct {
     const bl_model *model;
-    const int32_t *sum_thresholds; /* [classes]: from which sum on it is found */
+    const int32_t *sum_thresholds; /* [classes]: found from this sum on */
     uint16_t span;  /* columns that a decision is the sum of */
     uint16_t hop;   /* columns from one decision to the next, at most a span */
     uint16_t left;  /* samples a column sees before its own */

@@ -162,8 +162,9 @@ static void on_column(void *context, const int8_t *evidence)
     if (s->done >= s->most)
         return;
     quality = s->waiting[s->first_waiting];
-    s->first_waiting =
-        (uint16_t)(s->first_waiting + 1u == s->waits ? 0 : s->first_waiting + 1u);
+    s->first_waiting++;
+    if (s->first_waiting == s->waits)
+        s->first_waiting = 0;
     s->waiting_count--;
     if (first < t->left || first + t->stride + t->right > s->samples)
         quality.marks |= BL_PADDED;

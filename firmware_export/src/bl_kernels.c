@@ -71,7 +71,8 @@ void bl_convolve_rows(const bl_layer *layer, const bl_job *job)
     int8_t *out = job->out;
 
     for (count = job->count; layer->groups == 1 && count >= 4; count -= 4) {
-        four_columns(layer, x, step, (uint32_t)layer->taps * layer->inputs, out);
+        four_columns(layer, x, step, (uint32_t)layer->taps * layer->inputs,
+                     out);
         x += 4 * step;
         out += 4 * layer->channels;
     }

@@ -48,6 +48,7 @@ typedef struct {
     const bl_layer *layer;
     const constants *c;
     uint32_t part;  /* inputs */
+    uint32_t block; /* channels */
 } shape;
 
 static uint32_t smaller(uint32_t a, uint32_t b)
@@ -187,8 +188,7 @@ static BL_APART void finish(const shape *s, const constants *c,
 static void five(const shape *s, const bl_job *job, const int8_t *x,
                  uint32_t count, int8_t *out)
 {
-    uint32_t block = (uint32_t)((const sizes *)s->layer->constants)->channels;
-    uint32_t *values = job->scratch + AT_ONCE * block;
+    uint32_t *values = job->scratch + AT_ONCE * s->block;
     uint32_t done, from, now, channels;
     products p;
 
@@ -196,7 +196,7 @@ static void five(const shape *s, const bl_job *job, const int8_t *x,
     p.x = values;
     p.sums = (int32_t *)job->scratch;
     for (done = 0; done < s->layer->channels; done += channels) {
-        channels = smaller(block, s->layer->channels - done);
+        channels = smaller(s->block, s->layer->channels - done);
         p.end = p.sums + AT_ONCE * channels;
         begin_sums(s->c + done, channels, p.sums);
         for (from = 0; from < s->used; from += now) {
@@ -225,6 +225,7 @@ void bl_convolve_long(const bl_layer *l, const bl_job *job)
     s.used = smaller(s.width, (uint32_t)l->taps * l->inputs);
     s.pairs = (l->taps + 2u * l->stride - 1) / (2u * l->stride);
     s.part = (uint32_t)of->inputs;
+    s.block = (uint32_t)of->channels;
     for (; count > 0; count -= now) {
         now = smaller(count, AT_ONCE);
         five(&s, job, x, now, out);

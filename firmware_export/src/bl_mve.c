@@ -143,7 +143,8 @@ static void depthwise_sums(const bl_layer *l, const int8_t *x, uint32_t channel,
     uint32_t i, t;
 
     for (i = 0; i < 4; i++)
-        for (sums[i] = 0, t = 0; channel + i < l->channels && t < l->taps; t++) {
+        for (sums[i] = 0, t = 0;
+             channel + i < l->channels && t < l->taps; t++) {
             uint32_t at = t * l->channels + channel + i;
 
             sums[i] += (int32_t)((const int8_t *)l->weights)[at] * x[at];

@@ -100,7 +100,8 @@ static void run(bl_net *net, const bl_layer *layer)
 
     if (count == 0)
         return;
-    compute(net, layer, count, column(net, writes[0], net->fills[writes[0]].have));
+    compute(net, layer, count,
+            column(net, writes[0], net->fills[writes[0]].have));
     made = column(net, writes[0], net->fills[writes[0]].have);
     for (i = 1; i < layer->outputs_to; i++)
         copy(column(net, writes[i], net->fills[writes[i]].have), made,
