@@ -128,6 +128,17 @@ def mean_statistic(scores: ArrayLike) -> Statistic:
     return statistic
 
 
+def ratio_statistic(part: ArrayLike, whole: ArrayLike) -> Statistic:
+    """Sum of `part [S]` over sum of `whole [S]`: a gross rate of what was counted in each."""
+    parts, wholes = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+
+    def statistic(weights: Floats) -> Floats:
+        _check_strips(weights, len(parts))
+        return _ratio(weights @ parts, weights @ wholes)
+
+    return statistic
+
+
 def quantile_statistic(scores: ArrayLike, share: float) -> Statistic:
     """Quantile of the scores that are not NaN, between neighbours as `numpy.quantile` has it.
 

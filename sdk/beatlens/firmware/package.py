@@ -213,7 +213,8 @@ def _write(folder: Path, files: Files, engine: list[str]) -> Path:
             for pattern in wanted:
                 for source in (c_folder() / kind).glob(pattern):
                     shutil.copy(source, part / kind)
-        (part / "include" / "bl_unpack.h").unlink()
+        for unused in ("bl_unpack.h", "bl_qrs.h"):
+            (part / "include" / unused).unlink()
         part.rename(folder)
     except OSError as error:
         raise ModelError(f"{folder}: the package cannot be written ({error})") from error

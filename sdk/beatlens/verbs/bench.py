@@ -17,10 +17,12 @@ from beatlens.pipeline.firmware_bench import grown, window_models
 from beatlens.pipeline.firmware_bench import rows as firmware_rows
 from beatlens.pipeline.host_bench import host_rows, make_day
 from beatlens.pipeline.maps_bench import MapsBench
+from beatlens.pipeline.qrs_bench import qrs_rows
 from beatlens.pipeline.step_cost import step_cost as measure_step_cost
 from beatlens.pipeline.tuning import matching_weights
 from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
+from beatlens.signals.databases import find_database
 from beatlens.tasks.strips import CLASSES, cut_strips
 from beatlens.verbs.bench_compress import compress, compress_rates
 from beatlens.verbs.explain import BundleFolder
@@ -183,6 +185,20 @@ def matching_weight(
         console.print(
             f"{row['matching']:>10} weight {row['weight']:<5g} Spearman {row['spearman']:.3f}  "
             f"macro AP {row['macro_ap']:.3f}"
+        )
+
+
+@app.command()
+def qrs(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
+    """R peaks by the integer detector, beat by beat after EC57, on MIT-BIH."""
+    rows, records = qrs_rows(find_database("mitdb", data))
+    described = "mitdb, MLII, after 5:00, 150 ms; intervals by record"
+    write_figures(out / "qrs.json", "beatlens bench qrs", described, rows)
+    write_figures(out / "qrs_records.json", "beatlens bench qrs", described, records)
+    for row in rows:
+        console.print(
+            f"{row['split']}: {row['beats']:,} beats, Se {row['sensitivity']:.2f} %, "
+            f"+P {row['predictivity']:.2f} %"
         )
 
 

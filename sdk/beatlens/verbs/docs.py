@@ -93,6 +93,13 @@ FIRMWARE = (
     Column("ram_bytes", "RAM", digits=None, interval=False),
     Column("stack_bytes", "stack", digits=None, interval=False),
 )
+QRS = (
+    Column("beats", "beats", digits=None, interval=False),
+    Column("sensitivity", "Se, %", digits=2),
+    Column("predictivity", "+P, %", digits=2),
+    Column("average_sensitivity", "average Se", digits=2, interval=False),
+    Column("average_predictivity", "average +P", digits=2, interval=False),
+)
 HOST = (
     Column("cpu_seconds", "processor seconds per 24 h", digits=1, interval=False),
     Column("ratio", "times the C", digits=1, interval=False),
@@ -120,6 +127,7 @@ def figures(
         "compress-rates": ("compress_rates.json", RATES, ("method", "share", "rate")),
         "decoder": ("decoder.json", DECODER, ("core",)),
         "firmware": ("firmware.json", FIRMWARE, ("model", "per", "core")),
+        "qrs": ("qrs.json", QRS, ("split",)),
         "host": ("host.json", HOST, ("engine", "way", "kernels", "bits")),
     }
     made = {

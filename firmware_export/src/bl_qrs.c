@@ -1,0 +1,307 @@
+/* R peaks; see ../include/bl_qrs.h. Constants as in beatlens.signals.qrs. */
+
+#include "bl_qrs.h"
+
+#define REACH 3 /* samples from a curvature's middle to its ends */
+#define BESIDE 8 /* curvatures summed on each side of the middle one */
+#define NEIGHBOURS BL_QRS_NEIGHBOURS
+#define WINDOW (2 * NEIGHBOURS + 1)
+#define REMEMBERED BL_QRS_REMEMBERED
+#define FLOOR 50
+#define RATE 128
+#define REFRACTORY 26
+#define T_WAVE 46
+#define FLAT_T 11
+#define HIGH 11
+#define LOW 5
+#define MOST 2
+#define SILENCE (4 * RATE)
+
+/* Shifts of negative numbers are the compiler's choice in C99: proves that it
+ * chose to round down, as every compiler for these cores does. */
+typedef char shifts_round_down[(-3 >> 1) == -2 ? 1 : -1];
+
+/* Whom peaks are handed to. */
+typedef struct {
+    bl_on_peak on_peak;
+    void *context;
+} listener;
+
+/* Medians */
+
+/* The fifth of eight numbers in order. */
+static uint32_t median(const uint32_t *values)
+{
+    uint32_t sorted[REMEMBERED], i, j;
+
+    for (i = 0; i < REMEMBERED; i++) {
+        for (j = i; j > 0 && sorted[j - 1] > values[i]; j--)
+            sorted[j] = sorted[j - 1];
+        sorted[j] = values[i];
+    }
+    return sorted[REMEMBERED / 2];
+}
+
+/* The same of sums, which are not below 0. */
+static int32_t median_sum(const int16_t *values)
+{
+    uint32_t wide[REMEMBERED], i;
+
+    for (i = 0; i < REMEMBERED; i++)
+        wide[i] = (uint32_t)values[i];
+    return (int32_t)median(wide);
+}
+
+static void remember(int16_t *values, int32_t newest)
+{
+    uint32_t i;
+
+    for (i = 1; i < REMEMBERED; i++)
+        values[i - 1] = values[i];
+    values[REMEMBERED - 1] = (int16_t)newest;
+}
+
+static void halve(int16_t *values)
+{
+    uint32_t i;
+
+    for (i = 0; i < REMEMBERED; i++)
+        values[i] = (int16_t)(values[i] >> 1);
+}
+
+static int32_t threshold(const bl_qrs *q, int32_t part)
+{
+    int32_t noise = median_sum(q->noise);
+
+    return noise + ((median_sum(q->beats) - noise) * part >> 5);
+}
+
+/* Decisions */
+
+/* Forgets the candidates up to a time. */
+static void forget(bl_qrs *q, uint32_t at)
+{
+    uint8_t kept = 0, i;
+
+    for (i = 0; i < q->waiting_count; i++)
+        if (q->waiting_at[i] > at) {
+            q->waiting_at[kept] = q->waiting_at[i];
+            q->waiting[kept++] = q->waiting[i];
+        }
+    q->waiting_count = kept;
+}
+
+static void accept(bl_qrs *q, uint32_t at, int16_t value, int32_t counts,
+                   const listener *to)
+{
+    uint32_t i;
+
+    if (q->last_value >= 0) {
+        for (i = 1; i < REMEMBERED; i++)
+            q->intervals[i - 1] = q->intervals[i];
+        q->intervals[REMEMBERED - 1] = at - q->last;
+    }
+    q->last = q->heard = at;
+    q->last_value = value;
+    remember(q->beats, counts);
+    forget(q, at);
+    to->on_peak(to->context, at);
+}
+
+/* Beats that were below the threshold at first sight. */
+static void overdue(bl_qrs *q, uint32_t now, const listener *to)
+{
+    while (q->last_value >= 0 &&
+           2 * (now - q->last) > 3 * median(q->intervals)) {
+        int16_t value = 0;
+        uint32_t at = 0, i;
+
+        for (i = 0; i < q->waiting_count; i++)
+            if (q->waiting_at[i] > q->last + REFRACTORY &&
+                q->waiting[i] > value) {
+                value = q->waiting[i];
+                at = q->waiting_at[i];
+            }
+        if (value <= threshold(q, LOW))
+            return;
+        accept(q, at, value, value, to);
+    }
+}
+
+/* A candidate that was no beat waits, as one of the last few. */
+static void keep(bl_qrs *q, uint32_t at, int16_t value)
+{
+    if (q->waiting_count == REMEMBERED)
+        forget(q, q->waiting_at[0]);
+    q->waiting_at[q->waiting_count] = at;
+    q->waiting[q->waiting_count++] = value;
+}
+
+static void decide(bl_qrs *q, uint32_t at, int16_t value, const listener *to)
+{
+    uint32_t flat = 0;
+
+    overdue(q, at, to);
+    if (q->last_value >= 0) {
+        uint32_t since = at - q->last;
+
+        if (since < REFRACTORY)
+            return;
+        if (at - q->heard > SILENCE) { /* the signal fell */
+            halve(q->beats);
+            halve(q->noise);
+            q->heard = at - SILENCE / 2;
+        }
+        flat = since < T_WAVE && 32 * value < FLAT_T * q->last_value;
+    }
+    if (value > threshold(q, HIGH) && !flat) {
+        int32_t most = MOST * median_sum(q->beats);
+
+        accept(q, at, value, value < most ? value : most, to);
+        return;
+    }
+    remember(q->noise, value);
+    keep(q, at, value);
+}
+
+/* Decides on the candidates of the first seconds. */
+static void begin(bl_qrs *q, const listener *to)
+{
+    uint8_t early = q->waiting_count, i;
+
+    q->waiting_count = 0;
+    /* One is looked at before its place is taken: those kept are fewer. */
+    for (i = 0; i < early; i++)
+        decide(q, q->waiting_at[i], q->waiting[i], to);
+}
+
+/* The sum at a sample, which may be a candidate. */
+static void see(bl_qrs *q, uint32_t at, int16_t value, uint32_t candidate,
+                const listener *to)
+{
+    if (q->seconds == REMEMBERED) {
+        if (candidate)
+            decide(q, at, value, to);
+        return;
+    }
+    if (value > q->largest)
+        q->largest = value;
+    if (candidate) {
+        q->waiting_at[q->waiting_count] = at;
+        q->waiting[q->waiting_count++] = value;
+    }
+    if ((at + 1) % RATE == 0) {
+        q->beats[q->seconds++] = q->largest;
+        q->largest = 0;
+        if (q->seconds == REMEMBERED)
+            begin(q, to);
+    }
+}
+
+/* Sums and their maxima */
+
+static int16_t sum_at(const bl_qrs *q, uint32_t index)
+{
+    return q->sums[index % WINDOW];
+}
+
+/* Is the sum at a sample the first of the largest around it? */
+static uint32_t is_largest(const bl_qrs *q, uint32_t at)
+{
+    int16_t value = sum_at(q, at);
+    uint32_t k;
+
+    if (value <= FLOOR)
+        return 0;
+    for (k = 1; k <= NEIGHBOURS; k++)
+        if ((k <= at && sum_at(q, at - k) >= value) ||
+            sum_at(q, at + k) > value)
+            return 0;
+    return 1;
+}
+
+static void add_sum(bl_qrs *q, int16_t sum, const listener *to)
+{
+    uint32_t at = q->summed - NEIGHBOURS;
+
+    q->sums[q->summed % WINDOW] = sum;
+    if (q->summed++ >= NEIGHBOURS)
+        see(q, at, sum_at(q, at), is_largest(q, at), to);
+}
+
+static void add_curvature(bl_qrs *q, int16_t curvature, const listener *to)
+{
+    int16_t *oldest = &q->curvature[q->curved % BL_QRS_SUMMED];
+
+    q->sum += curvature - *oldest;
+    *oldest = curvature;
+    if (q->curved++ >= BESIDE)
+        add_sum(q, (int16_t)q->sum, to);
+}
+
+/* |2 x[n] - x[n - 3] - x[n + 3]| in the middle of the newest seven. */
+static int16_t newest_curvature(const bl_qrs *q)
+{
+    int32_t bend = 2 * q->x[REACH] - q->x[0] - q->x[2 * REACH];
+
+    return (int16_t)(bend < 0 ? -bend : bend);
+}
+
+/* Interface */
+
+void bl_qrs_init(bl_qrs *q)
+{
+    uint32_t i;
+
+    q->samples = q->curved = q->summed = q->last = q->heard = 0;
+    q->sum = 0;
+    q->largest = 0;
+    q->last_value = -1;
+    q->waiting_count = q->seconds = 0;
+    for (i = 0; i < BL_QRS_SUMMED; i++)
+        q->curvature[i] = 0;
+    for (i = 0; i < REMEMBERED; i++) {
+        q->beats[i] = q->noise[i] = 0;
+        q->intervals[i] = RATE;
+    }
+}
+
+void bl_qrs_push(bl_qrs *q, int8_t x, bl_on_peak on_peak, void *context)
+{
+    listener to;
+    uint32_t i;
+
+    to.on_peak = on_peak;
+    to.context = context;
+    for (i = 0; i < 2 * REACH; i++)
+        q->x[i] = q->x[i + 1];
+    q->x[2 * REACH] = x;
+    q->samples++;
+    if (q->samples > 2 * REACH)
+        add_curvature(q, newest_curvature(q), &to);
+    else if (q->samples > REACH)
+        add_curvature(q, 0, &to);
+}
+
+void bl_qrs_end(bl_qrs *q, bl_on_peak on_peak, void *context)
+{
+    uint32_t i;
+    listener to;
+
+    to.on_peak = on_peak;
+    to.context = context;
+    while (q->samples > 0 && q->curved < q->samples + BESIDE)
+        add_curvature(q, 0, &to);
+    for (i = 0; q->samples > 0 && i < NEIGHBOURS; i++)
+        add_sum(q, -1, &to);
+    if (q->seconds < REMEMBERED) { /* a short one: by what there is */
+        uint32_t seen = q->seconds > 0 ? q->seconds : 1;
+
+        if (q->seconds == 0)
+            q->beats[0] = q->largest;
+        for (i = seen; i < REMEMBERED; i++)
+            q->beats[i] = q->beats[i - seen];
+        begin(q, &to);
+    }
+    bl_qrs_init(q);
+}

@@ -1,0 +1,232 @@
+"""R peaks from the front end's samples, in integers: what the device computes, bit for bit.
+
+Steepness in, peaks out (after Pan and Tompkins 1985, and Hamilton and Tompkins 1986; the constants
+are ours, chosen on DS1):
+
+1. curvature over 23 ms, `|2 x[n] - x[n - 3] - x[n + 3]|`, summed over 0.13 s,
+2. maxima of that within 0.1 s on both sides are candidates,
+3. a candidate is a beat where it is above a threshold between the medians of the last eight beats
+   and of the last eight other candidates, and not a T wave: much flatter than the beat before it
+   and within 0.36 s of it,
+4. where a beat is overdue the largest candidate since the last one is taken, if it is above a lower
+   threshold.
+
+The first eight seconds are looked at as a whole before the first decision. Needs numpy only.
+
+>>> from beatlens.signals.simulate import simulate_patient
+>>> from beatlens.signals.frontend import FrontEnd
+>>> recording = simulate_patient(0, 20).recording
+>>> frontend = FrontEnd(recording.rate_hz, recording.counts_per_mv[0], recording.rails[0])
+>>> x = frontend.run(recording.counts[0].astype(np.int16)).x
+>>> peaks = detect_qrs(x)
+>>> pieces = QrsDetector()
+>>> found = pieces.push(x[:700]) + pieces.push(x[700:]) + pieces.flush()
+>>> found == peaks.tolist(), 10 < len(found) < 40
+(True, True)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from beatlens.errors import SignalError
+
+REACH = 3
+"""Samples from a curvature's middle to its ends."""
+BESIDE = 8
+"""Samples of curvature that are summed on each side of the middle one."""
+NEIGHBOURS = 13
+"""Samples on both sides that a candidate is the largest of."""
+FLOOR = 50
+"""Smaller sums are no candidates: noise of one least significant bit stays below."""
+LEARNING_S = 8
+REMEMBERED = 8
+"""Beats, other candidates and intervals whose medians count, and candidates kept for later."""
+REFRACTORY = 26
+"""Samples after a beat without another: 0.2 s."""
+T_WAVE = 46
+"""Samples after a beat in which its T wave may come: 0.36 s."""
+FLAT_T = 11
+"""32nds of the beat's sum that a T wave stays below."""
+HIGH, LOW = 11, 5
+"""32nds of the way from the noise's median to the beats': thresholds at first sight and later."""
+MOST = 2
+"""A beat counts as at most this many times the beats' median."""
+SILENCE = 4 * 128
+"""Samples without a beat after which what is remembered is halved, and again each half of it: the
+signal fell."""
+RATE_HZ = 128
+_MARGIN = REACH + BESIDE + NEIGHBOURS
+
+
+def detect_qrs(x: NDArray[np.int8]) -> NDArray[np.int64]:
+    """R peaks in a whole recording.
+
+    Args:
+        x: int8 `[n]`, front end output at 128 Hz.
+
+    Returns:
+        int64 `[peaks]`, their samples, in time order.
+
+    Raises:
+        SignalError: `x` is not int8 `[n]`.
+    """
+    detector = QrsDetector()
+    return np.array(detector.push(x) + detector.flush(), dtype=np.int64)
+
+
+class QrsDetector:
+    """The same for a stream, pushed in pieces of any size: the same peaks."""
+
+    def __init__(self) -> None:
+        self._x = np.zeros(0, np.int64)
+        self._first = 0
+        self._checked = 0
+        self._decisions = _Decisions()
+
+    def push(self, x: NDArray[np.int8]) -> list[int]:
+        """Take samples int8 `[n]`; returns samples of R peaks that became certain.
+
+        Raises:
+            SignalError: `x` is not int8 `[n]`.
+        """
+        if x.dtype != np.int8 or x.ndim != 1:
+            raise SignalError(f"x is {x.dtype} {list(x.shape)}, expected int8 [n] at 128 Hz")
+        self._x = np.concatenate([self._x, x.astype(np.int64)])
+        return self._advance(self._first + len(self._x) - _MARGIN, ended=False)
+
+    def flush(self) -> list[int]:
+        """End the stream; returns the peaks that are left. What is pushed next begins a new one."""
+        found = self._advance(self._first + len(self._x), ended=True)
+        found += self._decisions.end()
+        self.__init__()  # type: ignore[misc]
+        return found
+
+    def _advance(self, stop: int, ended: bool) -> list[int]:
+        """Look at all samples before `stop`."""
+        if stop <= self._checked:
+            return []
+        sums = self._sums(ended)
+        found: list[int] = []
+        start = self._checked
+        padded = np.pad(sums, NEIGHBOURS, constant_values=-1)
+        windows = sliding_window_view(padded, 2 * NEIGHBOURS + 1)
+        middle = windows[:, NEIGHBOURS]
+        first = middle > windows[:, :NEIGHBOURS].max(axis=1)
+        last = middle >= windows[:, NEIGHBOURS + 1 :].max(axis=1)
+        candidates = first & last & (middle > FLOOR)
+        for at in range(start, stop):
+            value = int(sums[at - self._first])
+            found += self._decisions.see(at, value, bool(candidates[at - self._first]))
+        self._checked = stop
+        gone = max(0, stop - _MARGIN - self._first)
+        self._x, self._first = self._x[gone:], self._first + gone
+        return found
+
+    def _sums(self, ended: bool) -> NDArray[np.int64]:
+        """Of every sample that is kept; those near a side that is not an end are not to be used."""
+        x, n = self._x, len(self._x)
+        curved = np.zeros(n + 2 * BESIDE, np.int64)
+        if n > 2 * REACH:
+            middle = 2 * x[REACH:-REACH] - x[: -2 * REACH] - x[2 * REACH :]
+            curved[BESIDE + REACH : BESIDE + n - REACH] = np.abs(middle)
+        return np.convolve(curved, np.ones(2 * BESIDE + 1, np.int64), "valid")[:n]
+
+
+@dataclass
+class _Decisions:
+    """Which candidates are beats."""
+
+    beats: list[int] = field(default_factory=list)
+    noise: list[int] = field(default_factory=lambda: [0] * REMEMBERED)
+    intervals: list[int] = field(default_factory=lambda: [RATE_HZ] * REMEMBERED)
+    waiting: list[tuple[int, int]] = field(default_factory=list)
+    largest: int = 0
+    heard: int = 0
+    """Sample of the last beat, or since when silence counts anew."""
+    last: tuple[int, int] | None = None
+
+    def see(self, at: int, value: int, candidate: bool) -> list[int]:
+        """The sum at a sample; returns beats that became certain."""
+        if len(self.beats) == REMEMBERED:
+            return self._decide(at, value) if candidate else []
+        self.largest = max(self.largest, value)
+        if candidate:
+            self.waiting.append((at, value))
+        if (at + 1) % RATE_HZ:
+            return []
+        self.beats.append(self.largest)
+        self.largest = 0
+        return self._begin() if len(self.beats) == REMEMBERED else []
+
+    def end(self) -> list[int]:
+        """The stream's end; a short one is decided by what there is."""
+        if len(self.beats) == REMEMBERED:
+            return []
+        seen = self.beats or [self.largest]
+        self.beats = [seen[i % len(seen)] for i in range(REMEMBERED)]
+        return self._begin()
+
+    def _begin(self) -> list[int]:
+        """Decide on the candidates of the first seconds."""
+        early, self.waiting = self.waiting, []
+        return [beat for at, value in early for beat in self._decide(at, value)]
+
+    def _decide(self, at: int, value: int) -> list[int]:
+        found = self._overdue(at)
+        if self.last is None:
+            accepted = value > self._threshold(HIGH)
+        else:
+            since = at - self.last[0]
+            if since < REFRACTORY:
+                return found
+            if at - self.heard > SILENCE:
+                self.beats, self.noise = [
+                    [v >> 1 for v in kept] for kept in (self.beats, self.noise)
+                ]
+                self.heard = at - SILENCE // 2
+            flat = since < T_WAVE and 32 * value < FLAT_T * self.last[1]
+            accepted = value > self._threshold(HIGH) and not flat
+        if accepted:
+            self._accept(at, value, min(value, MOST * _median(self.beats)))
+            return [*found, at]
+        _push(self.noise, value)
+        self.waiting = [*self.waiting, (at, value)][-REMEMBERED:]
+        return found
+
+    def _overdue(self, now: int) -> list[int]:
+        """Beats that were below the threshold at first sight."""
+        found: list[int] = []
+        while self.last is not None and 2 * (now - self.last[0]) > 3 * _median(self.intervals):
+            later = [one for one in self.waiting if one[0] > self.last[0] + REFRACTORY]
+            best = max(later, key=lambda one: one[1], default=(0, 0))
+            if best[1] <= self._threshold(LOW):
+                break
+            self._accept(*best, best[1])
+            found.append(best[0])
+        return found
+
+    def _accept(self, at: int, value: int, counts: int) -> None:
+        if self.last is not None:
+            _push(self.intervals, at - self.last[0])
+        self.last, self.heard = (at, value), at
+        _push(self.beats, counts)
+        self.waiting = [one for one in self.waiting if one[0] > at]
+
+    def _threshold(self, part: int) -> int:
+        noise, beat = _median(self.noise), _median(self.beats)
+        return noise + ((beat - noise) * part >> 5)
+
+
+def _push(remembered: list[int], value: int) -> None:
+    remembered.pop(0)
+    remembered.append(value)
+
+
+def _median(values: list[int]) -> int:
+    """The upper one of the two in the middle."""
+    return sorted(values)[len(values) // 2]
