@@ -32,7 +32,7 @@ typedef struct {
 /* The fifth of eight numbers in order. */
 static uint32_t median(const uint32_t *values)
 {
-    uint32_t sorted[REMEMBERED], i, j;
+    uint32_t sorted[REMEMBERED] = {0}, i, j;
 
     for (i = 0; i < REMEMBERED; i++) {
         for (j = i; j > 0 && sorted[j - 1] > values[i]; j--)
@@ -94,9 +94,9 @@ static void forget(bl_qrs *q, uint32_t at)
 static void accept(bl_qrs *q, uint32_t at, int16_t value, int32_t counts,
                    const listener *to)
 {
-    uint32_t i;
-
     if (q->last_value >= 0) {
+        uint32_t i;
+
         for (i = 1; i < REMEMBERED; i++)
             q->intervals[i - 1] = q->intervals[i];
         q->intervals[REMEMBERED - 1] = at - q->last;

@@ -35,10 +35,11 @@ KERNELS = ("bl_convolve_rows", "bl_convolve_pairs", "bl_convolve_long", "bl_conv
 STREAM_POINTERS: Mapping[str, tuple[str, ...]] = {
     "on_column": ("on_column",),
     "on_finding": (),
+    "on_peak": (),
     "kernel": KERNELS,
 }
 """Where the pointers of `beatlens.c` lead: the network's callback is its own function. The user's,
-`on_finding`, counts as nothing; what it needs comes on top."""
+`on_finding` and `on_peak`, count as nothing; what they need comes on top."""
 
 NET_POINTERS: Mapping[str, tuple[str, ...]] = {"on_column": (), "kernel": KERNELS}
 """Where the pointers of `bl_net.c` lead when it is used alone: to the user."""
