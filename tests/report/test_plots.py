@@ -26,6 +26,20 @@ def test_size_vs_fidelity_has_a_line_per_matching_and_form(figures):
     assert axes.get_xscale() == "log"
 
 
+def test_points_of_methods_are_not_joined():
+    rows = [
+        {"method": m, "share": s, "matching": "none", "form": "int8", "seed": 0,
+         "packed_bytes": 100 * s + i, "spearman": 0.5 + i / 10}
+        for s in (1, 20) for i, m in enumerate("abc")
+    ]  # fmt: skip
+    found = Figures("cmd", "abc", "simulated", "any", rows)
+    drawn = plots.size_vs_fidelity(found, "packed_bytes", of=("method", "share"), joined=False)
+    (points, *_) = drawn.axes[0].containers[0]
+    assert len(points.get_xdata()) == 6
+    assert points.get_linestyle() == "None"
+    assert drawn.axes[0].get_xlabel() == "bytes of packed weights"
+
+
 def test_training_curves_skip_steps_without_the_figure():
     history = [{"step": 0, "loss": 2.0}, {"step": 10, "loss": 1.0, "macro_ap": 0.5}]
     figure = plots.training_curves(history)

@@ -47,6 +47,7 @@ LABELS = {
     "same_peak": "strips with the same peak segment",
     "macro_ap": "macro average precision",
     "bytes": "bytes of weights as shipped",
+    "packed_bytes": "bytes of packed weights",
     "macs": "multiply-accumulates",
 }
 # matplotlib types its keys as literals; Any spares a cast at every use.
@@ -152,11 +153,24 @@ def _sample(which: int, text: str, line: Literal["", "-"] = "") -> Line2D:
     )
 
 
-def size_vs_fidelity(figures: Figures, x: str = "bytes", y: str = "spearman") -> Figure:
-    """Return a plot of `y` against a size `x` (log scale), one line per matching and form."""
-    groups = _some(figures, ("matching", "form", "model"), y)
+def size_vs_fidelity(
+    figures: Figures,
+    x: str = "bytes",
+    y: str = "spearman",
+    of: Sequence[str] = ("model",),
+    joined: bool = True,
+) -> Figure:
+    """Return a plot of `y` against a size `x` (log scale), by matching and form.
+
+    Args:
+        figures: what is drawn.
+        x, y: keys.
+        of: keys of what is one point.
+        joined: draw a line through the points of a matching and form.
+    """
+    groups = _some(figures, ("matching", "form", *of), y)
     series: dict[tuple[str, str], list[tuple[float, float, float, float]]] = {}
-    for (matching, form, _), rows in groups.items():
+    for (matching, form, *_), rows in groups.items():
         size, value = summary(rows, x), summary(rows, y)
         if size is None or value is None:
             continue
@@ -181,7 +195,7 @@ def size_vs_fidelity(figures: Figures, x: str = "bytes", y: str = "spearman") ->
                 yerr=(np.maximum(means - lows, 0), np.maximum(highs - means, 0)),
                 color=COLOURS[which % len(COLOURS)],
                 marker=MARKERS[which % len(MARKERS)],
-                linestyle=LINES[forms.index(form) % len(LINES)],
+                linestyle=LINES[forms.index(form) % len(LINES)] if joined else "",
                 linewidth=1.4,
                 capsize=2,
                 markerfacecolor="white" if forms.index(form) else None,

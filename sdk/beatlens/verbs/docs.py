@@ -79,6 +79,13 @@ COMPRESS = (
     Column("spearman", "Spearman", digits=2),
     Column("spearman_p5", "Spearman p5", digits=2),
 )
+COMPRESS_DIFFERENCES = (
+    Column("spearman", "Spearman", digits=2),
+    Column("spearman_p5", "p5", digits=2),
+    Column("loc_auc_pvc", "AUC PVC", digits=2),
+    Column("point_pvc", "pointing PVC", digits=2),
+    Column("macro_ap", "macro AP", digits=2),
+)
 DECODER = (
     Column("flash_bytes", "flash", digits=None, interval=False),
     Column("state_bytes", "state", digits=None, interval=False),
@@ -124,6 +131,11 @@ def figures(
         "matching-weight": ("matching_weight.json", WEIGHTS, ("matching", "weight")),
         "crossval": ("crossval.json", CROSSVAL, ("recipe", "steps")),
         "compress": ("compress.json", COMPRESS, ("method", "start", "share", "matching")),
+        "compress-differences": (
+            "compress_differences.json",
+            COMPRESS_DIFFERENCES,
+            ("method", "share", "matching"),
+        ),
         "compress-rates": ("compress_rates.json", RATES, ("method", "share", "rate")),
         "decoder": ("decoder.json", DECODER, ("core",)),
         "firmware": ("firmware.json", FIRMWARE, ("model", "per", "core")),
@@ -137,9 +149,8 @@ def figures(
         if markdown is not None:
             update_readme(readme, marker, markdown)
             console.print(f"{readme}: table {marker}")
-    if (folder / "attribution.json").exists():
-        for path in _plots(folder):
-            console.print(path)
+    for path in _plots(folder):
+        console.print(path)
 
 
 def _table(path: Path, columns: tuple[Column, ...], groups: tuple[str, ...]) -> str | None:
@@ -147,12 +158,27 @@ def _table(path: Path, columns: tuple[Column, ...], groups: tuple[str, ...]) -> 
 
 
 def _plots(folder: Path) -> list[Path]:
-    found = load_figures(folder / "attribution.json")
-    students = [row for row in found.rows if row["model"] == "student"]
-    if not students:
-        raise DataError(f"{folder / 'attribution.json'} has no students; run the benchmark again")
-    chosen = Figures(found.command, found.commit, found.data, found.machine, students)
-    return [
-        plots.save(plots.fidelity_by_matching(chosen), folder / "fidelity_by_matching.svg"),
-        plots.save(plots.fidelity_by_matching(chosen, "point_pvc"), folder / "pointing_pvc.svg"),
-    ]
+    made: list[Path] = []
+    if (folder / "attribution.json").exists():
+        chosen = _students(folder / "attribution.json", "model", "student")
+        made += [
+            plots.save(plots.fidelity_by_matching(chosen), folder / "fidelity_by_matching.svg"),
+            plots.save(
+                plots.fidelity_by_matching(chosen, "point_pvc"), folder / "pointing_pvc.svg"
+            ),
+        ]
+    if (folder / "compress.json").exists():
+        chosen = _students(folder / "compress.json", "form", "int8")
+        points = ("method", "start", "share")
+        drawn = plots.size_vs_fidelity(chosen, "packed_bytes", of=points, joined=False)
+        made.append(plots.save(drawn, folder / "size_vs_fidelity.svg"))
+    return made
+
+
+def _students(path: Path, key: str, value: str) -> Figures:
+    """The rows of compressed networks, which are those with that value."""
+    found = load_figures(path)
+    rows = [row for row in found.rows if row[key] == value]
+    if not rows:
+        raise DataError(f"{path} has no row with {key} {value!r}; run the benchmark again")
+    return Figures(found.command, found.commit, found.data, found.machine, rows)
