@@ -2,8 +2,9 @@
 
     python -m tests.fuzz.make_corpus
 
-Packed tensors of every coding and structure, as encoded by `beatlens.packed`; and for the stream,
-simulated ECG at every sensor's rate with gaps, flat stretches and rails.
+Packed tensors of every coding and structure, as encoded by `beatlens.packed`; for the stream,
+simulated ECG at every sensor's rate with gaps, flat stretches and rails; for the detector of R
+peaks, simulated ECG behind the front end.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from beatlens.packed import encode_tensor
+from beatlens.signals.frontend import FrontEnd
 
 from ..packed import tensors
 from ..runtime.cases import ecg_counts
@@ -77,7 +79,19 @@ def stream_seeds() -> dict[str, bytes]:
     return found
 
 
-SEEDS = {"unpack": unpack_seeds, "stream": stream_seeds}
+def qrs_seeds() -> dict[str, bytes]:
+    """How often they come, and samples of the front end, by name."""
+    found = {}
+    for seed in range(4):
+        x = FrontEnd(250, 200.0).run(ecg_counts(10, 250, seed=seed)).x
+        falling = x.copy()
+        falling[400:] //= 4
+        found[f"ecg-{seed}"] = bytes([seed]) + x.tobytes()
+        found[f"falling-{seed}"] = bytes([15]) + falling[:800].tobytes() + bytes(300)
+    return found
+
+
+SEEDS = {"qrs": qrs_seeds, "unpack": unpack_seeds, "stream": stream_seeds}
 
 
 def write_corpus(folder: Path = CORPUS) -> None:

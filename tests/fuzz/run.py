@@ -2,7 +2,7 @@
 
     python -m tests.fuzz.run SECONDS [SEED] [TARGET ...]
 
-Targets are unpack, stream and tflite, each for so many seconds. New inputs are kept under
+Targets are unpack, qrs, stream and tflite, each for so many seconds. New inputs are kept under
 `build/fuzz/`, where the next run goes on from. An input that breaks a promise is written there too,
 and the exit status is 1.
 """

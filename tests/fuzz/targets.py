@@ -34,6 +34,7 @@ OPTIONS = (
 SANITIZERS = "-fsanitize=fuzzer,address,undefined"
 SOURCES = {
     "unpack": ("bl_unpack",),
+    "qrs": ("bl_qrs",),
     "stream": (
         "beatlens",
         "bl_frontend",
