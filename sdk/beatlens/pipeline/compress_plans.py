@@ -1,5 +1,7 @@
 """What `beatlens bench compress` compares: every method at two budgets, with what it starts from.
 
+A third budget, for the smallest models, is tried with the methods that lead at the second.
+
 A method starts from the teacher where it can reach the budget from there by itself. Where it cannot
 (a codebook cannot take 0.8 M weights to 32 KB), it starts from a distilled network of a size from
 which it can, and the table says so: `start` is that network's name.
@@ -25,8 +27,8 @@ from beatlens.nets.backbones import STUDENTS, NetworkSpec
 
 PAPER = ("ewa", "swa", "sswa")
 BOTH = ("none", "classwise")
-SMALL, LARGE = 100, 20
-SHARES = (SMALL, LARGE)
+SMALL, TINY, LARGE = 100, 300, 20
+SHARES = (SMALL, TINY, LARGE)
 """Budgets: the teacher's float bytes divided by these."""
 
 _KERNELS, _STRIDES = (8, 8, 8, 12, 10, 10, 10), (2, 2, 2, 1, 1, 1, 1)
@@ -37,6 +39,7 @@ def _dense(*channels: int) -> NetworkSpec:
 
 
 NETWORKS: Mapping[str, NetworkSpec] = {
+    "dense-20k": _dense(10, 14, 18, 20, 20, 20, 20),
     "dense-26k": STUDENTS["dense-26k"],
     "dense-48k": _dense(12, 20, 28, 32, 32, 32, 32),
     "dense-106k": _dense(20, 32, 40, 48, 48, 48, 44),
@@ -89,10 +92,27 @@ def plans() -> dict[tuple[str, int], Plan]:
     """All plans by the method's name and the budget's share (20: a twentieth)."""
     found: dict[tuple[str, int], Plan] = {}
     for share in SHARES:
-        student = "dense-144k" if share == LARGE else "dense-26k"
-        for name, plan in {**_pruning(share), **_formats(share), **_heads(student)}.items():
+        for name, plan in _of_share(share).items():
             found[name, share] = replace(plan, rate=RATES.get(name))
     return found
+
+
+def _of_share(share: int) -> dict[str, Plan]:
+    if share == TINY:
+        return _tiny()
+    student = "dense-144k" if share == LARGE else "dense-26k"
+    return {**_pruning(share), **_formats(share), **_heads(student)}
+
+
+def _tiny() -> dict[str, Plan]:
+    """The methods that lead at a hundredth, at a third of that."""
+    pruning, formats = _pruning(TINY), _formats(TINY)
+    return {
+        "channels evidence, 3 rounds": pruning["channels evidence, 3 rounds"],
+        "unified blocks": replace(formats["unified blocks"], start="dense-48k"),
+        "coded kernels": replace(formats["coded kernels"], start="dense-48k"),
+        "4 bit": replace(formats["4 bit"], start="dense-20k", matchings=BOTH),
+    }
 
 
 def retraining() -> tuple[str, ...]:
