@@ -18,6 +18,7 @@ from beatlens.pipeline.firmware_bench import rows as firmware_rows
 from beatlens.pipeline.host_bench import host_rows, make_day
 from beatlens.pipeline.maps_bench import MapsBench
 from beatlens.pipeline.qrs_bench import qrs_rows
+from beatlens.pipeline.quality_bench import quality_rows
 from beatlens.pipeline.step_cost import step_cost as measure_step_cost
 from beatlens.pipeline.tuning import matching_weights
 from beatlens.report.tables import load_figures
@@ -200,6 +201,17 @@ def qrs(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
             f"{row['split']}: {row['beats']:,} beats, Se {row['sensitivity']:.2f} %, "
             f"+P {row['predictivity']:.2f} %"
         )
+
+
+@app.command()
+def quality(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
+    """Leads that are off or saturated: flagged within 2 s? And what is flagged in clean ECG."""
+    rows = quality_rows(find_database("mitdb", data))
+    described = "mitdb DS2, MLII; defects put in at random places"
+    write_figures(out / "quality.json", "beatlens bench quality", described, rows)
+    for row in rows:
+        said = f"{row['found']:.1f} % found" if "found" in row else f"{row['false']:.4f} % flagged"
+        console.print(f"{row['what']}: {said}")
 
 
 @app.command("firmware")

@@ -107,6 +107,12 @@ QRS = (
     Column("average_sensitivity", "average Se", digits=2, interval=False),
     Column("average_predictivity", "average +P", digits=2, interval=False),
 )
+QUALITY = (
+    Column("trials", "places", digits=None, interval=False),
+    Column("found", "flagged within 2 s, %", digits=1, interval=False),
+    Column("hours", "hours", digits=1, interval=False),
+    Column("false", "flagged, %", digits=4, interval=False),
+)
 HOST = (
     Column("cpu_seconds", "processor seconds per 24 h", digits=1, interval=False),
     Column("ratio", "times the C", digits=1, interval=False),
@@ -140,6 +146,7 @@ def figures(
         "decoder": ("decoder.json", DECODER, ("core",)),
         "firmware": ("firmware.json", FIRMWARE, ("model", "per", "core")),
         "qrs": ("qrs.json", QRS, ("split",)),
+        "quality": ("quality.json", QUALITY, ("what",)),
         "host": ("host.json", HOST, ("engine", "way", "kernels", "bits")),
     }
     made = {
