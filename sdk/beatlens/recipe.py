@@ -11,8 +11,9 @@ silently ignored; every number has its unit in its name or in its text.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -32,6 +33,7 @@ Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Chance = Annotated[float, Field(gt=0, lt=1)]
+NAME = r"^[a-z0-9][a-z0-9-]*$"
 
 
 class Section(BaseModel):
@@ -247,13 +249,12 @@ class DecisionSection(Section):
         return np.log(chances / (1 - chances))
 
 
-class Recipe(Section):
-    """A model from data to device. All sections have defaults; an empty file is a recipe."""
+class ModelRecipe(Section):
+    """What recipes of all tasks have: networks, how they are trained, and made small."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "strips"
+    task: str
+    name: Annotated[str, Field(pattern=NAME)]
     seed: Annotated[int, Field(ge=0)] = 0
-    data: DataSection = DataSection()
-    sampling: SamplingSection = SamplingSection()
     teacher: NetworkSection = NetworkSection.of(TEACHER)
     teacher_schedule: ScheduleSection = ScheduleSection(
         steps=2500, learning_rate=3e-3, precision="bfloat16", validate_every=500, keep="last"
@@ -272,33 +273,14 @@ class Recipe(Section):
         steps=600, learning_rate=1e-3, batch=32, validate_every=200, keep="last"
     )
     compress: CompressSection = CompressSection()
-    decision: DecisionSection = DecisionSection()
-
-    @model_validator(mode="after")
-    def _nothing_chosen_on_training_patients(self) -> Recipe:
-        schedules = ("teacher_schedule", "student_schedule", "quantize_schedule")
-        choosing = [name for name in schedules if getattr(self, name).keep != "last"]
-        if self.data.final_fit and (choosing or not self.decision.thresholds):
-            lacks = f'{choosing[0]}.keep = "last"' if choosing else "decision.thresholds"
-            raise ValueError(
-                f"data.final_fit trains on the validation patients, so nothing can be chosen on "
-                f"them: expected {lacks} (thresholds come from `beatlens bench crossval`)"
-            )
-        return self
 
     @classmethod
-    def read(cls, path: Path) -> Recipe:
+    def read(cls, path: Path) -> Self:
         """Read a TOML file. Raises `RecipeError` naming file, key, value and what was expected."""
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path}: not a TOML file: {error}") from error
-        return cls.parse(data, str(path))
+        return cls.parse(read_toml(path), str(path))
 
     @classmethod
-    def parse(cls, data: dict[str, object], where: str = "recipe") -> Recipe:
+    def parse(cls, data: Mapping[str, object], where: str = "recipe") -> Self:
         """Check plain data, such as a TOML file's content; `where` names it in errors."""
         try:
             recipe = cls.model_validate(data)
@@ -315,3 +297,35 @@ class Recipe(Section):
         except RecipeError as error:
             raise RecipeError(f"{where}: {error}") from error
         return recipe
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """The content of a TOML file; `RecipeError` where it cannot be read or is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not a TOML file: {error}") from error
+
+
+class Recipe(ModelRecipe):
+    """A model of the strips task. All sections have defaults; an empty file is a recipe."""
+
+    task: Literal["strips"] = "strips"
+    name: Annotated[str, Field(pattern=NAME)] = "strips"
+    data: DataSection = DataSection()
+    sampling: SamplingSection = SamplingSection()
+    decision: DecisionSection = DecisionSection()
+
+    @model_validator(mode="after")
+    def _nothing_chosen_on_training_patients(self) -> Recipe:
+        schedules = ("teacher_schedule", "student_schedule", "quantize_schedule")
+        choosing = [name for name in schedules if getattr(self, name).keep != "last"]
+        if self.data.final_fit and (choosing or not self.decision.thresholds):
+            lacks = f'{choosing[0]}.keep = "last"' if choosing else "decision.thresholds"
+            raise ValueError(
+                f"data.final_fit trains on the validation patients, so nothing can be chosen on "
+                f"them: expected {lacks} (thresholds come from `beatlens bench crossval`)"
+            )
+        return self

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,12 +27,18 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.sampling import CropSampler
 from beatlens.tasks.strips import SPAN
 from beatlens.training.objective import known_label_loss
 
-POOL_FORMAT = "beatlens-pool-1"
-POOL_TENSORS = ("windows", "labels", "evidence", "activations")
+POOL_FORMAT = "beatlens-pool-2"
+
+
+class Crops(Protocol):
+    """Where a pool's crops come from: a sampler of any task."""
+
+    def batch(self, first: int, size: int) -> tuple[np.ndarray, ...]:
+        """Crops `first .. first + size - 1`: windows float32 `[size, n]` in mV, and whatever the
+        task's loss wants to know of them, arrays `[size, ...]`."""
 
 
 def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
@@ -101,6 +108,7 @@ class TeacherPool:
         teacher: network in `eval()` mode.
         sampler: where crops come from.
         size: number of crops.
+        span: samples in the middle of a window that evidence is over; the rest is context.
         activations: keep the teacher's last activations too (bfloat16, about 41 KB per crop for
             the default teacher); EWA, SWA and SSWA need them.
         seed: of the orders in which the crops are drawn.
@@ -110,37 +118,45 @@ class TeacherPool:
     def __init__(
         self,
         teacher: EvidenceNet,
-        sampler: CropSampler,
+        sampler: Crops,
         size: int,
         *,
+        span: int = SPAN,
         activations: bool = False,
         seed: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        self.teacher, self.size, self._seed = teacher.eval(), size, seed
+        self.teacher, self.size, self.span, self._seed = teacher.eval(), size, span, seed
         chunks: list[tuple[np.ndarray, ...]] = []
         kept: list[Tensor] = []
         for first in range(0, size, 64):
             count = min(64, size - first)
-            windows, labels = sampler.batch(first, count)
+            windows, *targets = sampler.batch(first, count)
             features = self._features(torch.from_numpy(windows))
             evidence = teacher.head(features).detach()
             grid = np.round(windows / np.float32(LSB_MV)).astype(np.int8)
-            chunks.append((grid, labels, evidence.numpy()))
+            chunks.append((grid, evidence.numpy(), *targets))
             if activations:
                 kept.append(features.bfloat16())
             if progress is not None:
                 progress(first + count, size)
-        windows, labels, evidence = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-        self._windows, self._labels = torch.from_numpy(windows), torch.from_numpy(labels)
-        self._evidence = torch.from_numpy(evidence)
+        tensors = (torch.from_numpy(np.concatenate(p)) for p in zip(*chunks, strict=True))
+        self._windows, self._evidence, *self._targets = tensors
         self._activations = torch.cat(kept) if kept else torch.zeros(size, 0)
 
     def save(self, path: Path) -> None:
         """Write crops and what the teacher said of them, whole or not at all."""
-        tensors = {name: getattr(self, f"_{name}") for name in POOL_TENSORS}
+        state = {
+            "format": POOL_FORMAT,
+            "seed": self._seed,
+            "span": self.span,
+            "windows": self._windows,
+            "evidence": self._evidence,
+            "activations": self._activations,
+            "targets": list(self._targets),
+        }
         part = path.with_suffix(".part")
-        torch.save({"format": POOL_FORMAT, "seed": self._seed, **tensors}, part)
+        torch.save(state, part)
         part.replace(path)
 
     @classmethod
@@ -156,9 +172,10 @@ class TeacherPool:
         if not isinstance(state, dict) or state.get("format") != POOL_FORMAT:
             raise ModelError(f"{path}: not a teacher's pool; delete it, it will be made again")
         pool = cls.__new__(cls)
-        pool.teacher, pool._seed, pool.size = teacher.eval(), state["seed"], len(state["windows"])
-        for name in POOL_TENSORS:
-            setattr(pool, f"_{name}", state[name])
+        pool.teacher, pool._seed, pool.span = teacher.eval(), state["seed"], state["span"]
+        pool._windows, pool._evidence = state["windows"], state["evidence"]
+        pool._activations, pool._targets = state["activations"], state["targets"]
+        pool.size = len(pool._windows)
         with torch.no_grad():
             features = pool._features(pool._windows[:1].float() * LSB_MV)
             again = teacher.head(features)
@@ -168,11 +185,12 @@ class TeacherPool:
 
     @torch.no_grad()
     def _features(self, windows: Tensor) -> Tensor:
-        x = self.teacher.geometry.trim(windows, SPAN)
+        x = self.teacher.geometry.trim(windows, self.span)
         return self.teacher.features(x.unsqueeze(1))
 
     def batch(self, first: int, size: int) -> tuple[Tensor, ...]:
-        """Windows `[size, n]` mV, labels `[size, C]`, evidence `[size, C, T]`, activations.
+        """Windows `[size, n]` mV, what the sampler gives besides (a strip's labels `[size, C]`),
+        the teacher's evidence `[size, C, T]`, its activations.
 
         Every pass over the pool is in another order; which, depends on the seed and the pass only.
         """
@@ -180,7 +198,8 @@ class TeacherPool:
         rows = torch.tensor(index)
         windows = self._windows[rows].float() * LSB_MV
         activations = self._activations[rows].float()
-        return windows, self._labels[rows], self._evidence[rows], activations
+        targets = (target[rows] for target in self._targets)
+        return windows, *targets, self._evidence[rows], activations
 
     def _order(self, epoch: int) -> np.ndarray:
         if getattr(self, "_epoch", None) != epoch:
@@ -220,6 +239,7 @@ class DistillObjective(nn.Module):
         self, windows: Tensor, labels: Tensor, evidence: Tensor, activations: Tensor
     ) -> Tensor:
         """Return the loss, a scalar."""
-        student = see_evidence(self.student, self.student.geometry.trim(windows, SPAN).unsqueeze(1))
+        x = self.student.geometry.trim(windows, self._pool.span).unsqueeze(1)
+        student = see_evidence(self.student, x)
         teacher = self._pool.seen(evidence, activations)
         return distillation_loss(student, teacher, labels, self._weights, self._matching)

@@ -19,7 +19,6 @@ from beatlens.compress.distill import (
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.strips import SPAN
 from beatlens.training.loop import Batch, Schedule
 
 INPUT_BATCH = 32
@@ -28,9 +27,9 @@ INPUT_BATCH = 32
 def pool_inputs(net: nn.Module, pool: TeacherPool, batches: int) -> list[Tensor]:
     """The pool's first crops as the network takes them: `batches` of `[32, 1, N]`, for statistics
     and quantisation ranges."""
-    evidence_net = _expect_evidence_net(net)
+    evidence_net = expect_evidence_net(net)
     windows = (pool.batch(i * INPUT_BATCH, INPUT_BATCH)[0] for i in range(batches))
-    return [evidence_net.geometry.trim(w, SPAN).unsqueeze(1) for w in windows]
+    return [evidence_net.geometry.trim(w, pool.span).unsqueeze(1) for w in windows]
 
 
 def pool_lesson(
@@ -59,7 +58,7 @@ def pool_lesson(
             raise ModelError(
                 "the network to compress is the teacher it learns from: give copy.deepcopy(teacher)"
             )
-        return DistillObjective(_expect_evidence_net(net), pool, weights, deepcopy(matching))
+        return DistillObjective(expect_evidence_net(net), pool, weights, deepcopy(matching))
 
     def examples(net: nn.Module, first: int, size: int) -> Examples:
         if first + size > pool.size:
@@ -68,7 +67,7 @@ def pool_lesson(
                 f"{pool.size}: crops would come again; make it larger, or look at fewer crops"
             )
         windows, labels, evidence, _ = pool.batch(first, size)
-        inputs = _expect_evidence_net(net).geometry.trim(windows, SPAN).unsqueeze(1)
+        inputs = expect_evidence_net(net).geometry.trim(windows, pool.span).unsqueeze(1)
         return Examples(inputs, labels, evidence)
 
     return Lesson(
@@ -82,7 +81,8 @@ def pool_lesson(
     )
 
 
-def _expect_evidence_net(net: nn.Module) -> EvidenceNet | QuantizedEvidenceNet:
+def expect_evidence_net(net: nn.Module) -> EvidenceNet | QuantizedEvidenceNet:
+    """The network, if it is an evidence network, float or int8; else `ModelError`."""
     if not isinstance(net, EvidenceNet | QuantizedEvidenceNet):
         raise ModelError(
             f"the network is a {type(net).__name__}, expected an evidence network: a pool's lesson "

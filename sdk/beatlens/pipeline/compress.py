@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from beatlens.attribution.matching import matching_of
+from beatlens.compress.contract import Lesson
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import spec_of
@@ -13,9 +14,15 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.steps import Steps
-from beatlens.pipeline.student import Agreement, load_quantized, make_pool, save_quantized
-from beatlens.recipe import Recipe, StepSection
-from beatlens.training.loop import Report, world
+from beatlens.pipeline.student import (
+    Agreement,
+    lesson_of,
+    load_quantized,
+    make_pool,
+    save_quantized,
+)
+from beatlens.recipe import ModelRecipe, Recipe, StepSection
+from beatlens.training.loop import Report, Schedule, world
 
 
 def compress(
@@ -35,11 +42,7 @@ def compress(
         RecipeError: started under torchrun.
         ModelError: a step cannot handle the network, or cannot reach the budget.
     """
-    if world()[1] > 1:
-        raise RecipeError(
-            f"compress was started on {world()[1]} processes, expected 1: students are small, "
-            "start it without torchrun"
-        )
+    refuse_many_processes()
     student_path, quantized_path = folder / "student.pt", folder / "quantized.pt"
     if student_path.exists() and quantized_path.exists():
         student = load_net(student_path)[0]
@@ -47,10 +50,28 @@ def compress(
     keep = any(_needs_activations(recipe, step) for step in recipe.compress.steps)
     pool = make_pool(recipe, prepared, teacher, activations=keep, progress=progress)
     agreement = Agreement.of(recipe, prepared, teacher)
-    student, quantized = Steps(recipe, pool, agreement, folder, report).run()
-    save_net(student_path, student, spec_of(student))
-    save_quantized(quantized_path, quantized)
+
+    def lesson_for(one: ModelRecipe, schedule: Schedule) -> Lesson:
+        return lesson_of(one, pool, agreement, schedule)
+
+    return run_steps_into(folder, Steps(recipe, teacher, lesson_for, folder, report))
+
+
+def run_steps_into(folder: Path, steps: Steps) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
+    """Run steps and write what they end with: `student.pt` and `quantized.pt`."""
+    student, quantized = steps.run()
+    save_net(folder / "student.pt", student, spec_of(student))
+    save_quantized(folder / "quantized.pt", quantized)
     return student, quantized
+
+
+def refuse_many_processes() -> None:
+    """Raise `RecipeError` under torchrun with several processes."""
+    if world()[1] > 1:
+        raise RecipeError(
+            f"compress was started on {world()[1]} processes, expected 1: students are small, "
+            "start it without torchrun"
+        )
 
 
 def _needs_activations(recipe: Recipe, step: StepSection) -> bool:

@@ -81,7 +81,7 @@ def prepare(
     """
     section = recipe.data
     simulated = section.source == "simulated" or (
-        section.source == "auto" and not _at_hand("mitdb", data)
+        section.source == "auto" and not at_hand("mitdb", data)
     )
     names = ("simulated",) if simulated else _databases_at_hand(section, data)
     key = hashlib.sha256(f"{section.model_dump_json()}{names}{data}{splits.TRAIN}".encode())
@@ -101,7 +101,8 @@ def prepare(
     return Prepared(**tracks, simulated=simulated, description=described)
 
 
-def _at_hand(name: str, data: Path | None) -> bool:
+def at_hand(name: str, data: Path | None) -> bool:
+    """Whether a database is there, with any record of it."""
     try:
         return bool(find_database(name, data).records())
     except DataError:
@@ -112,7 +113,7 @@ def _databases_at_hand(section: DataSection, data: Path | None) -> tuple[str, ..
     """The databases to train on. MIT-BIH must be there; others are used where they are."""
     find_database("mitdb", data)
     wanted = ("mitdb", *(name for name in section.databases if name != "mitdb"))
-    return tuple(name for name in wanted if _at_hand(name, data))
+    return tuple(name for name in wanted if at_hand(name, data))
 
 
 def _real(

@@ -10,16 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.figures import commit
 from beatlens.evaluate.strips import run_network
 from beatlens.integer.build import build_graph
 from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.rhythm import RhythmTables
+from beatlens.pipeline.beat_data import PreparedBeats
+from beatlens.pipeline.beat_evaluate import rule_of
 from beatlens.pipeline.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_database
+from beatlens.tasks import beats
+from beatlens.tasks.beat_sampling import CROP_SPAN
 from beatlens.tasks.strips import CLASSES, LONG_NAMES, SPAN, cut_strips
 
 GOLDEN_SEED = 17
@@ -80,6 +86,44 @@ def golden_inputs(length: int) -> np.ndarray:
     noise = np.random.default_rng(0).integers(-127, 128, length)
     made = [np.full(length, v) for v in (0, 127, -127)] + [square, noise]
     return np.stack([*ecg, *made]).astype(np.int8)
+
+
+def export_beat_bundle(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    tables: RhythmTables,
+    quantized: QuantizedEvidenceNet,
+    folder: Path,
+) -> Exported:
+    """Write `bundle/` of a beats run, with the whole-number rule that decides; as `export_bundle`.
+
+    The rule's offsets and calibration are chosen on validation patients.
+    """
+    graph, rule = rule_of(quantized, tables, prepared)
+    tflite = write_tflite(graph)
+    length = quantized.geometry.input_length(CROP_SPAN // quantized.geometry.stride)
+    Bundle.create(
+        folder / "bundle",
+        name=recipe.name,
+        tflite=tflite,
+        classes=beats.LONG_NAMES,
+        golden_inputs=golden_inputs(length),
+        measured=_measured_beats(folder / "figures.json"),
+        versions={"torch": torch.__version__, "commit": commit()},
+        beats=rule,
+        replace=True,
+    )
+    return Exported(folder / "bundle", len(tflite), graph.macs, tuple(graph.operator_names))
+
+
+def _measured_beats(figures: Path) -> dict[str, Any]:
+    """The int8 model's gross figures on DS2, where the run has been evaluated."""
+    if not figures.exists():
+        return {}
+    content = json.loads(figures.read_text(encoding="utf-8"))
+    row = next(r for r in content["rows"] if r["form"] == "int8" and r["mapping"] == "aami")
+    named = [k for k in row if k.startswith(("qrs_", "veb_", "sveb_", "spearman"))]
+    return {"data": content["data"], "split": row["split"], **{k: row[k] for k in named}}
 
 
 def _measured(figures: Path) -> dict[str, Any]:

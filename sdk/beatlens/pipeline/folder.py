@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from beatlens.errors import RecipeError
-from beatlens.recipe import Recipe
+from beatlens.recipe import ModelRecipe
 from beatlens.training.loop import world
 
 CLAIM = "recipe.json"
@@ -19,10 +19,10 @@ UNKNOWN_THEN = {
     "student_schedule": {"keep": "best"},
     "quantize_schedule": {"keep": "best"},
 }
-"""What versions that had no such setting did, where that is not the default now."""
+"""What versions that had one task and no such setting did, where that is not the default now."""
 
 
-def claim(folder: Path, recipe: Recipe) -> Path:
+def claim(folder: Path, recipe: ModelRecipe) -> Path:
     """Make a run folder, or check that one that is there was made by this recipe; return it.
 
     Raises `RecipeError` naming the first setting that differs: networks of another recipe would
@@ -35,9 +35,10 @@ def claim(folder: Path, recipe: Recipe) -> Path:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RecipeError(f"{path}: damaged ({error}); use another run folder") from error
-        default = json.loads(Recipe().model_dump_json(exclude=NOT_TRAINED))
-        older = _filled(_filled(found, UNKNOWN_THEN), default)
-        _same(folder, older, wanted)
+        default = json.loads(type(recipe).model_validate({}).model_dump_json(exclude=NOT_TRAINED))
+        if isinstance(found, dict) and "task" not in found:
+            found = _filled(found, UNKNOWN_THEN)
+        _same(folder, _filled(found, default), wanted)
     elif world()[0] == 0:
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from beatlens.compress.contract import Budget, LogRow
-from beatlens.compress.distill import TeacherPool
+from beatlens.compress.contract import Budget, Lesson, LogRow
 from beatlens.compress.methods import method_of
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.nets.backbones import build, spec_of
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.pipeline.student import (
-    Agreement,
-    distill_student,
-    lesson_of,
-    load_quantized,
-    save_quantized,
-)
-from beatlens.recipe import Recipe, StepSection
-from beatlens.tasks.strips import CLASSES
-from beatlens.training.loop import Report
+from beatlens.pipeline.student import load_quantized, save_quantized
+from beatlens.pipeline.train import write_history
+from beatlens.recipe import ModelRecipe, StepSection
+from beatlens.training.loop import Report, Schedule
+from beatlens.training.objective import seed_everything
+
+LessonFor = Callable[[ModelRecipe, Schedule], Lesson]
+"""What a recipe teaches with a schedule."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +33,15 @@ class Steps:
 
     Args:
         recipe: says the steps.
-        pool: the teacher and its crops.
-        agreement: validates networks.
+        teacher: the network that a recipe may start from.
+        lesson_for: what is taught in a step.
         folder: run folder; every step's network and log are kept in `steps/`.
         report: progress.
     """
 
-    recipe: Recipe
-    pool: TeacherPool
-    agreement: Agreement
+    recipe: ModelRecipe
+    teacher: EvidenceNet
+    lesson_for: LessonFor
     folder: Path
     report: Report | None = None
 
@@ -54,26 +52,41 @@ class Steps:
             ModelError: a step cannot handle the network, or cannot reach the budget.
         """
         section = self.recipe.compress
-        last_float = build(self.recipe.student.spec, CLASSES)
-        if section.start == "teacher":
-            last_float = deepcopy(self.pool.teacher).requires_grad_(True)
+        last_float = deepcopy(self.teacher).requires_grad_(True)
+        if section.start == "student":
+            seed_everything(self.recipe.seed)
+            last_float = build(self.recipe.student.spec, self.teacher.classes)
         net: nn.Module = last_float
         for number, step in enumerate(section.steps, start=1):
             path = self.folder / "steps" / f"{number}-{step.method}.pt"
             path.parent.mkdir(parents=True, exist_ok=True)
-            net = self._step(step, net, last_float, path, first=number == 1)
+            if number == 1 and section.start == "student":
+                net = self._distilled(step, last_float, path)
+            else:
+                net = self._step(step, net, last_float, path)
             last_float = net if isinstance(net, EvidenceNet) else last_float
         if not isinstance(net, QuantizedEvidenceNet):
             raise TypeError(f"steps ended with a {type(net).__name__}")  # the recipe forbids it
         return last_float, net
 
+    def _distilled(self, step: StepSection, student: EvidenceNet, path: Path) -> EvidenceNet:
+        """Teach a new student, beside a checkpoint, or load the one that is there."""
+        if path.exists():
+            return load_net(path)[0]
+        schedule = (step.schedule or self.recipe.student_schedule).schedule
+        lesson = self.lesson_for(self._recipe_of(step), schedule)
+        checkpoint = path.with_suffix(".checkpoint")
+        history = lesson.retrain(student, checkpoint=checkpoint, report=self.report)
+        save_net(path, student, self.recipe.student.spec)
+        write_history(path.with_suffix(".json"), history)
+        checkpoint.unlink(missing_ok=True)
+        return student
+
     def _step(
-        self, step: StepSection, net: nn.Module, last_float: EvidenceNet, path: Path, *, first: bool
+        self, step: StepSection, net: nn.Module, last_float: EvidenceNet, path: Path
     ) -> nn.Module:
         """Run one step, or load what it left."""
         recipe = self._recipe_of(step)
-        if step.method == "distill" and first and recipe.compress.start == "student":
-            return distill_student(recipe, self.pool, self.agreement, path, self.report)
         if path.exists():
             if step.method == "quantize" or isinstance(net, QuantizedEvidenceNet):
                 return load_quantized(path, last_float)
@@ -83,19 +96,17 @@ class Steps:
         budget = Budget(recipe.compress.packed_bytes or sys.maxsize)
         section = recipe.quantize_schedule if step.method == "quantize" else None
         schedule = (step.schedule or section or recipe.compress.retrain_schedule).schedule
-        lesson = lesson_of(recipe, self.pool, self.agreement, schedule)
+        lesson = self.lesson_for(recipe, schedule)
         done = method(net, lesson, budget, self.report)
         _save(path, done.net, done.log)
         return done.net
 
-    def _recipe_of(self, step: StepSection) -> Recipe:
-        """The recipe with what a step replaces in it."""
-        update: dict[str, object] = {}
-        if step.matching is not None:
-            update["distill"] = self.recipe.distill.model_copy(update={"matching": step.matching})
-        if step.schedule is not None and step.method == "distill":
-            update["student_schedule"] = step.schedule
-        return self.recipe.model_copy(update=update)
+    def _recipe_of(self, step: StepSection) -> ModelRecipe:
+        """The recipe with the step's own matching loss, if it has one."""
+        if step.matching is None:
+            return self.recipe
+        distill = self.recipe.distill.model_copy(update={"matching": step.matching})
+        return self.recipe.model_copy(update={"distill": distill})
 
 
 def _save(path: Path, net: nn.Module, log: list[LogRow]) -> None:

@@ -25,7 +25,7 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, read_state, save_net
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import write_history
-from beatlens.recipe import Recipe
+from beatlens.recipe import ModelRecipe, Recipe
 from beatlens.tasks.strips import CLASSES, StripSet, cut_strips
 from beatlens.training.loop import History, Report, Schedule, fit
 from beatlens.training.objective import seed_everything
@@ -87,7 +87,7 @@ class Agreement:
 
 
 def lesson_of(
-    recipe: Recipe, pool: TeacherPool, agreement: Agreement, schedule: Schedule
+    recipe: ModelRecipe, pool: TeacherPool, agreement: Agreement, schedule: Schedule
 ) -> Lesson:
     """What a recipe's compression steps teach: its distillation and matching, out of a pool."""
     return pool_lesson(

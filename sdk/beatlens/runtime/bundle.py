@@ -32,6 +32,7 @@ from beatlens.integer.graph import Add, Convolution, Crop, IntegerGraph, Mean
 from beatlens.integer.simulate import simulate
 from beatlens.nets.geometry import Geometry
 from beatlens.packed import check_model, pack_model, unpack_model
+from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.engines import (
     Engine,
     EngineKind,
@@ -45,7 +46,7 @@ from beatlens.runtime.manifest import TENSORS, Manifest, read_manifest, sum_thre
 from beatlens.signals.frontend import MODEL_RATE_HZ
 
 if TYPE_CHECKING:
-    from beatlens.runtime.stream import Stream
+    from beatlens.runtime.stream import BeatStream, Stream
 
 Int8 = NDArray[np.int8]
 
@@ -98,6 +99,7 @@ class Bundle(Manifest):
         hop_columns: int | None = None,
         measured: Mapping[str, Any] | None = None,
         versions: Mapping[str, str] | None = None,
+        beats: BeatRule | None = None,
         replace: bool = False,
     ) -> Bundle:
         """Write a bundle, whole or not at all, and return it. Needs ai-edge-litert.
@@ -115,6 +117,7 @@ class Bundle(Manifest):
             hop_columns: columns between decisions of a stream; 1 s if None.
             measured: fidelity and accuracy, each with the data it was measured on.
             versions: of what made the model; beatlens's and numpy's are added.
+            beats: how beats are decided, for a model that decides on them.
             replace: remove a bundle that is already there.
 
         Raises:
@@ -146,6 +149,7 @@ class Bundle(Manifest):
             golden_cases=len(golden.inputs),
             measured=dict(measured or {}),
             versions={**(versions or {}), "beatlens": __version__, "numpy": np.__version__},
+            beats=beats,
         )
         files = {MANIFEST: manifest.document(), MODEL: bytes(tflite), PACKED: packed}
         files |= {file: getattr(golden, key).tobytes() for key, file in GOLDEN.items()}
@@ -190,6 +194,18 @@ class Bundle(Manifest):
         from beatlens.runtime.stream import Stream
 
         return Stream(self, rate_hz, counts_per_mv, rails=rails, hop_s=hop_s, engine=engine)
+
+    def beat_stream(
+        self,
+        rate_hz: int,
+        counts_per_mv: float | None = None,
+        rails: tuple[float, float] | None = None,
+        engine: Engine | EngineKind | None = None,
+    ) -> BeatStream:
+        """A stream of one lead, for a bundle that decides on beats; see `BeatStream`."""
+        from beatlens.runtime.stream import BeatStream
+
+        return BeatStream(self, rate_hz, counts_per_mv, rails=rails, engine=engine)
 
     def verify(self, engine: Engine) -> None:
         """Replay the golden vectors; every bit must be as recorded.

@@ -8,7 +8,7 @@ findings bit for bit: `EngineChain` here, Python around an engine, and
 from __future__ import annotations
 
 from math import gcd
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,23 +23,26 @@ PIECE = 1 << 15
 """Counts worked on at once, so that a long push needs no more memory than a short one."""
 
 
-class Chain(Protocol):
-    """Counts in, findings out."""
+Found = TypeVar("Found")
+
+
+class Chain(Protocol[Found]):
+    """Counts in, findings out: on spans, or on beats."""
 
     @property
     def received(self) -> int:
         """Counts so far, lost ones included."""
         ...
 
-    def push(self, counts: NDArray[np.int64]) -> list[Finding]:
+    def push(self, counts: NDArray[np.int64]) -> list[Found]:
         """Take checked 16 bit counts `[n]`, any n; return the findings that became ready."""
         ...
 
-    def gap(self, samples: int) -> list[Finding]:
+    def gap(self, samples: int) -> list[Found]:
         """Take a number of lost counts, at least 1; return the findings that became ready."""
         ...
 
-    def end(self) -> list[Finding]:
+    def end(self) -> list[Found]:
         """The last findings; nothing is called afterwards."""
         ...
 
@@ -95,9 +98,7 @@ class EngineChain:
     def _take_piece(self, counts: NDArray[np.int64]) -> list[Finding]:
         findings = []
         if self._stretch is None:
-            # Resume where a column begins exactly at a sample: all columns stay on one grid.
-            step = self._column_down // gcd(self._column_down, self._column_up)
-            dropped = min(-self.received % step, len(counts))
+            dropped = until_column(self.received, self._column_up, self._column_down, len(counts))
             counts = counts[dropped:]
             self.received += dropped
             if not len(counts):
@@ -165,3 +166,16 @@ class EngineChain:
             size = min(MOST_COLUMNS, count - start)
             findings += self._add(Columns.in_gap(size, len(self._bundle.classes)))
         return findings
+
+
+def until_column(received: int, up: int, down: int, at_hand: int) -> int:
+    """Counts to leave out, of those at hand, so that a column begins exactly at the next one.
+
+    Where a stream resumes, all its columns so stay on one grid: column c begins at count
+    `c * down / up`.
+
+    >>> until_column(1, up=16, down=360, at_hand=100)
+    44
+    """
+    step = down // gcd(down, up)
+    return min(-received % step, at_hand)

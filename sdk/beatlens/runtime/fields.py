@@ -102,6 +102,22 @@ class Fields:
             self.refuse(key, f"a number from {low:g} to {high:g}")
         return float(value)
 
+    def integers(self, key: str, count: int, low: int, high: int) -> list[int]:
+        """A list of `count` whole numbers from `low` to `high`."""
+        value = self._get(key)
+        whole = isinstance(value, list) and len(value) == count
+        if not whole or not all(type(v) is int and low <= v <= high for v in value):
+            self.refuse(key, f"a list of {count} whole numbers from {low} to {high}")
+        return list(value)
+
+    def numbers(self, key: str, count: int, low: float, high: float) -> list[float]:
+        """A list of `count` numbers from `low` to `high`, as floats."""
+        value = self._get(key)
+        whole = isinstance(value, list) and len(value) == count
+        if not whole or not all(type(v) in (int, float) and low <= v <= high for v in value):
+            self.refuse(key, f"a list of {count} numbers from {low:g} to {high:g}")
+        return [float(v) for v in value]
+
     def section(self, key: str) -> Fields:
         """An object inside this one."""
         return Fields(self.file, self._get(key), self._path(key))

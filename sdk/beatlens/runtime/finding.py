@@ -40,6 +40,15 @@ class Limits:
             if not 0 <= value <= 1:
                 raise RecipeError(f"limit {field.name} is {value}, expected a share from 0 to 1")
 
+    def allow(self, tally: Tally, stride: int) -> bool:
+        """Whether a span of columns of `stride` samples is assessable."""
+        total = tally.columns * stride
+        return (
+            tally.lost == 0
+            and tally.bad <= self.unusable * total
+            and tally.clipped <= self.clipped * total
+        )
+
 
 @dataclass(frozen=True)
 class EvidenceSegment:
@@ -223,12 +232,7 @@ class Tally(NamedTuple):
 def assess(manifest: Manifest, limits: Limits, start: int, columns: Columns) -> Finding:
     """The finding on the span of `columns` whose first one is number `start` of the stream."""
     tally = columns.tally(manifest.geometry.stride)
-    total = len(columns) * manifest.geometry.stride
-    if not (
-        tally.lost == 0
-        and tally.bad <= limits.unusable * total
-        and tally.clipped <= limits.clipped * total
-    ):
+    if not limits.allow(tally, manifest.geometry.stride):
         return undecided(manifest, start, tally)
     sums = columns.evidence.sum(axis=0, dtype=np.int32).tolist()
     return decided(
@@ -248,7 +252,7 @@ def assess(manifest: Manifest, limits: Limits, start: int, columns: Columns) -> 
 
 def undecided(manifest: Manifest, start: int, tally: Tally) -> Finding:
     """The finding on a span that is not assessable."""
-    return Finding(**_described(manifest, start, tally), assessable=False)
+    return Finding(**described(manifest, start, tally), assessable=False)
 
 
 def decided(
@@ -278,7 +282,7 @@ def decided(
     for array in (evidence, padded):
         array.flags.writeable = False
     return Finding(
-        **_described(manifest, start, tally),
+        **described(manifest, start, tally),
         assessable=True,
         probabilities=dict(zip(classes, map(_sigmoid, logits), strict=True)),
         decisions=dict(zip(classes, decisions, strict=True)),
@@ -325,8 +329,11 @@ def rest(manifest: Manifest, start: int, tally: Tally, end_s: float) -> Finding:
     )
 
 
-def _described(manifest: Manifest, start: int, tally: Tally) -> dict[str, Any]:
-    """Fields that a span has whether it is assessable or not."""
+def described(manifest: Manifest, start: int, tally: Tally) -> dict[str, Any]:
+    """What is said of a span, the `tally.columns` columns from `start` on, decided or not.
+
+    `start_s`, `end_s`, `reasons` and `quality`, as in `Finding`.
+    """
     stride = manifest.geometry.stride
     start_s, total = start * stride / MODEL_RATE_HZ, tally.columns * stride
     return {

@@ -8,12 +8,16 @@
      "span_columns": 160, "hop_columns": 16,
      "tensors": {"input": {"scale": 0.02500000037252903, "zero_point": 0},
                  "evidence": {...}, "logits": {...}},
+     "beats": {...},
      "packed_bytes": 24500, "golden_cases": 4,
      "measured": {...}, "versions": {"beatlens": "0.1.0", ...}}
 
 `threshold` is a probability; `sum_threshold` is the same decision in integers, and the one that
 counts: a class is found when the int32 sum of its evidence over a span's columns reaches it. It is
 stored, not recomputed, so that every device decides alike.
+
+`beats` is there only for models that decide on beats: the rule in `beatlens.runtime.beat_rule`. The
+thresholds, which are for spans, mean nothing to them.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ import numpy as np
 from beatlens.errors import ModelError
 from beatlens.integer.graph import Quantization
 from beatlens.nets.geometry import Geometry
+from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.fields import Fields, parse
 from beatlens.runtime.folder import LARGEST_FILE, MANIFEST
 from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
@@ -60,6 +65,7 @@ class Manifest:
         golden_cases: number of golden vectors.
         measured: figures with the data they were measured on; free-form.
         versions: of the software that made the bundle.
+        beats: how beats are decided, None for a model that decides on spans.
     """
 
     name: str
@@ -74,6 +80,7 @@ class Manifest:
     golden_cases: int
     measured: Mapping[str, Any]
     versions: Mapping[str, str]
+    beats: BeatRule | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -126,6 +133,7 @@ class Manifest:
                 role: {"scale": q.scale, "zero_point": q.zero_point}
                 for role, q in self.tensors.items()
             },
+            **({} if self.beats is None else {"beats": self.beats.document()}),
             "packed_bytes": self.packed_bytes,
             "golden_cases": self.golden_cases,
             "measured": self.measured,
@@ -189,6 +197,10 @@ def read_manifest(data: bytes) -> dict[str, Any]:
         # One more or less: logarithms of different machines may differ in their last bit.
         sums[name] = entry.integer("sum_threshold", wanted - 1, wanted + 1)
         entry.finish()
+    beats = None
+    if "beats" in top.names():
+        scale = tensors["evidence"].scale
+        beats = BeatRule.read(top.section("beats"), len(titles), span, scale)
     versions = top.section("versions")
     result = {
         "name": top.text("name", _NAME, "letters, digits and . _ - (at most 64)"),
@@ -206,6 +218,7 @@ def read_manifest(data: bytes) -> dict[str, Any]:
             key: versions.text(key, _TITLE, "1 to 100 printable characters")
             for key in versions.names()
         },
+        "beats": beats,
     }
     top.finish()
     return result

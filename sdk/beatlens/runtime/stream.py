@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import isfinite, nan
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError, RecipeError, SignalError
+from beatlens.runtime.beat_chain import BeatChain
+from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.chain import PIECE, Chain, EngineChain
-from beatlens.runtime.engines import Engine, StreamEngine
+from beatlens.runtime.chain import PIECE, Chain, EngineChain, Found
+from beatlens.runtime.engines import Engine, EngineKind, StreamEngine
 from beatlens.runtime.finding import Finding, Limits
 from beatlens.signals.frontend import (
     MODEL_RATE_HZ,
@@ -31,8 +33,96 @@ Piece = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Samples `[n]`, and which of them are missing, if any."""
 
 
-class Stream:
-    """One lead of one sensor.
+class LeadStream(Generic[Found]):
+    """What all streams share: one lead of one sensor, in counts or in millivolts."""
+
+    _chain: Chain[Found]
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        rate_hz: int,
+        counts_per_mv: float | None,
+        rails: tuple[float, float] | None,
+    ) -> None:
+        self.bundle = bundle
+        self._millivolts = counts_per_mv is None
+        self._frontend = _front_end(rate_hz, counts_per_mv, rails)
+        self._flushed = False
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first sample, lost ones included."""
+        return self._chain.received / self._frontend.rate_hz
+
+    def push(self, counts: NDArray[np.integer[Any]]) -> list[Found]:
+        """Take integer counts `[n]`, any n, and return the findings that became ready.
+
+        Raises SignalError, and leaves the stream as it was, if the samples are not 16-bit integer
+        counts of one lead, if this is a stream of millivolts, or if the stream has ended.
+        """
+        self._check_open()
+        if self._millivolts:
+            raise SignalError(
+                "this stream takes millivolts (push_millivolts); for integer counts give "
+                "counts_per_mv when the stream is made"
+            )
+        return self._chain.push(self._frontend.check(_array(counts)))
+
+    def push_millivolts(self, millivolts: NDArray[np.floating[Any]]) -> list[Found]:
+        """Take floating point samples in millivolt `[n]`, any n; else as `push`.
+
+        Raises SignalError, and leaves the stream as it was, if a sample is NaN, infinite or beyond
+        +-163.8 mV, if the samples are not floating point numbers, if this is a stream of counts,
+        or if the stream has ended. Missing samples are told to `gap`.
+        """
+        self._check_open()
+        if not self._millivolts:
+            raise SignalError(
+                "this stream takes integer counts (push); for millivolts make it without "
+                "counts_per_mv"
+            )
+        samples = _array(millivolts)
+        if not np.issubdtype(samples.dtype, np.floating):
+            raise SignalError(
+                f"samples are {samples.dtype}, expected floating point millivolts; integer counts "
+                "go to push, in a stream made with counts_per_mv"
+            )
+        return self._chain.push(self._frontend.check(quantize_millivolts(samples)))
+
+    def gap(self, samples: int) -> list[Found]:
+        """Say that the sensor lost this many samples here; time goes on.
+
+        Every span that touches the gap is not assessable. The front end starts afresh after it, at
+        the first sample where a column begins (at most 1 s later; what lies before counts as
+        lost). The middle of a long gap is one long finding. Returns what became ready; findings on
+        the gap itself come with the samples after it. Raises SignalError if `samples` is not a
+        whole number of 0 or more, or the stream has ended.
+        """
+        self._check_open()
+        if isinstance(samples, bool) or not isinstance(samples, Integral) or samples < 0:
+            raise SignalError(f"gap is {samples!r}, expected the number of samples lost, 0 or more")
+        if samples == 0:
+            return []
+        return self._chain.gap(int(samples))
+
+    def flush(self) -> list[Found]:
+        """End the stream and return the last findings.
+
+        The signal after the last whole span, if any, gets a finding that is not assessable. Raises
+        SignalError if the stream has ended already.
+        """
+        self._check_open()
+        self._flushed = True
+        return self._chain.end()
+
+    def _check_open(self) -> None:
+        if self._flushed:
+            raise SignalError("the stream has ended (flush was called); make a new one")
+
+
+class Stream(LeadStream[Finding]):
+    """Findings on spans, of one lead of one sensor.
 
     Args:
         bundle: what to run.
@@ -69,12 +159,14 @@ class Stream:
         engine: Engine | StreamEngine | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self.bundle = bundle
-        self._millivolts = counts_per_mv is None
-        self._frontend = _front_end(rate_hz, counts_per_mv, rails)
+        super().__init__(bundle, rate_hz, counts_per_mv, rails)
+        if bundle.beats is not None:
+            raise ModelError(
+                f"bundle {bundle.name!r} decides on beats, expected one that decides on spans: "
+                "use bundle.beat_stream"
+            )
         hop = _hop_columns(bundle, hop_s)
         self._chain = _chain(bundle, self._frontend, hop, limits or Limits(), engine)
-        self._flushed = False
 
     @property
     def latency_s(self) -> float:
@@ -82,75 +174,39 @@ class Stream:
         inside = self._frontend.stream().latency + self.bundle.geometry.right
         return inside / MODEL_RATE_HZ
 
-    @property
-    def seconds(self) -> float:
-        """Seconds since the first sample, lost ones included."""
-        return self._chain.received / self._frontend.rate_hz
 
-    def push(self, counts: NDArray[np.integer[Any]]) -> list[Finding]:
-        """Take integer counts `[n]`, any n, and return the findings that became ready.
+class BeatStream(LeadStream[BeatFinding]):
+    """Findings on beats, of one lead of one sensor; R peaks are found on the way.
 
-        Raises SignalError, and leaves the stream as it was, if the samples are not 16-bit integer
-        counts of one lead, if this is a stream of millivolts, or if the stream has ended.
-        """
-        self._check_open()
-        if self._millivolts:
-            raise SignalError(
-                "this stream takes millivolts (push_millivolts); for integer counts give "
-                "counts_per_mv when the stream is made"
-            )
-        return self._chain.push(self._frontend.check(_array(counts)))
+    Args:
+        bundle: what to run; one that decides on beats.
+        rate_hz, counts_per_mv, rails, limits: as for `Stream`.
+        engine: an engine of the bundle, or the name of one; None takes `bundle.engine()`.
 
-    def push_millivolts(self, millivolts: NDArray[np.floating[Any]]) -> list[Finding]:
-        """Take floating point samples in millivolt `[n]`, any n; else as `push`.
+    Raises:
+        SignalError: rate, gain or rails are not supported.
+        ModelError: the bundle decides on spans, no interpreter is installed, or it does not accept
+            the bundle.
 
-        Raises SignalError, and leaves the stream as it was, if a sample is NaN, infinite or beyond
-        +-163.8 mV, if the samples are not floating point numbers, if this is a stream of counts,
-        or if the stream has ended. Missing samples are told to `gap`.
-        """
-        self._check_open()
-        if not self._millivolts:
-            raise SignalError(
-                "this stream takes integer counts (push); for millivolts make it without "
-                "counts_per_mv"
-            )
-        samples = _array(millivolts)
-        if not np.issubdtype(samples.dtype, np.floating):
-            raise SignalError(
-                f"samples are {samples.dtype}, expected floating point millivolts; integer counts "
-                "go to push, in a stream made with counts_per_mv"
-            )
-        return self._chain.push(self._frontend.check(quantize_millivolts(samples)))
+    A beat is decided when the next one is found, and the evidence around it is there. The first are
+    decided after eight seconds, which the detector learns from.
+    """
 
-    def gap(self, samples: int) -> list[Finding]:
-        """Say that the sensor lost this many samples here; time goes on.
-
-        Every span that touches the gap is not assessable. The front end starts afresh after it, at
-        the first sample where a column begins (at most 1 s later; what lies before counts as
-        lost). The middle of a long gap is one long finding. Returns what became ready; findings on
-        the gap itself come with the samples after it. Raises SignalError if `samples` is not a
-        whole number of 0 or more, or the stream has ended.
-        """
-        self._check_open()
-        if isinstance(samples, bool) or not isinstance(samples, Integral) or samples < 0:
-            raise SignalError(f"gap is {samples!r}, expected the number of samples lost, 0 or more")
-        if samples == 0:
-            return []
-        return self._chain.gap(int(samples))
-
-    def flush(self) -> list[Finding]:
-        """End the stream and return the last findings.
-
-        The signal after the last whole span, if any, gets a finding that is not assessable. Raises
-        SignalError if the stream has ended already.
-        """
-        self._check_open()
-        self._flushed = True
-        return self._chain.end()
-
-    def _check_open(self) -> None:
-        if self._flushed:
-            raise SignalError("the stream has ended (flush was called); make a new one")
+    def __init__(
+        self,
+        bundle: Bundle,
+        rate_hz: int,
+        counts_per_mv: float | None = None,
+        *,
+        rails: tuple[float, float] | None = None,
+        engine: Engine | EngineKind | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(bundle, rate_hz, counts_per_mv, rails)
+        runs = (
+            bundle.engine(engine or "auto") if engine is None or isinstance(engine, str) else engine
+        )
+        self._chain = BeatChain(bundle, self._frontend, limits or Limits(), runs)
 
 
 def explain_recording(
@@ -175,15 +231,27 @@ def explain_recording(
         RecipeError, ModelError: as `Stream` does, before the first finding is asked for.
     """
     stream = Stream(bundle, rate_hz, counts_per_mv, **options)
-    samples = _array(samples)
-    if samples.ndim != 1 or not len(samples):
-        raise SignalError(f"recording has shape {samples.shape}, expected one lead [n], n >= 1")
-    missing = None if missing is None else np.asarray(missing)
-    if missing is not None and (missing.shape != samples.shape or missing.dtype != np.bool_):
-        raise SignalError(
-            f"missing is {missing.dtype} {missing.shape}, expected bool {samples.shape}"
-        )
-    return _explain(stream, _cut(samples, missing))
+    return _explain(stream, _checked_pieces(samples, missing))
+
+
+def explain_beats(
+    bundle: Bundle,
+    samples: NDArray[Any],
+    rate_hz: int,
+    counts_per_mv: float | None = None,
+    *,
+    missing: NDArray[np.bool_] | None = None,
+    **options: Any,
+) -> Iterator[BeatFinding]:
+    """Findings on the beats of a whole recording; as `explain_recording`.
+
+    Args:
+        bundle, rate_hz, counts_per_mv: as for `BeatStream`.
+        samples, missing: as for `explain_recording`.
+        options: `rails`, `engine`, `limits` of `BeatStream`.
+    """
+    stream = BeatStream(bundle, rate_hz, counts_per_mv, **options)
+    return _explain(stream, _checked_pieces(samples, missing))
 
 
 def explain_pieces(
@@ -204,13 +272,26 @@ def explain_pieces(
     return _explain(Stream(bundle, rate_hz, counts_per_mv, **options), pieces)
 
 
+def _checked_pieces(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> Iterator[Piece]:
+    """A recording in pieces; `SignalError` now where it is not one."""
+    samples = _array(samples)
+    if samples.ndim != 1 or not len(samples):
+        raise SignalError(f"recording has shape {samples.shape}, expected one lead [n], n >= 1")
+    missing = None if missing is None else np.asarray(missing)
+    if missing is not None and (missing.shape != samples.shape or missing.dtype != np.bool_):
+        raise SignalError(
+            f"missing is {missing.dtype} {missing.shape}, expected bool {samples.shape}"
+        )
+    return _cut(samples, missing)
+
+
 def _cut(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> Iterator[Piece]:
     for start in range(0, len(samples), PIECE):
         part = slice(start, start + PIECE)
         yield samples[part], None if missing is None else missing[part]
 
 
-def _explain(stream: Stream, pieces: Iterable[Piece]) -> Iterator[Finding]:
+def _explain(stream: LeadStream[Found], pieces: Iterable[Piece]) -> Iterator[Found]:
     push = stream.push_millivolts if stream._millivolts else stream.push
     for samples, missing in pieces:
         if missing is None:
@@ -229,7 +310,7 @@ def _chain(
     hop: int,
     limits: Limits,
     engine: Engine | StreamEngine | None,
-) -> Chain:
+) -> Chain[Finding]:
     if engine == "c":
         # The firmware's generator stands on bundles, so nothing here can import it earlier.
         try:

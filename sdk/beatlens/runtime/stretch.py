@@ -6,7 +6,7 @@ few input lengths to keep ready; which ones makes no difference to the columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ class Stretch:
     """One stretch, whose first sample lies at the start of the stream's column `first`.
 
     Columns are computed up to the end of a span as soon as its samples and their context are
-    there; spans begin at every multiple of `hop` columns and are `span` columns long.
+    there; spans begin at every multiple of `hop` columns and are `span` columns long. `heard` is
+    told the front end's samples, before the columns that need them.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Stretch:
         first: int,
         hop: int,
         span: int,
+        heard: Callable[[NDArray[np.int8]], None] | None = None,
     ) -> None:
+        self._heard = heard
         self._stream = frontend.stream()
         self._engine, self._geometry = engine, geometry
         self.first, self._hop, self._span = first, hop, span
@@ -66,6 +69,8 @@ class Stretch:
 
     def _append(self, ready: Conditioned) -> None:
         x = ready.x
+        if self._heard is not None:
+            self._heard(x)
         if x.size and self._samples == 0:
             x = np.concatenate([np.full(self._geometry.left, x[0]), x])
         self._samples += len(ready.x)

@@ -53,7 +53,7 @@ _SHUTDOWN = 0x30
 # Codes of a file's words: annotations up to 49, then a long time step, and a note's text.
 _HIGHEST_CODE, _SKIP, _NOTE = 49, 59, 63
 
-_ANNOTATOR = re.compile(r"[A-Za-z0-9_]+")
+_ANNOTATOR, _WRITTEN = re.compile(r"[A-Za-z0-9_]+"), re.compile(r"[A-Za-z]+")
 
 
 @dataclass(frozen=True)
@@ -223,8 +223,8 @@ def write_annotations(folder: Path | str, annotator: str, said: Annotations, rat
     """
     check_record_name(said.name)
     path = Path(folder) / f"{said.name}.{annotator}"
-    if not _ANNOTATOR.fullmatch(annotator):
-        raise DataError(f"annotator {annotator!r} is not one: expected letters and digits")
+    if not _WRITTEN.fullmatch(annotator):  # wfdb writes no others
+        raise DataError(f"annotator {annotator!r} cannot be written: expected letters")
     if said.sample.size == 0:
         raise DataError(f"{path}: no annotation to write, expected at least one")
     _check_annotations(path, said.sample, said.symbol.tolist(), said.length)

@@ -37,6 +37,24 @@ branch block in 124, supraventricular beats in all five, most in 209, ventricula
 TRAIN = tuple(record for record in DS1 if record not in VALIDATION)
 """Records of DS1 that networks are trained on."""
 
+SVDB_VALIDATION = (
+    "801",
+    "807",
+    "820",
+    "826",
+    "842",
+    "848",
+    "854",
+    "860",
+    "866",
+    "872",
+    "878",
+    "884",
+    "890",
+)
+"""Records of svdb that choices about beats are made on: DS1's validation records have most of their
+supraventricular beats in one patient. Every fourth of those that were at hand."""
+
 WATCHED = ("201",)
 """What a final fit on all of DS1 still leaves out: its patient is in DS2."""
 

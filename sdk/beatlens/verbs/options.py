@@ -20,6 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from beatlens.beat_recipe import BeatRecipe
+from beatlens.beat_recipe import read_recipe as read_any_recipe
 from beatlens.pipeline.folder import claim
 from beatlens.recipe import Recipe
 from beatlens.training.loop import Report, world
@@ -56,6 +58,15 @@ Threads = Annotated[
 def opened(path: Path | None, run: Path | None, threads: int | None) -> tuple[Recipe, Path]:
     """Read the recipe and open its run folder, see `pipeline.folder.claim`."""
     recipe = read_recipe(path)
+    use_threads(threads)
+    return recipe, claim(run if run is not None else Path("runs") / recipe.name, recipe)
+
+
+def opened_any(
+    path: Path | None, run: Path | None, threads: int | None
+) -> tuple[Recipe | BeatRecipe, Path]:
+    """As `opened`, for a recipe of any task."""
+    recipe = Recipe() if path is None else read_any_recipe(path)
     use_threads(threads)
     return recipe, claim(run if run is not None else Path("runs") / recipe.name, recipe)
 

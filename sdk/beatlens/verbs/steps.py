@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import ModelError
+from beatlens.errors import ModelError, RecipeError
 from beatlens.firmware.cores import core_of
 from beatlens.firmware.package import write_task
 from beatlens.nets.evidence import EvidenceNet
@@ -27,6 +28,7 @@ from beatlens.report.tables import load_figures, make_table
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS
+from beatlens.verbs import beats
 from beatlens.verbs.firmware import identifier
 from beatlens.verbs.options import (
     DataFolder,
@@ -35,7 +37,7 @@ from beatlens.verbs.options import (
     Threads,
     console,
     loading_bar,
-    opened,
+    opened_any,
     progress_bar,
     training_bar,
 )
@@ -88,7 +90,9 @@ def train(
     Interrupted, it goes on where it stopped. On several processes:
     torchrun --nproc-per-node 2 -m beatlens train
     """
-    chosen, folder = opened(recipe, run, threads)
+    chosen, folder = opened_any(recipe, run, threads)
+    if isinstance(chosen, BeatRecipe):
+        return beats.train(chosen, folder, data)
     trained(chosen, prepared_for(chosen, folder, data), folder)
     console.print(f"teacher: {folder / 'teacher.pt'}")
 
@@ -100,7 +104,9 @@ def compress(
     threads: Threads = None,
 ) -> None:
     """Distil the student with matched maps, train it as int8. Writes student.pt, quantized.pt."""
-    chosen, folder = opened(recipe, run, threads)
+    chosen, folder = opened_any(recipe, run, threads)
+    if isinstance(chosen, BeatRecipe):
+        return beats.compress(chosen, folder, data)
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
     teacher = load_net(folder / "teacher.pt")[0]
@@ -122,7 +128,14 @@ def export(
     ] = None,
 ) -> None:
     """Write the bundle: model.tflite (int8), bundle.json, golden vectors, checksums."""
-    chosen, folder = opened(recipe, run, None)
+    chosen, folder = opened_any(recipe, run, None)
+    if isinstance(chosen, BeatRecipe):
+        if firmware is not None:
+            raise RecipeError(
+                f"--firmware is {firmware!r}, but the C chain decides on spans, and "
+                f"{recipe} is of the task 'beats': expected a recipe of the task 'strips'"
+            )
+        return beats.export(chosen, folder, data)
     core = None if firmware is None else core_of(firmware)
     networks = _networks(folder)
     prepared = prepared_for(chosen, folder, data)
@@ -157,9 +170,30 @@ def evaluate(
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
+    ec57: Annotated[
+        bool,
+        typer.Option(
+            "--ec57",
+            help="Also put the figures of a beats recipe into docs/figures/ec57.json, beat by beat "
+            "after ANSI/AAMI EC57.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder that --ec57 writes into.")
+    ] = Path("docs/figures"),
 ) -> None:
-    """Measure all networks on the test patients. Writes figures.json and report.html."""
-    chosen, folder = opened(recipe, run, threads)
+    """Measure all networks on the test patients. Writes figures.json and report.html.
+
+    Of a beats recipe: figures.json, records.json, and the int8 model's beats as WFDB annotations.
+    """
+    chosen, folder = opened_any(recipe, run, threads)
+    if isinstance(chosen, BeatRecipe):
+        return beats.evaluate(chosen, folder, data, out if ec57 else None)
+    if ec57:
+        raise RecipeError(
+            f"--ec57 counts beats, but {recipe or 'the built-in recipe'} is of the task "
+            f'{chosen.task!r}, expected a recipe with task = "beats"'
+        )
     networks = _networks(folder)
     evaluated(chosen, prepared_for(chosen, folder, data), networks, folder)
 

@@ -1,0 +1,117 @@
+"""Recipes of the beats task, and the reading of a recipe of any task.
+
+>>> recipe = BeatRecipe()
+>>> recipe.task, recipe.sampling.shares["s"]
+('beats', 0.4)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from beatlens.errors import RecipeError
+from beatlens.nets.backbones import STUDENTS, TEACHER
+from beatlens.recipe import (
+    NAME,
+    DistillSection,
+    ModelRecipe,
+    NetworkSection,
+    Recipe,
+    ScheduleSection,
+    Section,
+    Share,
+    Weight,
+    read_toml,
+)
+from beatlens.tasks.sampling import Augmentation
+
+BeatSource = Literal["mitdb", "svdb", "simulated"]
+
+
+class BeatDataSection(Section):
+    """Where beats come from.
+
+    Training adds svdb, if it is among `databases` and at hand, to MIT-BIH's training records;
+    choices are made on validation records of both; the test is MIT-BIH's DS2. With
+    `source = "simulated"` nothing is read.
+    """
+
+    source: Literal["auto", "real", "simulated"] = "auto"
+    databases: tuple[Literal["mitdb", "svdb"], ...] = ("mitdb", "svdb")
+    simulated_patients: Annotated[int, Field(ge=12)] = 60
+    simulated_seconds: Annotated[int, Field(ge=60)] = 120
+
+
+class BeatSamplingSection(Section):
+    """How crops are drawn: shares placed around beats of each class, weights of databases."""
+
+    s: Share = 0.4
+    v: Share = 0.25
+    f: Share = 0.08
+    database_weights: dict[BeatSource, Weight] = Field(default={"mitdb": 2.0, "svdb": 1.0})
+    gain: tuple[float, float] = (0.5, 1.5)
+    wander_mv: Annotated[float, Field(ge=0)] = 0.1
+    noise_mv: Annotated[float, Field(ge=0)] = 0.06
+
+    @model_validator(mode="after")
+    def _fits(self) -> BeatSamplingSection:
+        total = sum(self.shares.values())
+        if total > 1 + 1e-9:
+            raise ValueError(f"shares s, v and f add up to {total:g}, expected <= 1")
+        if not 0 < self.gain[0] <= self.gain[1]:
+            raise ValueError(f"gain is {self.gain}, expected lowest and highest factor, above 0")
+        return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the crops placed around a beat of each class."""
+        return {"s": self.s, "v": self.v, "f": self.f}
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """Random changes made to every crop."""
+        return Augmentation(gain=self.gain, wander_mv=self.wander_mv, noise_mv=self.noise_mv)
+
+
+class BeatRecipe(ModelRecipe):
+    """A model of the beats task. All sections have defaults; `task = "beats"` is a recipe."""
+
+    task: Literal["beats"] = "beats"
+    name: Annotated[str, Field(pattern=NAME)] = "beats"
+    data: BeatDataSection = BeatDataSection()
+    sampling: BeatSamplingSection = BeatSamplingSection()
+    teacher: NetworkSection = NetworkSection.of(TEACHER)
+    teacher_schedule: ScheduleSection = ScheduleSection(
+        steps=5000, learning_rate=3e-3, precision="bfloat16", validate_every=5000, keep="last"
+    )
+    student: NetworkSection = NetworkSection.of(STUDENTS["dense-26k"])
+    student_schedule: ScheduleSection = ScheduleSection(
+        steps=4000,
+        learning_rate=6e-3,
+        batch=32,
+        validate_every=4000,
+        precision="bfloat16",
+        keep="last",
+    )
+    distill: DistillSection = DistillSection(kd=0.7, temperature=3.0, matching_weight=4.0)
+    quantize_schedule: ScheduleSection = ScheduleSection(
+        steps=600, learning_rate=1e-3, batch=32, validate_every=600, keep="last"
+    )
+
+
+RECIPES: dict[str, type[Recipe] | type[BeatRecipe]] = {"strips": Recipe, "beats": BeatRecipe}
+
+
+def read_recipe(path: Path) -> Recipe | BeatRecipe:
+    """Read a recipe of any task; a file that does not say which is of the strips task.
+
+    Raises `RecipeError` naming file, key, value and what was expected.
+    """
+    data = read_toml(path)
+    task = data.get("task", "strips")
+    if not isinstance(task, str) or task not in RECIPES:
+        raise RecipeError(f"{path}: task is {task!r}, expected one of {', '.join(RECIPES)}")
+    return RECIPES[task].parse(data, str(path))

@@ -1,0 +1,230 @@
+"""Runs networks over whole recordings and measures what they say of beats, after EC57.
+
+A `BeatRun` is what one network said of the beats of some recordings: logits without offsets. What
+wins, after offsets that are chosen on validation patients, is compared with the annotations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from beatlens.evaluate.bootstrap import interval, ratio_statistic
+from beatlens.evaluate.ec57 import BeatCounts, Rate
+from beatlens.evaluate.strips import Explaining
+from beatlens.integer.graph import IntegerGraph
+from beatlens.integer.litert import Kernels, run_litert
+from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.geometry import Geometry
+from beatlens.runtime.beat_rule import BeatRule, Calibration, beat_columns
+from beatlens.tasks.beat_sampling import CROP_SPAN
+from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack
+from beatlens.tasks.strips import to_millivolts
+
+Windows = NDArray[np.int8]
+RunWindows = Callable[[Windows], NDArray[Any]]
+BATCH = 64
+MEASURES = ("qrs", "veb", "sveb")
+OFFSET_RANGE, OFFSET_STEP = 3.0, 0.25
+
+
+def recording_evidence(run: RunWindows, geometry: Geometry, x: NDArray[np.int8]) -> NDArray[Any]:
+    """Evidence `[C, T]` of a whole recording, its edges held, in windows of `CROP_SPAN` samples.
+
+    Args:
+        run: takes windows int8 `[W, N]`, gives evidence `[W, C, CROP_SPAN / stride]`.
+        geometry: of the network.
+        x: int8 `[n]`.
+    """
+    columns = len(x) // geometry.stride
+    windows = -(-columns * geometry.stride // CROP_SPAN)
+    right = geometry.right + windows * CROP_SPAN - len(x)
+    padded = np.pad(x, (geometry.left, max(0, right)), mode="edge")
+    length = CROP_SPAN + geometry.left + geometry.right
+    cut = np.lib.stride_tricks.sliding_window_view(padded, length)[::CROP_SPAN][:windows]
+    parts = [run(np.ascontiguousarray(cut[i : i + BATCH])) for i in range(0, windows, BATCH)]
+    evidence = np.concatenate(parts).transpose(1, 0, 2)
+    return np.ascontiguousarray(evidence.reshape(len(evidence), -1)[:, :columns])
+
+
+def network_windows(net: Explaining) -> RunWindows:
+    """Evidence float32 of a torch network, in `eval()` mode."""
+
+    @torch.no_grad()
+    def run(windows: Windows) -> NDArray[Any]:
+        found = net.evidence(torch.from_numpy(to_millivolts(windows)).unsqueeze(1))
+        return np.asarray(found.float().numpy())
+
+    return run
+
+
+def integer_windows(graph: IntegerGraph, kernels: Kernels = "reference") -> RunWindows:
+    """Evidence int8 of an int8 model of `CROP_SPAN` samples, run by LiteRT itself."""
+    model = write_tflite(graph)
+
+    def run(windows: Windows) -> NDArray[Any]:
+        return run_litert(model, windows[:, :, None], kernels)["evidence"].transpose(0, 2, 1)
+
+    return run
+
+
+@dataclass(frozen=True)
+class BeatRun:
+    """What a network said of recordings, one entry per track.
+
+    Args:
+        tracks: the recordings.
+        evidence: `[C, T]` in logit units.
+        logits: float64 `[b, C]`: mean evidence of each beat's span plus its rhythm's worth.
+    """
+
+    tracks: Sequence[BeatTrack]
+    evidence: Sequence[NDArray[np.float32]]
+    logits: Sequence[NDArray[np.float64]]
+
+    def beats(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.str_]]:
+        """Logits, labels and databases of all beats whose class is known."""
+        labels = np.concatenate([track.labels for track in self.tracks])
+        databases = [np.full(len(track.labels), track.database) for track in self.tracks]
+        known = labels != UNKNOWN
+        return np.concatenate(self.logits)[known], labels[known], np.concatenate(databases)[known]
+
+
+def run_beats(
+    net: Explaining, tables: NDArray[np.floating], tracks: Sequence[BeatTrack]
+) -> BeatRun:
+    """Run a torch network, float or fake-quantised, with rhythm tables `[4, BINS, C]`."""
+    stride = net.geometry.stride
+    evidence, logits = [], []
+    for track in tracks:
+        found = recording_evidence(network_windows(net), net.geometry, track.x)
+        evidence.append(found)
+        means = beat_means(found, track.peaks, stride)
+        logits.append(means + sum(t[track.contexts[:, i]] for i, t in enumerate(tables)))
+    return BeatRun(tracks, evidence, logits)
+
+
+def beat_means(
+    evidence: NDArray[np.floating], peaks: NDArray[np.int64], stride: int
+) -> NDArray[np.float64]:
+    """Mean evidence `[b, C]` over the beats' spans, of evidence `[C, T]`."""
+    before, after = BEFORE // stride, AFTER // stride
+    first = beat_columns(peaks, stride, before, after, evidence.shape[1])
+    upto = np.pad(evidence.astype(np.float64).cumsum(axis=1), ((0, 0), (1, 0)))
+    return np.asarray((upto[:, first + before + after] - upto[:, first]).T / (before + after))
+
+
+def choose_offsets(run: BeatRun) -> NDArray[np.float64]:
+    """Offsets `[C]` in logits, on validation patients: the best F1 of V and S beats.
+
+    The mean over the databases of the mean F1 of the two classes is what is made largest, on a
+    grid; N has offset 0. F1 of fusion beats is not looked at: hardly any patient has one.
+    """
+    logits, labels, databases = run.beats()
+    steps = np.arange(-OFFSET_RANGE, OFFSET_RANGE + OFFSET_STEP, OFFSET_STEP)
+    best, chosen = -1.0, np.zeros(len(CLASSES))
+    for s, v, f in product(steps, steps, (-2.0, 0.0)):
+        offsets = np.array([0.0, s, v, f])
+        decided = (logits + offsets).argmax(axis=1)
+        scores = [_f1(decided[databases == d], labels[databases == d]) for d in set(databases)]
+        if np.mean(scores) > best:
+            best, chosen = float(np.mean(scores)), offsets
+    return chosen
+
+
+def f1_of_databases(run: BeatRun) -> float:
+    """Mean F1 of S and V beats without offsets, the mean over the databases."""
+    logits, labels, databases = run.beats()
+    decided = logits.argmax(axis=1)
+    return float(np.mean([_f1(decided[databases == d], labels[databases == d])
+                          for d in set(databases)]))  # fmt: skip
+
+
+def _f1(decided: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Mean F1 of S and V beats; fusion beats called V count neither way, as in EC57."""
+    scores = []
+    for name, excused in (("s", ()), ("v", ("f",))):
+        number = CLASSES.index(name)
+        counted = ~np.isin(labels, [CLASSES.index(e) for e in excused])
+        right = np.sum((decided == number) & (labels == number))
+        claimed, there = np.sum((decided == number) & counted), np.sum(labels == number)
+        scores.append(2 * right / max(1, claimed + there))
+    return float(np.mean(scores))
+
+
+def calibrate(run: BeatRun) -> Calibration:
+    """Temperature and bias that make the known beats of validation patients likeliest.
+
+    Temperature scaling is Guo et al. (ICML 2017, section 4); the bias makes up for classes having
+    been drawn more often in training than they are. Databases count alike.
+    """
+    logits, labels, databases = run.beats()
+    weights = np.zeros(len(labels))
+    for name in set(databases):
+        weights[databases == name] = 1 / np.sum(databases == name)
+
+    def loss(parameters: NDArray[np.float64]) -> float:
+        tried = Calibration(float(np.exp(parameters[0])), np.append(0.0, parameters[1:]))
+        chances = tried.probabilities(logits)[np.arange(len(labels)), labels]
+        return float(-(weights * np.log(chances.clip(1e-12))).sum())
+
+    found = minimize(
+        loss, np.zeros(len(CLASSES)), method="L-BFGS-B", bounds=[(-3, 3)] + 3 * [(-9, 9)]
+    )
+    return Calibration(float(np.exp(found.x[0])), np.append(0.0, found.x[1:]))
+
+
+def run_integer_beats(
+    run: RunWindows,
+    graph: IntegerGraph,
+    geometry: Geometry,
+    rule: BeatRule,
+    tracks: Sequence[BeatTrack],
+) -> tuple[BeatRun, list[NDArray[np.int64]]]:
+    """Run an int8 model; returns what it said, and what it decides, class numbers `[b]` by track.
+
+    Args:
+        run: see `integer_windows`.
+        graph, geometry: of the model.
+        rule: decides, in whole numbers.
+        tracks: the recordings.
+    """
+    quantization = graph.tensors[graph.outputs["evidence"]].quantization
+    step = quantization.scale / (rule.before + rule.after)
+    evidence, logits, decided = [], [], []
+    for track in tracks:
+        found = recording_evidence(run, geometry, track.x)
+        sums = rule.sums(found, track.peaks, geometry.stride)
+        decided.append(rule.decide(sums, track.contexts))
+        logits.append(step * rule.scores(sums, track.contexts, offsets=False).astype(float))
+        steps = found.astype(np.float32) - np.float32(quantization.zero_point)
+        evidence.append(steps * np.float32(quantization.scale))
+    return BeatRun(tracks, evidence, logits), decided
+
+
+def ec57_row(counts: Mapping[str, BeatCounts]) -> dict[str, float]:
+    """Gross figures of records in percent with intervals by record, and averages over records.
+
+    Keys: `qrs`, `veb` and `sveb`, each with `_sensitivity` and `_predictivity`; with `_lo`, `_hi`
+    after that, and with `average_` before it.
+    """
+    row: dict[str, float] = {}
+    for measure in MEASURES:
+        rates: list[Rate] = [getattr(found, measure) for found in counts.values()]
+        right = np.array([rate.found for rate in rates])
+        for key, rest in (("sensitivity", "missed"), ("predictivity", "wrong")):
+            whole = right + [getattr(rate, rest) for rate in rates]
+            ends = interval(ratio_statistic(right, whole), np.arange(len(rates)))
+            each = [value for rate in rates if not np.isnan(value := getattr(rate, key))]
+            average = 100 * float(np.mean(each)) if each else float("nan")
+            name = f"{measure}_{key}"
+            row |= {name: 100 * ends.estimate, f"{name}_lo": 100 * ends.lo}
+            row |= {f"{name}_hi": 100 * ends.hi, f"average_{name}": average}
+    return row

@@ -1,0 +1,48 @@
+"""What a beat's rhythm context is worth in the decision on it.
+
+    logits [C] of a beat = mean evidence over its span + sum over contexts of table[context][class]
+
+A rhythm table is a list of numbers for each context (`beatlens.signals.rhythm`) and class, learnt
+with the teacher. It adds to the decision as evidence does, so an explanation stays a sum: so much
+from these 100 ms, so much from being early. A network that is made smaller keeps its teacher's
+tables as they are; they cost the device a look-up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from beatlens.signals.rhythm import BINS, CONTEXTS
+
+SMOOTH, SMALL = 1.0, 0.1
+"""Weights of neighbouring entries' differences and of entries in `RhythmTables.roughness`."""
+
+
+class RhythmTables(nn.Module):
+    """Tables `[4, BINS, C]` in logit units, 0 at first.
+
+    >>> tables = RhythmTables(4)
+    >>> tables(torch.zeros(2, 5, 4, dtype=torch.int64)).shape
+    torch.Size([2, 5, 4])
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(len(CONTEXTS), BINS, classes))
+
+    def forward(self, contexts: Tensor) -> Tensor:
+        """What contexts int64 `[..., 4]` are worth, logits `[..., C]`."""
+        parts = [table[contexts[..., i]] for i, table in enumerate(self.values)]
+        return torch.stack(parts).sum(dim=0)
+
+    def array(self) -> NDArray[np.float64]:
+        """The tables as an array."""
+        return np.asarray(self.values.detach().double().numpy())
+
+    def roughness(self) -> Tensor:
+        """A penalty: entries few beats have seen are to be near their neighbours, and near 0."""
+        steps = self.values[:, 1:] - self.values[:, :-1]
+        return SMOOTH * steps.square().mean() + SMALL * self.values.square().mean()

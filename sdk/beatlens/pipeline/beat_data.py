@@ -1,0 +1,168 @@
+"""Step 1 of the beats task: recordings become beat tracks, real ones where there are any."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from beatlens.beat_recipe import BeatDataSection, BeatRecipe
+from beatlens.pipeline.data import SIMULATION_SEED, at_hand
+from beatlens.signals import simulate, splits
+from beatlens.signals.annotations import Annotations
+from beatlens.signals.databases import find_database
+from beatlens.tasks.beat_sampling import BeatSampler
+from beatlens.tasks.beats import (
+    CLASSES,
+    BeatTrack,
+    beat_track,
+    load_beat_tracks,
+    save_beat_tracks,
+)
+
+Progress = Callable[[str, int, int], None]
+ROLES = ("train", "validation", "test")
+Wanted = dict[str, list[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class PreparedBeats:
+    """Beat tracks by role, and the annotations of the test recordings, by record.
+
+    No training patient occurs in another role. `simulated` tells whether they were made up;
+    `description` says in words what they are.
+    """
+
+    train: list[BeatTrack]
+    validation: list[BeatTrack]
+    test: list[BeatTrack]
+    reference: dict[str, Annotations]
+    simulated: bool
+    description: str
+
+    def sampler(self, recipe: BeatRecipe, seed: int) -> BeatSampler:
+        """Training crops as the recipe wants them."""
+        sampling = recipe.sampling
+        return BeatSampler(
+            self.train,
+            seed,
+            sampling.shares,
+            {str(name): weight for name, weight in sampling.database_weights.items()},
+            sampling.augmentation,
+        )
+
+
+def prepare_beats(
+    recipe: BeatRecipe, folder: Path, data: Path | None = None, progress: Progress | None = None
+) -> PreparedBeats:
+    """Condition everything a recipe trains, chooses and tests on, and find the R peaks in it.
+
+    What was prepared is kept in the run folder and used again while the data section stays as it
+    is.
+
+    Args:
+        recipe: `recipe.data` says which databases, or simulated ECG.
+        folder: run folder, made if need be.
+        data: folder of databases; None searches (see `find_database`).
+        progress: called with (what, done, total).
+
+    Raises:
+        DataError: real data are asked for and not found.
+    """
+    section = recipe.data
+    simulated = section.source == "simulated" or (
+        section.source == "auto" and not at_hand("mitdb", data)
+    )
+    if simulated:
+        return _simulated(section, progress)
+    wanted = _wanted(section, data)
+    key = hashlib.sha256(f"beats {wanted} {data}".encode()).hexdigest()[:12]
+    cache = folder / "tracks"
+    cache.mkdir(parents=True, exist_ok=True)
+    tracks: dict[str, list[BeatTrack]] = {}
+    with FileLock(cache / "lock"):
+        for role in ROLES:
+            path = cache / f"{key}-{role}.npz"
+            if not path.exists():
+                save_beat_tracks(path, list(_read(role, wanted[role], data, progress)))
+            tracks[role] = load_beat_tracks(path)
+    mitdb = find_database("mitdb", data)
+    reference = {record: mitdb.annotations(record) for _, record in wanted["test"]}
+    return PreparedBeats(
+        **tracks, reference=reference, simulated=False, description=_described(wanted)
+    )
+
+
+def _wanted(section: BeatDataSection, data: Path | None) -> Wanted:
+    """Databases and records by role."""
+    wanted: Wanted = {
+        "train": [("mitdb", record) for record in splits.TRAIN],
+        "validation": [("mitdb", record) for record in splits.VALIDATION],
+        "test": [("mitdb", record) for record in splits.DS2],
+    }
+    find_database("mitdb", data)
+    if "svdb" in section.databases and at_hand("svdb", data):
+        for record in find_database("svdb", data).records():
+            role = "validation" if record in splits.SVDB_VALIDATION else "train"
+            wanted[role].append(("svdb", record))
+    return wanted
+
+
+def _read(
+    role: str, wanted: list[tuple[str, str]], data: Path | None, progress: Progress | None
+) -> Iterable[BeatTrack]:
+    databases = {name: find_database(name, data) for name, _ in wanted}
+    for index, (name, record) in enumerate(wanted):
+        if progress is not None:
+            progress(role, index, len(wanted))
+        recording = databases[name].read(record)
+        lead = "MLII" if name == "mitdb" else recording.lead_names[0]
+        yield beat_track(recording, databases[name].annotations(record), lead)
+    if progress is not None:
+        progress(role, len(wanted), len(wanted))
+
+
+def _simulated(section: BeatDataSection, progress: Progress | None) -> PreparedBeats:
+    patients = simulate.simulate_database(
+        section.simulated_patients, SIMULATION_SEED, duration_s=section.simulated_seconds
+    )
+    tracks: dict[str, list[BeatTrack]] = {role: [] for role in ROLES}
+    total, done = sum(len(group) for group in patients.values()), 0
+    for role, group in patients.items():
+        for patient in group:
+            tracks[role].append(beat_track(patient.recording, patient.annotations, simulate.LEAD))
+            done += 1
+            if progress is not None:
+                progress("simulated", done, total)
+    return PreparedBeats(
+        **tracks,
+        reference={patient.recording.name: patient.annotations for patient in patients["test"]},
+        simulated=True,
+        description=(
+            "SIMULATED ECG made by beatlens (no database was found or asked for): "
+            f"{', '.join(f'{len(group)} patients to {role}' for role, group in tracks.items())}. "
+            "Figures say that the machinery works, not how well a model does on people."
+        ),
+    )
+
+
+def _described(wanted: Wanted) -> str:
+    def counted(role: str) -> str:
+        names = [name for name, _ in wanted[role]]
+        return " and ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))
+
+    return (
+        f"real ECG, R peaks found by the system: trained on records of DS1 and svdb "
+        f"({counted('train')}), chosen on others of them ({counted('validation')}), tested on "
+        f"mitdb DS2 ({len(wanted['test'])} records); lead MLII; inter-patient"
+    )
+
+
+def count_labels(tracks: Iterable[BeatTrack]) -> dict[str, int]:
+    """Peaks of each class."""
+    labels = np.concatenate([track.labels for track in tracks])
+    return {name: int(np.sum(labels == number)) for number, name in enumerate(CLASSES)}

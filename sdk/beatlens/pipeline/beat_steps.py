@@ -1,0 +1,179 @@
+"""Steps 2 and 3 of the beats task: the teacher with its rhythm tables, and the small network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from beatlens.attribution.fidelity import fidelity
+from beatlens.attribution.matching import matching_of
+from beatlens.beat_recipe import BeatRecipe
+from beatlens.compress.beat_lesson import beat_lesson
+from beatlens.compress.contract import Lesson
+from beatlens.compress.distill import TeacherPool
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.errors import ModelError
+from beatlens.evaluate.beats import BeatRun, f1_of_databases, run_beats
+from beatlens.evaluate.strips import Explaining
+from beatlens.nets.backbones import build
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import load_net, read_state, save_net
+from beatlens.nets.rhythm import RhythmTables
+from beatlens.pipeline.beat_data import PreparedBeats
+from beatlens.pipeline.compress import refuse_many_processes, run_steps_into
+from beatlens.pipeline.steps import Steps
+from beatlens.pipeline.student import POOL_SEED, load_quantized
+from beatlens.pipeline.train import write_history
+from beatlens.recipe import ModelRecipe
+from beatlens.tasks.beat_sampling import CROP_SPAN
+from beatlens.tasks.beats import CLASSES, BeatTrack
+from beatlens.training.beat_objective import BeatNet, BeatObjective, beat_crops_of
+from beatlens.training.loop import Report, Schedule, fit, world
+from beatlens.training.objective import seed_everything
+
+TABLES_FORMAT = "beatlens-rhythm-1"
+EXPLAINED = tuple(CLASSES.index(name) for name in ("s", "v"))
+"""Classes whose evidence is compared: normal beats are everywhere, fusion beats nowhere."""
+COMPARED_S = 600
+"""Seconds of each validation recording that agreement is measured on while training."""
+
+
+def train_beat_teacher(
+    recipe: BeatRecipe, prepared: PreparedBeats, folder: Path, report: Report | None = None
+) -> tuple[EvidenceNet, RhythmTables]:
+    """Train the teacher of a recipe with its rhythm tables, or load them from the run folder.
+
+    Writes `teacher.pt`, `rhythm.pt` and `teacher.json`; an interrupted training goes on from
+    `teacher.checkpoint`.
+    """
+    path = folder / "teacher.pt"
+    if path.exists():
+        return load_net(path)[0], load_tables(folder / "rhythm.pt")
+    folder.mkdir(parents=True, exist_ok=True)
+    seed_everything(recipe.seed)
+    both = BeatNet(build(recipe.teacher.spec, CLASSES))
+    tracks = [track.first(COMPARED_S) for track in prepared.validation]
+    history = fit(
+        BeatObjective(both),
+        both,
+        beat_crops_of(prepared.sampler(recipe, recipe.seed)),
+        recipe.teacher_schedule.schedule,
+        lambda: {"f1": f1_of_databases(run_beats(both.net, both.tables.array(), tracks))},
+        score="f1",
+        checkpoint=path.with_suffix(".checkpoint"),
+        report=report,
+    )
+    if world()[0] == 0:
+        torch.save(
+            {"format": TABLES_FORMAT, "tables": both.tables.state_dict()}, folder / "rhythm.pt"
+        )
+        save_net(path, both.net, recipe.teacher.spec)
+        write_history(path.with_suffix(".json"), history)
+        path.with_suffix(".checkpoint").unlink(missing_ok=True)
+    return both.net, both.tables
+
+
+def load_tables(path: Path) -> RhythmTables:
+    """Read rhythm tables. Raises `ModelError` where the file is missing or something else."""
+    tables = RhythmTables(len(CLASSES))
+    try:
+        tables.load_state_dict(read_state(path, TABLES_FORMAT)["tables"])
+    except (KeyError, RuntimeError) as error:
+        raise ModelError(f"{path}: damaged rhythm tables: {error}") from error
+    return tables.requires_grad_(False)
+
+
+class BeatAgreement:
+    """Validates a student: agreement with its teacher, and F1 of S and V beats.
+
+    Called with a network, returns `spearman` and `f1`, of the first `COMPARED_S` seconds of the
+    validation recordings, and their mean `score`.
+    """
+
+    def __init__(
+        self, teacher: EvidenceNet, tables: RhythmTables, tracks: Sequence[BeatTrack]
+    ) -> None:
+        self._tracks = [track.first(COMPARED_S) for track in tracks]
+        self._tables = tables.array()
+        self._teacher = run_beats(teacher, self._tables, self._tracks)
+
+    def __call__(self, net: Explaining) -> dict[str, float]:
+        """Measure one network."""
+        run = run_beats(net, self._tables, self._tracks)
+        spearman, f1 = beat_fidelity(self._teacher, run)["spearman"], f1_of_databases(run)
+        return {"spearman": spearman, "f1": f1, "score": (spearman + f1) / 2}
+
+
+def beat_fidelity(teacher: BeatRun, student: BeatRun) -> dict[str, float]:
+    """Agreement of evidence maps, less the classes' mean, over spans of 7.5 s.
+
+    A span counts for a class where the teacher calls a beat of it that class; see
+    `beatlens.attribution.fidelity`.
+    """
+    theirs, mine = (_spans(run)[:, EXPLAINED] for run in (teacher, student))
+    return fidelity(theirs, mine, _called(teacher)[:, EXPLAINED]).summary()
+
+
+def _spans(run: BeatRun) -> np.ndarray:
+    """Evidence in spans of 7.5 s, less the classes' mean, `[S, C, T]`; the rest is left out."""
+    parts = []
+    for track, evidence in zip(run.tracks, run.evidence, strict=True):
+        columns = CROP_SPAN * evidence.shape[1] // len(track.x)
+        whole = evidence.shape[1] // columns * columns
+        cut = evidence[:, :whole].reshape(len(evidence), -1, columns).transpose(1, 0, 2)
+        parts.append(cut - cut.mean(axis=1, keepdims=True))
+    return np.concatenate(parts)
+
+
+def _called(run: BeatRun) -> np.ndarray:
+    """Which classes a network calls some beat of each span, bool `[S, C]`."""
+    parts = []
+    for track, logits in zip(run.tracks, run.logits, strict=True):
+        called = np.zeros((len(track.x) // CROP_SPAN, len(CLASSES)), bool)
+        span = track.peaks // CROP_SPAN
+        inside = span < len(called)
+        called[span[inside], logits[inside].argmax(axis=1)] = True
+        parts.append(called)
+    return np.concatenate(parts)
+
+
+def compress_beats(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    teacher: EvidenceNet,
+    tables: RhythmTables,
+    folder: Path,
+    report: Report | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
+    """Run the compression steps of a recipe; as `beatlens.pipeline.compress.compress`."""
+    refuse_many_processes()
+    student_path, quantized_path = folder / "student.pt", folder / "quantized.pt"
+    if student_path.exists() and quantized_path.exists():
+        student = load_net(student_path)[0]
+        return student, load_quantized(quantized_path, student)
+    names = [recipe.distill.matching, *(step.matching for step in recipe.compress.steps)]
+    matchings = [matching_of(name) for name in names if name]
+    pool = TeacherPool(
+        teacher,
+        prepared.sampler(recipe, POOL_SEED + recipe.seed),
+        recipe.distill.pool,
+        span=CROP_SPAN,
+        activations=any(m is not None and m.needs_activations for m in matchings),
+        seed=recipe.seed,
+        progress=progress,
+    )
+    agreement = BeatAgreement(teacher, tables, prepared.validation)
+
+    def validate(net: nn.Module) -> dict[str, float]:
+        return agreement(net)  # type: ignore[arg-type]
+
+    def lesson_for(one: ModelRecipe, schedule: Schedule) -> Lesson:
+        weights, matching = one.distill.weights, matching_of(one.distill.matching)
+        return beat_lesson(pool, tables, weights, matching, schedule, validate)
+
+    return run_steps_into(folder, Steps(recipe, teacher, lesson_for, folder, report))

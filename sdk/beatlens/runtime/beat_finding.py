@@ -1,0 +1,140 @@
+"""What a stream says of a beat: its kind, and what speaks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import RecipeError
+from beatlens.signals.rhythm import CHANGE_STEPS, CONTEXTS, RATIO_STEPS
+
+STEPS = dict(zip(CONTEXTS, (RATIO_STEPS, RATIO_STEPS, RATIO_STEPS, CHANGE_STEPS), strict=True))
+
+
+@dataclass(frozen=True)
+class BeatReason:
+    """A part of what makes one class likelier than another.
+
+    Attributes:
+        what: `evidence`, of a stretch of signal, or the name of a rhythm context.
+        start_s, end_s: the stretch, in seconds from the R peak; None for rhythm.
+        ratio: the context's ratio (see `beatlens.signals.rhythm`); None for evidence.
+        contribution: to the difference of the two classes' logits.
+    """
+
+    what: str
+    start_s: float | None
+    end_s: float | None
+    ratio: float | None
+    contribution: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BeatFinding:
+    """A beat, decided, or the reasons why not.
+
+    Attributes:
+        time_s: its R peak, in seconds since the stream's first sample, at the sensor.
+        start_s, end_s: the span its evidence is from.
+        assessable: whether there is a decision. If not, all that follows `quality` is None.
+        reasons: why not; and of an assessable beat, what to know of its span's quality.
+        quality: share of the span's samples that were there, not flat and not saturated, 0..1.
+        class_name: what it is.
+        probabilities: calibrated, by class. The class decided on may not be the likeliest one: the
+            rule's offsets say how likely each has to be.
+        evidence: float32 `[C, T]` in logit units, read-only, columns of the span.
+        rhythm: float64 `[4, C]`: what each context adds, logit units.
+        offsets: float64 `[C]`, the rule's, logit units.
+        contexts: the four contexts as ratios, by name.
+        classes: names of the C classes.
+
+    Mean evidence, the sum of `rhythm` and the offset are a class's score; the largest wins.
+    """
+
+    time_s: float
+    start_s: float
+    end_s: float
+    assessable: bool
+    reasons: tuple[str, ...]
+    quality: float
+    class_name: str | None = None
+    probabilities: Mapping[str, float] | None = None
+    evidence: NDArray[np.float32] | None = None
+    rhythm: NDArray[np.float64] | None = None
+    offsets: NDArray[np.float64] | None = None
+    contexts: Mapping[str, float] | None = None
+    classes: tuple[str, ...] = ()
+
+    def why(self, against: str | None = None) -> tuple[BeatReason, ...]:
+        """What speaks for the class decided on rather than another, largest part first.
+
+        Args:
+            against: the other class; None is the one that came second.
+
+        Returns:
+            Rhythm contexts, and stretches of consecutive columns whose evidence has one sign. Their
+            contributions, with the difference of the offsets, sum to the difference of the scores.
+            Empty for a beat that is not assessable.
+
+        Raises:
+            RecipeError: there is no such class.
+        """
+        if self.evidence is None or self.rhythm is None or self.class_name is None:
+            return ()
+        mine = self.classes.index(self.class_name)
+        other = self._second(mine) if against is None else self._number(against)
+        columns = (self.evidence[mine] - self.evidence[other]).astype(np.float64)
+        parts = self._stretches(columns / len(columns))
+        for i, (name, ratio) in enumerate((self.contexts or {}).items()):
+            gain = float(self.rhythm[i, mine] - self.rhythm[i, other])
+            parts.append(BeatReason(name, None, None, ratio, gain))
+        return tuple(sorted(parts, key=lambda part: -part.contribution))
+
+    def scores(self) -> NDArray[np.float64]:
+        """Scores `[C]` in logit units; of a beat that is not assessable, empty."""
+        if self.evidence is None or self.rhythm is None or self.offsets is None:
+            return np.zeros(0)
+        means = self.evidence.mean(axis=1, dtype=np.float64)
+        return np.asarray(means + self.rhythm.sum(axis=0) + self.offsets)
+
+    def as_dict(self, reasons: int = 3) -> dict[str, Any]:
+        """The finding as plain data for JSON, with the `reasons` that speak most for the class."""
+        return {
+            "time_s": self.time_s,
+            "assessable": self.assessable,
+            "reasons": list(self.reasons),
+            "quality": self.quality,
+            "class": self.class_name,
+            "probabilities": None if self.probabilities is None else dict(self.probabilities),
+            "why": [vars(part) for part in self.why()[: max(reasons, 0)]],
+        }
+
+    def _second(self, mine: int) -> int:
+        scores = self.scores()
+        scores[mine] = -np.inf
+        return int(scores.argmax())
+
+    def _number(self, name: str) -> int:
+        if name not in self.classes:
+            raise RecipeError(f"class is {name!r}, expected one of {', '.join(self.classes)}")
+        return self.classes.index(name)
+
+    def _stretches(self, columns: NDArray[np.float64]) -> list[BeatReason]:
+        column_s = (self.end_s - self.start_s) / len(columns)
+        start_s = self.start_s - self.time_s
+        edges = [0, *(np.flatnonzero(np.diff(columns > 0)) + 1).tolist(), len(columns)]
+        return [
+            BeatReason(
+                "evidence",
+                start_s + first * column_s,
+                start_s + stop * column_s,
+                None,
+                float(columns[first:stop].sum()),
+            )
+            for first, stop in pairwise(edges)
+        ]

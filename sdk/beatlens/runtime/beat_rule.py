@@ -1,0 +1,196 @@
+"""The decision on a beat, in integers: evidence summed around its R peak, plus its rhythm.
+
+    score[class] = sum of int8 evidence over the beat's columns
+                 + sum over contexts of table[context][class] + offset[class]
+
+The largest score wins; of equal ones the first. Tables and offsets are whole numbers in steps of
+the evidence sum, so the decision is the same on every device, and so is its explanation: a sum of
+columns, contexts and a constant. Offsets say how much a class needs to win; probabilities are made
+without them. Needs numpy only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import ModelError, SignalError
+from beatlens.runtime.fields import Fields
+from beatlens.signals.rhythm import BINS, CONTEXTS
+
+LARGEST_ENTRY = 1 << 20
+"""Tables and offsets stay below, so that a score fits into 32 bits with room to spare."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Makes probabilities of scores: `softmax(logits / temperature + bias)`.
+
+    Args:
+        temperature: above 0.
+        bias: float `[C]`, log odds by which the classes are rarer than in training.
+    """
+
+    temperature: float
+    bias: NDArray[np.float64]
+
+    def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Probabilities `[..., C]` of logits `[..., C]`.
+
+        >>> Calibration(1.0, np.zeros(2)).probabilities(np.zeros((1, 2))).tolist()
+        [[0.5, 0.5]]
+        """
+        scaled = logits / self.temperature + self.bias
+        raised = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+        return np.asarray(raised / raised.sum(axis=-1, keepdims=True), np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class BeatRule:
+    """How beats are decided.
+
+    Args:
+        before, after: columns of a beat's span before its R peak's, and from that on.
+        tables: int32 `[4, BINS, C]`, steps of the evidence sum.
+        offsets: int32 `[C]`, likewise.
+        scale: what one step of evidence is worth, logit units.
+        calibration: of probabilities.
+
+    Raises:
+        ModelError: shapes that do not belong together, or an entry too large.
+    """
+
+    before: int
+    after: int
+    tables: NDArray[np.int32]
+    offsets: NDArray[np.int32]
+    scale: float
+    calibration: Calibration
+
+    def __post_init__(self) -> None:
+        classes = len(self.offsets)
+        if self.tables.shape != (len(CONTEXTS), BINS, classes):
+            raise ModelError(
+                f"rhythm tables are {list(self.tables.shape)}, expected {len(CONTEXTS)} contexts, "
+                f"{BINS} steps and {classes} classes"
+            )
+        largest = max(int(np.abs(self.tables).max()), int(np.abs(self.offsets).max()))
+        if largest >= LARGEST_ENTRY or self.before < 0 or self.after < 1:
+            raise ModelError(
+                f"largest entry {largest}, {self.before} columns before and {self.after} after; "
+                f"expected entries below {LARGEST_ENTRY}, at least 0 and at least 1 columns"
+            )
+
+    @classmethod
+    def of(
+        cls,
+        tables: NDArray[np.floating],
+        offsets: NDArray[np.floating],
+        scale: float,
+        columns: tuple[int, int],
+        calibration: Calibration,
+    ) -> BeatRule:
+        """Round tables `[4, BINS, C]` and offsets `[C]` in logit units to whole steps."""
+        step = scale / sum(columns)
+        return cls(
+            *columns,
+            np.round(tables / step).astype(np.int32),
+            np.round(offsets / step).astype(np.int32),
+            scale,
+            calibration,
+        )
+
+    def sums(
+        self, evidence: NDArray[np.int8], peaks: NDArray[np.int64], stride: int
+    ) -> NDArray[np.int64]:
+        """Evidence summed over the beats' spans, `[b, C]`.
+
+        Args:
+            evidence: int8 `[C, T]` of a recording, whose first column begins at sample 0.
+            peaks: samples of R peaks `[b]`. A span that would leave the recording is moved in.
+            stride: samples of a column.
+
+        Raises:
+            SignalError: the recording is shorter than a beat's span.
+        """
+        first = beat_columns(peaks, stride, self.before, self.after, evidence.shape[1])
+        upto = np.pad(evidence.astype(np.int64).cumsum(axis=1), ((0, 0), (1, 0)))
+        return (upto[:, first + self.before + self.after] - upto[:, first]).T
+
+    def scores(
+        self, sums: NDArray[np.int64], contexts: NDArray[np.int64], *, offsets: bool = True
+    ) -> NDArray[np.int64]:
+        """Scores `[b, C]` of evidence sums `[b, C]` and rhythm contexts `[b, 4]`."""
+        found = sums + sum(table[contexts[:, i]] for i, table in enumerate(self.tables))
+        return np.asarray(found + self.offsets if offsets else found, np.int64)
+
+    def decide(self, sums: NDArray[np.int64], contexts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of the classes decided on, `[b]`."""
+        return np.asarray(self.scores(sums, contexts).argmax(axis=1), np.int64)
+
+    def probabilities(
+        self, sums: NDArray[np.int64], contexts: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Calibrated probabilities `[b, C]`."""
+        step = self.scale / (self.before + self.after)
+        return self.calibration.probabilities(step * self.scores(sums, contexts, offsets=False))
+
+    def document(self) -> dict[str, Any]:
+        """What `bundle.json` says of the rule."""
+        return {
+            "before": self.before,
+            "after": self.after,
+            "offsets": self.offsets.tolist(),
+            "tables": {
+                name: table.ravel().tolist()
+                for name, table in zip(CONTEXTS, self.tables, strict=True)
+            },
+            "temperature": self.calibration.temperature,
+            "bias": self.calibration.bias.tolist(),
+        }
+
+    @classmethod
+    def read(cls, fields: Fields, classes: int, columns: int, scale: float) -> BeatRule:
+        """Read what `document` gave.
+
+        Args:
+            fields: the section.
+            classes: C.
+            columns: most that a beat's span may have.
+            scale: of the evidence.
+
+        Raises:
+            ModelError: a field is missing, unknown or out of range.
+        """
+        most = LARGEST_ENTRY - 1
+        before = fields.integer("before", 0, columns - 1)
+        after = fields.integer("after", 1, columns - before)
+        offsets = fields.integers("offsets", classes, -most, most)
+        section = fields.section("tables")
+        tables = [section.integers(name, BINS * classes, -most, most) for name in CONTEXTS]
+        section.finish()
+        temperature = fields.number("temperature", 1e-3, 1e3)
+        bias = fields.numbers("bias", classes, -100.0, 100.0)
+        fields.finish()
+        shaped = np.array(tables, np.int32).reshape(len(CONTEXTS), BINS, classes)
+        calibration = Calibration(temperature, np.array(bias))
+        return cls(before, after, shaped, np.array(offsets, np.int32), scale, calibration)
+
+
+def beat_columns(
+    peaks: NDArray[np.int64], stride: int, before: int, after: int, columns: int
+) -> NDArray[np.int64]:
+    """First columns of the spans of beats, moved into a recording of `columns` columns, `[b]`.
+
+    >>> beat_columns(np.array([0, 85]), 8, 4, 7, 100).tolist()
+    [0, 6]
+    """
+    if columns < before + after:
+        raise SignalError(
+            f"the recording has {columns} columns of evidence, expected at least the "
+            f"{before + after} of a beat's span"
+        )
+    return np.clip(peaks // stride - before, 0, columns - before - after)

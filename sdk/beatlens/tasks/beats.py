@@ -1,0 +1,172 @@
+"""The beats task: which kind of beat each R peak is, by EC57's classes.
+
+A beat's decision is the mean of the evidence over a span around its R peak, plus what its rhythm
+context is worth (`beatlens.nets.rhythm`); the largest class wins. R peaks are the system's own
+(`beatlens.signals.qrs`), in training too; annotations only say what kind of beat a peak is. Escape
+beats `e`, `j` count as normal, as in the literature (de Chazal et al. 2004, table I).
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import DataError
+from beatlens.signals.annotations import Annotations
+from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.signals.qrs import detect_qrs
+from beatlens.signals.recording import Recording
+from beatlens.signals.rhythm import rhythm_contexts
+from beatlens.tasks.prepare import condition, to_model_rate
+
+CLASSES = ("n", "s", "v", "f")
+LONG_NAMES = {
+    "n": "normal beat",
+    "s": "supraventricular ectopic beat",
+    "v": "ventricular ectopic beat",
+    "f": "fusion of ventricular and normal beat",
+}
+SYMBOLS = ("N", "S", "V", "F")
+"""Annotation codes of the classes, in their order."""
+UNKNOWN = -1
+"""Label of a peak that no beat was annotated at, of a paced or unclassifiable beat, and of one in
+ventricular flutter."""
+BEFORE, AFTER = 64, 72
+"""Samples of a beat's span before its R peak's column, and then on: from the T wave before it,
+where an early P wave hides, to the end of its own T wave."""
+PARTNER = 19
+"""Samples within which an annotated beat is the peak's: EC57's 150 ms."""
+
+
+@dataclass(frozen=True)
+class BeatTrack:
+    """One lead of one recording at 128 Hz with its R peaks.
+
+    Args:
+        record, database: names.
+        x: int8 `[n]`, front end output.
+        usable: bool `[n]`, false where the front end raised a flag.
+        peaks: R peaks found by the detector, int64 `[b]`.
+        labels: number of the class of each, int64 `[b]`, or `UNKNOWN`.
+        contexts: rhythm contexts, int64 `[b, 4]`.
+        rate_hz, samples: of the recording itself.
+    """
+
+    record: str
+    database: str
+    x: NDArray[np.int8]
+    usable: NDArray[np.bool_]
+    peaks: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    contexts: NDArray[np.int64]
+    rate_hz: int
+    samples: int
+
+    def first(self, seconds: int) -> BeatTrack:
+        """The track's beginning; beats whose span is not in it as a whole are left out."""
+        n = min(seconds * MODEL_RATE_HZ, len(self.x))
+        kept = self.peaks < n - AFTER
+        return replace(
+            self,
+            x=self.x[:n],
+            usable=self.usable[:n],
+            peaks=self.peaks[kept],
+            labels=self.labels[kept],
+            contexts=self.contexts[kept],
+            samples=n * self.rate_hz // MODEL_RATE_HZ,
+        )
+
+    def annotations(self, decided: NDArray[np.integer]) -> Annotations:
+        """The peaks as WFDB annotations, with the classes decided on, numbers `[b]`."""
+        at = np.round(self.peaks * self.rate_hz / MODEL_RATE_HZ).astype(np.int64)
+        inside = at < self.samples
+        symbols = np.array(SYMBOLS)[np.asarray(decided)[inside]]
+        none = np.zeros(int(inside.sum()), np.int64)
+        return Annotations(
+            self.record, self.samples, at[inside], symbols, none, ("",) * len(none)
+        )  # fmt: skip
+
+
+def beat_track(recording: Recording, annotations: Annotations, lead: str) -> BeatTrack:
+    """Condition a lead, find its R peaks, and label them by the annotated beats near them."""
+    out = condition(recording, lead)
+    peaks = detect_qrs(out.x)
+    beats = to_model_rate(annotations.beats.sample, recording.rate_hz)
+    kinds = annotations.beats.classes("aami")
+    labels = np.array([SYMBOLS.index(k) if k in SYMBOLS else UNKNOWN for k in kinds], np.int64)
+    found = labels_of_peaks(peaks, beats, labels)
+    for flutter in annotations.flutter:
+        start, end = to_model_rate(np.array([flutter.start, flutter.end]), recording.rate_hz)
+        found[(peaks >= start) & (peaks < end)] = UNKNOWN
+    return BeatTrack(
+        record=recording.name,
+        database=recording.database,
+        x=out.x,
+        usable=out.usable,
+        peaks=peaks,
+        labels=found,
+        contexts=rhythm_contexts(peaks),
+        rate_hz=recording.rate_hz,
+        samples=recording.samples,
+    )
+
+
+def labels_of_peaks(
+    peaks: NDArray[np.int64], beats: NDArray[np.int64], labels: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The label of the annotated beat nearest to each peak, `UNKNOWN` where none is near.
+
+    Args:
+        peaks: `[b]`, samples.
+        beats, labels: of the annotated beats `[a]`, in time order.
+
+    >>> labels_of_peaks(np.array([100, 200]), np.array([95, 260]), np.array([2, 0])).tolist()
+    [2, -1]
+    """
+    if not len(beats):
+        return np.full(len(peaks), UNKNOWN, np.int64)
+    after = np.searchsorted(beats, peaks).clip(max=len(beats) - 1)
+    before = (after - 1).clip(min=0)
+    closer = np.abs(peaks - beats[before]) <= np.abs(beats[after] - peaks)
+    nearest = np.where(closer, before, after)
+    near = np.abs(beats[nearest] - peaks) <= PARTNER
+    return np.where(near, labels[nearest], UNKNOWN)
+
+
+def save_beat_tracks(path: Path, tracks: Iterable[BeatTrack]) -> None:
+    """Write tracks into one `.npz`, whole or not at all."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for index, track in enumerate(tracks):
+        names = np.array([track.record, track.database])
+        numbers = np.array([track.rate_hz, track.samples])
+        named = {"names": names, "numbers": numbers, "usable": np.packbits(track.usable)}
+        named |= {key: getattr(track, key) for key in ("x", "peaks", "labels", "contexts")}
+        arrays |= {f"{index}/{name}": array for name, array in named.items()}
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **arrays)  # type: ignore[arg-type]
+    part.replace(path)
+
+
+def load_beat_tracks(path: Path) -> list[BeatTrack]:
+    """Read what `save_beat_tracks` wrote; raises `DataError` when the file is something else."""
+    try:
+        with np.load(path) as archive:
+            count = len({name.split("/")[0] for name in archive.files})
+            return [_track_of(archive, str(index)) for index in range(count)]
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a file of prepared beats ({error}); delete it") from error
+
+
+def _track_of(archive: np.lib.npyio.NpzFile, index: str) -> BeatTrack:
+    record, database = (str(name) for name in archive[f"{index}/names"])
+    rate_hz, samples = (int(number) for number in archive[f"{index}/numbers"])
+    x, peaks, labels, contexts = (
+        archive[f"{index}/{name}"] for name in ("x", "peaks", "labels", "contexts")
+    )
+    usable = np.unpackbits(archive[f"{index}/usable"], count=len(x)).astype(bool)
+    return BeatTrack(record, database, x, usable, peaks, labels, contexts, rate_hz, samples)

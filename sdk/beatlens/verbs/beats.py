@@ -1,0 +1,110 @@
+"""`train`, `compress`, `export` and `evaluate` of the beats task; see `beatlens.verbs.steps`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from beatlens.beat_recipe import BeatRecipe
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.errors import ModelError
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import load_net
+from beatlens.nets.rhythm import RhythmTables
+from beatlens.pipeline.beat_data import PreparedBeats, count_labels, prepare_beats
+from beatlens.pipeline.beat_evaluate import (
+    BeatEvaluation,
+    evaluate_beats,
+    merge_evaluation,
+    write_evaluation,
+)
+from beatlens.pipeline.beat_steps import compress_beats, load_tables, train_beat_teacher
+from beatlens.pipeline.export import export_beat_bundle
+from beatlens.pipeline.student import load_quantized
+from beatlens.verbs.options import console, loading_bar, progress_bar, training_bar
+
+SHOWN = ("qrs", "veb", "sveb")
+
+
+def prepared_for(recipe: BeatRecipe, folder: Path, data: Path | None) -> PreparedBeats:
+    """Tracks of a recipe, with a bar while they are read; says which ECG it is."""
+    with loading_bar() as show:
+        prepared = prepare_beats(recipe, folder, data, show)
+    console.print(prepared.description, style="bold yellow" if prepared.simulated else "")
+    counts = ", ".join(f"{n:,} {name}" for name, n in count_labels(prepared.train).items())
+    console.print(f"beats to train on: {counts}")
+    return prepared
+
+
+def train(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
+    """Train the teacher and its rhythm tables."""
+    prepared = prepared_for(recipe, folder, data)
+    with training_bar("teacher") as report:
+        train_beat_teacher(recipe, prepared, folder, report)
+    console.print(f"teacher: {folder / 'teacher.pt'}, rhythm: {folder / 'rhythm.pt'}")
+
+
+def compress(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
+    """Distil the student with matched maps, train it as int8."""
+    teacher, tables = _teacher(folder)
+    prepared = prepared_for(recipe, folder, data)
+    with progress_bar("teacher's evidence") as progress, training_bar("student") as report:
+        student, _ = compress_beats(recipe, prepared, teacher, tables, folder, report, progress)
+    console.print(f"student: {student.weights:,} weights, {folder / 'quantized.pt'}")
+
+
+def export(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
+    """Write the bundle."""
+    _, tables, _, quantized = _networks(folder)
+    exported = export_beat_bundle(
+        recipe, prepared_for(recipe, folder, data), tables, quantized, folder
+    )
+    console.print(
+        f"bundle: {exported.folder}  model.tflite {exported.file_bytes:,} bytes, operators "
+        f"{', '.join(exported.operators)}"
+    )
+
+
+def evaluate(recipe: BeatRecipe, folder: Path, data: Path | None, out: Path | None) -> None:
+    """Measure all networks on the test patients; with `out`, into the documentation's figures."""
+    networks = _networks(folder)
+    prepared = prepared_for(recipe, folder, data)
+    with console.status("measuring on test patients"):
+        found = evaluate_beats(recipe, prepared, *networks)
+    write_evaluation(recipe, prepared, found, folder)
+    if out is not None:
+        command = f"beatlens evaluate models/{recipe.name}.toml --ec57"
+        merge_evaluation(command, prepared, found, out)
+    _print(found)
+    console.print(f"annotations of the int8 model's beats: {folder / 'ec57'}")
+
+
+def _teacher(folder: Path) -> tuple[EvidenceNet, RhythmTables]:
+    if not (folder / "teacher.pt").exists():
+        raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
+    return load_net(folder / "teacher.pt")[0], load_tables(folder / "rhythm.pt")
+
+
+def _networks(
+    folder: Path,
+) -> tuple[EvidenceNet, RhythmTables, EvidenceNet, QuantizedEvidenceNet]:
+    teacher, tables = _teacher(folder)
+    if not (folder / "student.pt").exists():
+        raise ModelError(f"{folder / 'student.pt'} is not there: run `beatlens compress` first")
+    student = load_net(folder / "student.pt")[0]
+    return teacher, tables, student, load_quantized(folder / "quantized.pt", student)
+
+
+def _print(found: BeatEvaluation) -> None:
+    """Print the gross figures of the literature's mapping."""
+    from rich.table import Table
+
+    table = Table(title="EC57, gross, %", caption="sensitivity / positive predictivity")
+    for column in ("model", "form", "split", *(name.upper() for name in SHOWN), "Spearman"):
+        table.add_column(column)
+    for row in found.rows:
+        if row["mapping"] == "aami":
+            pairs = [f"{row[f'{n}_sensitivity']:.1f} / {row[f'{n}_predictivity']:.1f}"
+                     for n in SHOWN]  # fmt: skip
+            spearman = f"{row['spearman']:.2f}" if "spearman" in row else "-"
+            table.add_row(row["model"], row["form"], row["split"], *pairs, spearman)
+    console.print(table)

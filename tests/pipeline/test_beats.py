@@ -1,0 +1,281 @@
+"""The beats task from simulated ECG to findings: train, compress, export, evaluate, stream."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from beatlens.beat_recipe import BeatRecipe, read_recipe
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.errors import DataError, ModelError, RecipeError
+from beatlens.evaluate.beats import (
+    calibrate,
+    choose_offsets,
+    integer_windows,
+    network_windows,
+    recording_evidence,
+    run_beats,
+    run_integer_beats,
+)
+from beatlens.integer.build import build_graph
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.rhythm import RhythmTables
+from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
+from beatlens.pipeline.beat_evaluate import ANNOTATOR, evaluate_beats, rule_of, write_evaluation
+from beatlens.pipeline.beat_steps import compress_beats, load_tables, train_beat_teacher
+from beatlens.pipeline.export import export_beat_bundle
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.stream import explain_beats, explain_recording
+from beatlens.signals.annotations import read_annotations
+from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
+from beatlens.tasks.beat_sampling import CROP_SPAN
+from beatlens.tasks.beats import CLASSES, beat_track
+from beatlens.tasks.strips import to_millivolts
+from beatlens.verbs.app import app
+
+SHORT = {"steps": 12, "batch": 8, "learning_rate": 3e-3, "validate_every": 12, "keep": "last"}
+NETWORK = {"kind": "dense", "channels": [6, 6, 6], "kernels": [8, 8, 8], "strides": [2, 2, 2]}
+TINY = {
+    "task": "beats",
+    "name": "tiny",
+    "data": {"source": "simulated", "simulated_patients": 12, "simulated_seconds": 60},
+    "teacher": NETWORK,
+    "student": {**NETWORK, "channels": [4, 4, 4]},
+    "teacher_schedule": SHORT,
+    "student_schedule": SHORT,
+    "quantize_schedule": SHORT,
+    "distill": {"pool": 128},
+}
+Run = tuple[BeatRecipe, PreparedBeats, EvidenceNet, RhythmTables, EvidenceNet, QuantizedEvidenceNet]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("beats")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Run:
+    recipe = BeatRecipe.parse(TINY)
+    prepared = prepare_beats(recipe, folder)
+    teacher, tables = train_beat_teacher(recipe, prepared, folder)
+    return (
+        recipe,
+        prepared,
+        teacher,
+        tables,
+        *compress_beats(recipe, prepared, teacher, tables, folder),
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Run, folder: Path) -> Bundle:
+    recipe, prepared, _, tables, _, quantized = run
+    export_beat_bundle(recipe, prepared, tables, quantized, folder)
+    return Bundle.load(folder / "bundle")
+
+
+def test_a_run_is_kept(run: Run, folder: Path) -> None:
+    recipe, prepared, teacher, tables, student, quantized = run
+    again, kept = train_beat_teacher(recipe, prepared, folder)
+    assert (again.head.weight == teacher.head.weight).all()
+    assert (kept.values == tables.values).all()
+    assert np.abs(tables.array()).max() > 0
+    compressed = compress_beats(recipe, prepared, again, kept, folder)
+    assert (compressed[0].head.weight == student.head.weight).all()
+    assert compressed[1].logit_scale == quantized.logit_scale
+
+
+def test_evidence_does_not_depend_on_where_windows_are_cut(run: Run) -> None:
+    _, prepared, teacher, *_ = run
+    x = prepared.test[0].x
+    whole = recording_evidence(network_windows(teacher), teacher.geometry, x)
+    assert whole.shape == (len(CLASSES), len(x) // teacher.geometry.stride)
+    start = 200 * teacher.geometry.stride
+    window = x[start - teacher.geometry.left : start + CROP_SPAN + teacher.geometry.right]
+    again = network_windows(teacher)(window[None])[0]
+    assert whole[:, 200 : 200 + again.shape[1]] == pytest.approx(again, abs=1e-4)
+    assert to_millivolts(window).dtype == np.float32
+
+
+def test_the_int8_model_says_what_its_float_form_says(run: Run) -> None:
+    _, prepared, _, tables, _, quantized = run
+    graph, rule = rule_of(quantized, tables, prepared)
+    said, decided = run_integer_beats(
+        integer_windows(graph), graph, quantized.geometry, rule, prepared.test
+    )
+    fake = run_beats(quantized, tables.array(), prepared.test)
+    for mine, theirs in zip(said.evidence, fake.evidence, strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
+    for mine, theirs in zip(said.logits, fake.logits, strict=True):
+        assert np.abs(mine - theirs).max() < 2.5 * rule.scale / (rule.before + rule.after)
+    assert all(len(d) == len(t.peaks) for d, t in zip(decided, prepared.test, strict=True))
+
+
+@pytest.mark.parametrize("pieces", [(10_000_000,), (997,), (50, 4001)])
+def test_a_stream_finds_what_the_evaluation_finds(
+    run: Run, bundle: Bundle, pieces: tuple[int, ...]
+) -> None:
+    patient = simulate_patient(5, 45)
+    counts = patient.recording.counts[0]
+    track = beat_track(patient.recording, patient.annotations, LEAD)
+    graph = build_graph(run[5], CROP_SPAN)
+    assert bundle.beats is not None
+    said, decided = run_integer_beats(
+        integer_windows(graph), graph, bundle.geometry, bundle.beats, [track]
+    )
+    stream = bundle.beat_stream(patient.recording.rate_hz, COUNTS_PER_MV, RAILS)
+    found, at, number = [], 0, 0
+    while at < len(counts):
+        size = pieces[number % len(pieces)]
+        found += stream.push(counts[at : at + size])
+        at, number = at + size, number + 1
+    found += stream.flush()
+    assert [round(f.time_s * 128) for f in found] == track.peaks.tolist()
+    assert all(f.assessable for f in found)
+    assert [f.class_name for f in found] == [CLASSES[d] for d in decided[0]]
+    chances = bundle.beats.calibration.probabilities(said.logits[0])
+    for f, row in zip(found, chances, strict=True):
+        assert list((f.probabilities or {}).values()) == pytest.approx(row.tolist())
+
+
+def test_a_findings_reasons_sum_to_its_decision(bundle: Bundle) -> None:
+    patient = simulate_patient(5, 45)
+    counts = patient.recording.counts[0]
+    rate = patient.recording.rate_hz
+    for finding in explain_beats(bundle, counts, rate, COUNTS_PER_MV, rails=RAILS):
+        scores = finding.scores()
+        mine = CLASSES.index(finding.class_name or "")
+        assert scores.argmax() == mine
+        assert finding.offsets is not None
+        for other, name in enumerate(CLASSES):
+            parts = sum(reason.contribution for reason in finding.why(name))
+            offsets = finding.offsets[mine] - finding.offsets[other]
+            assert parts + offsets == pytest.approx(scores[mine] - scores[other], abs=1e-5)
+    assert json.loads(json.dumps(finding.as_dict()))["class"] == finding.class_name
+    with pytest.raises(RecipeError, match="class is 'x', expected one of n, s, v, f"):
+        finding.why("x")
+
+
+def test_a_lead_that_is_off_gives_no_decision(bundle: Bundle) -> None:
+    patient = simulate_patient(5, 60)
+    counts = patient.recording.counts[0].copy()
+    rate = patient.recording.rate_hz
+    counts[30 * rate : 40 * rate] = RAILS[1]
+    found = list(explain_beats(bundle, counts, rate, COUNTS_PER_MV, rails=RAILS))
+    during = [f for f in found if 31 < f.time_s < 39]
+    outside = [f for f in found if f.time_s < 28 or f.time_s > 43]
+    assert not any(f.assessable for f in during)
+    assert sum(f.assessable for f in outside) > 0.9 * len(outside) > 20
+    for f in found:
+        if not f.assessable:
+            assert f.class_name is None
+            assert f.why() == ()
+            assert "saturated" in " ".join(f.reasons)
+
+
+def test_beats_on_both_sides_of_a_gap_are_decided(bundle: Bundle) -> None:
+    patient = simulate_patient(5, 60)
+    counts, rate = patient.recording.counts[0], patient.recording.rate_hz
+    missing = np.zeros(len(counts), bool)
+    missing[20 * rate : 25 * rate] = True
+    found = list(explain_beats(bundle, counts, rate, COUNTS_PER_MV, missing=missing, rails=RAILS))
+    times = np.array([f.time_s for f in found])
+    assert (np.diff(times) > 0).all()
+    assert not ((times > 20) & (times < 25)).any()
+    assert (times < 20).sum() > 10
+    assert (times > 26).sum() > 20
+
+
+def test_bundles_say_what_they_decide_on(bundle: Bundle, strips_bundle: Bundle) -> None:
+    counts = np.zeros(1000, np.int16)
+    with pytest.raises(ModelError, match="decides on beats, expected one that decides on spans"):
+        list(explain_recording(bundle, counts, 360, 200.0))
+    with pytest.raises(ModelError, match="decides on spans of 10 s, expected one that decides on"):
+        list(explain_beats(strips_bundle, counts, 360, 200.0))
+
+
+@pytest.fixture(scope="module")
+def strips_bundle() -> Bundle:
+    return Bundle.load(Path(__file__).parents[2] / "models" / "strips" / "bundle")
+
+
+def test_evaluation_counts_every_network_and_writes_annotations(run: Run, folder: Path) -> None:
+    recipe, prepared, teacher, tables, student, quantized = run
+    found = evaluate_beats(recipe, prepared, teacher, tables, student, quantized)
+    assert {(r["model"], r["form"], r["mapping"]) for r in found.rows} == {
+        (model, form, mapping)
+        for model, form in (("teacher", "float"), ("tiny", "float"), ("tiny", "int8"))
+        for mapping in ("aami", "bxb")
+    }
+    for row in found.rows:
+        assert 90 < row["qrs_sensitivity"] <= 100
+        assert row["qrs_sensitivity_lo"] <= row["qrs_sensitivity"] <= row["qrs_sensitivity_hi"]
+    write_evaluation(recipe, prepared, found, folder)
+    track = prepared.test[0]
+    read = read_annotations(folder / "ec57", track.record, ANNOTATOR, track.samples)
+    assert read.symbol.tolist() == found.beats[track.record].symbol.tolist()
+    assert "SIMULATED" in json.loads((folder / "figures.json").read_text())["data"]
+
+
+def test_offsets_and_calibration_are_better_than_none_on_what_they_are_chosen_on(run: Run) -> None:
+    _, prepared, teacher, tables, *_ = run
+    chosen = run_beats(teacher, tables.array(), prepared.validation)
+    logits, labels, _ = chosen.beats()
+    offsets = choose_offsets(chosen)
+    assert offsets[0] == 0
+    calibration = calibrate(chosen)
+    rows = np.arange(len(labels))
+    none = type(calibration)(1.0, np.zeros(len(CLASSES)))
+    told, before = (c.probabilities(logits)[rows, labels] for c in (calibration, none))
+    assert np.log(told).mean() > np.log(before).mean()
+
+
+def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    path.write_text(
+        'task = "beats"\nname = "tiny"\n'
+        '[data]\nsource = "simulated"\nsimulated_patients = 12\nsimulated_seconds = 60\n'
+        + "".join(
+            f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in part.items())
+            for name, part in TINY.items()
+            if isinstance(part, dict) and name != "data"
+        )
+    )
+    folder = str(tmp_path / "run")
+    for verb in ("train", "compress", "evaluate", "export"):
+        result = CliRunner().invoke(app, [verb, str(path), "--run", folder])
+        assert result.exit_code == 0, result.output
+    assert Bundle.load(tmp_path / "run" / "bundle").measured["split"] == "simulated"
+    for arguments, message in (
+        (["export", str(path), "--run", folder, "--firmware", "m4"], "decides on spans"),
+        (["compress", str(path), "--run", str(tmp_path / "other")], "run `beatlens train` first"),
+    ):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code != 0
+        assert message in str(result.exception)
+
+
+def test_recipes_name_their_task(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('task = "hearts"\n')
+    with pytest.raises(RecipeError, match="task is 'hearts', expected one of strips, beats"):
+        read_recipe(path)
+    path.write_text('task = "beats"\n[sampling]\ns = 0.9\nv = 0.9\n')
+    with pytest.raises(RecipeError, match=r"shares s, v and f add up to 1\.88"):
+        read_recipe(path)
+    assert read_recipe(Path(__file__).parents[2] / "models" / "beats.toml") == BeatRecipe()
+
+
+def test_missing_data_and_damaged_tables_are_refused(tmp_path: Path) -> None:
+    recipe = BeatRecipe.parse({"data": {"source": "real"}})
+    with pytest.raises(DataError, match="expected a folder that exists"):
+        prepare_beats(recipe, tmp_path, tmp_path / "nothing")
+    path = tmp_path / "rhythm.pt"
+    path.write_bytes(b"x")
+    with pytest.raises(ModelError, match="not a network file"):
+        load_tables(path)

@@ -1,0 +1,66 @@
+"""The rule that decides on beats: whole numbers, and the same as in logits up to rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from beatlens.errors import ModelError, SignalError
+from beatlens.runtime.beat_rule import LARGEST_ENTRY, BeatRule, Calibration, beat_columns
+from beatlens.signals.rhythm import BINS, CONTEXTS
+
+SCALE, COLUMNS = 0.05, (4, 7)
+CALM = Calibration(1.0, np.zeros(3))
+
+
+def rule(seed: int = 0) -> tuple[BeatRule, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    tables, offsets = rng.normal(0, 1, (len(CONTEXTS), BINS, 3)), rng.normal(0, 1, 3)
+    return BeatRule.of(tables, offsets, SCALE, COLUMNS, CALM), tables, offsets
+
+
+def test_scores_are_the_logits_up_to_rounding() -> None:
+    made, tables, offsets = rule()
+    rng = np.random.default_rng(1)
+    evidence = rng.integers(-128, 128, (3, 200)).astype(np.int8)
+    peaks, contexts = np.array([100, 800, 1400]), rng.integers(0, BINS, (3, len(CONTEXTS)))
+    sums = made.sums(evidence, peaks, stride=8)
+    logits = np.stack([SCALE * evidence[:, p // 8 - 4 : p // 8 + 7].mean(axis=1) for p in peaks])
+    logits += sum(tables[i][contexts[:, i]] for i in range(len(CONTEXTS))) + offsets
+    step = SCALE / sum(COLUMNS)
+    assert np.abs(step * made.scores(sums, contexts) - logits).max() <= 2.5 * step + 1e-9
+    assert (made.decide(sums, contexts) == made.scores(sums, contexts).argmax(axis=1)).all()
+
+
+def test_offsets_decide_and_leave_probabilities_alone() -> None:
+    made, tables, _ = rule()
+    other = BeatRule.of(tables, np.array([0, 1e3, 0]), SCALE, COLUMNS, CALM)
+    sums, contexts = np.zeros((2, 3), np.int64), np.zeros((2, len(CONTEXTS)), np.int64)
+    assert (other.decide(sums, contexts) == 1).all()
+    assert (other.probabilities(sums, contexts) == made.probabilities(sums, contexts)).all()
+    assert made.probabilities(sums, contexts).sum(axis=1) == pytest.approx(1)
+
+
+def test_spans_stay_inside_the_recording() -> None:
+    peaks = np.array([0, 8, 79])
+    assert beat_columns(peaks, 8, 4, 7, 11).tolist() == [0, 0, 0]
+    with pytest.raises(SignalError, match="10 columns of evidence, expected at least the 11"):
+        beat_columns(peaks, 8, 4, 7, 10)
+
+
+def test_tables_that_do_not_fit_are_refused() -> None:
+    made, tables, offsets = rule()
+    with pytest.raises(ModelError, match=r"rhythm tables are \[4, 32, 3\], expected 4 contexts"):
+        BeatRule.of(tables, offsets[:2], SCALE, COLUMNS, CALM)
+    with pytest.raises(ModelError, match="largest entry 1048576"):
+        BeatRule(4, 7, made.tables, made.offsets + LARGEST_ENTRY * (made.offsets == made.offsets[0])
+                 - made.offsets * (made.offsets == made.offsets[0]), SCALE, CALM)  # fmt: skip
+
+
+def test_temperature_and_bias_move_probabilities() -> None:
+    logits = np.array([[2.0, 0.0, 0.0]])
+    sharp = Calibration(0.5, np.zeros(3)).probabilities(logits)[0, 0]
+    soft = Calibration(4.0, np.zeros(3)).probabilities(logits)[0, 0]
+    rare = Calibration(1.0, np.array([-3.0, 0, 0])).probabilities(logits)[0, 0]
+    assert soft < 0.5 < CALM.probabilities(logits)[0, 0] < sharp
+    assert rare < soft
