@@ -91,6 +91,13 @@ typedef struct {
     uint8_t marks;
 } bl_quality;
 
+/* Is told of a stream's inside; bl_beats.h is made of it. */
+typedef struct {
+    void (*sample)(void *state, int8_t x); /* of the front end */
+    void (*column)(void *state);           /* one more was added */
+    void (*stretch)(void *state);          /* signal without a gap ended */
+} bl_listener;
+
 typedef struct bl_stream bl_stream;
 
 /* Gets a finding; it and its evidence are lost when the function returns. */
@@ -103,6 +110,8 @@ struct bl_stream {
     const bl_sensor *sensor;
     bl_on_finding on_finding;
     void *context;
+    const bl_listener *listener;
+    void *listening;
     bl_frontend frontend;
     bl_net net;
     int16_t *ring;       /* of the front end */
@@ -139,7 +148,13 @@ uint32_t bl_memory_bytes(const bl_task *task, const bl_sensor *sensor);
 int bl_init(bl_stream *stream, const bl_task *task, const bl_sensor *sensor,
             uint32_t *memory, uint32_t bytes);
 
-/* Takes counts of the sensor, any number. Returns BL_OK or an error. */
+/* Has `listener` told of what happens inside, with `state`. */
+void bl_listen(bl_stream *stream, const bl_listener *listener, void *state);
+
+/*
+ * Takes counts of the sensor, any number. Without `on_finding` nobody is told
+ * of findings. Returns BL_OK or an error.
+ */
 int bl_push(bl_stream *stream, const int16_t *counts, uint32_t count,
             bl_on_finding on_finding, void *context);
 
@@ -155,6 +170,10 @@ int bl_gap(bl_stream *stream, uint32_t counts, bl_on_finding on_finding,
  * assessable.
  */
 int bl_end(bl_stream *stream, bl_on_finding on_finding, void *context);
+
+/* What is wrong with columns of the last span, from the stream's `start` on. */
+bl_defects bl_defects_of(const bl_stream *stream, uint32_t start,
+                         uint32_t columns);
 
 /* Evidence of a finding's column, from 0 on, for a class. */
 int8_t bl_evidence(const bl_stream *stream, const bl_finding *finding,

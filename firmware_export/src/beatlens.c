@@ -37,7 +37,8 @@ static void begin_finding(const bl_stream *s, bl_finding *f, uint32_t start,
 
 static void hand_out(bl_stream *s, const bl_finding *f)
 {
-    s->on_finding(s->context, s, f);
+    if (s->on_finding != 0)
+        s->on_finding(s->context, s, f);
 }
 
 /* The span that the newest column completes. */
@@ -68,18 +69,28 @@ static void say_lost(bl_stream *s, uint32_t columns)
     hand_out(s, &f);
 }
 
+bl_defects bl_defects_of(const bl_stream *s, uint32_t start, uint32_t columns)
+{
+    bl_defects found = none;
+    uint32_t i;
+
+    for (i = start; i < start + columns; i++)
+        count_defects(&found, &s->quality[i % s->task->span], 1,
+                      s->task->stride);
+    return found;
+}
+
 /* What came behind the last span. */
 static void say_rest(bl_stream *s)
 {
     const bl_task *t = s->task;
-    uint32_t covered = s->next > 0 ? s->next - t->hop + t->span : 0, i;
+    uint32_t covered = s->next > 0 ? s->next - t->hop + t->span : 0;
     bl_finding f;
 
     if (covered > s->position || (covered == s->position && s->within == 0))
         return;
     begin_finding(s, &f, covered, s->columns - covered);
-    for (i = covered; i < s->columns; i++)
-        count_defects(&f.defects, &s->quality[i % t->span], 1, t->stride);
+    f.defects = bl_defects_of(s, f.start, f.columns);
     hand_out(s, &f);
 }
 
@@ -170,6 +181,8 @@ static void on_column(void *context, const int8_t *evidence)
         quality.marks |= BL_PADDED;
     s->done++;
     add_column(s, evidence, quality);
+    if (s->listener != 0)
+        s->listener->column(s->listening);
 }
 
 static void run_network(bl_stream *s)
@@ -215,6 +228,8 @@ static void take_samples(bl_stream *s, const bl_sample *samples, int count)
         s->samples++;
         s->last = samples[i].x;
         note_quality(s, samples[i].flags);
+        if (s->listener != 0)
+            s->listener->sample(s->listening, samples[i].x);
         put(s, samples[i].x, 1);
     }
 }
@@ -244,6 +259,8 @@ static void end_stretch(bl_stream *s, uint32_t most)
     put(s, s->last, s->task->right);
     run_network(s);
     s->running = 0;
+    if (s->listener != 0)
+        s->listener->stretch(s->listening);
 }
 
 /* Interface */
@@ -325,6 +342,8 @@ int bl_init(bl_stream *s, const bl_task *task, const bl_sensor *sensor,
         return BL_ERROR_ROOM;
     s->task = task;
     s->sensor = sensor;
+    s->listener = 0;
+    s->listening = 0;
     if (bl_net_init(&s->net, m, memory, m->state_bytes) != BL_NET_OK)
         return BL_ERROR_TASK;
     memory += m->state_bytes / 4;
@@ -346,6 +365,12 @@ int bl_init(bl_stream *s, const bl_task *task, const bl_sensor *sensor,
     s->running = s->ended = 0;
     set_grid(s);
     return BL_OK;
+}
+
+void bl_listen(bl_stream *s, const bl_listener *listener, void *state)
+{
+    s->listener = listener;
+    s->listening = state;
 }
 
 static int begin_call(bl_stream *s, bl_on_finding on_finding, void *context)

@@ -16,6 +16,7 @@
 #define LOW 5
 #define MOST 2
 #define SILENCE (4 * RATE)
+#define RECENT (8u * RATE)
 
 /* Shifts of negative numbers are the compiler's choice in C99: proves that it
  * chose to round down, as every compiler for these cores does. */
@@ -118,7 +119,7 @@ static void overdue(bl_qrs *q, uint32_t now, const listener *to)
 
         for (i = 0; i < q->waiting_count; i++)
             if (q->waiting_at[i] > q->last + REFRACTORY &&
-                q->waiting[i] > value) {
+                now - q->waiting_at[i] <= RECENT && q->waiting[i] > value) {
                 value = q->waiting[i];
                 at = q->waiting_at[i];
             }

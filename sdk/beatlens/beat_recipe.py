@@ -87,7 +87,7 @@ class BeatRecipe(ModelRecipe):
     teacher_schedule: ScheduleSection = ScheduleSection(
         steps=5000, learning_rate=3e-3, precision="bfloat16", validate_every=5000, keep="last"
     )
-    student: NetworkSection = NetworkSection.of(STUDENTS["dense-26k"])
+    student: NetworkSection = NetworkSection.of(STUDENTS["dense-16k"])
     student_schedule: ScheduleSection = ScheduleSection(
         steps=4000,
         learning_rate=6e-3,

@@ -83,7 +83,7 @@ class HostChain:
         size = self._c.bl_host_bytes()
         # Words of 8 bytes, as aligned as a pointer has to be.
         self._memory = np.zeros(-(-size // 8), np.uint64)
-        self._check(self._c.bl_host_begin(self._memory.ctypes.data, self._memory.nbytes))
+        check_code(self._c.bl_host_begin(self._memory.ctypes.data, self._memory.nbytes))
         room, span, classes = self._most_findings(), bundle.span_columns, len(bundle.classes)
         self._heads = np.empty((room, len(FIELDS)), np.uint32)
         self._sums = np.empty((room, classes), np.int32)
@@ -94,7 +94,7 @@ class HostChain:
 
     def push(self, counts: NDArray[np.int64]) -> list[Finding]:
         """See `Chain.push`. Raises SignalError for a stream of more than a year."""
-        self._check_length(len(counts))
+        check_length(self.received, len(counts), self._frontend.rate_hz)
         findings = []
         for start in range(0, len(counts), PIECE):
             piece = np.ascontiguousarray(counts[start : start + PIECE], np.int16)
@@ -104,7 +104,7 @@ class HostChain:
 
     def gap(self, samples: int) -> list[Finding]:
         """See `Chain.gap`. Raises SignalError for a stream of more than a year."""
-        self._check_length(samples)
+        check_length(self.received, samples, self._frontend.rate_hz)
         findings = []
         for start in range(0, samples, LONGEST_GAP):
             lost = min(samples - start, LONGEST_GAP)
@@ -123,25 +123,9 @@ class HostChain:
         columns = (samples + bundle.geometry.right + max(CHUNKS)) // bundle.geometry.stride
         return (columns + 2 * bundle.span_columns) // self._hop + 8
 
-    def _check_length(self, more: int) -> None:
-        if (self.received + more) * MODEL_RATE_HZ // self._frontend.rate_hz >= MOST_SAMPLES:
-            days = MOST_SAMPLES // (MODEL_RATE_HZ * 86400)
-            raise SignalError(
-                f"the stream would have {self.received + more} samples at "
-                f"{self._frontend.rate_hz} Hz, expected at most {days} days of them with engine "
-                "'c', which counts in 32 bits; end it and make a new one"
-            )
-
     def _call(self, function: Any, *arguments: int) -> list[Finding]:
-        self._check(function(self._memory.ctypes.data, *arguments, ctypes.byref(self._batch)))
+        check_code(function(self._memory.ctypes.data, *arguments, ctypes.byref(self._batch)))
         return list(self._findings(self._batch.count))
-
-    def _check(self, code: int) -> None:
-        if code != 0:
-            raise ModelError(
-                f"engine 'c' answers {code} (bl_error of beatlens.h, bl_host.h), expected 0: this "
-                "is a defect of beatlens; take another engine"
-            )
 
     def _findings(self, count: int) -> Iterator[Finding]:
         heads = self._heads[:count].tolist()
@@ -178,6 +162,26 @@ class HostChain:
         return zip(evidence, flags & BAD == 0, flags & PADDED != 0, strict=True)
 
 
+def check_length(received: int, more: int, rate_hz: int) -> None:
+    """Raise `SignalError` for a stream that is longer than the C can count."""
+    if (received + more) * MODEL_RATE_HZ // rate_hz >= MOST_SAMPLES:
+        days = MOST_SAMPLES // (MODEL_RATE_HZ * 86400)
+        raise SignalError(
+            f"the stream would have {received + more} samples at {rate_hz} Hz, expected at most "
+            f"{days} days of them with engine 'c', which counts in 32 bits; end it and make a new "
+            "one"
+        )
+
+
+def check_code(code: int) -> None:
+    """Raise `ModelError` for an answer that no input should give."""
+    if code != 0:
+        raise ModelError(
+            f"engine 'c' answers {code} (bl_error of beatlens.h, bl_host.h), expected 0: this "
+            "is a defect of beatlens; take another engine"
+        )
+
+
 @lru_cache(maxsize=KEPT_LIBRARIES)
 def _library(
     bundle: Bundle, sensor: tuple[int, float, tuple[int, int]], hop: int, limits: Limits
@@ -192,7 +196,11 @@ def _library(
         ("sensor", sensor_source(FrontEnd(*sensor), "sensor")),
     ):
         made |= {f"{name}.h": part.header, f"{name}.c": part.source}
-    library = build_library(made, SOURCES)
+    return with_signatures(build_library(made, SOURCES))
+
+
+def with_signatures(library: ctypes.CDLL) -> ctypes.CDLL:
+    """A library whose `bl_host_` functions know their types."""
     pointer, number = ctypes.c_void_p, ctypes.c_uint32
     library.bl_host_bytes.restype = number
     for name, arguments in (

@@ -17,6 +17,7 @@ LARGEST_STRIDE = 255
 LARGEST_COUNT = (1 << 16) - 1
 """Of columns in a span, and of samples of context."""
 QUALITY_BYTES = 5
+HEADERS = {"bl_task": "beatlens.h", "bl_beat_task": "bl_beats.h"}
 
 
 @dataclass(frozen=True)
@@ -47,23 +48,37 @@ def task_source(
     """
     check_identifier(name, "the task")
     drawn = drawn or plan(read_tflite(bundle.tflite))
-    geometry, classes = bundle.geometry, bundle.classes
-    _check_sizes(bundle)
-    allowed, total = limits or Limits(), bundle.span_samples
-    sums = [bundle.sum_thresholds[key] for key in classes]
-    values = (
-        f"    &{name}_net, {name}_sums, {bundle.span_columns}, {bundle.hop_columns},\n"
-        f"    {geometry.left}, {geometry.right}, {geometry.stride},\n"
-        f"    {int(allowed.unusable * total)}, {int(allowed.clipped * total)}\n"
-    )
     source = (
         f"/* {bundle.name}; made by beatlens. */\n"
         f'#include "{name}.h"\n\n#include "{name}_net.h"\n\n'
-        f"{numbers('int32_t', f'{name}_sums', sums)}\n"
-        f"const bl_task {name} = {{\n{values}}};\n"
+        f"{task_constant(bundle, name, f'{name}_net', limits)}"
     )
-    header = _header(name, classes, _without_ring(bundle, drawn))
+    header = task_header(name, "bl_task", bundle.classes, bytes_without_ring(bundle, drawn))
     return TaskSource(model_source(drawn, f"{name}_net"), CSource(header, source))
+
+
+def task_constant(
+    bundle: Bundle, name: str, net: str, limits: Limits | None = None, *, static: bool = False
+) -> str:
+    """C that defines `const bl_task NAME` with the network NET.
+
+    Raises:
+        ModelError: a size is too large for the engine.
+    """
+    geometry = bundle.geometry
+    _check_sizes(bundle)
+    allowed, total = limits or Limits(), bundle.span_samples
+    sums = [bundle.sum_thresholds[key] for key in bundle.classes]
+    values = (
+        f"    &{net}, {name}_sums, {bundle.span_columns}, {bundle.hop_columns},\n"
+        f"    {geometry.left}, {geometry.right}, {geometry.stride},\n"
+        f"    {int(allowed.unusable * total)}, {int(allowed.clipped * total)}\n"
+    )
+    where = "static " if static else ""
+    return (
+        f"{numbers('int32_t', f'{name}_sums', sums)}\n"
+        f"{where}const bl_task {name} = {{\n{values}}};\n"
+    )
 
 
 def _check_sizes(bundle: Bundle) -> None:
@@ -83,25 +98,33 @@ def _check_sizes(bundle: Bundle) -> None:
 
 def memory_bytes(bundle: Bundle, drawn: Plan, taps: int) -> int:
     """Bytes that a stream needs with a sensor of so many taps: `NAME_MEMORY_BYTES(taps)`."""
-    return -(-(_without_ring(bundle, drawn) + 2 * taps) // 4) * 4
+    return -(-(bytes_without_ring(bundle, drawn) + 2 * taps) // 4) * 4
 
 
-def _without_ring(bundle: Bundle, drawn: Plan) -> int:
-    """Bytes without the sensor's ring."""
+def bytes_without_ring(bundle: Bundle, drawn: Plan) -> int:
+    """Bytes of memory that a stream needs without its sensor's ring."""
     classes, geometry = len(bundle.classes), bundle.geometry
     waits = (geometry.right + drawn.chunk) // geometry.stride + 2
     columns = bundle.span_columns * classes + (bundle.span_columns + waits) * QUALITY_BYTES
     return drawn.state_bytes + 4 * classes + columns + drawn.chunk
 
 
-def _header(name: str, classes: tuple[str, ...], memory: int) -> str:
+def task_header(name: str, kind: str, classes: tuple[str, ...], memory: int) -> str:
+    """The header of a task: its classes, and the memory a stream needs beside its sensor's ring.
+
+    Args:
+        name: of the constant.
+        kind: its type, `bl_task` or `bl_beat_task`.
+        classes: their names.
+        memory: bytes without the ring.
+    """
     upper = name.upper()
     listed = ", ".join(f"{upper}_{key.upper()}" for key in classes)
     return guarded(
         name,
-        '#include "beatlens.h"\n',
+        f'#include "{HEADERS[kind]}"\n',
         f"enum {{ {listed} }}; /* classes */\n",
         "/* Bytes of memory a stream needs; `taps` are the sensor's, of a phase. */\n"
         f"#define {upper}_MEMORY_BYTES(taps) ((({memory}u + 2u * (taps)) + 3u) / 4u * 4u)\n",
-        f"extern const bl_task {name};\n",
+        f"extern const {kind} {name};\n",
     )

@@ -109,16 +109,13 @@ TEACHER = NetworkSpec(
 )
 _DENSE = (8, 8, 8, 12, 12, 12), (2, 2, 2, 1, 1, 1)
 _DEPTHWISE = (16, 9, 9, 9, 9, 9, 9, 9), (2, 2, 2, 1, 1, 1, 1, 1)
+_LONGER = ((8, 8, 8, 12, 10, 10, 10), (2, 2, 2, 1, 1, 1, 1))
 STUDENTS: dict[str, NetworkSpec] = {
     "dense-8k": NetworkSpec("dense", (6, 8, 12, 14, 14, 14), *_DENSE),
     "dense-12k": NetworkSpec("dense", (6, 10, 14, 16, 18, 18), *_DENSE),
+    "dense-16k": NetworkSpec("dense", (10, 12, 16, 18, 18, 18, 18), *_LONGER),
     "dense-25k": NetworkSpec("dense", (8, 12, 16, 24, 28, 28), *_DENSE),
-    "dense-26k": NetworkSpec(
-        "dense",
-        (12, 16, 20, 22, 24, 24, 22),
-        (8, 8, 8, 12, 10, 10, 10),
-        (2, 2, 2, 1, 1, 1, 1),
-    ),
+    "dense-26k": NetworkSpec("dense", (12, 16, 20, 22, 24, 24, 22), *_LONGER),
     "dense-50k": NetworkSpec("dense", (12, 20, 28, 36, 36, 36), *_DENSE),
     "depthwise-2k": NetworkSpec("depthwise", (8, 12, 12, 12, 12, 12, 12, 12), *_DEPTHWISE),
     "depthwise-5k": NetworkSpec("depthwise", (8, 16, 20, 24, 24, 24, 24, 24), *_DEPTHWISE),

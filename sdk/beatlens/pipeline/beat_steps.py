@@ -17,7 +17,7 @@ from beatlens.compress.contract import Lesson
 from beatlens.compress.distill import TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError
-from beatlens.evaluate.beats import BeatRun, f1_of_databases, run_beats
+from beatlens.evaluate.beats import BeatRun, f_of_databases, run_beats
 from beatlens.evaluate.strips import Explaining
 from beatlens.nets.backbones import build
 from beatlens.nets.evidence import EvidenceNet
@@ -62,8 +62,8 @@ def train_beat_teacher(
         both,
         beat_crops_of(prepared.sampler(recipe, recipe.seed)),
         recipe.teacher_schedule.schedule,
-        lambda: {"f1": f1_of_databases(run_beats(both.net, both.tables.array(), tracks))},
-        score="f1",
+        lambda: {"f": f_of_databases(run_beats(both.net, both.tables.array(), tracks))},
+        score="f",
         checkpoint=path.with_suffix(".checkpoint"),
         report=report,
     )
@@ -88,9 +88,9 @@ def load_tables(path: Path) -> RhythmTables:
 
 
 class BeatAgreement:
-    """Validates a student: agreement with its teacher, and F1 of S and V beats.
+    """Validates a student: agreement with its teacher, and `f_score`.
 
-    Called with a network, returns `spearman` and `f1`, of the first `COMPARED_S` seconds of the
+    Called with a network, returns `spearman` and `f`, of the first `COMPARED_S` seconds of the
     validation recordings, and their mean `score`.
     """
 
@@ -104,8 +104,8 @@ class BeatAgreement:
     def __call__(self, net: Explaining) -> dict[str, float]:
         """Measure one network."""
         run = run_beats(net, self._tables, self._tracks)
-        spearman, f1 = beat_fidelity(self._teacher, run)["spearman"], f1_of_databases(run)
-        return {"spearman": spearman, "f1": f1, "score": (spearman + f1) / 2}
+        spearman, f = beat_fidelity(self._teacher, run)["spearman"], f_of_databases(run)
+        return {"spearman": spearman, "f": f, "score": (spearman + f) / 2}
 
 
 def beat_fidelity(teacher: BeatRun, student: BeatRun) -> dict[str, float]:

@@ -1,36 +1,43 @@
 """What lies between the counts of a lead and the findings on its beats.
 
 Front end, then two things side by side: the network's evidence, and R peaks with their rhythm. A
-beat is decided as soon as the evidence around it and the next R peak are there. Memory does not
-grow with the recording: evidence is kept for `KEPT_S` seconds.
+beat's evidence is taken as soon as it is there; it is decided when the next R peak is. Memory does
+not grow with the recording: the detector finds no beat later than after `KEPT_S` seconds.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
 from beatlens.runtime.beat_finding import STEPS, BeatFinding
-from beatlens.runtime.beat_rule import BeatRule, beat_columns
+from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.chain import PIECE, until_column
 from beatlens.runtime.engines import Engine, dequantize
-from beatlens.runtime.finding import Columns, Limits, described
+from beatlens.runtime.finding import Columns, Limits, Tally, described
 from beatlens.runtime.stretch import Stretch
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import QrsDetector
 from beatlens.signals.rhythm import RhythmContexts
 
-KEPT_S = 16
-"""Seconds of evidence that are kept: the detector looks at 8 s before it first decides, and may
-find an overdue beat later."""
+KEPT_S = 10
+"""Seconds of evidence that are kept: the detector looks at 8 s before it first decides, and finds
+an overdue beat 8 s late at most (`beatlens.signals.qrs.RECENT`)."""
 
-Certain = tuple[int, tuple[int, ...]]
-"""An R peak with its rhythm context."""
+
+@dataclass(frozen=True)
+class _Taken:
+    """An R peak with the columns of its span, the first being number `start` of the stretch."""
+
+    peak: int
+    start: int
+    columns: Columns
 
 
 class BeatChain:
@@ -47,13 +54,8 @@ class BeatChain:
     """
 
     def __init__(self, bundle: Bundle, frontend: FrontEnd, limits: Limits, engine: Engine) -> None:
-        if bundle.beats is None:
-            raise ModelError(
-                f"bundle {bundle.name!r} decides on spans of {bundle.span_s:g} s, expected one "
-                "that decides on beats: use bundle.stream"
-            )
         self.received = 0
-        self._bundle, self._rule = bundle, bundle.beats
+        self._bundle, self._rule = bundle, rule_of(bundle)
         self._frontend, self._limits, self._engine = frontend, limits, engine
         self._up, self._down = frontend.up, frontend.down * bundle.geometry.stride
         self._stretch: _BeatStretch | None = None
@@ -67,13 +69,18 @@ class BeatChain:
 
     def gap(self, samples: int) -> list[BeatFinding]:
         """See `Chain.gap`. Beats around a gap are decided on what there is on their side of it."""
-        found = self.end()
+        # Only columns that are there as a whole are kept.
+        found = self._close(self.received * self._up // self._down)
         self.received += samples
         return found
 
     def end(self) -> list[BeatFinding]:
         """See `Chain.end`."""
-        found = [] if self._stretch is None else list(self._stretch.close())
+        return self._close(None)
+
+    def _close(self, until: int | None) -> list[BeatFinding]:
+        """End the present stretch, at column `until` or after its last sample."""
+        found = [] if self._stretch is None else list(self._stretch.close(until))
         self._stretch = None
         return found
 
@@ -109,9 +116,10 @@ class _BeatStretch:
         self._columns_of = Stretch(
             frontend, engine, bundle.geometry, first=first, hop=hop, span=hop, heard=self._hear
         )
-        self._detector, self._contexts = QrsDetector(), RhythmContexts()
-        self._peaks: deque[int] = deque()
-        self._certain: deque[Certain] = deque()
+        self._detector, self._rhythm = QrsDetector(), RhythmContexts()
+        self._peaks: deque[int] = deque()  # whose evidence is not taken yet
+        self._taken: deque[_Taken] = deque()  # that are not decided yet
+        self._contexts: deque[tuple[int, ...]] = deque()  # of those and of the next peaks
         self._kept = Columns.in_gap(0, len(bundle.classes))
         self._kept_from = 0
         self._most = KEPT_S * MODEL_RATE_HZ // bundle.geometry.stride
@@ -119,18 +127,19 @@ class _BeatStretch:
     def push(self, counts: NDArray[np.int64]) -> Iterable[BeatFinding]:
         """Take checked sensor counts; yield the beats that became ready."""
         for columns in self._columns_of.push(counts):
-            yield from self._add(columns)
+            self._add(columns)
+        yield from self._ready()
 
-    def close(self) -> Iterable[BeatFinding]:
-        """End the stretch; yield the rest of its beats."""
-        for columns in self._columns_of.close():
-            yield from self._add(columns)
+    def close(self, until: int | None) -> Iterable[BeatFinding]:
+        """End the stretch, at the stream's column `until` if given; yield the rest of its beats."""
+        for columns in self._columns_of.close(None if until is None else until - self._first):
+            self._add(columns)
         self._follow(self._detector.flush())
-        context = self._contexts.end()
+        context = self._rhythm.end()
         if context is not None:
-            self._certain.append((self._peaks.popleft(), context))
-        total = self._kept_from + len(self._kept)
-        yield from (self._decide(beat, total) for beat in self._certain)
+            self._contexts.append(context)
+        self._take(ended=True)
+        yield from self._ready()
 
     def _hear(self, x: NDArray[np.int8]) -> None:
         """Look for R peaks in the front end's samples."""
@@ -138,65 +147,110 @@ class _BeatStretch:
 
     def _follow(self, peaks: Iterable[int]) -> None:
         for peak in peaks:
-            context = self._contexts.push(peak)
-            self._peaks.append(peak)
+            context = self._rhythm.push(peak)
             if context is not None:
-                self._certain.append((self._peaks.popleft(), context))
+                self._contexts.append(context)
+            self._peaks.append(peak)
 
-    def _add(self, columns: Columns) -> Iterable[BeatFinding]:
-        """Append columns; yield the beats whose spans they complete."""
+    def _add(self, columns: Columns) -> None:
+        """Append columns, and take the spans they complete."""
         self._kept += columns
-        total = self._kept_from + len(self._kept)
-        while self._certain and self._needed(self._certain[0][0]) <= total:
-            yield self._decide(self._certain.popleft(), total)
+        self._take()
         gone = max(0, len(self._kept) - self._most)
         self._kept, self._kept_from = self._kept[gone:], self._kept_from + gone
 
-    def _needed(self, peak: int) -> int:
-        """How many columns there have to be for the beat at `peak`."""
-        rule = self._rule
-        after = peak // self._bundle.geometry.stride + rule.after
-        return max(after, rule.before + rule.after)
-
-    def _decide(self, beat: Certain, total: int) -> BeatFinding:
-        """The finding on a beat; `total` columns are there."""
-        peak, context = beat
+    def _take(self, *, ended: bool = False) -> None:
+        """Take the columns of peaks whose spans are there; at the end, moved in if need be."""
         rule, stride = self._rule, self._bundle.geometry.stride
-        length = rule.before + rule.after
-        time_s = self._first * stride / MODEL_RATE_HZ + peak / MODEL_RATE_HZ
-        if total < length:
-            return self._lost(time_s, f"{total} columns of evidence, a beat needs {length}")
-        start = int(beat_columns(np.array([peak]), stride, rule.before, rule.after, total)[0])
-        at = start - self._kept_from
-        if at < 0:
-            return self._lost(time_s, f"found more than {KEPT_S} s late")
-        columns = self._kept[at : at + length]
-        tally = columns.tally(stride)
-        about = described(self._bundle, self._first + start, tally)
-        if not self._limits.allow(tally, stride):
-            return BeatFinding(time_s=time_s, assessable=False, **about)
-        sums, contexts = columns.evidence.sum(axis=0, dtype=np.int64)[None], np.array([context])
-        chances = rule.probabilities(sums, contexts)[0].tolist()
-        step = rule.scale / length
-        evidence = dequantize(columns.evidence.T, self._bundle.tensors["evidence"])
-        evidence.flags.writeable = False
-        classes = self._bundle.classes
-        return BeatFinding(
-            time_s=time_s,
-            assessable=True,
-            **about,
-            class_name=classes[int(rule.decide(sums, contexts)[0])],
-            probabilities=dict(zip(classes, chances, strict=True)),
-            evidence=evidence,
-            rhythm=step * rule.tables[np.arange(len(context)), context].astype(float),
-            offsets=step * rule.offsets.astype(float),
-            contexts={name: v / STEPS[name] for name, v in zip(STEPS, context, strict=True)},
-            classes=classes,
-        )
+        length, total = rule.before + rule.after, self._kept_from + len(self._kept)
+        while self._peaks:
+            peak = self._peaks[0]
+            start = max(0, peak // stride - rule.before)
+            if start + length > total and not ended:
+                return
+            start = max(0, min(start, total - length))
+            at = start - self._kept_from
+            self._taken.append(_Taken(peak, start, self._kept[at : at + length]))
+            self._peaks.popleft()
 
-    def _lost(self, time_s: float, reason: str) -> BeatFinding:
-        """The finding on a beat whose evidence is not there."""
+    def _ready(self) -> Iterable[BeatFinding]:
+        while self._taken and self._contexts:
+            yield self._decide(self._taken.popleft(), self._contexts.popleft())
+
+    def _decide(self, beat: _Taken, context: tuple[int, ...]) -> BeatFinding:
+        bundle, rule, stride = self._bundle, self._rule, self._bundle.geometry.stride
+        peak, start = self._first * stride + beat.peak, self._first + beat.start
+        whole = len(beat.columns) == rule.before + rule.after
+        tally = (beat.columns if whole else beat.columns[:0]).tally(stride)
+        if not whole or not self._limits.allow(tally, stride):
+            return beat_without_decision(bundle, peak, start, tally)
+        sums = beat.columns.evidence.sum(axis=0, dtype=np.int64)[None]
+        decided = int(rule.decide(sums, np.array([context]))[0])
+        evidence = beat.columns.evidence
+        return beat_finding(bundle, peak, start, tally, evidence, context, decided)
+
+
+def beat_without_decision(bundle: Bundle, peak: int, start: int, tally: Tally) -> BeatFinding:
+    """The finding on a beat that is not assessable; `tally` is empty where evidence is missing.
+
+    Args:
+        bundle: what was run.
+        peak: sample of the R peak at 128 Hz, counted since the stream began.
+        start: first column of its span, counted likewise.
+        tally: what is wrong with its columns.
+    """
+    time_s = peak / MODEL_RATE_HZ
+    if not tally.columns:
+        reason = "the signal around it is shorter than what its evidence is summed over"
         return BeatFinding(
             time_s=time_s, start_s=time_s, end_s=time_s, assessable=False, reasons=(reason,),
             quality=0.0,
         )  # fmt: skip
+    return BeatFinding(time_s=time_s, assessable=False, **described(bundle, start, tally))
+
+
+def beat_finding(
+    bundle: Bundle,
+    peak: int,
+    start: int,
+    tally: Tally,
+    evidence: NDArray[np.int8],
+    context: tuple[int, ...],
+    class_number: int,
+) -> BeatFinding:
+    """The finding on a beat, decided by whoever summed its evidence.
+
+    Args:
+        bundle, peak, start, tally: as for `beat_without_decision`.
+        evidence: int8 `[T, C]`, of its columns.
+        context: of its rhythm.
+        class_number: what it is.
+    """
+    rule, classes = rule_of(bundle), bundle.classes
+    step = rule.scale / (rule.before + rule.after)
+    sums, contexts = evidence.sum(axis=0, dtype=np.int64)[None], np.array([context])
+    chances = rule.probabilities(sums, contexts)[0].tolist()
+    maps = dequantize(evidence.T, bundle.tensors["evidence"])
+    maps.flags.writeable = False
+    return BeatFinding(
+        time_s=peak / MODEL_RATE_HZ,
+        assessable=True,
+        **described(bundle, start, tally),
+        class_name=classes[class_number],
+        probabilities=dict(zip(classes, chances, strict=True)),
+        evidence=maps,
+        rhythm=step * rule.tables[np.arange(len(context)), context].astype(float),
+        offsets=step * rule.offsets.astype(float),
+        contexts={name: v / STEPS[name] for name, v in zip(STEPS, context, strict=True)},
+        classes=classes,
+    )
+
+
+def rule_of(bundle: Bundle) -> BeatRule:
+    """The bundle's rule for beats; `ModelError` for one that decides on spans."""
+    if bundle.beats is None:
+        raise ModelError(
+            f"bundle {bundle.name!r} decides on spans of {bundle.span_s:g} s, expected one that "
+            "decides on beats: use bundle.stream"
+        )
+    return bundle.beats

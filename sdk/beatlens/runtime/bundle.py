@@ -200,7 +200,7 @@ class Bundle(Manifest):
         rate_hz: int,
         counts_per_mv: float | None = None,
         rails: tuple[float, float] | None = None,
-        engine: Engine | EngineKind | None = None,
+        engine: Engine | StreamEngine | None = None,
     ) -> BeatStream:
         """A stream of one lead, for a bundle that decides on beats; see `BeatStream`."""
         from beatlens.runtime.stream import BeatStream

@@ -180,8 +180,7 @@ class BeatStream(LeadStream[BeatFinding]):
 
     Args:
         bundle: what to run; one that decides on beats.
-        rate_hz, counts_per_mv, rails, limits: as for `Stream`.
-        engine: an engine of the bundle, or the name of one; None takes `bundle.engine()`.
+        rate_hz, counts_per_mv, rails, limits, engine: as for `Stream`.
 
     Raises:
         SignalError: rate, gain or rails are not supported.
@@ -199,14 +198,11 @@ class BeatStream(LeadStream[BeatFinding]):
         counts_per_mv: float | None = None,
         *,
         rails: tuple[float, float] | None = None,
-        engine: Engine | EngineKind | None = None,
+        engine: Engine | StreamEngine | None = None,
         limits: Limits | None = None,
     ) -> None:
         super().__init__(bundle, rate_hz, counts_per_mv, rails)
-        runs = (
-            bundle.engine(engine or "auto") if engine is None or isinstance(engine, str) else engine
-        )
-        self._chain = BeatChain(bundle, self._frontend, limits or Limits(), runs)
+        self._chain = _beat_chain(bundle, self._frontend, limits or Limits(), engine)
 
 
 def explain_recording(
@@ -316,14 +312,34 @@ def _chain(
         try:
             from beatlens.firmware.host import HostChain
         except ImportError as error:
-            raise ModelError(
-                f"engine 'c' needs ai-edge-litert and flatbuffers to read the model ({error}); "
-                "pip install 'beatlens[litert]', or take another engine"
-            ) from error
+            raise _cannot_read(error) from error
         return HostChain(bundle, frontend, hop, limits)
+    return EngineChain(bundle, frontend, hop, limits, _engine_of(bundle, engine))
+
+
+def _beat_chain(
+    bundle: Bundle, frontend: FrontEnd, limits: Limits, engine: Engine | StreamEngine | None
+) -> Chain[BeatFinding]:
+    if engine == "c":
+        try:
+            from beatlens.firmware.host_beats import HostBeatChain
+        except ImportError as error:
+            raise _cannot_read(error) from error
+        return HostBeatChain(bundle, frontend, limits)
+    return BeatChain(bundle, frontend, limits, _engine_of(bundle, engine))
+
+
+def _engine_of(bundle: Bundle, engine: Engine | EngineKind | None) -> Engine:
     if engine is None or isinstance(engine, str):
-        engine = bundle.engine(engine or "auto")
-    return EngineChain(bundle, frontend, hop, limits, engine)
+        return bundle.engine(engine or "auto")
+    return engine
+
+
+def _cannot_read(error: ImportError) -> ModelError:
+    return ModelError(
+        f"engine 'c' needs ai-edge-litert and flatbuffers to read the model ({error}); "
+        "pip install 'beatlens[litert]', or take another engine"
+    )
 
 
 def _array(samples: Any) -> NDArray[Any]:

@@ -59,6 +59,8 @@ MOST = 2
 SILENCE = 4 * 128
 """Samples without a beat after which what is remembered is halved, and again each half of it: the
 signal fell."""
+RECENT = 8 * 128
+"""Samples after which a candidate is not looked at again: a beat is found this late at most."""
 RATE_HZ = 128
 _MARGIN = REACH + BESIDE + NEIGHBOURS
 
@@ -202,7 +204,8 @@ class _Decisions:
         """Beats that were below the threshold at first sight."""
         found: list[int] = []
         while self.last is not None and 2 * (now - self.last[0]) > 3 * _median(self.intervals):
-            later = [one for one in self.waiting if one[0] > self.last[0] + REFRACTORY]
+            first = max(self.last[0] + REFRACTORY + 1, now - RECENT)
+            later = [one for one in self.waiting if one[0] >= first]
             best = max(later, key=lambda one: one[1], default=(0, 0))
             if best[1] <= self._threshold(LOW):
                 break

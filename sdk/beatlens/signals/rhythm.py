@@ -38,6 +38,8 @@ BINS = 32
 RATIO_STEPS, CHANGE_STEPS = 16, 64
 USUAL, LONGER, CHANGES = 8, 32, 16
 """Intervals, intervals of longer ago, and changes whose medians count."""
+LONGEST = (1 << 16) - 1
+"""Samples; a longer interval counts as this one, over eight minutes."""
 
 
 class RhythmContexts:
@@ -65,7 +67,7 @@ class RhythmContexts:
         if self._last is None:
             self._last = peak
             return None
-        after = peak - self._last
+        after = min(peak - self._last, LONGEST)
         if after < 1:
             raise SignalError(f"R peak at {peak}, expected one after the last at {self._last}")
         context = self._context(after)

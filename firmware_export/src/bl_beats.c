@@ -1,0 +1,334 @@
+/* Beats: R peaks, their rhythm and their evidence; see ../include/bl_beats.h.
+ *
+ * Peaks wait in a queue until the columns around them are there. Then the
+ * first is taken: its columns are copied, for it may wait long for the next
+ * beat, which its rhythm needs. */
+
+#include "bl_beats.h"
+
+#define CONTEXTS BL_RHYTHM_CONTEXTS
+#define BINS BL_RHYTHM_BINS
+#define INTERVALS BL_RHYTHM_INTERVALS
+#define CHANGES BL_RHYTHM_CHANGES
+#define WAITING BL_BEATS_WAITING
+#define RATIO_STEPS 16
+#define CHANGE_STEPS 64
+#define USUAL 8
+#define LONGEST 0xFFFFu
+#define AT_THE_END UINT32_MAX
+
+/* Rhythm */
+
+static void begin_rhythm(bl_rhythm *r)
+{
+    r->before = 0;
+    r->interval_count = r->change_count = r->begun = 0;
+}
+
+/* The upper one of the two in the middle: as many below it as half of all. */
+static uint32_t median(const uint16_t *values, uint32_t count)
+{
+    uint32_t i, k;
+
+    for (i = 0; i + 1 < count; i++) {
+        uint32_t below = 0, equal = 0;
+
+        for (k = 0; k < count; k++) {
+            below += values[k] < values[i];
+            equal += values[k] == values[i];
+        }
+        if (below <= count / 2 && count / 2 < below + equal)
+            break;
+    }
+    return values[i];
+}
+
+static uint8_t steps(uint32_t part, uint32_t whole, uint32_t of_one)
+{
+    uint32_t found = part * of_one / whole;
+
+    return (uint8_t)(found < BINS ? found : BINS - 1);
+}
+
+/* Of the last peak, with the interval after it; 0: there is none. */
+static void context_of(const bl_rhythm *r, uint32_t after, uint8_t *context)
+{
+    uint32_t usual = r->before != 0 ? r->before : after != 0 ? after : 1;
+    uint32_t longer = usual, change = 0, count = r->interval_count;
+
+    if (count > 0) {
+        uint32_t last = count < USUAL ? count : USUAL;
+
+        usual = median(r->intervals + count - last, last);
+        longer = median(r->intervals, count);
+    }
+    if (r->change_count > 0)
+        change = median(r->changes, r->change_count);
+    context[0] = steps(r->before != 0 ? r->before : usual, usual, RATIO_STEPS);
+    context[1] = steps(after != 0 ? after : usual, usual, RATIO_STEPS);
+    context[2] = steps(r->before != 0 ? r->before : longer, longer, RATIO_STEPS);
+    context[3] = steps(change, usual, CHANGE_STEPS);
+}
+
+/* Appends a value; the oldest of `most` gives way. */
+static uint8_t append(uint16_t *values, uint8_t count, uint32_t most,
+                      uint16_t value)
+{
+    uint32_t i;
+
+    if (count == most) {
+        for (i = 1; i < most; i++)
+            values[i - 1] = values[i];
+        count--;
+    }
+    values[count] = value;
+    return (uint8_t)(count + 1);
+}
+
+/* The interval before the last peak becomes one of those that were before. */
+static void remember(bl_rhythm *r)
+{
+    if (r->before == 0)
+        return;
+    if (r->interval_count > 0) {
+        uint16_t last = r->intervals[r->interval_count - 1];
+        uint16_t change = (uint16_t)(last < r->before ? r->before - last
+                                                      : last - r->before);
+
+        r->change_count = append(r->changes, r->change_count, CHANGES, change);
+    }
+    r->interval_count =
+        append(r->intervals, r->interval_count, INTERVALS, r->before);
+}
+
+/* Takes a peak. Returns whether the one before it has its context now. */
+static int follow(bl_rhythm *r, uint32_t peak, uint8_t *context)
+{
+    uint32_t after = peak - r->last;
+
+    if (!r->begun) {
+        r->begun = 1;
+        r->last = peak;
+        return 0;
+    }
+    if (after > LONGEST)
+        after = LONGEST;
+    context_of(r, after, context);
+    remember(r);
+    r->last = peak;
+    r->before = (uint16_t)after;
+    return 1;
+}
+
+/* Findings */
+
+/* Sums evidence and adds what the rhythm is worth; the first largest wins. */
+static void decide(bl_beats *b, bl_beat_finding *f)
+{
+    const bl_beat_task *t = b->task;
+    uint32_t classes = t->task->model->classes, c, i;
+
+    for (c = 0; c < classes; c++) {
+        int32_t score = t->offsets[c];
+
+        for (i = 0; i < f->columns; i++)
+            score += f->evidence[i * classes + c];
+        for (i = 0; i < CONTEXTS; i++)
+            score += t->tables[(i * BINS + f->contexts[i]) * classes + c];
+        b->scores[c] = score;
+        if (score > b->scores[f->class_number])
+            f->class_number = (uint8_t)c;
+    }
+}
+
+static void hand_out(bl_beats *b)
+{
+    bl_beat_finding *f = &b->taken;
+    uint32_t i, k;
+
+    for (k = 0; k < CONTEXTS; k++)
+        f->contexts[k] = b->contexts[0][k];
+    b->context_count--;
+    for (i = 0; i < b->context_count; i++)
+        for (k = 0; k < CONTEXTS; k++)
+            b->contexts[i][k] = b->contexts[i + 1][k];
+    f->class_number = 0;
+    if (f->assessable)
+        decide(b, f);
+    b->on_beat(b->context, f);
+    b->has_taken = 0;
+}
+
+static uint32_t is_padded(const bl_stream *s, uint32_t column)
+{
+    return s->quality[column % s->task->span].marks & BL_PADDED ? 1 : 0;
+}
+
+/* Copies the columns of the first peak's beat, from `start` of the stretch. */
+static void take(bl_beats *b, uint32_t start, uint32_t columns)
+{
+    const bl_stream *s = &b->stream;
+    const bl_task *t = s->task;
+    uint32_t classes = t->model->classes, i, c;
+    bl_beat_finding *f = &b->taken;
+    bl_finding span;
+
+    span.start = s->columns - s->done; /* of the stretch */
+    f->peak = span.start * t->stride + b->peaks[0];
+    f->start = span.start += start;
+    f->columns = (uint8_t)columns;
+    f->defects = bl_defects_of(s, span.start, columns);
+    f->assessable = columns > 0 && f->defects.lost == 0 &&
+                    f->defects.unusable <= b->task->most_unusable &&
+                    f->defects.clipped <= b->task->most_clipped;
+    f->padded_ends = 0;
+    if (columns > 0)
+        f->padded_ends =
+            (uint8_t)(is_padded(s, f->start) |
+                      is_padded(s, f->start + columns - 1) << 1);
+    for (i = 0; i < columns; i++)
+        for (c = 0; c < classes; c++)
+            b->evidence[i * classes + c] = bl_evidence(s, &span, i, c);
+    b->peak_count--;
+    for (i = 0; i < b->peak_count; i++)
+        b->peaks[i] = b->peaks[i + 1];
+    b->has_taken = 1;
+}
+
+/* Takes the first peak's beat if `total` columns are enough for it; at the
+ * stretch's end it is moved in. */
+static int take_next(bl_beats *b, uint32_t total, int ended)
+{
+    const bl_beat_task *t = b->task;
+    uint32_t columns = (uint32_t)t->before + t->after;
+    uint32_t column = b->peaks[0] / b->stream.task->stride;
+    uint32_t start = column > t->before ? column - t->before : 0;
+
+    if (start + columns > total) {
+        if (!ended)
+            return 0;
+        start = total > columns ? total - columns : 0;
+    }
+    take(b, start, total < columns ? 0 : columns);
+    return 1;
+}
+
+static void advance(bl_beats *b, int ended)
+{
+    for (;;) {
+        if (!b->has_taken &&
+            (b->peak_count == 0 || !take_next(b, b->stream.done, ended)))
+            return;
+        if (b->context_count == 0)
+            return;
+        hand_out(b);
+    }
+}
+
+/* What a stream tells */
+
+static void on_peak(void *state, uint32_t peak)
+{
+    bl_beats *b = state;
+
+    if (follow(&b->rhythm, peak, b->contexts[b->context_count]))
+        b->context_count++;
+    b->peaks[b->peak_count++] = peak;
+    advance(b, 0);
+}
+
+static void on_sample(void *state, int8_t x)
+{
+    bl_beats *b = state;
+
+    bl_qrs_push(&b->qrs, x, on_peak, b);
+}
+
+static void on_column(void *state)
+{
+    advance(state, 0);
+}
+
+static void on_stretch(void *state)
+{
+    bl_beats *b = state;
+
+    bl_qrs_end(&b->qrs, on_peak, b);
+    if (b->rhythm.begun) {
+        context_of(&b->rhythm, 0, b->contexts[b->context_count]);
+        b->context_count++;
+    }
+    advance(b, 1);
+    begin_rhythm(&b->rhythm);
+}
+
+static const bl_listener listener = {on_sample, on_column, on_stretch};
+
+/* Interface */
+
+static uint32_t bytes_of_taken(const bl_beat_task *t)
+{
+    uint32_t classes = t->task->model->classes;
+
+    return 4 * classes + ((uint32_t)t->before + t->after) * classes;
+}
+
+uint32_t bl_beats_memory_bytes(const bl_beat_task *task,
+                               const bl_sensor *sensor)
+{
+    uint32_t bytes = bytes_of_taken(task);
+
+    return (bytes + 3) / 4 * 4 + bl_memory_bytes(task->task, sensor);
+}
+
+int bl_beats_init(bl_beats *b, const bl_beat_task *task,
+                  const bl_sensor *sensor, uint32_t *memory, uint32_t bytes)
+{
+    uint32_t taken = (bytes_of_taken(task) + 3) / 4;
+    int rc;
+
+    if (task->before + task->after > UINT8_MAX || task->after == 0)
+        return BL_ERROR_TASK;
+    if (memory == 0 || bytes < bl_beats_memory_bytes(task, sensor))
+        return BL_ERROR_ROOM;
+    rc = bl_init(&b->stream, task->task, sensor, memory + taken,
+                 bytes - 4 * taken);
+    if (rc != BL_OK)
+        return rc;
+    b->task = task;
+    b->scores = (int32_t *)memory;
+    b->evidence = (int8_t *)(memory + task->task->model->classes);
+    b->taken.scores = b->scores;
+    b->taken.evidence = b->evidence;
+    b->peak_count = b->context_count = b->has_taken = 0;
+    bl_qrs_init(&b->qrs);
+    begin_rhythm(&b->rhythm);
+    bl_listen(&b->stream, &listener, b);
+    return BL_OK;
+}
+
+static void begin_call(bl_beats *b, bl_on_beat on_beat, void *context)
+{
+    b->on_beat = on_beat;
+    b->context = context;
+}
+
+int bl_beats_push(bl_beats *b, const int16_t *counts, uint32_t count,
+                  bl_on_beat on_beat, void *context)
+{
+    begin_call(b, on_beat, context);
+    return bl_push(&b->stream, counts, count, 0, 0);
+}
+
+int bl_beats_gap(bl_beats *b, uint32_t counts, bl_on_beat on_beat,
+                 void *context)
+{
+    begin_call(b, on_beat, context);
+    return bl_gap(&b->stream, counts, 0, 0);
+}
+
+int bl_beats_end(bl_beats *b, bl_on_beat on_beat, void *context)
+{
+    begin_call(b, on_beat, context);
+    return bl_end(&b->stream, 0, 0);
+}

@@ -1,0 +1,52 @@
+"""A small bundle that decides on beats: an untrained network, tables and offsets by chance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.integer.build import build_graph
+from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.backbones import NetworkSpec, build
+from beatlens.pipeline.export import golden_inputs
+from beatlens.runtime.beat_rule import BeatRule, Calibration
+from beatlens.runtime.bundle import Bundle
+from beatlens.signals.frontend import LSB_MV
+from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.tasks.beat_sampling import CROP_SPAN
+from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, LONG_NAMES
+
+SPEC = NetworkSpec("dense", (6, 8, 8, 8), (8, 8, 8, 12), (2, 2, 2, 1))
+
+
+def beat_bundle(folder: Path, seed: int = 0) -> Bundle:
+    """Write it into a new folder `bundle` in `folder`."""
+    torch.manual_seed(seed)
+    net = build(SPEC, CLASSES).eval()
+    quantized = QuantizedEvidenceNet(net).eval()
+    geometry = net.geometry
+    inputs = golden_inputs(geometry.input_length(CROP_SPAN // geometry.stride))
+    ecg = torch.from_numpy(inputs[:8, None].astype(np.float32) * np.float32(LSB_MV))
+    quantized.calibrate([ecg])
+    graph = build_graph(quantized, CROP_SPAN)
+    scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
+    rng = np.random.default_rng(seed)
+    spread = scale * 8
+    rule = BeatRule.of(
+        rng.normal(0, spread, (len(CONTEXTS), BINS, len(CLASSES))),
+        rng.normal(0, spread, len(CLASSES)),
+        scale,
+        (BEFORE // geometry.stride, AFTER // geometry.stride),
+        Calibration(1.3, np.zeros(len(CLASSES))),
+    )
+    return Bundle.create(
+        folder / "bundle",
+        name="by-chance",
+        tflite=write_tflite(graph),
+        classes=LONG_NAMES,
+        golden_inputs=inputs[:4],
+        beats=rule,
+    )

@@ -1,0 +1,127 @@
+"""Beats from the firmware's C on this machine: bit for bit what Python finds."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beatlens.errors import ModelError
+from beatlens.firmware.beat_task import beat_memory_bytes, beat_task_source
+from beatlens.firmware.plan import plan
+from beatlens.integer.tflite_read import read_tflite
+from beatlens.runtime.beat_finding import BeatFinding
+from beatlens.runtime.bundle import Bundle
+from beatlens.signals.databases import find_database
+from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_patient
+
+from .beat_bundles import beat_bundle
+
+RATE_HZ = 360
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return beat_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+def findings(
+    bundle: Bundle, engine: str, pieces: list[np.ndarray | int], rate_hz: int = RATE_HZ
+) -> list[BeatFinding]:
+    """What a stream gives for pieces of counts, and gaps of so many samples."""
+    stream = bundle.beat_stream(rate_hz, COUNTS_PER_MV, RAILS, engine)  # type: ignore[arg-type]
+    found = []
+    for piece in pieces:
+        found += stream.gap(piece) if isinstance(piece, int) else stream.push(piece)
+    return found + stream.flush()
+
+
+def check_same(mine: list[BeatFinding], theirs: list[BeatFinding]) -> None:
+    assert len(mine) == len(theirs)
+    for one, other in zip(mine, theirs, strict=True):
+        for field in fields(BeatFinding):
+            a, b = getattr(one, field.name), getattr(other, field.name)
+            same = np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
+            assert same, (one.time_s, field.name, a, b)
+
+
+def counts_of(seed: int, seconds: int = 60) -> np.ndarray:
+    return simulate_patient(seed, seconds).recording.counts[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_simulated_hearts(bundle: Bundle, seed: int) -> None:
+    counts = counts_of(seed)
+    found = findings(bundle, "c", [counts])
+    check_same(found, findings(bundle, "simulator", [counts]))
+    assert sum(f.assessable for f in found) > 30
+
+
+def test_pieces_of_any_size_and_gaps(bundle: Bundle) -> None:
+    counts = counts_of(5, 90)
+    pieces = [*np.split(counts[:12_000], 17 * np.arange(1, 700)), 5000, counts[12_000:20_000], 1,
+              counts[20_000:20_010], 400, counts[20_010:]]  # fmt: skip
+    check_same(findings(bundle, "c", pieces), findings(bundle, "simulator", pieces))
+
+
+def test_silence_saturation_and_a_beat_long_after(bundle: Bundle) -> None:
+    counts = counts_of(6, 100).copy()
+    counts[9000:30_000] = counts[9000]
+    counts[33_000:33_400] = RAILS[1]
+    found = findings(bundle, "c", [counts])
+    check_same(found, findings(bundle, "simulator", [counts]))
+    assert {f.assessable for f in found} == {True, False}
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.5, 7.0, 9.0])
+def test_streams_that_end_early(bundle: Bundle, seconds: float) -> None:
+    counts = counts_of(7, 20)[2000 : 2000 + int(seconds * RATE_HZ)]
+    check_same(findings(bundle, "c", [counts]), findings(bundle, "simulator", [counts]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.lists(st.integers(0, 6000), min_size=1, max_size=6),
+    st.sampled_from([125, 250, 360, 512]),
+)
+def test_noise_of_any_kind(bundle: Bundle, seed: int, lengths: list[int], rate_hz: int) -> None:
+    rng = np.random.default_rng(seed)
+    pieces: list[np.ndarray | int] = []
+    for length in lengths:
+        size = int(rng.choice([3, 60, 1000]))
+        walk = rng.integers(-size, size + 1, length).cumsum() % 2000 - 1000
+        pieces += [walk.astype(np.int16), int(rng.integers(0, 500))]
+    check_same(
+        findings(bundle, "c", pieces, rate_hz), findings(bundle, "simulator", pieces, rate_hz)
+    )
+
+
+@pytest.mark.parametrize("record", ["119", "201", "232"])
+def test_real_hearts(bundle: Bundle, data_dir: Path, record: str) -> None:
+    recording = find_database("mitdb", data_dir).read(record)
+    counts = recording.counts[recording.lead("MLII")][: 300 * RATE_HZ].astype(np.int16)
+    found = findings(bundle, "c", [counts])
+    check_same(found, findings(bundle, "litert", [counts]))
+    assert len(found) > 200
+
+
+def test_what_the_generator_refuses(bundle: Bundle) -> None:
+    graph = read_tflite(bundle.tflite)
+    with pytest.raises(ModelError, match="R peaks that may wait for their evidence, expected at"):
+        beat_task_source(bundle, "wrist", drawn=plan(graph, 1024))
+    strips = Bundle.load(Path(__file__).parents[2] / "models" / "strips" / "bundle")
+    with pytest.raises(ModelError, match="decides on spans of 10 s, expected one that decides on"):
+        beat_task_source(strips, "wrist")
+
+
+def test_the_header_says_how_much_memory_a_stream_needs(bundle: Bundle) -> None:
+    drawn = plan(read_tflite(bundle.tflite))
+    header = beat_task_source(bundle, "wrist", drawn=drawn).task.header
+    assert "enum { WRIST_N, WRIST_S, WRIST_V, WRIST_F }" in header
+    without = int(header.split("(((")[1].split("u")[0])
+    assert beat_memory_bytes(bundle, drawn, 36) == -(-(without + 72) // 4) * 4
