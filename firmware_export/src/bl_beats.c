@@ -74,9 +74,9 @@ static void context_of(const bl_rhythm *r, uint32_t after, uint8_t *context)
 static uint8_t append(uint16_t *values, uint8_t count, uint32_t most,
                       uint16_t value)
 {
-    uint32_t i;
-
     if (count == most) {
+        uint32_t i;
+
         for (i = 1; i < most; i++)
             values[i - 1] = values[i];
         count--;
@@ -227,7 +227,7 @@ static void advance(bl_beats *b, int ended)
 
 /* What a stream tells */
 
-static void on_peak(void *state, uint32_t peak)
+static void note_peak(void *state, uint32_t peak)
 {
     bl_beats *b = state;
 
@@ -237,23 +237,23 @@ static void on_peak(void *state, uint32_t peak)
     advance(b, 0);
 }
 
-static void on_sample(void *state, int8_t x)
+static void hear_sample(void *state, int8_t x)
 {
     bl_beats *b = state;
 
-    bl_qrs_push(&b->qrs, x, on_peak, b);
+    bl_qrs_push(&b->qrs, x, note_peak, b);
 }
 
-static void on_column(void *state)
+static void see_column(void *state)
 {
     advance(state, 0);
 }
 
-static void on_stretch(void *state)
+static void close_stretch(void *state)
 {
     bl_beats *b = state;
 
-    bl_qrs_end(&b->qrs, on_peak, b);
+    bl_qrs_end(&b->qrs, note_peak, b);
     if (b->rhythm.begun) {
         context_of(&b->rhythm, 0, b->contexts[b->context_count]);
         b->context_count++;
@@ -262,7 +262,8 @@ static void on_stretch(void *state)
     begin_rhythm(&b->rhythm);
 }
 
-static const bl_listener listener = {on_sample, on_column, on_stretch};
+static const bl_listener listener = {hear_sample, see_column,
+                                       close_stretch};
 
 /* Interface */
 

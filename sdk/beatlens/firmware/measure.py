@@ -36,10 +36,24 @@ STREAM_POINTERS: Mapping[str, tuple[str, ...]] = {
     "on_column": ("on_column",),
     "on_finding": (),
     "on_peak": (),
+    "sample": (),
+    "column": (),
+    "stretch": (),
     "kernel": KERNELS,
 }
 """Where the pointers of `beatlens.c` lead: the network's callback is its own function. The user's,
-`on_finding` and `on_peak`, count as nothing; what they need comes on top."""
+`on_finding` and `on_peak`, count as nothing, and so do a listener's; what they need comes on
+top."""
+
+BEAT_POINTERS: Mapping[str, tuple[str, ...]] = {
+    **STREAM_POINTERS,
+    "on_peak": ("note_peak",),
+    "on_beat": (),
+    "sample": ("hear_sample",),
+    "column": ("see_column",),
+    "stretch": ("close_stretch",),
+}
+"""The same for `bl_beats.c`, which listens to a stream."""
 
 NET_POINTERS: Mapping[str, tuple[str, ...]] = {"on_column": (), "kernel": KERNELS}
 """Where the pointers of `bl_net.c` lead when it is used alone: to the user."""
