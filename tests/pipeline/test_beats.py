@@ -251,8 +251,10 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, [verb, str(path), "--run", folder])
         assert result.exit_code == 0, result.output
     assert Bundle.load(tmp_path / "run" / "bundle").measured["split"] == "simulated"
+    result = CliRunner().invoke(app, ["export", str(path), "--run", folder, "--firmware", "m4"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "firmware" / "src" / "bl_beats.c").exists()
     for arguments, message in (
-        (["export", str(path), "--run", folder, "--firmware", "m4"], "decides on spans"),
         (["compress", str(path), "--run", str(tmp_path / "other")], "run `beatlens train` first"),
     ):
         result = CliRunner().invoke(app, arguments)

@@ -63,7 +63,7 @@ def net_golden_source(graph: IntegerGraph, inputs: Int8, model: str, name: str) 
         numbers("int8_t", f"{name}_evidence", evidence.ravel().tolist()),
         f"const bl_golden_net {name} = {values};\n",
     ]
-    return _source(name, "bl_golden_net", [model], parts)
+    return golden_source(name, "bl_golden_net", [model], parts)
 
 
 def stream_golden_source(
@@ -109,13 +109,17 @@ def stream_golden_source(
         array("bl_golden_finding", f"{name}_findings", rows),
         f"const bl_golden_stream {name} = {values};\n",
     ]
-    return _source(name, "bl_golden_stream", [task, sensor], parts)
+    return golden_source(name, "bl_golden_stream", [task, sensor], parts)
 
 
 def example_counts(frontend: FrontEnd, bundle: Bundle) -> NDArray[np.int16]:
     """Counts `[n]` of a simulated patient at a sensor, enough for two findings and a rest."""
     needed = 1.5 * bundle.span_s + bundle.geometry.receptive_field / MODEL_RATE_HZ
-    seconds = float(ceil(needed))  # whole columns, to the last one
+    return ecg_at(frontend, float(ceil(needed)))  # whole columns, to the last one
+
+
+def ecg_at(frontend: FrontEnd, seconds: float) -> NDArray[np.int16]:
+    """Counts `[n]` of a simulated patient at a sensor."""
     patient = simulate_patient(PATIENT, seconds, rate_hz=frontend.rate_hz, pvc_per_minute=15)
     millivolts = patient.recording.counts[0] / COUNTS_PER_MV
     counts = np.rint(millivolts * frontend.counts_per_mv)
@@ -138,7 +142,11 @@ def _sums(bundle: Bundle, finding: Finding) -> list[int]:
     return values.sum(axis=1).astype(int).tolist()
 
 
-def _source(name: str, kind: str, needs: list[str], parts: list[str]) -> CSource:
-    header = guarded(name, '#include "bl_selftest.h"\n', f"extern const {kind} {name};\n")
+def golden_source(
+    name: str, kind: str, needs: list[str], parts: list[str], of: str = "bl_selftest.h"
+) -> CSource:
+    """C that defines `const KIND NAME`, a type of the header `of`, out of parts; it includes the
+    headers of what it needs."""
+    header = guarded(name, f'#include "{of}"\n', f"extern const {kind} {name};\n")
     includes = "".join(f'#include "{header}.h"\n' for header in (name, *needs))
     return CSource(header, "\n".join([f"/* Made by beatlens. */\n{includes}", *parts]))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
@@ -47,6 +47,8 @@ KERNEL_FILES: Mapping[str, tuple[str, ...]] = {
 """Sources of kernels; of all others, the first entry's."""
 PORTABLE = ("bl_kernels.c", "bl_scale.h")
 GOLDEN_CASES = 2
+HEADERS = ("beatlens.h", "bl_frontend.h", "bl_kernels.h", "bl_net.h", "bl_selftest.h")
+BEAT_HEADERS = (*HEADERS, "bl_beats.h", "bl_qrs.h", "bl_selftest_beats.h")
 Files = dict[str, str]
 
 
@@ -94,7 +96,7 @@ def write_task(
             bundle, frontend, name, f"{name}_sensor", f"{name}_golden_stream", limits
         ),
     }
-    engine = ["beatlens.c", "bl_frontend.c", "bl_selftest.c", *_engine(drawn)]
+    engine = ["beatlens.c", "bl_frontend.c", "bl_selftest.c", *engine_sources(drawn)]
     memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
     tests = [
         f"bl_selftest_net(&{name}_golden_net, memory, sizeof memory)",
@@ -108,8 +110,8 @@ def write_task(
         "`bl_stream`; a decision is the sum of "
         f"{bundle.span_columns} columns of evidence, {bundle.span_s:g} s.",
     ]
-    files = _files(name, target, drawn, made, engine, memory, tests, facts)
-    return _write(folder, files, engine)
+    files = package_files(name, target, drawn, made, engine, memory, tests, facts)
+    return write_package(folder, files, engine)
 
 
 def write_network(
@@ -127,24 +129,24 @@ def write_network(
         name: model_source(drawn, name),
         golden: net_golden_source(graph, example_inputs(graph), name, golden),
     }
-    engine = ["bl_selftest.c", "beatlens.c", "bl_frontend.c", *_engine(drawn)]
+    engine = ["bl_selftest.c", "beatlens.c", "bl_frontend.c", *engine_sources(drawn)]
     memory = f"{name.upper()}_STATE_BYTES"
     tests = [f"bl_selftest_net(&{golden}, memory, sizeof memory)"]
     kind = f"windows of {drawn.window} columns" if drawn.window else "an endless stream"
     facts = [f"A network alone, which sees {kind}: include `{name}.h`, and read "
              "`include/bl_net.h`, which has an example."]  # fmt: skip
-    files = _files(name, target, drawn, made, engine, memory, tests, facts)
-    return _write(folder, files, engine)
+    files = package_files(name, target, drawn, made, engine, memory, tests, facts)
+    return write_package(folder, files, engine)
 
 
-def _engine(drawn: Plan) -> list[str]:
+def engine_sources(drawn: Plan) -> list[str]:
     """Sources of the engine that a network needs."""
     kernels = {layer.code.kernel for layer in drawn.layers}
     files = {file for kernel in kernels for file in KERNEL_FILES.get(kernel, PORTABLE)}
     return ["bl_net.c", *sorted(files)]
 
 
-def _files(
+def package_files(
     name: str,
     core: Core,
     drawn: Plan,
@@ -153,8 +155,9 @@ def _files(
     memory: str,
     tests: list[str],
     facts: list[str],
+    statics: str = "",
 ) -> Files:
-    """All texts that are made, by file name."""
+    """All texts that are made, by file name; `statics` is what the tests need beside memory."""
     texts = {f"{file}.h": source.header for file, source in made.items()}
     texts |= {f"{file}.c": source.source for file, source in made.items()}
     kernels = [f"src/{file}" for file in engine if file.endswith(".c")]
@@ -164,11 +167,12 @@ def _files(
         "core": core.title,
         "flags": " ".join(core.flags),
         "optimise": core.optimise,
-        "library": " ".join([*model, *(k for k in kernels if k != "src/bl_selftest.c")]),
+        "library": " ".join([*model, *(k for k in kernels if not k.startswith("src/bl_selftest"))]),
         "golden": " ".join([*(f"{file}.c" for file in made if "_golden_" in file),
-                            "src/bl_selftest.c"]),
+                            *(k for k in kernels if k.startswith("src/bl_selftest"))]),
         "includes": "\n".join(f'#include "{file}.h"' for file in made),
         "memory": memory,
+        "statics": f"\n{statics}" if statics else "",
         "tests": " ||\n        ".join(f"{test} != 0" for test in tests),
         "facts": "\n\n".join(facts),
         "layers": _layers(drawn),
@@ -199,8 +203,10 @@ def _layers(drawn: Plan) -> str:
     return "\n".join(lines)
 
 
-def _write(folder: Path, files: Files, engine: list[str]) -> Path:
-    """Write a new folder whole, or not at all."""
+def write_package(
+    folder: Path, files: Files, engine: list[str], headers: Iterable[str] = HEADERS
+) -> Path:
+    """Write a new folder whole, or not at all: texts, and the engine's sources and headers."""
     if folder.exists():
         raise ModelError(f"{folder}: is there already, expected a name that is free")
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
@@ -208,13 +214,10 @@ def _write(folder: Path, files: Files, engine: list[str]) -> Path:
         part.mkdir(parents=True)
         for name, text in files.items():
             (part / name).write_text(text, encoding="utf-8")
-        for kind, wanted in (("src", engine), ("include", ["*.h"])):
+        for kind, wanted in (("src", engine), ("include", headers)):
             (part / kind).mkdir()
-            for pattern in wanted:
-                for source in (c_folder() / kind).glob(pattern):
-                    shutil.copy(source, part / kind)
-        for unused in ("bl_unpack.h", "bl_qrs.h"):
-            (part / "include" / unused).unlink()
+            for file in wanted:
+                shutil.copy(c_folder() / kind / file, part / kind)
         part.rename(folder)
     except OSError as error:
         raise ModelError(f"{folder}: the package cannot be written ({error})") from error

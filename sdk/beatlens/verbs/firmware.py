@@ -10,6 +10,7 @@ import typer
 
 from beatlens.errors import ModelError, RecipeError
 from beatlens.firmware import tflm_model, tflm_project
+from beatlens.firmware.beat_package import write_beats
 from beatlens.firmware.cores import CORES, core_of
 from beatlens.firmware.package import write_network, write_task
 from beatlens.runtime.bundle import Bundle
@@ -75,12 +76,18 @@ def firmware(
                 "firmware of a bundle needs the sensor: give --rate and --counts-per-mv"
             )
         sensor, folder = FrontEnd(rate, counts_per_mv, rails), _out(out, chosen)
+        if tflm and bundle.beats is not None:
+            raise RecipeError(
+                f"--tflm, but {model} decides on beats: expected a bundle that decides on spans; "
+                "leave --tflm out, our engine runs it"
+            )
         if tflm:
             target = None if core_of(core) is CORES["any"] else core.removesuffix("-long")
             tflm_project(bundle, sensor, folder, chosen, arena_bytes=arena_bytes, core=target,
                          tflm_python=tflm_python)  # fmt: skip
         else:
-            write_task(bundle, sensor, folder, chosen, core, chunk=chunk)
+            write = write_task if bundle.beats is None else write_beats
+            write(bundle, sensor, folder, chosen, core, chunk=chunk)
     elif model.is_file():
         chosen = name or identifier(model.stem)
         folder = _out(out, chosen)

@@ -11,6 +11,7 @@ import typer
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
+from beatlens.firmware.beat_package import write_beats
 from beatlens.firmware.cores import core_of
 from beatlens.firmware.package import write_task
 from beatlens.nets.evidence import EvidenceNet
@@ -129,17 +130,12 @@ def export(
 ) -> None:
     """Write the bundle: model.tflite (int8), bundle.json, golden vectors, checksums."""
     chosen, folder = opened_any(recipe, run, None)
-    if isinstance(chosen, BeatRecipe):
-        if firmware is not None:
-            raise RecipeError(
-                f"--firmware is {firmware!r}, but the C chain decides on spans, and "
-                f"{recipe} is of the task 'beats': expected a recipe of the task 'strips'"
-            )
-        return beats.export(chosen, folder, data)
     core = None if firmware is None else core_of(firmware)
-    networks = _networks(folder)
-    prepared = prepared_for(chosen, folder, data)
-    say_exported(chosen, prepared, networks[2], folder)
+    if isinstance(chosen, BeatRecipe):
+        beats.export(chosen, folder, data)
+    else:
+        networks = _networks(folder)
+        say_exported(chosen, prepared_for(chosen, folder, data), networks[2], folder)
     if core is not None:
         say_firmware(folder, firmware or "any")
 
@@ -149,7 +145,8 @@ def say_firmware(folder: Path, core: str) -> None:
     bundle = Bundle.load(folder / "bundle")
     sensor = FrontEnd(MITDB_RATE_HZ, float(COUNTS_PER_MV), RAILS)
     shutil.rmtree(folder / "firmware", ignore_errors=True)
-    written = write_task(bundle, sensor, folder / "firmware", identifier(bundle.name), core)
+    write = write_task if bundle.beats is None else write_beats
+    written = write(bundle, sensor, folder / "firmware", identifier(bundle.name), core)
     console.print(f"firmware: {written}")
 
 

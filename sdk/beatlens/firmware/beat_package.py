@@ -1,0 +1,148 @@
+"""A firmware package of a bundle that decides on beats; as `beatlens.firmware.package`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from beatlens.firmware.beat_task import beat_memory_bytes, beat_task_source
+from beatlens.firmware.c_text import CSource, array, check_identifier, numbers, row
+from beatlens.firmware.cores import core_of
+from beatlens.firmware.golden import ecg_at, golden_source, net_golden_source
+from beatlens.firmware.package import (
+    BEAT_HEADERS,
+    GOLDEN_CASES,
+    engine_sources,
+    package_files,
+    write_package,
+)
+from beatlens.firmware.plan import plan
+from beatlens.firmware.sensor import sensor_source
+from beatlens.integer.tflite_read import read_tflite
+from beatlens.runtime.beat_chain import rule_of
+from beatlens.runtime.beat_finding import STEPS, BeatFinding
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.finding import Limits
+from beatlens.runtime.stream import BeatStream
+from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
+
+GOLDEN_S = 16.0
+"""Seconds of golden ECG: the detector learns from the first eight."""
+
+
+def write_beats(
+    bundle: Bundle,
+    frontend: FrontEnd,
+    folder: Path,
+    name: str,
+    core: str = "any",
+    *,
+    limits: Limits | None = None,
+    chunk: int | None = None,
+) -> Path:
+    """Write the package of a bundle that decides on beats; as `write_task`.
+
+    Raises:
+        RecipeError, SignalError: as `write_task`.
+        ModelError: as `write_task`, or the bundle decides on spans.
+    """
+    target = core_of(core)
+    graph = read_tflite(bundle.tflite)
+    drawn = plan(graph, chunk, target.kernels)
+    task = beat_task_source(bundle, name, limits, drawn)
+    inputs = bundle.golden.inputs[:GOLDEN_CASES, :, None]
+    made = {
+        name: task.task,
+        f"{name}_net": task.net,
+        f"{name}_sensor": sensor_source(frontend, f"{name}_sensor"),
+        f"{name}_golden_net": net_golden_source(graph, inputs, f"{name}_net", f"{name}_golden_net"),
+        f"{name}_golden_beats": beat_golden_source(
+            bundle, frontend, name, f"{name}_sensor", f"{name}_golden_beats", limits
+        ),
+    }
+    engine = ["beatlens.c", "bl_beats.c", "bl_frontend.c", "bl_qrs.c", "bl_selftest.c",
+              "bl_selftest_beats.c", *engine_sources(drawn)]  # fmt: skip
+    memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
+    tests = [
+        f"bl_selftest_net(&{name}_golden_net, memory, sizeof memory)",
+        f"bl_selftest_beats(&{name}_golden_beats, &beats, memory, sizeof memory)",
+    ]
+    rule, taps = rule_of(bundle), frontend.taps.shape[1]
+    facts = [
+        f"The whole chain for a sensor of {frontend.rate_hz} Hz with "
+        f"{frontend.counts_per_mv:g} counts per mV: include `{name}.h` and `{name}_sensor.h`, "
+        "and read `include/bl_beats.h`, which has an example.",
+        f"A stream needs {beat_memory_bytes(bundle, drawn, taps):,} bytes of memory (`{memory}`) "
+        "and a `bl_beats`; a beat is decided on "
+        f"{rule.before + rule.after} columns of evidence and four rhythm contexts.",
+    ]
+    statics = "static bl_beats beats;"
+    files = package_files(name, target, drawn, made, engine, memory, tests, facts, statics)
+    return write_package(folder, files, engine, BEAT_HEADERS)
+
+
+def beat_golden_source(
+    bundle: Bundle,
+    frontend: FrontEnd,
+    task: str,
+    sensor: str,
+    name: str,
+    limits: Limits | None = None,
+) -> CSource:
+    """C that defines `const bl_golden_beats NAME`: simulated ECG and all beats in it.
+
+    Args:
+        bundle: that decides on beats.
+        frontend: of the sensor.
+        task, sensor: names of their C constants, and of their headers.
+        name: a C identifier.
+        limits: as for `beat_task_source`.
+
+    Raises:
+        RecipeError: a name is none.
+    """
+    for what in (task, sensor, name):
+        check_identifier(what, "golden vectors")
+    counts = ecg_at(frontend, GOLDEN_S)
+    stream = BeatStream(
+        bundle, frontend.rate_hz, frontend.counts_per_mv, rails=frontend.rails, limits=limits,
+        engine=bundle.engine("simulator"),
+    )  # fmt: skip
+    found = [*stream.push(counts), *stream.flush()]
+    rows = [_beat(bundle, finding, f"{name}_scores_{i}") for i, finding in enumerate(found)]
+    scores = [
+        numbers("int32_t", f"{name}_scores_{i}", _scores(bundle, finding))
+        for i, finding in enumerate(found)
+        if finding.assessable
+    ]
+    values = row(f"&{task}", f"&{sensor}", f"{name}_counts", len(counts), f"{name}_list",
+                 len(found))  # fmt: skip
+    parts = [
+        numbers("int16_t", f"{name}_counts", counts.tolist()),
+        *scores,
+        array("bl_golden_beat", f"{name}_list", rows),
+        f"const bl_golden_beats {name} = {values};\n",
+    ]
+    return golden_source(name, "bl_golden_beats", [task, sensor], parts, "bl_selftest_beats.h")
+
+
+def _beat(bundle: Bundle, finding: BeatFinding, scores: str) -> str:
+    peak = round(finding.time_s * MODEL_RATE_HZ)
+    start = round(finding.start_s * MODEL_RATE_HZ / bundle.geometry.stride)
+    if not finding.assessable:
+        return row(peak, start, 0, 0, "{0}", 0)
+    assert finding.class_name is not None
+    assert finding.contexts is not None
+    contexts = row(*(round(v * STEPS[key]) for key, v in finding.contexts.items()))
+    return row(peak, start, 1, bundle.classes.index(finding.class_name), contexts, scores)
+
+
+def _scores(bundle: Bundle, finding: BeatFinding) -> list[int]:
+    """Scores in steps, from a finding's parts in logits: as the device sums them up."""
+    rule, evidence = rule_of(bundle), bundle.tensors["evidence"]
+    assert finding.evidence is not None
+    assert finding.contexts is not None
+    values = np.rint(finding.evidence / evidence.scale).astype(np.int64) + evidence.zero_point
+    steps = [[round(v * STEPS[key]) for key, v in finding.contexts.items()]]
+    return rule.scores(values.sum(axis=1)[None], np.array(steps))[0].tolist()

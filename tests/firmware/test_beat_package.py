@@ -1,0 +1,83 @@
+"""Firmware packages that decide on beats: they build, and their golden vectors hold on boards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from beatlens.firmware import measure
+from beatlens.firmware.beat_package import write_beats
+from beatlens.firmware.cores import CORES
+from beatlens.runtime.bundle import Bundle
+from beatlens.signals.frontend import FrontEnd
+from beatlens.verbs.app import app
+
+from .beat_bundles import beat_bundle
+from .boards import BOARDS, build, require_tools, run
+from .compiled import ENGINE, source
+from .test_package import made_by_make, spoil
+from .test_stack import MOST_BYTES
+
+SENSOR = FrontEnd(250, 400.0, (-2048, 2047))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return beat_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_golden_vectors_hold_on_this_computer(bundle: Bundle, core: str, tmp_path: Path) -> None:
+    folder = write_beats(bundle, SENSOR, tmp_path / "out", "wrist", core)
+    done = made_by_make(folder, "check")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("board", ["m3", "m4", "m7", "m33", "m55"])
+def test_golden_vectors_hold_on_boards(bundle: Bundle, board: str, tmp_path: Path) -> None:
+    require_tools()
+    folder = write_beats(bundle, SENSOR, tmp_path / "out", "wrist", board)
+    sources = [*folder.glob("*.c"), *(folder / "src").glob("*.c")]
+    program = build(BOARDS[board], sources, tmp_path, f"-I{folder}")
+    assert run(BOARDS[board], program).status == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "array"),
+    [
+        ("wrist_golden_beats.c", "wrist_golden_beats_scores_3"),
+        ("wrist_golden_beats.c", "wrist_golden_beats_counts"),
+        ("wrist.c", "wrist_offsets"),
+        ("wrist_net.c", "wrist_net_2_weights"),
+    ],
+)
+def test_damage_is_seen(bundle: Bundle, file: str, array: str, tmp_path: Path) -> None:
+    folder = write_beats(bundle, SENSOR, tmp_path / "out", "wrist")
+    spoil(folder / file, array)
+    done = made_by_make(folder, "check")
+    assert done.returncode != 0
+    assert "selftest] Error 1" in done.stderr or "check] Error 1" in done.stderr, done.stderr
+
+
+def test_stack_is_bounded(tmp_path: Path) -> None:
+    require_tools()
+    library = ("beatlens", "bl_beats", "bl_frontend", "bl_qrs", *ENGINE)
+    objects = measure.compile_objects("cortex-m4", map(source, library), tmp_path, "-Os")
+    functions = ("bl_beats_push", "bl_beats_gap", "bl_beats_end")
+    needed = measure.stack_bytes(
+        objects, functions, measure.BEAT_POINTERS, {"memcpy": 16, "memset": 16}
+    )
+    assert max(stack.bytes for stack in needed.values()) < MOST_BYTES
+
+
+def test_the_command_line_writes_it_and_refuses_tflm(bundle: Bundle, tmp_path: Path) -> None:
+    beat_bundle(tmp_path)
+    arguments = ["firmware", str(tmp_path / "bundle"), "--rate", "250", "--counts-per-mv", "400"]
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, [*arguments, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "a beat is decided on 17 columns" in (out / "README.md").read_text()
+    result = CliRunner().invoke(app, [*arguments, "--tflm"])
+    assert "expected a bundle that decides on spans" in str(result.exception)
