@@ -4,7 +4,7 @@
  *
  * R peaks are found in the front end's samples (bl_qrs.h). A beat's score for
  * a class is the sum of the evidence around its R peak, what its rhythm is
- * worth by four tables, and an offset; the largest wins.
+ * worth by six tables, and an offset; the largest wins.
  *
  * C99, freestanding, as beatlens.h. All memory is the caller's.
  *
@@ -36,7 +36,8 @@
 extern "C" {
 #endif
 
-#define BL_RHYTHM_CONTEXTS 4 /* early, pause, slow, irregular */
+/* Contexts: early, pause, slow, change, balance, irregular. */
+#define BL_RHYTHM_CONTEXTS 6
 #define BL_RHYTHM_BINS 32
 #define BL_RHYTHM_INTERVALS 32
 #define BL_RHYTHM_CHANGES 16
@@ -45,8 +46,8 @@ extern "C" {
 /* What is decided on beats. */
 typedef struct {
     const bl_task *task;    /* its span: the columns that are kept */
-    const int32_t *tables;  /* [contexts][bins][classes], steps of evidence */
-    const int32_t *offsets; /* [classes] */
+    const int16_t *tables;  /* [contexts][bins][classes], steps of evidence */
+    const int16_t *offsets; /* [classes] */
     uint8_t before;         /* columns of a beat before its R peak's */
     uint8_t after;          /* and from that on */
     uint32_t most_unusable; /* samples of a beat, flat or saturated */

@@ -43,31 +43,46 @@ static uint32_t median(const uint16_t *values, uint32_t count)
     return values[i];
 }
 
-static uint8_t steps(uint32_t part, uint32_t whole, uint32_t of_one)
+/* A ratio to the mean of some intervals, in steps. */
+static uint8_t steps(uint32_t part, const uint16_t *whole, uint32_t count,
+                     uint32_t of_one)
 {
-    uint32_t found = part * of_one / whole;
+    uint32_t sum = 0, i, found;
 
+    for (i = 0; i < count; i++)
+        sum += whole[i];
+    found = part * of_one * count / sum;
     return (uint8_t)(found < BINS ? found : BINS - 1);
 }
 
-/* Of the last peak, with the interval after it; 0: there is none. */
-static void context_of(const bl_rhythm *r, uint32_t after, uint8_t *context)
+/* Of the last peak, with the interval after it; 0: there is none. A ratio with
+ * an interval that is not there is 1. */
+static void context_of(const bl_rhythm *r, uint16_t after, uint8_t *context)
 {
-    uint32_t usual = r->before != 0 ? r->before : after != 0 ? after : 1;
-    uint32_t longer = usual, change = 0, count = r->interval_count;
+    uint32_t count = r->interval_count, i;
+    uint32_t last = count < USUAL ? count : USUAL;
+    const uint16_t *all = r->intervals, *usual = all + count - last;
+    uint16_t first = r->before != 0 ? r->before : after != 0 ? after : 1;
 
-    if (count > 0) {
-        uint32_t last = count < USUAL ? count : USUAL;
-
-        usual = median(r->intervals + count - last, last);
-        longer = median(r->intervals, count);
+    if (count == 0) {
+        all = usual = &first;
+        count = last = 1;
     }
+    for (i = 0; i + 1 < CONTEXTS; i++)
+        context[i] = RATIO_STEPS;
+    if (after != 0)
+        context[1] = steps(after, usual, last, RATIO_STEPS);
+    if (r->before != 0) {
+        context[0] = steps(r->before, usual, last, RATIO_STEPS);
+        context[2] = steps(r->before, all, count, RATIO_STEPS);
+        context[3] = steps(r->before, usual + last - 1, 1, RATIO_STEPS);
+        if (after != 0)
+            context[4] = steps(r->before, &after, 1, RATIO_STEPS);
+    }
+    context[5] = 0;
     if (r->change_count > 0)
-        change = median(r->changes, r->change_count);
-    context[0] = steps(r->before != 0 ? r->before : usual, usual, RATIO_STEPS);
-    context[1] = steps(after != 0 ? after : usual, usual, RATIO_STEPS);
-    context[2] = steps(r->before != 0 ? r->before : longer, longer, RATIO_STEPS);
-    context[3] = steps(change, usual, CHANGE_STEPS);
+        context[5] = steps(median(r->changes, r->change_count), usual, last,
+                           CHANGE_STEPS);
 }
 
 /* Appends a value; the oldest of `most` gives way. */
@@ -113,7 +128,7 @@ static int follow(bl_rhythm *r, uint32_t peak, uint8_t *context)
     }
     if (after > LONGEST)
         after = LONGEST;
-    context_of(r, after, context);
+    context_of(r, (uint16_t)after, context);
     remember(r);
     r->last = peak;
     r->before = (uint16_t)after;

@@ -54,7 +54,7 @@ class BeatSamplingSection(Section):
     database_weights: dict[BeatSource, Weight] = Field(default={"mitdb": 2.0, "svdb": 1.0})
     gain: tuple[float, float] = (0.5, 1.5)
     wander_mv: Annotated[float, Field(ge=0)] = 0.1
-    noise_mv: Annotated[float, Field(ge=0)] = 0.06
+    noise_mv: Annotated[float, Field(ge=0)] = 0.03
 
     @model_validator(mode="after")
     def _fits(self) -> BeatSamplingSection:

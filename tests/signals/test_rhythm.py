@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from beatlens.errors import SignalError
 from beatlens.signals.rhythm import BINS, CONTEXTS, RhythmContexts, rhythm_contexts
 
-EARLY, PAUSE, SLOW, IRREGULAR = range(len(CONTEXTS))
+EARLY, PAUSE, SLOW, CHANGE, BALANCE, IRREGULAR = range(len(CONTEXTS))
 
 
 def peaks_of(intervals: list[int]) -> np.ndarray:
@@ -21,15 +21,18 @@ def test_a_premature_beat_is_early_and_followed_by_a_pause() -> None:
     found = rhythm_contexts(peaks_of([100] * 20 + [60, 140] + [100] * 5))
     assert found[21, EARLY] == 60 * 16 // 100
     assert found[21, PAUSE] == 140 * 16 // 100
-    assert found[22, EARLY] == 140 * 16 // 100
-    assert (found[:20, [EARLY, PAUSE, SLOW]] == 16).all()
+    assert found[21, CHANGE] == 60 * 16 // 100
+    assert found[21, BALANCE] == 60 * 16 // 140
+    assert found[22, EARLY] == 140 * 16 * 8 // 760
+    assert found[22, CHANGE] == 31
+    assert (found[:20, :IRREGULAR] == 16).all()
 
 
 def test_a_run_of_fast_beats_stays_early_by_what_was_usual_longer_ago() -> None:
     found = rhythm_contexts(peaks_of([120] * 32 + [60] * 12))
     last = found[-2]
     assert last[EARLY] == 16  # the last eight intervals are as short
-    assert last[SLOW] == 8
+    assert last[SLOW] == 60 * 16 * 32 // (10 * 60 + 22 * 120)
 
 
 def test_an_irregular_rhythm_is_told_from_a_regular_one() -> None:
@@ -52,6 +55,12 @@ def test_every_value_is_a_step_and_the_future_beyond_one_beat_does_not_matter(
     assert (rhythm_contexts(peaks[: some + 1])[:some] == found[:some]).all()
 
 
+def test_where_early_beats_are_the_rule_pauses_tell_that_they_are_early() -> None:
+    found = rhythm_contexts(peaks_of([90, 90, 90, 240] * 12))
+    early, late = found[30:44, EARLY][found[30:44, CHANGE] == 16], found[44, EARLY]
+    assert early.max() < 14 < 16 < late
+
+
 def test_no_beat_no_context() -> None:
     assert rhythm_contexts(np.zeros(0, np.int64)).shape == (0, len(CONTEXTS))
     assert RhythmContexts().end() is None
@@ -63,7 +72,7 @@ def test_a_stream_that_ended_begins_anew() -> None:
         contexts.push(peak)
     contexts.end()
     assert contexts.push(10) is None
-    assert contexts.push(110) == (16, 16, 16, 0)
+    assert contexts.push(110) == (16, 16, 16, 16, 16, 0)
 
 
 def test_peaks_out_of_order_are_refused() -> None:

@@ -20,7 +20,7 @@ typedef struct {
     uint32_t start;
     uint32_t assessable;
     uint32_t class_number;
-    uint32_t contexts[4];
+    uint32_t contexts[6];
     uint32_t columns;
     uint32_t lost;
     uint32_t flat;

@@ -100,7 +100,7 @@ class BeatRun:
 def run_beats(
     net: Explaining, tables: NDArray[np.floating], tracks: Sequence[BeatTrack]
 ) -> BeatRun:
-    """Run a torch network, float or fake-quantised, with rhythm tables `[4, BINS, C]`."""
+    """Run a torch network, float or fake-quantised, with rhythm tables `[6, BINS, C]`."""
     stride = net.geometry.stride
     evidence, logits = [], []
     for track in tracks:

@@ -75,7 +75,7 @@ def write_beats(
         "and read `include/bl_beats.h`, which has an example.",
         f"A stream needs {beat_memory_bytes(bundle, drawn, taps):,} bytes of memory (`{memory}`) "
         "and a `bl_beats`; a beat is decided on "
-        f"{rule.before + rule.after} columns of evidence and four rhythm contexts.",
+        f"{rule.before + rule.after} columns of evidence and six rhythm contexts.",
     ]
     statics = "static bl_beats beats;"
     files = package_files(name, target, drawn, made, engine, memory, tests, facts, statics)

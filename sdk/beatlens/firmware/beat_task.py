@@ -50,8 +50,8 @@ def beat_task_source(
     parts = (
         f'/* {bundle.name}; made by beatlens. */\n#include "{name}.h"\n\n#include "{name}_net.h"\n',
         task_constant(columns, f"{name}_columns", f"{name}_net", limits, static=True),
-        numbers("int32_t", f"{name}_tables", rule.tables.ravel().tolist()),
-        numbers("int32_t", f"{name}_offsets", rule.offsets.tolist()),
+        numbers("int16_t", f"{name}_tables", rule.tables.ravel().tolist()),
+        numbers("int16_t", f"{name}_offsets", rule.offsets.tolist()),
         f"const bl_beat_task {name} = {{\n"
         f"    &{name}_columns, {name}_tables, {name}_offsets, {rule.before}, {rule.after},\n"
         f"    {int(allowed.unusable * total)}, {int(allowed.clipped * total)}\n}};\n",

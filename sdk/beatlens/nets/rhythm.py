@@ -22,10 +22,10 @@ SMOOTH, SMALL = 1.0, 0.1
 
 
 class RhythmTables(nn.Module):
-    """Tables `[4, BINS, C]` in logit units, 0 at first.
+    """Tables `[6, BINS, C]` in logit units, 0 at first.
 
     >>> tables = RhythmTables(4)
-    >>> tables(torch.zeros(2, 5, 4, dtype=torch.int64)).shape
+    >>> tables(torch.zeros(2, 5, 6, dtype=torch.int64)).shape
     torch.Size([2, 5, 4])
     """
 
@@ -34,7 +34,7 @@ class RhythmTables(nn.Module):
         self.values = nn.Parameter(torch.zeros(len(CONTEXTS), BINS, classes))
 
     def forward(self, contexts: Tensor) -> Tensor:
-        """What contexts int64 `[..., 4]` are worth, logits `[..., C]`."""
+        """What contexts int64 `[..., 6]` are worth, logits `[..., C]`."""
         parts = [table[contexts[..., i]] for i, table in enumerate(self.values)]
         return torch.stack(parts).sum(dim=0)
 

@@ -15,6 +15,7 @@ from beatlens.pipeline.data import SIMULATION_SEED, at_hand
 from beatlens.signals import simulate, splits
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import find_database
+from beatlens.signals.rhythm import CONTEXTS
 from beatlens.tasks.beat_sampling import BeatSampler
 from beatlens.tasks.beats import (
     CLASSES,
@@ -80,7 +81,7 @@ def prepare_beats(
     if simulated:
         return _simulated(section, progress)
     wanted = _wanted(section, data)
-    key = hashlib.sha256(f"beats {wanted} {data}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"beats {CONTEXTS} {wanted} {data}".encode()).hexdigest()[:12]
     cache = folder / "tracks"
     cache.mkdir(parents=True, exist_ok=True)
     tracks: dict[str, list[BeatTrack]] = {}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from beatlens.errors import RecipeError
 from beatlens.signals.rhythm import CHANGE_STEPS, CONTEXTS, RATIO_STEPS
 
-STEPS = dict(zip(CONTEXTS, (RATIO_STEPS, RATIO_STEPS, RATIO_STEPS, CHANGE_STEPS), strict=True))
+STEPS = dict(zip(CONTEXTS, (*5 * (RATIO_STEPS,), CHANGE_STEPS), strict=True))
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class BeatFinding:
         probabilities: calibrated, by class. The class decided on may not be the likeliest one: the
             rule's offsets say how likely each has to be.
         evidence: float32 `[C, T]` in logit units, read-only, columns of the span.
-        rhythm: float64 `[4, C]`: what each context adds, logit units.
+        rhythm: float64 `[6, C]`: what each context adds, logit units.
         offsets: float64 `[C]`, the rule's, logit units.
-        contexts: the four contexts as ratios, by name.
+        contexts: the six contexts as ratios, by name.
         classes: names of the C classes.
 
     Mean evidence, the sum of `rhythm` and the offset are a class's score; the largest wins.

@@ -21,8 +21,8 @@ from beatlens.errors import ModelError, SignalError
 from beatlens.runtime.fields import Fields
 from beatlens.signals.rhythm import BINS, CONTEXTS
 
-LARGEST_ENTRY = 1 << 20
-"""Tables and offsets stay below, so that a score fits into 32 bits with room to spare."""
+LARGEST_ENTRY = 1 << 15
+"""Entries of tables and offsets stay below: 16 bits on the device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,8 @@ class BeatRule:
 
     Args:
         before, after: columns of a beat's span before its R peak's, and from that on.
-        tables: int32 `[4, BINS, C]`, steps of the evidence sum.
-        offsets: int32 `[C]`, likewise.
+        tables: int64 `[6, BINS, C]`, steps of the evidence sum.
+        offsets: int64 `[C]`, likewise.
         scale: what one step of evidence is worth, logit units.
         calibration: of probabilities.
 
@@ -65,8 +65,8 @@ class BeatRule:
 
     before: int
     after: int
-    tables: NDArray[np.int32]
-    offsets: NDArray[np.int32]
+    tables: NDArray[np.int64]
+    offsets: NDArray[np.int64]
     scale: float
     calibration: Calibration
 
@@ -93,12 +93,12 @@ class BeatRule:
         columns: tuple[int, int],
         calibration: Calibration,
     ) -> BeatRule:
-        """Round tables `[4, BINS, C]` and offsets `[C]` in logit units to whole steps."""
+        """Round tables `[6, BINS, C]` and offsets `[C]` in logit units to whole steps."""
         step = scale / sum(columns)
         return cls(
             *columns,
-            np.round(tables / step).astype(np.int32),
-            np.round(offsets / step).astype(np.int32),
+            np.round(tables / step).astype(np.int64),
+            np.round(offsets / step).astype(np.int64),
             scale,
             calibration,
         )
@@ -123,7 +123,7 @@ class BeatRule:
     def scores(
         self, sums: NDArray[np.int64], contexts: NDArray[np.int64], *, offsets: bool = True
     ) -> NDArray[np.int64]:
-        """Scores `[b, C]` of evidence sums `[b, C]` and rhythm contexts `[b, 4]`."""
+        """Scores `[b, C]` of evidence sums `[b, C]` and rhythm contexts `[b, 6]`."""
         found = sums + sum(table[contexts[:, i]] for i, table in enumerate(self.tables))
         return np.asarray(found + self.offsets if offsets else found, np.int64)
 
@@ -175,9 +175,9 @@ class BeatRule:
         temperature = fields.number("temperature", 1e-3, 1e3)
         bias = fields.numbers("bias", classes, -100.0, 100.0)
         fields.finish()
-        shaped = np.array(tables, np.int32).reshape(len(CONTEXTS), BINS, classes)
+        shaped = np.array(tables, np.int64).reshape(len(CONTEXTS), BINS, classes)
         calibration = Calibration(temperature, np.array(bias))
-        return cls(before, after, shaped, np.array(offsets, np.int32), scale, calibration)
+        return cls(before, after, shaped, np.array(offsets, np.int64), scale, calibration)
 
 
 def beat_columns(

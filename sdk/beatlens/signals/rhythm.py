@@ -1,43 +1,45 @@
 """The rhythm around a beat, in integers: how early it is, and how regular what was before it.
 
-Four ratios of RR intervals, each in one of `BINS` steps. They are what the device looks up, so they
-are whole numbers, the same everywhere; de Chazal et al. (2004, section III) and most after them
-use such ratios as real numbers.
+Six ratios of RR intervals, each in one of `BINS` steps. They are what the device looks up, so they
+are whole numbers, the same everywhere; de Chazal et al. (2004, section III) and most after them use
+such ratios as real numbers.
 
 | context | of | step |
 |---|---|---|
-| `early` | interval before the beat, by the usual one | 1/16 |
-| `pause` | interval after it, by the usual one | 1/16 |
-| `slow` | interval before it, by the usual one of longer ago | 1/16 |
-| `irregular` | usual change from interval to interval, by the usual interval | 1/64 |
+| `early` | interval before the beat, by the mean of the last 8 | 1/16 |
+| `pause` | interval after it, by the mean of the last 8 | 1/16 |
+| `slow` | interval before it, by the mean of the last 32 | 1/16 |
+| `change` | interval before it, by the one before that | 1/16 |
+| `balance` | interval before it, by the one after it | 1/16 |
+| `irregular` | median of the last 16 changes between intervals, by the mean of the last 8 | 1/64 |
 
-The usual interval is the median of the last 8 before the interval in question, of longer ago of the
-last 32; the usual change is the median of the last 16. Needs numpy only.
+The last intervals are those before the one in question. Means, not medians: a heart whose early
+beats are the rule has pauses, which a median does not see. Needs numpy only.
 
 >>> regular = np.arange(0, 2000, 100)
 >>> rhythm_contexts(regular)[10].tolist()
-[16, 16, 16, 0]
+[16, 16, 16, 16, 16, 0]
 >>> early = regular.copy()
 >>> early[10] -= 30
 >>> rhythm_contexts(early)[10].tolist()
-[11, 20, 11, 0]
+[11, 20, 11, 11, 8, 0]
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import SignalError
 
-CONTEXTS = ("early", "pause", "slow", "irregular")
+CONTEXTS = ("early", "pause", "slow", "change", "balance", "irregular")
 BINS = 32
 RATIO_STEPS, CHANGE_STEPS = 16, 64
 USUAL, LONGER, CHANGES = 8, 32, 16
-"""Intervals, intervals of longer ago, and changes whose medians count."""
+"""Intervals whose mean counts, those of longer ago, and changes whose median counts."""
 LONGEST = (1 << 16) - 1
 """Samples; a longer interval counts as this one, over eight minutes."""
 
@@ -47,9 +49,9 @@ class RhythmContexts:
 
     >>> contexts = RhythmContexts()
     >>> [contexts.push(peak) for peak in (0, 100, 170)]
-    [None, (16, 16, 16, 0), (16, 11, 16, 0)]
+    [None, (16, 16, 16, 16, 16, 0), (16, 11, 16, 16, 22, 0)]
     >>> contexts.end()
-    (11, 16, 11, 0)
+    (11, 16, 11, 11, 16, 0)
     """
 
     def __init__(self) -> None:
@@ -82,17 +84,17 @@ class RhythmContexts:
         return context
 
     def _context(self, after: int | None) -> tuple[int, ...]:
-        """Of the last beat; an interval that is not there counts as usual."""
-        first = self._before or after or 1
-        usual = _median(list(self._intervals)[-USUAL:] or [first])
-        longer = _median(self._intervals or [first])
-        change = _median(self._changes or [0])
-        before = self._before or usual
+        """Of the last beat; a ratio with an interval that is not there counts as 1."""
+        before = self._before
+        usual = list(self._intervals)[-USUAL:] or [before or after or 1]
+        longer = self._intervals or usual
         return (
             _steps(before, usual, RATIO_STEPS),
-            _steps(after or usual, usual, RATIO_STEPS),
-            _steps(self._before or longer, longer, RATIO_STEPS),
-            _steps(change, usual, CHANGE_STEPS),
+            _steps(after, usual, RATIO_STEPS),
+            _steps(before, longer, RATIO_STEPS),
+            _steps(before, usual[-1:], RATIO_STEPS),
+            _steps(before, [after] if after else usual[:0], RATIO_STEPS),
+            _steps(_median(self._changes or [0]), usual, CHANGE_STEPS),
         )
 
     def _remember(self) -> None:
@@ -111,7 +113,7 @@ def rhythm_contexts(peaks: NDArray[np.integer]) -> NDArray[np.int64]:
         peaks: R peaks `[b]` in samples, in time order.
 
     Returns:
-        int64 `[b, 4]`, one column per entry of `CONTEXTS`, values 0 to `BINS - 1`.
+        int64 `[b, 6]`, one column per entry of `CONTEXTS`, values 0 to `BINS - 1`.
 
     Raises:
         SignalError: peaks are not in time order.
@@ -123,8 +125,11 @@ def rhythm_contexts(peaks: NDArray[np.integer]) -> NDArray[np.int64]:
     return np.array(found, np.int64).reshape(len(peaks), len(CONTEXTS))
 
 
-def _steps(part: int, whole: int, steps: int) -> int:
-    return min(BINS - 1, part * steps // whole)
+def _steps(part: int | None, whole: Collection[int], steps: int) -> int:
+    """A ratio to the mean of intervals, in steps; 1 where an interval is not there."""
+    if part is None or not whole:
+        return steps
+    return min(BINS - 1, part * steps * len(whole) // sum(whole))
 
 
 def _median(values: Sequence[int] | deque[int]) -> int:

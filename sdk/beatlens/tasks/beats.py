@@ -53,7 +53,7 @@ class BeatTrack:
         usable: bool `[n]`, false where the front end raised a flag.
         peaks: R peaks found by the detector, int64 `[b]`.
         labels: number of the class of each, int64 `[b]`, or `UNKNOWN`.
-        contexts: rhythm contexts, int64 `[b, 4]`.
+        contexts: rhythm contexts, int64 `[b, 6]`.
         rate_hz, samples: of the recording itself.
     """
 

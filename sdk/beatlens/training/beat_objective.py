@@ -74,7 +74,7 @@ class BeatNet(nn.Module):
 class BeatObjective(nn.Module):
     """Loss of a network and its tables, trained together on labels alone.
 
-    `forward(windows [B, N] mV, peaks [B, E], labels [B, E], contexts [B, E, 4])` returns the loss;
+    `forward(windows [B, N] mV, peaks [B, E], labels [B, E], contexts [B, E, 6])` returns the loss;
     see `BeatSampler.batch`.
     """
 
