@@ -112,7 +112,7 @@ def test_the_int8_model_says_what_its_float_form_says(run: Run) -> None:
     for mine, theirs in zip(said.evidence, fake.evidence, strict=True):
         assert mine == pytest.approx(theirs, abs=1e-5)
     for mine, theirs in zip(said.logits, fake.logits, strict=True):
-        assert np.abs(mine - theirs).max() < 2.5 * rule.scale / (rule.before + rule.after)
+        assert np.abs(mine - theirs).max() < 3.5 * rule.scale / (rule.before + rule.after)
     assert all(len(d) == len(t.peaks) for d, t in zip(decided, prepared.test, strict=True))
 
 
