@@ -24,6 +24,7 @@ from beatlens.evaluate.beats import (
 from beatlens.integer.build import build_graph
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.rhythm import RhythmTables
+from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
 from beatlens.pipeline.beat_evaluate import ANNOTATOR, evaluate_beats, rule_of, write_evaluation
 from beatlens.pipeline.beat_steps import compress_beats, load_tables, train_beat_teacher
@@ -260,6 +261,19 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code != 0
         assert message in str(result.exception)
+
+
+def test_cross_validation_tells_every_recording_once(run: Run, tmp_path: Path) -> None:
+    recipe, prepared, *_ = run
+    found = out_of_fold(recipe, prepared, tmp_path)
+    records = [track.record for track in found.tracks]
+    assert sorted(records) == sorted(t.record for t in prepared.train + prepared.validation)
+    again = out_of_fold(recipe, prepared, tmp_path, say=pytest.fail)
+    assert all((a == b).all() for a, b in zip(found.logits, again.logits, strict=True))
+    row = row_of(recipe, found)
+    for key in ("s_simulated", "v_simulated"):
+        assert row[f"ap_{key}_lo"] <= row[f"ap_{key}"] <= row[f"ap_{key}_hi"]
+        assert 0 < row[f"predictivity_{key}"] <= 100
 
 
 def test_recipes_name_their_task(tmp_path: Path) -> None:

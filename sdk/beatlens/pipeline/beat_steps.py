@@ -19,7 +19,7 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError
 from beatlens.evaluate.beats import BeatRun, f_of_databases, run_beats
 from beatlens.evaluate.strips import Explaining
-from beatlens.nets.backbones import build
+from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, read_state, save_net
 from beatlens.nets.rhythm import RhythmTables
@@ -32,7 +32,7 @@ from beatlens.recipe import ModelRecipe
 from beatlens.tasks.beat_sampling import CROP_SPAN
 from beatlens.tasks.beats import CLASSES, BeatTrack
 from beatlens.training.beat_objective import BeatNet, BeatObjective, beat_crops_of
-from beatlens.training.loop import Report, Schedule, fit, world
+from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import seed_everything
 
 TABLES_FORMAT = "beatlens-rhythm-1"
@@ -54,27 +54,47 @@ def train_beat_teacher(
     if path.exists():
         return load_net(path)[0], load_tables(folder / "rhythm.pt")
     folder.mkdir(parents=True, exist_ok=True)
-    seed_everything(recipe.seed)
-    both = BeatNet(build(recipe.teacher.spec, CLASSES))
-    tracks = [track.first(COMPARED_S) for track in prepared.validation]
-    history = fit(
-        BeatObjective(both),
-        both,
-        beat_crops_of(prepared.sampler(recipe, recipe.seed)),
-        recipe.teacher_schedule.schedule,
-        lambda: {"f": f_of_databases(run_beats(both.net, both.tables.array(), tracks))},
-        score="f",
-        checkpoint=path.with_suffix(".checkpoint"),
-        report=report,
+    schedule, validation = recipe.teacher_schedule.schedule, prepared.validation
+    checkpoint = path.with_suffix(".checkpoint")
+    both, history = train_beat_network(
+        recipe.teacher.spec, schedule, recipe, prepared, validation, checkpoint, report
     )
     if world()[0] == 0:
-        torch.save(
-            {"format": TABLES_FORMAT, "tables": both.tables.state_dict()}, folder / "rhythm.pt"
-        )
+        state = {"format": TABLES_FORMAT, "tables": both.tables.state_dict()}
+        torch.save(state, folder / "rhythm.pt")
         save_net(path, both.net, recipe.teacher.spec)
         write_history(path.with_suffix(".json"), history)
-        path.with_suffix(".checkpoint").unlink(missing_ok=True)
+        checkpoint.unlink(missing_ok=True)
     return both.net, both.tables
+
+
+def train_beat_network(
+    spec: NetworkSpec,
+    schedule: Schedule,
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    validation: Sequence[BeatTrack],
+    checkpoint: Path | None,
+    report: Report | None = None,
+) -> tuple[BeatNet, History]:
+    """Train one network with its rhythm tables, on the labels of the training tracks.
+
+    Without `validation` tracks nothing is measured on the way; the schedule has to keep the last
+    weights.
+    """
+    seed_everything(recipe.seed)
+    both = BeatNet(build(spec, CLASSES))
+    tracks = [track.first(COMPARED_S) for track in validation]
+
+    def validate() -> dict[str, float]:
+        if not tracks:
+            return {"f": 0.0}
+        return {"f": f_of_databases(run_beats(both.net, both.tables.array(), tracks))}
+
+    crops = beat_crops_of(prepared.sampler(recipe, recipe.seed))
+    history = fit(BeatObjective(both), both, crops, schedule, validate, score="f",
+                  checkpoint=checkpoint, report=report)  # fmt: skip
+    return both, history
 
 
 def load_tables(path: Path) -> RhythmTables:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import ModelError
+from beatlens.errors import ModelError, RecipeError
+from beatlens.evaluate.figures import merge_figures
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.nets.rhythm import RhythmTables
+from beatlens.pipeline import beat_crossval
 from beatlens.pipeline.beat_data import PreparedBeats, count_labels, prepare_beats
 from beatlens.pipeline.beat_evaluate import (
     BeatEvaluation,
@@ -20,7 +25,16 @@ from beatlens.pipeline.beat_evaluate import (
 from beatlens.pipeline.beat_steps import compress_beats, load_tables, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle
 from beatlens.pipeline.student import load_quantized
-from beatlens.verbs.options import console, loading_bar, progress_bar, training_bar
+from beatlens.verbs.options import (
+    DataFolder,
+    RunFolder,
+    Threads,
+    console,
+    loading_bar,
+    opened_any,
+    progress_bar,
+    training_bar,
+)
 
 SHOWN = ("qrs", "veb", "sveb")
 
@@ -76,6 +90,40 @@ def evaluate(recipe: BeatRecipe, folder: Path, data: Path | None, out: Path | No
         merge_evaluation(command, prepared, found, out)
     _print(found)
     console.print(f"annotations of the int8 model's beats: {folder / 'ec57'}")
+
+
+def crossval(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of the task beats.")],
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0",
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of figures.")] = Path(
+        "docs/figures"
+    ),
+) -> None:
+    """A recipe for beats on every patient of DS1 and svdb, out of fold; its small network alone.
+
+    Adds the recipe's rows to docs/figures/beats_crossval.json, beside those of other recipes.
+    """
+    chosen, folder = opened_any(recipe, run, threads)
+    if not isinstance(chosen, BeatRecipe):
+        raise RecipeError(f"{recipe}: task is {chosen.task!r}, expected a recipe of the task beats")
+    prepared, rows = prepared_for(chosen, folder, data), []
+    with training_bar("training") as report:
+        for seed in (int(part) for part in seeds.split(",")):
+            seeded = chosen.model_copy(update={"seed": seed})
+            found = beat_crossval.out_of_fold(
+                seeded, prepared, folder / "crossval", report=report, say=console.print
+            )
+            rows.append(beat_crossval.row_of(seeded, found))
+    described = "MIT-BIH DS1 and svdb, every recording told by a network not trained on it"
+    merge_figures(out / "beats_crossval.json", "beatlens bench beats-crossval RECIPE", described,
+                  rows, key=("recipe", "seed"))  # fmt: skip
+    for row in rows:
+        shown = {key: row[key] for key in row if f"{key}_lo" in row}
+        figures = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
+        console.print(f"seed {row['seed']}: {figures}")
 
 
 def _teacher(folder: Path) -> tuple[EvidenceNet, RhythmTables]:
