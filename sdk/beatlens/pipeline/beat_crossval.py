@@ -2,8 +2,8 @@
 
 Most S beats of the validation records are of one patient, and figures on them promise too much.
 Here every recording is told by a network that was trained on others: all patients but those of the
-test, in folds of whole recordings. It is the small network that is trained, on labels alone, since that
-takes a minute; what helps it is tried on the teacher then.
+test, in folds of whole recordings. It is the small network that is trained, on labels alone, since
+that takes a minute; what helps it is tried on the teacher then.
 """
 
 from __future__ import annotations
