@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from .firmware.beat_bundles import beat_bundle
 from .runtime.conftest import make_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +41,18 @@ def test_compression_in_steps_keeps_the_maps_of_a_network_of_ones_own() -> None:
     assert kept > without + 0.03
     right = [float(x) for x in re.findall(r"right (\d\.\d+)", text)]
     assert min(right) > 0.9
+
+
+@pytest.mark.parametrize("record", [None, "119"])
+def test_beats_of_a_recording_come_with_reasons(
+    record: str | None, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    beat_bundle(tmp_path)
+    of = [] if record is None else [str(request.getfixturevalue("mitdb_dir") / record)]
+    text = example("beats_of_a_recording.py", str(tmp_path / "bundle"), *of)
+    assert re.search(r"\d+ x (normal|supraventricular|ventricular|fusion)", text)
+    reasons = re.findall(r" s  [svf] 0\.\d\d  .*\([+-]\d+\.\d\)", text)
+    assert len(reasons) > 5
 
 
 def test_own_evidence_network_becomes_a_file(tmp_path: Path) -> None:

@@ -1,24 +1,29 @@
 """Arrhythmia classifiers for wearables that show, on the device, what they looked at.
 
-Importing the package is instant and needs nothing but Python; the two things that a device needs
-are one attribute away and bring numpy and a TFLite interpreter with them, never torch:
+Importing the package is instant and needs nothing but Python; what a device needs
+is one attribute away and brings numpy and a TFLite interpreter with it, never torch:
 
 >>> import beatlens
 >>> sorted(beatlens.__all__)
-['Bundle', 'Stream', '__version__']
+['BeatStream', 'Bundle', 'Stream', '__version__']
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from beatlens.runtime.beat_stream import BeatStream
     from beatlens.runtime.bundle import Bundle
     from beatlens.runtime.stream import Stream
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "Stream", "__version__"]
+__all__ = ["BeatStream", "Bundle", "Stream", "__version__"]
 
-_LAZY = {"Bundle": "beatlens.runtime.bundle", "Stream": "beatlens.runtime.stream"}
+_LAZY = {
+    "BeatStream": "beatlens.runtime.beat_stream",
+    "Bundle": "beatlens.runtime.bundle",
+    "Stream": "beatlens.runtime.stream",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wfdb
 from typer.testing import CliRunner
 
 from beatlens.beat_recipe import BeatRecipe, read_recipe
@@ -29,8 +30,9 @@ from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
 from beatlens.pipeline.beat_evaluate import ANNOTATOR, evaluate_beats, rule_of, write_evaluation
 from beatlens.pipeline.beat_steps import compress_beats, load_tables, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle
+from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.stream import explain_beats, explain_recording
+from beatlens.runtime.stream import explain_recording
 from beatlens.signals.annotations import read_annotations
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.beat_sampling import CROP_SPAN
@@ -255,6 +257,19 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["export", str(path), "--run", folder, "--firmware", "m4"])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "run" / "firmware" / "src" / "bl_beats.c").exists()
+    wfdb.wrsamp(
+        "sim", fs=360, units=["mV"], sig_name=["MLII"], fmt=["16"], write_dir=str(tmp_path),
+        p_signal=simulate_patient(5, 60).recording.millivolts(LEAD)[:, None],
+        adc_gain=[200], baseline=[0],
+    )  # fmt: skip
+    explain = ["explain", str(tmp_path / "sim"), "--bundle", str(tmp_path / "run" / "bundle")]
+    result = CliRunner().invoke(app, explain)
+    assert result.exit_code == 0, result.output
+    assert "beats: " in result.output
+    lines = CliRunner().invoke(app, [*explain, "--json", "--engine", "c"]).output.splitlines()
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    assert len(found) > 40
+    assert {"time_s", "class", "why"} <= found[0].keys()
     for arguments, message in (
         (["compress", str(path), "--run", str(tmp_path / "other")], "run `beatlens train` first"),
     ):
@@ -285,7 +300,11 @@ def test_recipes_name_their_task(tmp_path: Path) -> None:
     path.write_text('task = "beats"\n[sampling]\ns = 0.9\nv = 0.9\n')
     with pytest.raises(RecipeError, match=r"shares s, v and f add up to 1\.88"):
         read_recipe(path)
-    assert read_recipe(Path(__file__).parents[2] / "models" / "beats.toml") == BeatRecipe()
+    models = Path(__file__).parents[2] / "models"
+    assert read_recipe(models / "beats.toml") == BeatRecipe()
+    small = BeatRecipe.read(models / "beats-6k.toml")
+    assert small.teacher == BeatRecipe().teacher
+    assert small.student.spec != BeatRecipe().student.spec
 
 
 def test_missing_data_and_damaged_tables_are_refused(tmp_path: Path) -> None:

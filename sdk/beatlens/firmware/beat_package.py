@@ -22,9 +22,9 @@ from beatlens.firmware.sensor import sensor_source
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_chain import rule_of
 from beatlens.runtime.beat_finding import STEPS, BeatFinding
+from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Limits
-from beatlens.runtime.stream import BeatStream
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 
 GOLDEN_S = 16.0

@@ -46,7 +46,8 @@ from beatlens.runtime.manifest import TENSORS, Manifest, read_manifest, sum_thre
 from beatlens.signals.frontend import MODEL_RATE_HZ
 
 if TYPE_CHECKING:
-    from beatlens.runtime.stream import BeatStream, Stream
+    from beatlens.runtime.beat_stream import BeatStream
+    from beatlens.runtime.stream import Stream
 
 Int8 = NDArray[np.int8]
 
@@ -203,7 +204,7 @@ class Bundle(Manifest):
         engine: Engine | StreamEngine | None = None,
     ) -> BeatStream:
         """A stream of one lead, for a bundle that decides on beats; see `BeatStream`."""
-        from beatlens.runtime.stream import BeatStream
+        from beatlens.runtime.beat_stream import BeatStream
 
         return BeatStream(self, rate_hz, counts_per_mv, rails=rails, engine=engine)
 

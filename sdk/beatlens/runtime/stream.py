@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError, RecipeError, SignalError
-from beatlens.runtime.beat_chain import BeatChain
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.chain import PIECE, Chain, EngineChain, Found
 from beatlens.runtime.engines import Engine, EngineKind, StreamEngine
@@ -175,36 +173,6 @@ class Stream(LeadStream[Finding]):
         return inside / MODEL_RATE_HZ
 
 
-class BeatStream(LeadStream[BeatFinding]):
-    """Findings on beats, of one lead of one sensor; R peaks are found on the way.
-
-    Args:
-        bundle: what to run; one that decides on beats.
-        rate_hz, counts_per_mv, rails, limits, engine: as for `Stream`.
-
-    Raises:
-        SignalError: rate, gain or rails are not supported.
-        ModelError: the bundle decides on spans, no interpreter is installed, or it does not accept
-            the bundle.
-
-    A beat is decided when the next one is found, and the evidence around it is there. The first are
-    decided after eight seconds, which the detector learns from.
-    """
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        rate_hz: int,
-        counts_per_mv: float | None = None,
-        *,
-        rails: tuple[float, float] | None = None,
-        engine: Engine | StreamEngine | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        super().__init__(bundle, rate_hz, counts_per_mv, rails)
-        self._chain = _beat_chain(bundle, self._frontend, limits or Limits(), engine)
-
-
 def explain_recording(
     bundle: Bundle,
     samples: NDArray[Any],
@@ -227,27 +195,7 @@ def explain_recording(
         RecipeError, ModelError: as `Stream` does, before the first finding is asked for.
     """
     stream = Stream(bundle, rate_hz, counts_per_mv, **options)
-    return _explain(stream, _checked_pieces(samples, missing))
-
-
-def explain_beats(
-    bundle: Bundle,
-    samples: NDArray[Any],
-    rate_hz: int,
-    counts_per_mv: float | None = None,
-    *,
-    missing: NDArray[np.bool_] | None = None,
-    **options: Any,
-) -> Iterator[BeatFinding]:
-    """Findings on the beats of a whole recording; as `explain_recording`.
-
-    Args:
-        bundle, rate_hz, counts_per_mv: as for `BeatStream`.
-        samples, missing: as for `explain_recording`.
-        options: `rails`, `engine`, `limits` of `BeatStream`.
-    """
-    stream = BeatStream(bundle, rate_hz, counts_per_mv, **options)
-    return _explain(stream, _checked_pieces(samples, missing))
+    return explained(stream, checked_pieces(samples, missing))
 
 
 def explain_pieces(
@@ -265,10 +213,10 @@ def explain_pieces(
 
     Raises: as `explain_recording`, but that an empty recording gives no finding.
     """
-    return _explain(Stream(bundle, rate_hz, counts_per_mv, **options), pieces)
+    return explained(Stream(bundle, rate_hz, counts_per_mv, **options), pieces)
 
 
-def _checked_pieces(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> Iterator[Piece]:
+def checked_pieces(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> Iterator[Piece]:
     """A recording in pieces; `SignalError` now where it is not one."""
     samples = _array(samples)
     if samples.ndim != 1 or not len(samples):
@@ -287,7 +235,8 @@ def _cut(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> Iterator[P
         yield samples[part], None if missing is None else missing[part]
 
 
-def _explain(stream: LeadStream[Found], pieces: Iterable[Piece]) -> Iterator[Found]:
+def explained(stream: LeadStream[Found], pieces: Iterable[Piece]) -> Iterator[Found]:
+    """All findings of a stream on a recording in pieces."""
     push = stream.push_millivolts if stream._millivolts else stream.push
     for samples, missing in pieces:
         if missing is None:
@@ -312,30 +261,20 @@ def _chain(
         try:
             from beatlens.firmware.host import HostChain
         except ImportError as error:
-            raise _cannot_read(error) from error
+            raise cannot_read(error) from error
         return HostChain(bundle, frontend, hop, limits)
-    return EngineChain(bundle, frontend, hop, limits, _engine_of(bundle, engine))
+    return EngineChain(bundle, frontend, hop, limits, engine_of(bundle, engine))
 
 
-def _beat_chain(
-    bundle: Bundle, frontend: FrontEnd, limits: Limits, engine: Engine | StreamEngine | None
-) -> Chain[BeatFinding]:
-    if engine == "c":
-        try:
-            from beatlens.firmware.host_beats import HostBeatChain
-        except ImportError as error:
-            raise _cannot_read(error) from error
-        return HostBeatChain(bundle, frontend, limits)
-    return BeatChain(bundle, frontend, limits, _engine_of(bundle, engine))
-
-
-def _engine_of(bundle: Bundle, engine: Engine | EngineKind | None) -> Engine:
+def engine_of(bundle: Bundle, engine: Engine | EngineKind | None) -> Engine:
+    """The engine itself, or the one of a name."""
     if engine is None or isinstance(engine, str):
         return bundle.engine(engine or "auto")
     return engine
 
 
-def _cannot_read(error: ImportError) -> ModelError:
+def cannot_read(error: ImportError) -> ModelError:
+    """What is said where engine "c" cannot be made for want of a package."""
     return ModelError(
         f"engine 'c' needs ai-edge-litert and flatbuffers to read the model ({error}); "
         "pip install 'beatlens[litert]', or take another engine"

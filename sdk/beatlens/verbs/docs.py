@@ -107,6 +107,24 @@ QRS = (
     Column("average_sensitivity", "average Se", digits=2, interval=False),
     Column("average_predictivity", "average +P", digits=2, interval=False),
 )
+EC57 = (
+    Column("bytes", "bytes", digits=None, interval=False),
+    Column("qrs_sensitivity", "QRS Se", digits=2, interval=False),
+    Column("qrs_predictivity", "+P", digits=2, interval=False),
+    Column("veb_sensitivity", "V Se", digits=1),
+    Column("veb_predictivity", "+P", digits=1),
+    Column("sveb_sensitivity", "S Se", digits=1),
+    Column("sveb_predictivity", "+P", digits=1),
+    Column("spearman", "Spearman", digits=2, interval=False),
+)
+BEATS_CROSSVAL = (
+    Column("ap_s_mitdb", "AP S, DS1", digits=2),
+    Column("ap_v_mitdb", "AP V, DS1", digits=2),
+    Column("ap_s_svdb", "AP S, svdb", digits=2),
+    Column("ap_v_svdb", "AP V, svdb", digits=2),
+    Column("predictivity_s_mitdb", "+P of S at Se 65, DS1", digits=0, interval=False),
+    Column("predictivity_s_svdb", "svdb", digits=0, interval=False),
+)
 QUALITY = (
     Column("trials", "places", digits=None, interval=False),
     Column("found", "flagged within 2 s, %", digits=1, interval=False),
@@ -146,6 +164,8 @@ def figures(
         "decoder": ("decoder.json", DECODER, ("core",)),
         "firmware": ("firmware.json", FIRMWARE, ("model", "per", "core")),
         "qrs": ("qrs.json", QRS, ("split",)),
+        "ec57": ("ec57.json", EC57, ("split", "mapping", "model", "form")),
+        "beats-crossval": ("beats_crossval.json", BEATS_CROSSVAL, ("recipe", "steps")),
         "quality": ("quality.json", QUALITY, ("what",)),
         "host": ("host.json", HOST, ("engine", "way", "kernels", "bits")),
     }

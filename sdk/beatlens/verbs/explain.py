@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
 from beatlens.errors import DataError
+from beatlens.runtime.beat_finding import BeatFinding
+from beatlens.runtime.beat_stream import explain_beat_pieces
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.engines import StreamEngine
 from beatlens.runtime.finding import Finding
@@ -50,6 +53,7 @@ def explain(
 ) -> None:
     """Run the int8 model over a recording and print findings: time span, classes, where.
 
+    Of a model that decides on beats: every beat that is not normal, and what speaks for that.
     Times are seconds from the start of the recording; evidence is in logits. A recording is read
     piece by piece, first to check it, so that long ones need no more memory.
     """
@@ -57,25 +61,35 @@ def explain(
     with output_bar() as progress:
         recording = _opened(record, data, partial(progress, "checking the record"))
         row = _lead(recording, lead)
-        found = explain_pieces(
-            model,
-            _watched(recording, row, partial(progress, "explaining")),
-            rate_hz=recording.rate_hz,
-            counts_per_mv=recording.counts_per_mv[row],
-            rails=recording.rails[row],
-            hop_s=every,
-            engine=cast(StreamEngine, engine),
-        )
+        pieces = _watched(recording, row, partial(progress, "explaining"))
+        options: dict[str, Any] = {
+            "rate_hz": recording.rate_hz,
+            "counts_per_mv": recording.counts_per_mv[row],
+            "rails": recording.rails[row],
+            "engine": cast(StreamEngine, engine),
+        }
+        found: Iterator[Finding | BeatFinding]
+        if model.beats is None:
+            found = explain_pieces(model, pieces, hop_s=every, **options)
+        else:
+            found = explain_beat_pieces(model, pieces, **options)
         if not as_json:
             console.print(f"{record}, lead {recording.lead_names[row]}, model {model.name}")
             console.print(
                 "Evidence used by the model, not cause. Not a medical device.", style="dim"
             )
+        counts: Counter[str] = Counter()
         for finding in found:
             if as_json:
                 typer.echo(json.dumps(finding.as_dict()))
-            else:
+            elif isinstance(finding, Finding):
                 console.print(_line(finding), highlight=False)
+            else:
+                counts[finding.class_name or "not assessable"] += 1
+                if finding.class_name != model.classes[0]:
+                    console.print(_beat_line(finding), highlight=False)
+        if counts:
+            console.print("beats: " + ", ".join(f"{n:,} {name}" for name, n in counts.items()))
 
 
 def _opened(record: str, data: Path | None, progress: Progress) -> RecordingFile:
@@ -121,3 +135,18 @@ def _line(finding: Finding) -> str:
         parts.append(text)
     note = f"  [dim]{', '.join(finding.reasons)}[/dim]" if finding.reasons else ""
     return span + "  ".join(parts) + note
+
+
+def _beat_line(finding: BeatFinding) -> str:
+    when = f"{finding.time_s:10.2f} s  "
+    if finding.class_name is None or finding.probabilities is None:
+        return f"{when}[dim]not assessable: {', '.join(finding.reasons)}[/dim]"
+    chance = finding.probabilities[finding.class_name]
+    parts = []
+    for reason in finding.why()[:3]:
+        if reason.start_s is None or reason.end_s is None:
+            what = f"{reason.what} {reason.ratio:.2f}"
+        else:
+            what = f"{1000 * reason.start_s:+.0f} to {1000 * reason.end_s:+.0f} ms"
+        parts.append(f"{what} ({reason.contribution:+.1f})")
+    return f"{when}[bold]{finding.class_name} {chance:4.0%}[/bold]  {', '.join(parts)}"
