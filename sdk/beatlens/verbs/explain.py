@@ -143,7 +143,7 @@ def _beat_line(finding: BeatFinding) -> str:
         return f"{when}[dim]not assessable: {', '.join(finding.reasons)}[/dim]"
     chance = finding.probabilities[finding.class_name]
     parts = []
-    for reason in finding.why()[:3]:
+    for reason in finding.why()[:2]:
         if reason.start_s is None or reason.end_s is None:
             what = f"{reason.what} {reason.ratio:.2f}"
         else:

@@ -1,0 +1,50 @@
+"""The released models: every bundle in models/ is whole, runs, and says what its card says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from beatlens.runtime.bundle import Bundle
+
+MODELS = Path(__file__).parents[2] / "models"
+RELEASED = sorted(path.parent.name for path in MODELS.glob("*/bundle"))
+
+
+def test_there_are_models() -> None:
+    assert {"beats", "beats-6k", "strips"} <= set(RELEASED)
+
+
+@pytest.mark.parametrize("engine", ["simulator", "litert"])
+@pytest.mark.parametrize("name", RELEASED)
+def test_golden_vectors_hold(name: str, engine: str) -> None:
+    bundle = Bundle.load(MODELS / name / "bundle")
+    assert bundle.name == name
+    bundle.verify(bundle.engine(engine))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_card_names_bytes_data_failures_and_use(name: str) -> None:
+    bundle = Bundle.load(MODELS / name / "bundle")
+    card = (MODELS / name / "README.md").read_text(encoding="utf-8")
+    assert f"{len(bundle.tflite):,}" in card
+    assert "ot a medical device" in card
+    assert "nown failures" in card
+    assert bundle.measured["data"]
+
+
+@pytest.mark.parametrize("name", ["beats", "beats-6k"])
+def test_released_beats_run_alike_in_c(name: str, data_dir: Path) -> None:
+    from beatlens.signals.databases import find_database
+
+    recording = find_database("mitdb", data_dir).read("119")
+    counts = recording.counts[recording.lead("MLII")][: 120 * 360]
+    bundle = Bundle.load(MODELS / name / "bundle")
+    found = []
+    for engine in ("c", "litert"):
+        stream = bundle.beat_stream(360, 200.0, (-1024, 1023), engine)  # type: ignore[arg-type]
+        beats = [*stream.push(counts), *stream.flush()]
+        found.append([(b.time_s, b.class_name, b.probabilities) for b in beats])
+    assert found[0] == found[1]
+    assert sum(kind == "v" for _, kind, _ in found[0]) > 10
