@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from beatlens.beat_recipe import read_recipe
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.verbs.docs import figures
@@ -48,12 +49,11 @@ def test_written_out_recipe_is_the_built_in_one() -> None:
     assert Recipe.read(ROOT / "models" / "strips.toml") == Recipe()
 
 
-TRIALS = {path: Recipe.read(path) for path in sorted((ROOT / "models" / "trials").glob("*.toml"))}
+TRIALS = {path: read_recipe(path) for path in sorted((ROOT / "models" / "trials").glob("*.toml"))}
+FINAL_FITS = [t for t in TRIALS.values() if isinstance(t, Recipe) and t.data.final_fit]
 
 
-@pytest.mark.parametrize(
-    "trial", [t for t in TRIALS.values() if t.data.final_fit], ids=lambda t: t.name
-)
+@pytest.mark.parametrize("trial", FINAL_FITS, ids=lambda t: t.name)
 def test_thresholds_of_a_final_fit_are_those_measured_out_of_fold(trial: Recipe) -> None:
     rows = json.loads((ROOT / "docs/figures/crossval.json").read_text())["rows"]
     row = next(r for r in rows if r["recipe"] == trial.name and r["seed"] == 0)
