@@ -43,13 +43,13 @@ static uint32_t median(const uint16_t *values, uint32_t count)
     return values[i];
 }
 
-/* A ratio to the mean of some intervals, in steps. */
+/* A ratio to the mean of some intervals, one at least, in steps. */
 static uint8_t steps(uint32_t part, const uint16_t *whole, uint32_t count,
                      uint32_t of_one)
 {
-    uint32_t sum = 0, i, found;
+    uint32_t sum = whole[0], i, found;
 
-    for (i = 0; i < count; i++)
+    for (i = 1; i < count; i++)
         sum += whole[i];
     found = part * of_one * count / sum;
     return (uint8_t)(found < BINS ? found : BINS - 1);

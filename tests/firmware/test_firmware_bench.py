@@ -13,6 +13,7 @@ from beatlens.firmware.boards import BOARDS
 from beatlens.firmware.plan import plan
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.pipeline.firmware_bench import (
+    beat_case,
     grown,
     measure_case,
     products_per_second,
@@ -48,6 +49,13 @@ def test_the_released_model_costs_no_more_than_committed(
     assert grown(row, committed) == []
 
 
+def test_beats_cost_no_more_than_committed(committed: list[dict[str, Any]]) -> None:
+    require_tools()
+    bundle = Bundle.load(RELEASED.parents[1] / "beats" / "bundle")
+    row = measure_case(beat_case(bundle, BOARDS["m4"]), "m4", BOARDS["m4"])
+    assert grown(row, committed) == []
+
+
 @pytest.mark.parametrize(("name", "most"), [("std_cam", 1.1), ("tiny_cam", 1.4), ("ds_cam", 2.0)])
 def test_reference_models_cost_no_more_than_committed(
     name: str, most: float, shared_dir: Path, committed: list[dict[str, Any]]
@@ -62,7 +70,7 @@ def test_reference_models_cost_no_more_than_committed(
 
 def test_all_cores_and_models_are_committed(committed: list[dict[str, Any]]) -> None:
     models = {row["model"] for row in committed}
-    assert models == {"std_cam", "ds_cam", "tiny_cam", "strips"}
+    assert models == {"std_cam", "ds_cam", "tiny_cam", "strips", "beats", "beats-6k"}
     assert {(row["model"], row["core"]) for row in committed} == {
         (model, core) for model in models for core in BOARDS
     }

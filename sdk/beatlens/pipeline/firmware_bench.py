@@ -11,21 +11,25 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from beatlens.errors import BeatlensError
 from beatlens.firmware import measure
+from beatlens.firmware.beat_task import beat_memory_bytes, beat_task_source
 from beatlens.firmware.boards import BOARDS, COMPILER, Board, build, port, run
 from beatlens.firmware.c_files import c_folder
 from beatlens.firmware.c_text import CSource, numbers
-from beatlens.firmware.golden import example_counts, example_inputs
+from beatlens.firmware.golden import ecg_at, example_counts, example_inputs
 from beatlens.firmware.model import model_source
 from beatlens.firmware.plan import Plan, plan
 from beatlens.firmware.sensor import sensor_source
-from beatlens.firmware.task import memory_bytes, task_source
+from beatlens.firmware.task import TaskSource, memory_bytes, task_source
 from beatlens.integer.graph import Convolution
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
@@ -62,7 +66,10 @@ class Case:
         entry: functions whose stack counts.
         lengths: macro, and two lengths.
         products: multiply-accumulates per unit of length.
-        ram: bytes of state.
+        ram: bytes of memory.
+        unit: of length.
+        pointers: where those of the C lead.
+        state: type of the state beside that memory, and its header; None for networks alone.
     """
 
     model: str
@@ -74,6 +81,8 @@ class Case:
     products: int
     ram: int
     unit: str
+    pointers: Mapping[str, Sequence[str]]
+    state: tuple[str, str] | None = None
 
 
 def window_case(path: Path, board: Board) -> Case:
@@ -86,31 +95,47 @@ def window_case(path: Path, board: Board) -> Case:
         "input": CSource("#include <stdint.h>\n" + numbers("int8_t", "input", window), ""),
     }
     lengths = ("WINDOWS", *WINDOWS)
+    pointers = {**measure.STREAM_POINTERS, "on_column": ()}
     return Case(path.stem, drawn, made, "bench_net.c", ("bl_net_push", "bl_net_end"), lengths,
-                graph.macs, drawn.state_bytes, "window")  # fmt: skip
+                graph.macs, drawn.state_bytes, "window", pointers)  # fmt: skip
 
 
 def stream_case(bundle: Bundle, board: Board) -> Case:
     """The whole chain of a bundle: a second of ECG, a finding on every hop."""
     drawn = plan(read_tflite(bundle.tflite), kernels=board.core.kernels)
-    task = task_source(bundle, "model", drawn=drawn)
-    counts = example_counts(SENSOR, bundle)
+    made = _chain(task_source(bundle, "model", drawn=drawn), example_counts(SENSOR, bundle))
+    ram = memory_bytes(bundle, drawn, SENSOR.taps.shape[1])
+    entry = ("bl_push", "bl_gap", "bl_end")
+    return Case(bundle.name, drawn, made, "bench_stream.c", entry, ("SECONDS", *SECONDS),
+                products_per_second(drawn), ram, "second", measure.STREAM_POINTERS,
+                ("bl_stream", "beatlens.h"))  # fmt: skip
+
+
+def beat_case(bundle: Bundle, board: Board) -> Case:
+    """The whole chain of a bundle that decides on beats: a second of ECG, a finding on each."""
+    drawn = plan(read_tflite(bundle.tflite), kernels=board.core.kernels)
+    made = _chain(beat_task_source(bundle, "model", drawn=drawn), ecg_at(SENSOR, SECONDS[0]))
+    ram = beat_memory_bytes(bundle, drawn, SENSOR.taps.shape[1])
+    entry = ("bl_beats_push", "bl_beats_gap", "bl_beats_end")
+    return Case(bundle.name, drawn, made, "bench_beats.c", entry, ("SECONDS", *SECONDS),
+                products_per_second(drawn), ram, "second", measure.BEAT_POINTERS,
+                ("bl_beats", "bl_beats.h"))  # fmt: skip
+
+
+def _chain(task: TaskSource, counts: NDArray[np.int16]) -> dict[str, CSource]:
+    """C of a chain, and whole seconds of counts to run it on."""
     counts = counts[: len(counts) // SENSOR.rate_hz * SENSOR.rate_hz]
     listed = "\n".join([
         "#include <stdint.h>",
         f"#define RATE {SENSOR.rate_hz}u\n#define SIZE {len(counts)}u",
         numbers("int16_t", "input", counts.tolist()),
     ])  # fmt: skip
-    made = {
+    return {
         "model": task.task,
         "model_net": task.net,
         "model_sensor": sensor_source(SENSOR, "model_sensor"),
         "input": CSource(listed, ""),
     }
-    ram = memory_bytes(bundle, drawn, SENSOR.taps.shape[1])
-    lengths = ("SECONDS", *SECONDS)
-    return Case(bundle.name, drawn, made, "bench_stream.c", ("bl_push", "bl_gap", "bl_end"),
-                lengths, products_per_second(drawn), ram, "second")  # fmt: skip
 
 
 def products_per_second(drawn: Plan) -> int:
@@ -150,12 +175,10 @@ def measure_case(case: Case, name: str, board: Board) -> Row:
         used = {layer.code.kernel for layer in case.drawn.layers}
         flags = (*board.core.flags, board.core.optimise, f"-I{folder}")
         objects = measure.compile_objects(board.core.cpu, engine, folder, *flags)
-        pointers = {**measure.STREAM_POINTERS, "kernel": tuple(sorted(used))}
-        if case.unit == "window":
-            pointers["on_column"] = ()
+        pointers = {**case.pointers, "kernel": tuple(sorted(used))}
         stack = measure.stack_bytes(objects, case.entry, pointers, {"memcpy": 0, "memset": 0})
         instructions = (counts[1] - counts[0]) / (lengths[1] - lengths[0])
-        stream = _ram_of_stream(objects[0].parent, board) if case.unit == "second" else 0
+        state = 0 if case.state is None else _state_bytes(*case.state, objects[0].parent, board)
         return {
             "model": case.model,
             "core": name,
@@ -165,7 +188,7 @@ def measure_case(case: Case, name: str, board: Board) -> Row:
             "macs": case.products,
             "per_mac": instructions / case.products,
             **_flash(programs[0], model, port() / case.main, folder, board),
-            "ram_bytes": case.ram + stream,
+            "ram_bytes": case.ram + state,
             "stack_bytes": max(found.bytes for found in stack.values()),
             "tflm_instructions": TFLM.get((case.model, name.removesuffix("-long"))),
             "compiler": f"{_version()} {board.core.optimise}",
@@ -179,10 +202,10 @@ def rows(windows: list[Path], bundles: list[Bundle], cores: list[str]) -> Iterat
         for path in windows:
             yield measure_case(window_case(path, board), name, board)
         for bundle in bundles:
-            row = measure_case(stream_case(bundle, board), name, board)
-            if (
-                board.core.cpu == "cortex-m4"
-            ):  # what a hop of a second costs where windows are run anew
+            case = stream_case if bundle.beats is None else beat_case
+            row = measure_case(case(bundle, board), name, board)
+            # What a hop of a second costs where windows are run anew; beats are no windows.
+            if board.core.cpu == "cortex-m4" and bundle.beats is None:
                 graph = read_tflite(bundle.tflite)
                 row["tflm_instructions"] = round(PER_MAC_OF_TFLM * graph.macs)
             yield row
@@ -222,10 +245,10 @@ def _sizes(made: Path) -> list[tuple[str, int]]:
     return [(name, int(size, 16)) for size, name in _SYMBOL.findall(listed)]
 
 
-def _ram_of_stream(folder: Path, board: Board) -> int:
-    """Bytes of a `bl_stream`."""
+def _state_bytes(kind: str, header: str, folder: Path, board: Board) -> int:
+    """Bytes of a type of the C."""
     probe = folder / "probe.c"
-    probe.write_text('#include "beatlens.h"\nconst char size[sizeof(bl_stream)] = {1};\n')
+    probe.write_text(f'#include "{header}"\nconst char size[sizeof({kind})] = {{1}};\n')
     made = measure.compile_objects(board.core.cpu, [probe], folder, *board.core.flags)
     return dict(_sizes(made[0]))["size"]
 

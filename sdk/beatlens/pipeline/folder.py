@@ -19,7 +19,8 @@ UNKNOWN_THEN = {
     "student_schedule": {"keep": "best"},
     "quantize_schedule": {"keep": "best"},
 }
-"""What versions that had one task and no such setting did, where that is not the default now."""
+"""What versions without such a setting did, whose only task was strips, where that is not the
+default now."""
 
 
 def claim(folder: Path, recipe: ModelRecipe) -> Path:
@@ -36,7 +37,7 @@ def claim(folder: Path, recipe: ModelRecipe) -> Path:
         except ValueError as error:
             raise RecipeError(f"{path}: damaged ({error}); use another run folder") from error
         default = json.loads(type(recipe).model_validate({}).model_dump_json(exclude=NOT_TRAINED))
-        if isinstance(found, dict) and "task" not in found:
+        if isinstance(found, dict) and found.get("task", "strips") == "strips":
             found = _filled(found, UNKNOWN_THEN)
         _same(folder, _filled(found, default), wanted)
     elif world()[0] == 0:

@@ -248,7 +248,7 @@ def firmware_cost(
         )
         found.append(row)
     if not gate:
-        command = "beatlens bench firmware --windows DIR --bundle models/strips/bundle"
+        command = "make bench-firmware"
         write_figures(path, command, "no data: executed instructions", found)
         console.print(f"{path}: {len(found)} rows")
         return
