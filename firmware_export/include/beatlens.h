@@ -54,17 +54,26 @@ typedef struct {
     uint8_t stride; /* samples of a column; 128 are a second */
     uint32_t most_unusable; /* samples of a span, flat or saturated */
     uint32_t most_clipped;
+    uint32_t most_noisy; /* with more, decisions are doubted */
 } bl_task;
 
 /* What is wrong with a span. */
 typedef struct {
     uint32_t lost; /* samples that did not come */
-    uint32_t flat; /* samples, as the next three */
+    uint32_t flat; /* samples, as the next four */
     uint32_t saturated;
     uint32_t clipped;
     uint32_t unusable; /* flat or saturated */
+    uint32_t noisy;
     uint32_t padded;   /* columns that saw beyond the signal, its edge held */
 } bl_defects;
+
+/* Why a decision is to be doubted. */
+enum bl_doubt {
+    BL_DOUBT_NOISE = 1,     /* more than most_noisy samples are */
+    BL_DOUBT_CLOSE = 2,     /* another class is nearly as likely */
+    BL_DOUBT_UNFAMILIAR = 4 /* hardly anything speaks for any class */
+};
 
 /*
  * A span and what is said of it. Columns are counted since the stream began.
@@ -77,6 +86,7 @@ typedef struct {
     const int32_t *sums; /* [classes], of the columns' evidence */
     bl_defects defects;
     uint8_t assessable;
+    uint8_t doubts; /* of an assessable one: BL_DOUBT_NOISE, or 0 */
 } bl_finding;
 
 /* Marks of a column; private. */
@@ -88,6 +98,7 @@ typedef struct {
     uint8_t saturated;
     uint8_t clipped;
     uint8_t unusable;
+    uint8_t noisy;
     uint8_t marks;
 } bl_quality;
 

@@ -48,10 +48,14 @@ typedef struct {
     const bl_task *task;    /* its span: the columns that are kept */
     const int16_t *tables;  /* [contexts][bins][classes], steps of evidence */
     const int16_t *offsets; /* [classes] */
+    const int16_t *odds;    /* [classes], how likely each is beforehand */
     uint8_t before;         /* columns of a beat before its R peak's */
     uint8_t after;          /* and from that on */
     uint32_t most_unusable; /* samples of a beat, flat or saturated */
     uint32_t most_clipped;
+    uint32_t most_noisy;
+    int32_t close;    /* a lead over the likeliest other class below: close */
+    int32_t familiar; /* all scores, without offsets, below: unfamiliar */
 } bl_beat_task;
 
 /*
@@ -68,6 +72,7 @@ typedef struct {
     uint8_t padded_ends;    /* bit 0: the first column is padded; 1: the last */
     uint8_t assessable;
     uint8_t class_number;
+    uint8_t doubts; /* bits of bl_doubt */
     uint8_t contexts[BL_RHYTHM_CONTEXTS]; /* steps of 1/16, the last 1/64 */
 } bl_beat_finding;
 

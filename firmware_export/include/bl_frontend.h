@@ -39,11 +39,12 @@ enum bl_frontend_error {
     BL_FRONTEND_ENDED = -4   /* a sample after the end: init again */
 };
 
-/* Why a sample is not to be trusted. */
+/* Why a sample is not to be trusted; BL_NOISY alone says little. */
 enum bl_frontend_flag {
     BL_SATURATED = 1, /* the sensor was at one of its rails */
     BL_CLIPPED = 2,   /* the signal left the range of a stage */
-    BL_FLAT = 4       /* no change for 1.5 s: a lead is off */
+    BL_FLAT = 4,      /* no change for 1.5 s: a lead is off */
+    BL_NOISY = 8      /* it bends as a QRS complex does, or noise */
 };
 
 /* A sample at 128 Hz: 1 LSB is 0.025 mV, flags as above. */

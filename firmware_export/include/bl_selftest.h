@@ -30,6 +30,7 @@ typedef struct {
     uint32_t columns;
     uint32_t decisions;
     uint32_t assessable;
+    uint32_t doubts;
     const int32_t *sums; /* [classes], of an assessable one */
 } bl_golden_finding;
 

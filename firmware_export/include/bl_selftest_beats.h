@@ -15,6 +15,7 @@ typedef struct {
     uint32_t start;
     uint8_t assessable;
     uint8_t class_number;
+    uint8_t doubts;
     uint8_t contexts[BL_RHYTHM_CONTEXTS];
     const int32_t *scores; /* [classes], of an assessable one */
 } bl_golden_beat;

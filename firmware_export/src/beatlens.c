@@ -2,8 +2,8 @@
 
 #include "beatlens.h"
 
-static const bl_quality nothing = {0, 0, 0, 0, 0};
-static const bl_defects none = {0, 0, 0, 0, 0, 0};
+static const bl_quality nothing = {0, 0, 0, 0, 0, 0};
+static const bl_defects none = {0, 0, 0, 0, 0, 0, 0};
 
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
@@ -18,6 +18,7 @@ static void count_defects(bl_defects *d, const bl_quality *q, uint32_t one,
     d->saturated += one * q->saturated;
     d->clipped += one * q->clipped;
     d->unusable += one * q->unusable;
+    d->noisy += one * q->noisy;
     d->lost += q->marks & BL_LOST ? one * stride : 0;
     d->padded += q->marks & BL_PADDED ? one : 0;
 }
@@ -32,7 +33,7 @@ static void begin_finding(const bl_stream *s, bl_finding *f, uint32_t start,
     f->decisions = 0;
     f->sums = s->sums;
     f->defects = none;
-    f->assessable = 0;
+    f->assessable = f->doubts = 0;
 }
 
 static void hand_out(bl_stream *s, const bl_finding *f)
@@ -56,6 +57,8 @@ static void assess(bl_stream *s)
     for (c = 0; f.assessable && c < t->model->classes; c++)
         if (s->sums[c] >= t->sum_thresholds[c])
             f.decisions |= UINT32_C(1) << c;
+    if (f.assessable && f.defects.noisy > t->most_noisy)
+        f.doubts = BL_DOUBT_NOISE;
     hand_out(s, &f);
 }
 
@@ -208,6 +211,8 @@ static void note_quality(bl_stream *s, uint32_t flags)
         s->now.saturated++;
     if (flags & BL_CLIPPED)
         s->now.clipped++;
+    if (flags & BL_NOISY)
+        s->now.noisy++;
     if (flags & (BL_FLAT | BL_SATURATED))
         s->now.unusable++;
     if (s->samples % s->task->stride == 0) {

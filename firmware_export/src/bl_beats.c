@@ -156,6 +156,33 @@ static void decide(bl_beats *b, bl_beat_finding *f)
     }
 }
 
+/* Whether another class is likelier, or nearly; whether none is spoken for. */
+static uint8_t doubts_of(const bl_beats *b, const bl_beat_finding *f)
+{
+    const bl_beat_task *t = b->task;
+    uint32_t classes = t->task->model->classes, c;
+    int32_t top = INT32_MIN, other = INT32_MIN, mine = 0;
+    uint8_t doubts = 0;
+
+    for (c = 0; c < classes; c++) {
+        int32_t score = b->scores[c] - t->offsets[c], likely = score + t->odds[c];
+
+        if (score > top)
+            top = score;
+        if (c == f->class_number)
+            mine = likely;
+        else if (likely > other)
+            other = likely;
+    }
+    if (f->defects.noisy > t->most_noisy)
+        doubts |= BL_DOUBT_NOISE;
+    if (classes > 1 && mine - other < t->close)
+        doubts |= BL_DOUBT_CLOSE;
+    if (top < t->familiar)
+        doubts |= BL_DOUBT_UNFAMILIAR;
+    return doubts;
+}
+
 static void hand_out(bl_beats *b)
 {
     bl_beat_finding *f = &b->taken;
@@ -167,9 +194,11 @@ static void hand_out(bl_beats *b)
     for (i = 0; i < b->context_count; i++)
         for (k = 0; k < CONTEXTS; k++)
             b->contexts[i][k] = b->contexts[i + 1][k];
-    f->class_number = 0;
-    if (f->assessable)
+    f->class_number = f->doubts = 0;
+    if (f->assessable) {
         decide(b, f);
+        f->doubts = doubts_of(b, f);
+    }
     b->on_beat(b->context, f);
     b->has_taken = 0;
 }

@@ -6,6 +6,8 @@
 #define DELAY (AVERAGE - 1)
 #define FLAT_STEP 1
 #define FLAT_SAMPLES 192
+#define NOISE_REACH 3
+#define NOISE_STEP 20
 #define MOST_TAPS 1024
 #define MOST_PHASES 1024
 
@@ -61,6 +63,16 @@ static uint8_t flatness(bl_frontend *f, int32_t step)
     return f->since_flat < AVERAGE ? BL_FLAT : 0;
 }
 
+/* Does the signal bend much within 23 ms on both sides of a sample? */
+static uint8_t noisiness(const bl_frontend *f, uint32_t centre)
+{
+    uint32_t before = (centre + 2 * AVERAGE - NOISE_REACH) % (2 * AVERAGE);
+    uint32_t behind = (centre + NOISE_REACH) % (2 * AVERAGE);
+    int32_t bend = 2 * f->y[centre] - f->y[before] - f->y[behind];
+
+    return bend < -NOISE_STEP || bend > NOISE_STEP ? BL_NOISY : 0;
+}
+
 /* As if the first sample had been held before. */
 static void begin_y(bl_frontend *f, int16_t first)
 {
@@ -104,7 +116,7 @@ static int condition(bl_frontend *f, int16_t y, uint32_t saturated,
     scaled = rescale(scaled, f->sensor->scale);
     x = clamp(scaled, -127, 127);
     out->x = (int8_t)x;
-    out->flags = flat;
+    out->flags = flat | noisiness(f, centre);
     if (bit_of(f->saturated, centre_bit))
         out->flags |= BL_SATURATED;
     if (x != scaled || bit_of(f->clipped, centre_bit))

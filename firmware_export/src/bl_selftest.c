@@ -92,6 +92,7 @@ static void compare_finding(void *context, const bl_stream *s,
     }
     e->same &= f->start == g->start && f->columns == g->columns &&
                f->decisions == g->decisions && f->assessable == g->assessable &&
+               f->doubts == g->doubts &&
                (!f->assessable || same_sums(s, f, g->sums));
     e->next++;
     e->left--;

@@ -40,7 +40,9 @@ def beat_bundle(folder: Path, seed: int = 0) -> Bundle:
         rng.normal(0, spread, len(CLASSES)),
         scale,
         (BEFORE // geometry.stride, AFTER // geometry.stride),
-        Calibration(1.3, np.zeros(len(CLASSES))),
+        Calibration(1.3, rng.normal(0, spread, len(CLASSES))),
+        close=scale,
+        familiar=scale,
     )
     return Bundle.create(
         folder / "bundle",

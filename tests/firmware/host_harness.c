@@ -22,7 +22,7 @@ static void write_findings(const bl_host_batch *batch)
 
     for (i = 0; i < batch->count; i++) {
         const bl_host_finding *f = &batch->findings[i];
-        uint32_t values[10];
+        uint32_t values[12];
 
         values[0] = f->start;
         values[1] = f->columns;
@@ -32,9 +32,11 @@ static void write_findings(const bl_host_batch *batch)
         values[5] = f->saturated;
         values[6] = f->clipped;
         values[7] = f->unusable;
-        values[8] = f->padded;
-        values[9] = f->assessable;
-        fwrite(values, sizeof values[0], 10, stdout);
+        values[8] = f->noisy;
+        values[9] = f->padded;
+        values[10] = f->assessable;
+        values[11] = f->doubts;
+        fwrite(values, sizeof values[0], 12, stdout);
         fwrite(batch->sums + i * classes, sizeof *batch->sums, classes, stdout);
         if (f->assessable)
             fwrite(batch->evidence + (size_t)i * task.span * classes, classes,

@@ -4,8 +4,9 @@
  * In:  pieces: a number (int32, little-endian as all numbers), then so many
  *      int16 counts; a negative number is a gap of so many counts.
  * Out: per finding start, columns, decisions, lost, flat, saturated, clipped,
- *      unusable, padded, assessable (uint32 each), sums (int32 [classes]), and
- *      of an assessable one evidence (int8 [columns][classes]).
+ *      unusable, noisy, padded, assessable, doubts (uint32 each), sums (int32
+ *      [classes]), and of an assessable one evidence (int8
+ *      [columns][classes]).
  *
  * Memory is a block of exactly its size, so that a sanitizer sees every access
  * beside it.
@@ -22,7 +23,7 @@
 static void write_finding(void *context, const bl_stream *s,
                           const bl_finding *f)
 {
-    uint32_t values[10], classes = task.model->classes, i, c;
+    uint32_t values[12], classes = task.model->classes, i, c;
 
     (void)context;
     values[0] = f->start;
@@ -33,9 +34,11 @@ static void write_finding(void *context, const bl_stream *s,
     values[5] = f->defects.saturated;
     values[6] = f->defects.clipped;
     values[7] = f->defects.unusable;
-    values[8] = f->defects.padded;
-    values[9] = f->assessable;
-    fwrite(values, sizeof values[0], 10, stdout);
+    values[8] = f->defects.noisy;
+    values[9] = f->defects.padded;
+    values[10] = f->assessable;
+    values[11] = f->doubts;
+    fwrite(values, sizeof values[0], 12, stdout);
     fwrite(f->sums, sizeof f->sums[0], classes, stdout);
     for (i = 0; f->assessable && i < f->columns; i++)
         for (c = 0; c < classes; c++)

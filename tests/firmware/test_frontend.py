@@ -29,7 +29,7 @@ def agree(program: Path, frontend: FrontEnd, counts: np.ndarray) -> np.ndarray:
     done = run_c(program, counts.astype("<i2").tobytes())
     found = np.frombuffer(done, np.uint8).reshape(-1, 2)
     wanted = frontend.run(counts)
-    flags = wanted.saturated * 1 + wanted.clipped * 2 + wanted.flat * 4
+    flags = wanted.saturated * 1 + wanted.clipped * 2 + wanted.flat * 4 + wanted.noisy * 8
     np.testing.assert_array_equal(found[:, 0].view(np.int8), wanted.x)
     np.testing.assert_array_equal(found[:, 1], flags)
     return flags
@@ -52,7 +52,7 @@ def test_c_gives_the_bits_python_gives(rate: int, tmp_path: Path) -> None:
     seen = 0
     for _ in range(4):
         seen |= int(np.bitwise_or.reduce(agree(program, frontend, recording(rng, 14 * rate))))
-    assert seen == 7  # every flag was raised
+    assert seen == 15  # every flag was raised
     extremes = rng.choice(np.array([-32768, 32767], np.int16), 3 * rate)
     agree(program, frontend, extremes)
     for samples in (1, 2, 3, frontend.half, frontend.half + 1, 2 * frontend.half + 1, rate):

@@ -13,6 +13,7 @@ from beatlens.errors import RecipeError
 from beatlens.firmware import sensor_source, task_source
 from beatlens.runtime import chain
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.doubts import NOISE
 from beatlens.runtime.finding import Columns, Finding
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.wfdb_files import read_recording
@@ -51,10 +52,10 @@ def said_by_c(program: Path, pieces: list[Piece], classes: int) -> list[dict[str
     )
     data, at, found = run_c(program, stdin), 0, []
     names = ("start", "columns", "decisions", "lost", "flat", "saturated", "clipped", "bad",
-             "padded", "assessable")  # fmt: skip
+             "noisy", "padded", "assessable", "doubts")  # fmt: skip
     while at < len(data):
-        values = dict(zip(names, struct.unpack_from("<10I", data, at), strict=True))
-        at += 40
+        values = dict(zip(names, struct.unpack_from("<12I", data, at), strict=True))
+        at += 48
         sums = struct.unpack_from(f"<{classes}i", data, at)
         at += 4 * classes
         finding: dict[str, Any] = {**values, "sums": None, "evidence": None}
@@ -95,7 +96,7 @@ class Heard:
         decisions = enumerate((finding.decisions or {}).values())
         counts = {
             name: int(getattr(columns, name).sum())
-            for name in ("flat", "saturated", "clipped", "bad", "padded")
+            for name in ("flat", "saturated", "clipped", "bad", "noisy", "padded")
         }
         sums = columns.evidence.sum(axis=0, dtype=int).tolist()
         return {
@@ -105,6 +106,7 @@ class Heard:
             "lost": int(columns.lost.sum()) * self.bundle.geometry.stride,
             **counts,
             "assessable": int(finding.assessable),
+            "doubts": NOISE if "noise" in finding.doubts else 0,
             "sums": tuple(sums) if finding.assessable else None,
             "evidence": columns.evidence.tobytes() if finding.assessable else None,
         }

@@ -130,9 +130,9 @@ def test_a_run_that_fails_gives_no_decision(dense: Bundle, tmp_path: Path) -> No
     classes, size = len(dense.classes), dense.span_columns * len(dense.classes)
     at, assessable = 0, []
     while at < len(done.stdout):
-        assessable.append(done.stdout[at + 36])
+        assessable.append(done.stdout[at + 40])
         assert assessable[-1] or done.stdout[at + 8 : at + 12] == bytes(4)  # no class is found
-        at += 40 + 4 * classes + (size if assessable[-1] else 0)
+        at += 48 + 4 * classes + (size if assessable[-1] else 0)
     assert at == len(done.stdout)
     assert assessable[:3] == [1, 1, 1]
     assert assessable[3] == 0

@@ -32,7 +32,7 @@ static void put(const void *data, size_t bytes)
 static void say(const bl_stream *s, const bl_finding *f)
 {
     uint32_t classes = s->task->model->classes, i, c;
-    uint32_t values[10];
+    uint32_t values[12];
 
     values[0] = f->start;
     values[1] = f->columns;
@@ -42,8 +42,10 @@ static void say(const bl_stream *s, const bl_finding *f)
     values[5] = f->defects.saturated;
     values[6] = f->defects.clipped;
     values[7] = f->defects.unusable;
-    values[8] = f->defects.padded;
-    values[9] = f->assessable;
+    values[8] = f->defects.noisy;
+    values[9] = f->defects.padded;
+    values[10] = f->assessable;
+    values[11] = f->doubts;
     said_bytes = 0;
     put(values, sizeof values);
     put(f->sums, classes * sizeof f->sums[0]);

@@ -101,6 +101,7 @@ static void check_defects(const bl_finding *f)
     uint32_t most = f->columns * STRIDE; /* S4 */
 
     PROMISE(d->lost <= most && d->flat <= most && d->clipped <= most);
+    PROMISE(d->noisy <= most);
     PROMISE(d->saturated <= most && d->padded <= f->columns);
     PROMISE(d->unusable >= d->flat && d->unusable >= d->saturated);
     PROMISE(d->unusable <= d->flat + d->saturated);
@@ -140,6 +141,8 @@ static void hear(void *context, const bl_stream *s, const bl_finding *f)
     check_order(r, f);
     check_defects(f);
     PROMISE(f->assessable == (readable && !r->rest)); /* S7 */
+    PROMISE(f->doubts ==
+            (f->assessable && d->noisy > t->most_noisy ? BL_DOUBT_NOISE : 0));
     mix(r, f->start);
     mix(r, f->columns);
     mix(r, f->decisions);
@@ -148,6 +151,7 @@ static void hear(void *context, const bl_stream *s, const bl_finding *f)
     mix(r, d->saturated);
     mix(r, d->clipped);
     mix(r, d->unusable);
+    mix(r, d->noisy);
     mix(r, d->padded);
     if (f->assessable)
         check_evidence(r, s, f);
@@ -269,6 +273,7 @@ static void set_task(run *r, bytes *b)
     t->stride = STRIDE;
     t->most_unusable = take(b, 1);
     t->most_clipped = take(b, 1);
+    t->most_noisy = 4u * t->span;
 }
 
 /* Memory is a block of exactly the size asked for: S9. */

@@ -16,7 +16,7 @@ CALM = Calibration(1.0, np.zeros(3))
 def rule(seed: int = 0) -> tuple[BeatRule, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     tables, offsets = rng.normal(0, 1, (len(CONTEXTS), BINS, 3)), rng.normal(0, 1, 3)
-    return BeatRule.of(tables, offsets, SCALE, COLUMNS, CALM), tables, offsets
+    return BeatRule.of(tables, offsets, SCALE, COLUMNS, CALM, 0.0, -1e3), tables, offsets
 
 
 def test_scores_are_the_logits_up_to_rounding() -> None:
@@ -34,7 +34,7 @@ def test_scores_are_the_logits_up_to_rounding() -> None:
 
 def test_offsets_decide_and_leave_probabilities_alone() -> None:
     made, tables, _ = rule()
-    other = BeatRule.of(tables, np.array([0, 1e2, 0]), SCALE, COLUMNS, CALM)
+    other = BeatRule.of(tables, np.array([0, 1e2, 0]), SCALE, COLUMNS, CALM, 0.0, -1e3)
     sums, contexts = np.zeros((2, 3), np.int64), np.zeros((2, len(CONTEXTS)), np.int64)
     assert (other.decide(sums, contexts) == 1).all()
     assert (other.probabilities(sums, contexts) == made.probabilities(sums, contexts)).all()
@@ -51,9 +51,9 @@ def test_spans_stay_inside_the_recording() -> None:
 def test_tables_that_do_not_fit_are_refused() -> None:
     _, tables, offsets = rule()
     with pytest.raises(ModelError, match=r"rhythm tables are \[6, 32, 3\], expected 6 contexts"):
-        BeatRule.of(tables, offsets[:2], SCALE, COLUMNS, CALM)
+        BeatRule.of(tables, offsets[:2], SCALE, COLUMNS, CALM, 0.0, -1e3)
     with pytest.raises(ModelError, match="largest entry 44000"):
-        BeatRule.of(tables, np.array([0, 200.0, 0]), SCALE, COLUMNS, CALM)
+        BeatRule.of(tables, np.array([0, 200.0, 0]), SCALE, COLUMNS, CALM, 0.0, -1e3)
 
 
 def test_temperature_and_bias_move_probabilities() -> None:

@@ -16,7 +16,7 @@ from beatlens.signals.frontend import (
     resampler_taps,
 )
 
-FIELDS = ("x", "saturated", "clipped", "flat")
+FIELDS = ("x", "saturated", "clipped", "flat", "noisy")
 
 
 def _noise(n: int, seed: int, amplitude: int = 400) -> np.ndarray:

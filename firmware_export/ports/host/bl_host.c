@@ -66,12 +66,14 @@ static void keep_finding(void *context, const bl_stream *s, const bl_finding *f)
     to->start = f->start;
     to->assessable = f->assessable;
     to->decisions = f->decisions;
+    to->doubts = f->doubts;
     to->columns = f->columns;
     to->lost = f->defects.lost;
     to->flat = f->defects.flat;
     to->saturated = f->defects.saturated;
     to->clipped = f->defects.clipped;
     to->unusable = f->defects.unusable;
+    to->noisy = f->defects.noisy;
     to->padded = f->defects.padded;
     note_ends(s, f, to);
     for (c = 0; c < classes; c++)

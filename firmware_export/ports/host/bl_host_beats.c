@@ -30,12 +30,14 @@ static void keep_beat(void *context, const bl_beat_finding *f)
     to->start = f->start;
     to->assessable = f->assessable;
     to->class_number = f->class_number;
+    to->doubts = f->doubts;
     to->columns = f->columns;
     to->lost = f->defects.lost;
     to->flat = f->defects.flat;
     to->saturated = f->defects.saturated;
     to->clipped = f->defects.clipped;
     to->unusable = f->defects.unusable;
+    to->noisy = f->defects.noisy;
     to->padded = f->defects.padded;
     to->starts_padded = f->padded_ends & 1;
     to->ends_padded = f->padded_ends >> 1;

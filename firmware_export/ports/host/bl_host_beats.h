@@ -20,6 +20,7 @@ typedef struct {
     uint32_t start;
     uint32_t assessable;
     uint32_t class_number;
+    uint32_t doubts;
     uint32_t contexts[6];
     uint32_t columns;
     uint32_t lost;
@@ -27,6 +28,7 @@ typedef struct {
     uint32_t saturated;
     uint32_t clipped;
     uint32_t unusable;
+    uint32_t noisy;
     uint32_t padded;
     uint32_t starts_padded; /* its first column is a padded one */
     uint32_t ends_padded;   /* its last one is */

@@ -33,6 +33,8 @@ RunWindows = Callable[[Windows], NDArray[Any]]
 BATCH = 64
 MEASURES = ("qrs", "veb", "sveb")
 OFFSET_RANGE, OFFSET_STEP = 3.0, 0.25
+CLOSE_SHARE, UNFAMILIAR_SHARE = 0.05, 0.01
+"""Of right decisions on validation patients that are to be doubted."""
 
 
 def recording_evidence(run: RunWindows, geometry: Geometry, x: NDArray[np.int8]) -> NDArray[Any]:
@@ -187,6 +189,26 @@ def calibrate(run: BeatRun) -> Calibration:
         loss, np.zeros(len(CLASSES)), method="L-BFGS-B", bounds=[(-3, 3)] + 3 * [(-9, 9)]
     )
     return Calibration(float(np.exp(found.x[0])), np.append(0.0, found.x[1:]))
+
+
+def choose_doubts(
+    run: BeatRun, offsets: NDArray[np.float64], calibration: Calibration
+) -> tuple[float, float]:
+    """Below which lead a decision is close, and below which score unfamiliar; logit units.
+
+    Those that `CLOSE_SHARE` and `UNFAMILIAR_SHARE` of the right decisions on validation patients
+    stay below, the mean over the databases (see `beatlens.runtime.beat_rule.Doubt`).
+    """
+    logits, labels, databases = run.beats()
+    decided = (logits + offsets).argmax(axis=1)
+    likely = logits + calibration.temperature * calibration.bias
+    rows = np.arange(len(labels))
+    mine = likely[rows, decided]
+    likely[rows, decided] = -np.inf
+    lead, top = mine - likely.max(axis=1), logits.max(axis=1)
+    chosen = [(decided == labels) & (databases == name) for name in sorted(set(databases))]
+    close = float(np.mean([np.quantile(lead[c], CLOSE_SHARE) for c in chosen]))
+    return close, float(np.mean([np.quantile(top[c], UNFAMILIAR_SHARE) for c in chosen]))
 
 
 def run_integer_beats(

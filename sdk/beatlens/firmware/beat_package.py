@@ -24,6 +24,7 @@ from beatlens.runtime.beat_chain import rule_of
 from beatlens.runtime.beat_finding import STEPS, BeatFinding
 from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.doubts import bits_of
 from beatlens.runtime.finding import Limits
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 
@@ -131,11 +132,12 @@ def _beat(bundle: Bundle, finding: BeatFinding, scores: str) -> str:
     peak = round(finding.time_s * MODEL_RATE_HZ)
     start = round(finding.start_s * MODEL_RATE_HZ / bundle.geometry.stride)
     if not finding.assessable:
-        return row(peak, start, 0, 0, "{0}", 0)
+        return row(peak, start, 0, 0, 0, "{0}", 0)
     assert finding.class_name is not None
     assert finding.contexts is not None
     contexts = row(*(round(v * STEPS[key]) for key, v in finding.contexts.items()))
-    return row(peak, start, 1, bundle.classes.index(finding.class_name), contexts, scores)
+    number, doubts = bundle.classes.index(finding.class_name), bits_of(finding.doubts)
+    return row(peak, start, 1, number, doubts, contexts, scores)
 
 
 def _scores(bundle: Bundle, finding: BeatFinding) -> list[int]:

@@ -8,7 +8,13 @@ from beatlens.errors import ModelError
 from beatlens.firmware.c_text import CSource, check_identifier, numbers
 from beatlens.firmware.model import model_source
 from beatlens.firmware.plan import Plan, plan
-from beatlens.firmware.task import TaskSource, bytes_without_ring, task_constant, task_header
+from beatlens.firmware.task import (
+    TaskSource,
+    bytes_without_ring,
+    sample_limits,
+    task_constant,
+    task_header,
+)
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_chain import rule_of
 from beatlens.runtime.beat_rule import BeatRule
@@ -52,9 +58,11 @@ def beat_task_source(
         task_constant(columns, f"{name}_columns", f"{name}_net", limits, static=True),
         numbers("int16_t", f"{name}_tables", rule.tables.ravel().tolist()),
         numbers("int16_t", f"{name}_offsets", rule.offsets.tolist()),
+        numbers("int16_t", f"{name}_odds", rule.doubt.odds.tolist()),
         f"const bl_beat_task {name} = {{\n"
-        f"    &{name}_columns, {name}_tables, {name}_offsets, {rule.before}, {rule.after},\n"
-        f"    {int(allowed.unusable * total)}, {int(allowed.clipped * total)}\n}};\n",
+        f"    &{name}_columns, {name}_tables, {name}_offsets, {name}_odds,\n"
+        f"    {rule.before}, {rule.after}, {sample_limits(allowed, total)},\n"
+        f"    {rule.doubt.close}, {rule.doubt.familiar}\n}};\n",
     )
     memory = bytes_without_ring(columns, drawn) + _taken_bytes(bundle, length)
     header = task_header(name, "bl_beat_task", bundle.classes, memory)

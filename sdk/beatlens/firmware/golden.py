@@ -12,6 +12,7 @@ from beatlens.firmware.c_text import CSource, array, check_identifier, guarded, 
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.simulate import simulate
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.doubts import bits_of
 from beatlens.runtime.finding import Finding, Limits
 from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
@@ -131,7 +132,8 @@ def _finding(bundle: Bundle, finding: Finding, sums: str) -> str:
     start, end = (round(at / column_s) for at in (finding.start_s, finding.end_s))
     decisions = sum(1 << i for i, found in enumerate((finding.decisions or {}).values()) if found)
     named = sums if finding.assessable else 0
-    return row(start, end - start, decisions, int(finding.assessable), named)
+    doubts = bits_of(finding.doubts)
+    return row(start, end - start, decisions, int(finding.assessable), doubts, named)
 
 
 def _sums(bundle: Bundle, finding: Finding) -> list[int]:

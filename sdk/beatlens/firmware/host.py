@@ -43,7 +43,7 @@ LONGEST_GAP = 1 << 30
 KEPT_LIBRARIES = 64
 SPAN, GAP = 0, 1  # bl_host_kind
 BAD, PADDED = 1, 2  # bl_host_flag
-FIELDS = ("kind", "start", "assessable", "decisions", *Tally._fields)
+FIELDS = ("kind", "start", "assessable", "decisions", "doubts", *Tally._fields)
 """Of bl_host_finding, in its order."""
 
 
@@ -131,7 +131,8 @@ class HostChain:
         heads = self._heads[:count].tolist()
         sums = self._sums[:count].tolist()
         columns = iter(self._columns(count))
-        for (kind, start, assessable, decisions, *counted), totals in zip(heads, sums, strict=True):
+        for head, totals in zip(heads, sums, strict=True):
+            kind, start, assessable, decisions, doubts, *counted = head
             tally = Tally(*counted)
             if kind == GAP:
                 yield all_lost(self._bundle, start, start + tally.columns)
@@ -146,6 +147,7 @@ class HostChain:
                     self._bundle,
                     start,
                     tally,
+                    doubts=doubts,
                     sums=totals,
                     decisions=[bool(decisions >> c & 1) for c in range(len(totals))],
                     evidence=evidence.copy(),

@@ -46,7 +46,7 @@ SOURCES = (
     "ports/host/bl_kernels_host.c",
     "ports/host/bl_host_beats.c",
 )
-HEAD = ("peak", "start", "assessable", "class_number", *CONTEXTS)
+HEAD = ("peak", "start", "assessable", "class_number", "doubts", *CONTEXTS)
 FIELDS = (*HEAD, *Tally._fields)
 """Of bl_host_beat, in its order."""
 
@@ -121,13 +121,13 @@ class HostBeatChain:
 
     def _findings(self, count: int) -> Iterator[BeatFinding]:
         for row, evidence in zip(self._heads[:count].tolist(), self._evidence, strict=False):
-            peak, start, assessable, class_number, *rest = row
+            peak, start, assessable, class_number, doubts, *rest = row
             context, tally = tuple(rest[: len(CONTEXTS)]), Tally(*rest[len(CONTEXTS) :])
             if not assessable:
                 yield beat_without_decision(self._bundle, peak, start, tally)
                 continue
             yield beat_finding(
-                self._bundle, peak, start, tally, evidence.copy(), context, class_number
+                self._bundle, peak, start, tally, evidence.copy(), context, class_number, doubts
             )
 
 

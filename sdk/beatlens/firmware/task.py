@@ -16,7 +16,7 @@ MOST_CLASSES = 32
 LARGEST_STRIDE = 255
 LARGEST_COUNT = (1 << 16) - 1
 """Of columns in a span, and of samples of context."""
-QUALITY_BYTES = 5
+QUALITY_BYTES = 6
 HEADERS = {"bl_task": "beatlens.h", "bl_beat_task": "bl_beats.h"}
 
 
@@ -72,13 +72,19 @@ def task_constant(
     values = (
         f"    &{net}, {name}_sums, {bundle.span_columns}, {bundle.hop_columns},\n"
         f"    {geometry.left}, {geometry.right}, {geometry.stride},\n"
-        f"    {int(allowed.unusable * total)}, {int(allowed.clipped * total)}\n"
+        f"    {sample_limits(allowed, total)}\n"
     )
     where = "static " if static else ""
     return (
         f"{numbers('int32_t', f'{name}_sums', sums)}\n"
         f"{where}const bl_task {name} = {{\n{values}}};\n"
     )
+
+
+def sample_limits(limits: Limits, total: int) -> str:
+    """Most unusable, clipped and noisy samples of `total`, as C."""
+    shares = (limits.unusable, limits.clipped, limits.noisy)
+    return ", ".join(str(int(share * total)) for share in shares)
 
 
 def _check_sizes(bundle: Bundle) -> None:

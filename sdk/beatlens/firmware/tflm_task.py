@@ -59,7 +59,8 @@ def tflm_task_source(bundle: Bundle, name: str, limits: Limits | None = None) ->
         f"    .right = {geometry.right},\n"
         f"    .stride = {geometry.stride},\n"
         f"    .most_unusable = {int(allowed.unusable * total)},\n"
-        f"    .most_clipped = {int(allowed.clipped * total)}\n"
+        f"    .most_clipped = {int(allowed.clipped * total)},\n"
+        f"    .most_noisy = {int(allowed.noisy * total)}\n"
         "};\n"
     )
     return CSource(header, source)

@@ -14,6 +14,7 @@ from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.beats import (
     calibrate,
+    choose_doubts,
     choose_offsets,
     ec57_row,
     integer_windows,
@@ -54,14 +55,15 @@ def rule_of(
 ) -> tuple[IntegerGraph, BeatRule]:
     """The int8 network and the whole-number rule that decides with it.
 
-    Offsets and calibration are chosen on validation patients.
+    Offsets, calibration and what is doubted are chosen on validation patients.
     """
     validation = run_beats(quantized, tables.array(), prepared.validation)
     graph, stride = build_graph(quantized, CROP_SPAN), quantized.geometry.stride
     scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
     columns = BEFORE // stride, AFTER // stride
-    offsets = choose_offsets(validation)
-    return graph, BeatRule.of(tables.array(), offsets, scale, columns, calibrate(validation))
+    offsets, calibration = choose_offsets(validation), calibrate(validation)
+    doubt = choose_doubts(validation, offsets, calibration)
+    return graph, BeatRule.of(tables.array(), offsets, scale, columns, calibration, *doubt)
 
 
 def evaluate_beats(

@@ -19,6 +19,7 @@ from beatlens.runtime.beat_finding import STEPS, BeatFinding
 from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.chain import PIECE, until_column
+from beatlens.runtime.doubts import names_of
 from beatlens.runtime.engines import Engine, dequantize
 from beatlens.runtime.finding import Columns, Limits, Tally, described
 from beatlens.runtime.stretch import Stretch
@@ -185,9 +186,11 @@ class _BeatStretch:
         if not whole or not self._limits.allow(tally, stride):
             return beat_without_decision(bundle, peak, start, tally)
         sums = beat.columns.evidence.sum(axis=0, dtype=np.int64)[None]
-        decided = int(rule.decide(sums, np.array([context]))[0])
+        contexts = np.array([context])
+        found = rule.decide(sums, contexts)
+        doubts = self._limits.noise(tally, stride) | int(rule.doubts(sums, contexts, found)[0])
         evidence = beat.columns.evidence
-        return beat_finding(bundle, peak, start, tally, evidence, context, decided)
+        return beat_finding(bundle, peak, start, tally, evidence, context, int(found[0]), doubts)
 
 
 def beat_without_decision(bundle: Bundle, peak: int, start: int, tally: Tally) -> BeatFinding:
@@ -217,6 +220,7 @@ def beat_finding(
     evidence: NDArray[np.int8],
     context: tuple[int, ...],
     class_number: int,
+    doubts: int,
 ) -> BeatFinding:
     """The finding on a beat, decided by whoever summed its evidence.
 
@@ -225,6 +229,7 @@ def beat_finding(
         evidence: int8 `[T, C]`, of its columns.
         context: of its rhythm.
         class_number: what it is.
+        doubts: bits, see `beatlens.runtime.doubts`.
     """
     rule, classes = rule_of(bundle), bundle.classes
     step = rule.scale / (rule.before + rule.after)
@@ -236,6 +241,7 @@ def beat_finding(
         time_s=peak / MODEL_RATE_HZ,
         assessable=True,
         **described(bundle, start, tally),
+        doubts=names_of(doubts),
         class_name=classes[class_number],
         probabilities=dict(zip(classes, chances, strict=True)),
         evidence=maps,

@@ -44,6 +44,8 @@ class BeatFinding:
         assessable: whether there is a decision. If not, all that follows `quality` is None.
         reasons: why not; and of an assessable beat, what to know of its span's quality.
         quality: share of the span's samples that were there, not flat and not saturated, 0..1.
+        doubts: why the decision is to be doubted: `noise`, `close`, `unfamiliar` (see
+            `beatlens.runtime.doubts`); mostly nothing.
         class_name: what it is.
         probabilities: calibrated, by class. The class decided on may not be the likeliest one: the
             rule's offsets say how likely each has to be.
@@ -62,6 +64,7 @@ class BeatFinding:
     assessable: bool
     reasons: tuple[str, ...]
     quality: float
+    doubts: tuple[str, ...] = ()
     class_name: str | None = None
     probabilities: Mapping[str, float] | None = None
     evidence: NDArray[np.float32] | None = None
@@ -109,6 +112,7 @@ class BeatFinding:
             "assessable": self.assessable,
             "reasons": list(self.reasons),
             "quality": self.quality,
+            "doubts": list(self.doubts),
             "class": self.class_name,
             "probabilities": None if self.probabilities is None else dict(self.probabilities),
             "why": [vars(part) for part in self.why()[: max(reasons, 0)]],

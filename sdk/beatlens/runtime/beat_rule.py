@@ -6,7 +6,7 @@
 The largest score wins; of equal ones the first. Tables and offsets are whole numbers in steps of
 the evidence sum, so the decision is the same on every device, and so is its explanation: a sum of
 columns, contexts and a constant. Offsets say how much a class needs to win; probabilities are made
-without them. Needs numpy only.
+without them. So is what a decision is doubted for (`Doubt`). Needs numpy only.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError, SignalError
+from beatlens.runtime.doubts import CLOSE, UNFAMILIAR
 from beatlens.runtime.fields import Fields
 from beatlens.signals.rhythm import BINS, CONTEXTS
 
 LARGEST_ENTRY = 1 << 15
-"""Entries of tables and offsets stay below: 16 bits on the device."""
+"""Entries of tables, offsets and odds stay below: 16 bits on the device."""
+LARGEST_DOUBT = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,28 @@ class Calibration:
 
 
 @dataclass(frozen=True, eq=False)
+class Doubt:
+    """When a decision is doubted, in steps of the evidence sum.
+
+    Args:
+        odds: int64 `[C]`, the calibration's bias: with it, scores without offsets say which class
+            is likeliest.
+        close: a decision whose class is ahead of the likeliest other one by less is close.
+        familiar: a beat without any score, offsets left out, of as much is unfamiliar.
+    """
+
+    odds: NDArray[np.int64]
+    close: int
+    familiar: int
+
+    @classmethod
+    def of(cls, calibration: Calibration, close: float, familiar: float, step: float) -> Doubt:
+        """Round to whole steps; `close` and `familiar` in logit units of the scores."""
+        odds = np.round(calibration.temperature * calibration.bias / step).astype(np.int64)
+        return cls(odds, round(close / step), round(familiar / step))
+
+
+@dataclass(frozen=True, eq=False)
 class BeatRule:
     """How beats are decided.
 
@@ -58,6 +82,7 @@ class BeatRule:
         offsets: int64 `[C]`, likewise.
         scale: what one step of evidence is worth, logit units.
         calibration: of probabilities.
+        doubt: when a decision is doubted.
 
     Raises:
         ModelError: shapes that do not belong together, or an entry too large.
@@ -69,6 +94,7 @@ class BeatRule:
     offsets: NDArray[np.int64]
     scale: float
     calibration: Calibration
+    doubt: Doubt
 
     def __post_init__(self) -> None:
         classes = len(self.offsets)
@@ -77,7 +103,8 @@ class BeatRule:
                 f"rhythm tables are {list(self.tables.shape)}, expected {len(CONTEXTS)} contexts, "
                 f"{BINS} steps and {classes} classes"
             )
-        largest = max(int(np.abs(self.tables).max()), int(np.abs(self.offsets).max()))
+        entries = (self.tables, self.offsets, self.doubt.odds)
+        largest = max(int(np.abs(array).max()) for array in entries)
         if largest >= LARGEST_ENTRY or self.before < 0 or self.after < 1:
             raise ModelError(
                 f"largest entry {largest}, {self.before} columns before and {self.after} after; "
@@ -92,8 +119,10 @@ class BeatRule:
         scale: float,
         columns: tuple[int, int],
         calibration: Calibration,
+        close: float,
+        familiar: float,
     ) -> BeatRule:
-        """Round tables `[6, BINS, C]` and offsets `[C]` in logit units to whole steps."""
+        """Round tables `[6, BINS, C]`, offsets `[C]` and limits of doubt, all logits, to steps."""
         step = scale / sum(columns)
         return cls(
             *columns,
@@ -101,6 +130,7 @@ class BeatRule:
             np.round(offsets / step).astype(np.int64),
             scale,
             calibration,
+            Doubt.of(calibration, close, familiar, step),
         )
 
     def sums(
@@ -131,6 +161,22 @@ class BeatRule:
         """Numbers of the classes decided on, `[b]`."""
         return np.asarray(self.scores(sums, contexts).argmax(axis=1), np.int64)
 
+    def doubts(
+        self,
+        sums: NDArray[np.int64],
+        contexts: NDArray[np.int64],
+        decided: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Why decisions `[b]` are doubted, `[b]`: bits `CLOSE` and `UNFAMILIAR`."""
+        scores = self.scores(sums, contexts, offsets=False)
+        likely = scores + self.doubt.odds
+        rows = np.arange(len(decided))
+        mine = likely[rows, decided]
+        likely[rows, decided] = np.iinfo(np.int64).min
+        close = mine - likely.max(axis=1) < self.doubt.close
+        unfamiliar = scores.max(axis=1) < self.doubt.familiar
+        return np.asarray(CLOSE * close + UNFAMILIAR * unfamiliar, np.int64)
+
     def probabilities(
         self, sums: NDArray[np.int64], contexts: NDArray[np.int64]
     ) -> NDArray[np.float64]:
@@ -150,6 +196,9 @@ class BeatRule:
             },
             "temperature": self.calibration.temperature,
             "bias": self.calibration.bias.tolist(),
+            "odds": self.doubt.odds.tolist(),
+            "close": self.doubt.close,
+            "familiar": self.doubt.familiar,
         }
 
     @classmethod
@@ -174,10 +223,14 @@ class BeatRule:
         section.finish()
         temperature = fields.number("temperature", 1e-3, 1e3)
         bias = fields.numbers("bias", classes, -100.0, 100.0)
+        odds = fields.integers("odds", classes, -most, most)
+        close = fields.integer("close", -LARGEST_DOUBT, LARGEST_DOUBT)
+        familiar = fields.integer("familiar", -LARGEST_DOUBT, LARGEST_DOUBT)
         fields.finish()
         shaped = np.array(tables, np.int64).reshape(len(CONTEXTS), BINS, classes)
         calibration = Calibration(temperature, np.array(bias))
-        return cls(before, after, shaped, np.array(offsets, np.int64), scale, calibration)
+        doubt = Doubt(np.array(odds, np.int64), close, familiar)
+        return cls(before, after, shaped, np.array(offsets, np.int64), scale, calibration, doubt)
 
 
 def beat_columns(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import RecipeError
+from beatlens.runtime.doubts import NOISE, names_of
 from beatlens.runtime.engines import dequantize
 from beatlens.runtime.manifest import Manifest
 from beatlens.signals.frontend import MODEL_RATE_HZ
@@ -19,13 +20,15 @@ from beatlens.signals.frontend import MODEL_RATE_HZ
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of a span may be bad before no decision is given.
+    """How much of a span may be bad before no decision is given, or a decision is doubted.
 
     Attributes:
         unusable: share of the span's samples that may be flat (a lead is off) or saturated (the
             sensor at its rails); more make the span not assessable.
         clipped: share that may be beyond the +-3.175 mV of the network's input. Tall R peaks clip
             for a few samples and stay readable, so a little of it only leaves a note.
+        noisy: share that may bend as QRS complexes do (see `beatlens.signals.frontend`); a decision
+            on a span with more is given, and doubted.
 
     Lost samples have no limit: a span that touches a gap is never assessable. Raises RecipeError
     for a share outside 0..1.
@@ -33,6 +36,7 @@ class Limits:
 
     unusable: float = 0.10
     clipped: float = 0.05
+    noisy: float = 0.60
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -48,6 +52,10 @@ class Limits:
             and tally.bad <= self.unusable * total
             and tally.clipped <= self.clipped * total
         )
+
+    def noise(self, tally: Tally, stride: int) -> int:
+        """`NOISE` for a span that is too noisy, else 0."""
+        return NOISE if tally.noisy > self.noisy * tally.columns * stride else 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,7 @@ class Finding:
             were flat, saturated, clipped, or that lie where the signal starts or ends, so that
             part of the network's context was made up by holding the edge value.
         quality: share of the span's samples that were there, not flat and not saturated, 0..1.
+        doubts: why the decision is to be doubted: `noise`, or nothing.
         probabilities: sigmoid of the logit, by class.
         decisions: whether the class was found, by class; decided on the integer sum of evidence.
         logits: mean of the evidence over the span, by class.
@@ -94,6 +103,7 @@ class Finding:
     assessable: bool
     reasons: tuple[str, ...]
     quality: float
+    doubts: tuple[str, ...] = ()
     probabilities: Mapping[str, float] | None = None
     decisions: Mapping[str, bool] | None = None
     logits: Mapping[str, float] | None = None
@@ -132,6 +142,7 @@ class Finding:
             "assessable": self.assessable,
             "reasons": list(self.reasons),
             "quality": self.quality,
+            "doubts": list(self.doubts),
             "probabilities": None if self.probabilities is None else dict(self.probabilities),
             "decisions": None if self.decisions is None else dict(self.decisions),
             "segments": [
@@ -162,8 +173,8 @@ class Finding:
 class Columns:
     """Consecutive columns of a stream with what is known of their samples.
 
-    `evidence` int8 `[T, C]`; `lost` and `padded` bool `[T]`; `flat`, `saturated`, `clipped` and
-    `bad` (flat or saturated) int32 `[T]`, numbers of samples.
+    `evidence` int8 `[T, C]`; `lost` and `padded` bool `[T]`; `flat`, `saturated`, `clipped`, `bad`
+    (flat or saturated) and `noisy` int32 `[T]`, numbers of samples.
     """
 
     evidence: NDArray[np.int8]
@@ -173,13 +184,15 @@ class Columns:
     saturated: NDArray[np.int32]
     clipped: NDArray[np.int32]
     bad: NDArray[np.int32]
+    noisy: NDArray[np.int32]
 
     @classmethod
     def in_gap(cls, count: int, classes: int) -> Columns:
         """Columns of which no sample came."""
         none = np.zeros(count, np.int32)
         lost, padded = np.ones(count, bool), np.zeros(count, bool)
-        return cls(np.zeros((count, classes), np.int8), lost, padded, none, none, none, none)
+        evidence = np.zeros((count, classes), np.int8)
+        return cls(evidence, lost, padded, none, none, none, none, none)
 
     def __len__(self) -> int:
         return len(self.lost)
@@ -205,6 +218,7 @@ class Columns:
             saturated=int(self.saturated.sum()),
             clipped=int(self.clipped.sum()),
             bad=int(self.bad.sum()),
+            noisy=int(self.noisy.sum()),
             padded=padded,
             starts_padded=padded > 0 and bool(self.padded[0]),
             ends_padded=padded > 0 and bool(self.padded[-1]),
@@ -214,8 +228,8 @@ class Columns:
 class Tally(NamedTuple):
     """What is counted over consecutive columns.
 
-    `columns` and `padded` are columns; `lost`, `flat`, `saturated`, `clipped` and `bad` (flat or
-    saturated) samples at 128 Hz. The first, or the last, column may be a padded one.
+    `columns` and `padded` are columns; `lost`, `flat`, `saturated`, `clipped`, `bad` (flat or
+    saturated) and `noisy` samples at 128 Hz. The first, or the last, column may be a padded one.
     """
 
     columns: int
@@ -224,6 +238,7 @@ class Tally(NamedTuple):
     saturated: int
     clipped: int
     bad: int
+    noisy: int
     padded: int
     starts_padded: bool
     ends_padded: bool
@@ -239,6 +254,7 @@ def assess(manifest: Manifest, limits: Limits, start: int, columns: Columns) -> 
         manifest,
         start,
         tally,
+        doubts=limits.noise(tally, manifest.geometry.stride),
         sums=sums,
         decisions=[
             value >= manifest.sum_thresholds[name]
@@ -260,6 +276,7 @@ def decided(
     start: int,
     tally: Tally,
     *,
+    doubts: int,
     sums: Sequence[int],
     decisions: Iterable[bool],
     evidence: NDArray[np.float32],
@@ -272,6 +289,7 @@ def decided(
         manifest: of the model.
         start: the span's first column, counted since the stream began.
         tally: what is wrong with its columns.
+        doubts: bits, see `beatlens.runtime.doubts`.
         sums: of the int8 evidence over the span, by class.
         decisions: whether each class was found.
         evidence, usable, padded: as in `Finding`; evidence and padded become read-only.
@@ -284,6 +302,7 @@ def decided(
     return Finding(
         **described(manifest, start, tally),
         assessable=True,
+        doubts=names_of(doubts),
         probabilities=dict(zip(classes, map(_sigmoid, logits), strict=True)),
         decisions=dict(zip(classes, decisions, strict=True)),
         logits=dict(zip(classes, logits, strict=True)),

@@ -47,7 +47,7 @@ class Stretch:
         self._samples = 0  # samples the front end gave
         # From the first sample that column `_done` sees, and from the first that it covers.
         self._x: NDArray[np.int8] = np.zeros(0, np.int8)
-        self._flags: NDArray[np.bool_] = np.zeros((3, 0), bool)
+        self._flags: NDArray[np.bool_] = np.zeros((4, 0), bool)
 
     def push(self, counts: NDArray[np.int64]) -> Iterator[Columns]:
         """Take checked sensor counts; yield the columns that became ready."""
@@ -75,7 +75,7 @@ class Stretch:
             x = np.concatenate([np.full(self._geometry.left, x[0]), x])
         self._samples += len(ready.x)
         self._x = np.concatenate([self._x, x])
-        flags = np.stack([ready.flat, ready.saturated, ready.clipped])
+        flags = np.stack([ready.flat, ready.saturated, ready.clipped, ready.noisy])
         self._flags = np.concatenate([self._flags, flags], axis=1)
 
     def _compute(self, available: int, last: bool = False) -> Iterator[Columns]:
@@ -99,7 +99,8 @@ class Stretch:
         if count < self._hop:
             x = np.pad(x, (0, geometry.input_length(self._hop) - len(x)))
         evidence = self._engine.evidence(x)[:count]
-        flat, saturated, clipped = self._flags[:, : count * stride].reshape(3, count, stride)
+        flags = self._flags[:, : count * stride].reshape(4, count, stride)
+        flat, saturated, clipped, noisy = flags
         start = (self._done + np.arange(count)) * stride - geometry.left
         self._x = self._x[count * stride :]
         self._flags = self._flags[:, count * stride :]
@@ -112,4 +113,5 @@ class Stretch:
             saturated=saturated.sum(axis=1, dtype=np.int32),
             clipped=clipped.sum(axis=1, dtype=np.int32),
             bad=(flat | saturated).sum(axis=1, dtype=np.int32),
+            noisy=noisy.sum(axis=1, dtype=np.int32),
         )

@@ -11,7 +11,9 @@ Three integer stages, all linear phase, each output aligned with its input in ti
 Rounding is always `(v * multiplier + 2^(shift-1)) >> shift` on 64 bit integers. Before the first
 and after the last sample each stage sees its edge value held. What the stages cannot repair is
 reported, sample by sample: `saturated` (the sensor at its rails), `clipped` (a clamp was hit),
-`flat` (no change of more than 5 microvolt per sample over 1.5 s: a lead is off). Needs numpy only.
+`flat` (no change of more than 5 microvolt per sample over 1.5 s: a lead is off). `noisy` is a hint:
+a sample that bends by over 0.1 mV within 23 ms on both sides, as QRS complexes do and hardly
+anything else in a clean signal; where most of a second does, it is noise. Needs numpy only.
 
 >>> import numpy as np
 >>> frontend = FrontEnd(rate_hz=256, counts_per_mv=200.0)
@@ -39,6 +41,8 @@ AVERAGE = 128
 DELAY = AVERAGE - 1
 FLAT_STEP = 1
 FLAT_SAMPLES = 192
+NOISE_REACH = 3
+NOISE_STEP = 20
 _TAPS_FILE = Path(__file__).with_name("resampler_taps.npz")
 _INT16 = (-(1 << 15), (1 << 15) - 1)
 
@@ -69,17 +73,18 @@ class Conditioned:
     """Front end output at 128 Hz, all arrays `[m]`.
 
     `x` int8 in units of 0.025 mV; `saturated`, `clipped`, `flat` bool, true where a sample is not
-    to be trusted (see the module's text).
+    to be trusted, and `noisy` bool (see the module's text).
     """
 
     x: np.ndarray
     saturated: np.ndarray
     clipped: np.ndarray
     flat: np.ndarray
+    noisy: np.ndarray
 
     @property
     def usable(self) -> np.ndarray:
-        """Bool `[m]`: true where no quality flag is raised."""
+        """Bool `[m]`: true where a sample is not saturated, clipped or flat."""
         return ~(self.saturated | self.clipped | self.flat)
 
     @property
@@ -278,7 +283,7 @@ class FrontEndStream:
         """Stages 2 and 3 on new 5 uV samples, and the flags, all delayed by 127 samples."""
         if y.size == 0:
             empty = np.zeros(0, bool)
-            return Conditioned(np.zeros(0, np.int8), empty, empty, empty)
+            return Conditioned(np.zeros(0, np.int8), empty, empty, empty, empty)
         if self._y.size == 0:
             self._y = np.full(2 * DELAY, y[0])
         flat = self._flat(y)
@@ -298,6 +303,7 @@ class FrontEndStream:
             saturated[skip:],
             ((scaled != x) | overflow)[skip:],
             flat[skip:],
+            _noisy(y)[skip:],
         )
 
     def _flat(self, y: np.ndarray) -> np.ndarray:
@@ -311,6 +317,14 @@ class FrontEndStream:
         since = index - last_hit
         self._run, self._since_flat = int(run[-1]), int(since[-1])
         return since < AVERAGE
+
+
+def _noisy(y: np.ndarray) -> np.ndarray:
+    """Bool `[len(y) - 2 DELAY]`: does the signal bend much, at samples `DELAY` from both ends?"""
+    first, last = DELAY, len(y) - DELAY
+    before = y[first - NOISE_REACH : last - NOISE_REACH]
+    behind = y[first + NOISE_REACH : last + NOISE_REACH]
+    return np.abs(2 * y[first:last] - before - behind) > NOISE_STEP
 
 
 def _moving_sum(values: np.ndarray) -> np.ndarray:

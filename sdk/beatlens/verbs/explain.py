@@ -134,7 +134,7 @@ def _line(finding: Finding) -> str:
             text = f"[bold]{text}[/bold] ({where})"
         parts.append(text)
     note = f"  [dim]{', '.join(finding.reasons)}[/dim]" if finding.reasons else ""
-    return span + "  ".join(parts) + note
+    return span + "  ".join(parts) + note + _doubts(finding)
 
 
 def _beat_line(finding: BeatFinding) -> str:
@@ -149,4 +149,9 @@ def _beat_line(finding: BeatFinding) -> str:
         else:
             what = f"{1000 * reason.start_s:+.0f} to {1000 * reason.end_s:+.0f} ms"
         parts.append(f"{what} ({reason.contribution:+.1f})")
-    return f"{when}[bold]{finding.class_name} {chance:4.0%}[/bold]  {', '.join(parts)}"
+    said = f"[bold]{finding.class_name} {chance:4.0%}[/bold]  {', '.join(parts)}"
+    return when + said + _doubts(finding)
+
+
+def _doubts(finding: Finding | BeatFinding) -> str:
+    return f"  [yellow]doubtful: {', '.join(finding.doubts)}[/yellow]" if finding.doubts else ""
