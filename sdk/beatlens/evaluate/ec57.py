@@ -125,6 +125,36 @@ def compare_beats(
     Raises:
         DataError: the two annotate records of different lengths, or a number is out of range.
     """
+    pairs = pair_beats(reference, test, rate_hz, mapping, start_s, window_s)
+    return count_pairs(pairs)
+
+
+class Pair(NamedTuple):
+    """Two beats that belong together, or one without a partner.
+
+    `reference` and `test` are their samples, None for one that is not there; `labels` as in
+    `BeatCounts.pairs`.
+    """
+
+    reference: int | None
+    test: int | None
+    labels: str
+
+
+def count_pairs(pairs: Iterable[Pair]) -> BeatCounts:
+    """Counts of pairs, all of a record or some of them."""
+    return BeatCounts(Counter(pair.labels for pair in pairs))
+
+
+def pair_beats(
+    reference: Annotations,
+    test: Annotations,
+    rate_hz: int,
+    mapping: AamiMapping = "aami",
+    start_s: float = START_S,
+    window_s: float = WINDOW_S,
+) -> list[Pair]:
+    """The pairs that `compare_beats` counts, in time order; arguments and errors are the same."""
     if reference.length != test.length:
         raise DataError(
             f"reference has {reference.length} samples, test {test.length}; expected annotations "
@@ -136,7 +166,8 @@ def compare_beats(
             "and window, and a start from 0"
         )
     sides = _Side.of(reference, mapping), _Side.of(test, mapping)
-    return _compare(*sides, round(start_s * rate_hz), int(window_s * rate_hz))
+    found = _pair(*sides, round(start_s * rate_hz), int(window_s * rate_hz))
+    return [pair for pair in found if FLUTTER_WAVE not in pair.labels]
 
 
 class _Beat(NamedTuple):
@@ -165,8 +196,8 @@ class _Side:
         return cls(outside, said.flutter, said.shutdown)
 
 
-def _compare(reference: _Side, test: _Side, start: int, window: int) -> BeatCounts:
-    pairs: Counter[str] = Counter()
+def _pair(reference: _Side, test: _Side, start: int, window: int) -> list[Pair]:
+    pairs: list[Pair] = []
     ours, theirs = list(reference.beats), list(test.beats)
     i = bisect_left(ours, start, key=lambda beat: beat.sample)
     j = bisect_left(theirs, start, key=lambda beat: beat.sample)
@@ -174,16 +205,18 @@ def _compare(reference: _Side, test: _Side, start: int, window: int) -> BeatCoun
     while i < len(ours) or j < len(theirs):
         beat, found = _at(ours, i), _at(theirs, j)
         if _paired(beat.sample, found.sample, _at(ours, i + 1), _at(theirs, j + 1), window):
-            pairs[beat.label + found.label] += 1
+            pairs.append(Pair(beat.sample, found.sample, beat.label + found.label))
             i, j = i + 1, j + 1
         elif found.sample < beat.sample:
             if not _within(reference.flutter, found.sample):
-                pairs[_without(reference, found.sample) + found.label] += 1
+                labels = _without(reference, found.sample) + found.label
+                pairs.append(Pair(None, found.sample, labels))
             j += 1
         else:
-            pairs[beat.label + _without(test, beat.sample)] += 1
+            labels = beat.label + _without(test, beat.sample)
+            pairs.append(Pair(beat.sample, None, labels))
             i += 1
-    return BeatCounts({pair: n for pair, n in pairs.items() if FLUTTER_WAVE not in pair})
+    return pairs
 
 
 def _paired(beat: int, found: int, next_beat: _Beat, next_found: _Beat, window: int) -> bool:

@@ -17,6 +17,7 @@ from beatlens.pipeline.firmware_bench import grown, window_models
 from beatlens.pipeline.firmware_bench import rows as firmware_rows
 from beatlens.pipeline.host_bench import host_rows, make_day
 from beatlens.pipeline.maps_bench import MapsBench
+from beatlens.pipeline.noise_bench import NoiseBench
 from beatlens.pipeline.qrs_bench import qrs_rows
 from beatlens.pipeline.quality_bench import quality_rows
 from beatlens.pipeline.step_cost import step_cost as measure_step_cost
@@ -34,6 +35,7 @@ from beatlens.verbs.options import (
     RunFolder,
     Threads,
     console,
+    loading_bar,
     opened,
     read_recipe,
     training_bar,
@@ -213,6 +215,32 @@ def quality(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
     for row in rows:
         said = f"{row['found']:.1f} % found" if "found" in row else f"{row['false']:.4f} % flagged"
         console.print(f"{row['what']}: {said}")
+
+
+@app.command()
+def noise(
+    bundles: Annotated[
+        list[Path], typer.Option("--bundle", metavar="DIR", help="Bundle to run; repeatable.")
+    ],
+    data: DataFolder = None,
+    out: Out = Path("docs/figures"),
+) -> None:
+    """Noise of nstdb in the records of DS2: decisions, doubts, and evidence, at six levels.
+
+    Runs the firmware's C; adds rows to docs/figures/noise_beats.json and noise_strips.json.
+    """
+    bench = NoiseBench(find_database("mitdb", data), find_database("nstdb", data))
+    described = "mitdb DS2, MLII; noise of nstdb's first lead in every other two minutes from 5:00"
+    for bundle in [Bundle.load(folder) for folder in bundles]:
+        with loading_bar() as show:
+            rows = bench.rows(bundle, show)
+        name = "noise_strips.json" if bundle.beats is None else "noise_beats.json"
+        key = ("model", "noise", "snr_db")
+        merge_figures(out / name, "beatlens bench noise", described, rows, key)
+        for row in rows:
+            level = "" if row["snr_db"] is None else f" {row['snr_db']} dB"
+            shown = f"{bundle.name} {row['noise']}{level}: {row['wrong']:.1f} % wrong"
+            console.print(f"{shown}, {row['wrong_doubted']:.0f} % of those doubted")
 
 
 @app.command("firmware")
