@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.beats import (
+    BeatRun,
     calibrate,
     choose_doubts,
     choose_offsets,
@@ -23,6 +24,7 @@ from beatlens.evaluate.beats import (
 )
 from beatlens.evaluate.ec57 import START_S, BeatCounts, compare_beats
 from beatlens.evaluate.figures import merge_figures, write_figures
+from beatlens.evaluate.reliability import calibration_error, reliability_rows
 from beatlens.integer.build import build_graph
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_write import write_tflite
@@ -30,11 +32,11 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.rhythm import RhythmTables
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_steps import beat_fidelity
-from beatlens.runtime.beat_rule import BeatRule
+from beatlens.runtime.beat_rule import BeatRule, Calibration
 from beatlens.signals.annotations import MAPPINGS, Annotations, write_annotations
 from beatlens.signals.splits import DS2_WITHOUT_202
 from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, BeatTrack
+from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack
 
 Decided = Sequence[NDArray[np.int64]]
 ANNOTATOR = "device"
@@ -43,10 +45,12 @@ AGREEMENT = ("spearman", "spearman_p5", "pearson", "same_peak")
 
 @dataclass(frozen=True)
 class BeatEvaluation:
-    """What was measured: rows of splits and networks, rows of records, and the device's beats."""
+    """What was measured: rows of splits and networks, of records, of how far the device's
+    probabilities hold; and the device's beats."""
 
     rows: list[dict[str, Any]]
     records: list[dict[str, Any]]
+    reliability: list[dict[str, Any]]
     beats: dict[str, Annotations]
 
 
@@ -105,7 +109,27 @@ def evaluate_beats(
         rows += [{**line, **key, **ec57_row(c), **shown} for key, c in _split(prepared, found)]
         records += [{**line, **row} for row in _of_records(found["aami"])]
     beats = _annotated(prepared.test, decided["device"])
-    return BeatEvaluation(rows, records, beats)
+    reliability = [
+        {**about["device"], "seed": recipe.seed, **row}
+        for row in _reliability(runs["device"], rule)
+    ]
+    return BeatEvaluation(rows, records, reliability, beats)
+
+
+def _reliability(run: BeatRun, rule: BeatRule) -> list[dict[str, Any]]:
+    """Rows of bins, and one of all of them with the errors before and after calibration."""
+    logits, labels, _ = run.beats()
+    kept = [track.labels != UNKNOWN for track in run.tracks]
+    records = np.repeat([t.record for t in run.tracks], [int(k.sum()) for k in kept])
+    truth = np.eye(len(CLASSES))[labels]
+    none = Calibration(1.0, np.zeros(len(CLASSES)))
+    shipped = rule.calibration.probabilities(logits)
+    errors = {
+        "error": calibration_error(shipped, truth),
+        "error_uncalibrated": calibration_error(none.probabilities(logits), truth),
+    }
+    whole = {"class": "all", "bin": "all", "count": len(labels), **errors}
+    return [whole, *reliability_rows(shipped, truth, records, CLASSES)]
 
 
 def _annotated(tracks: Sequence[BeatTrack], decided: Decided) -> dict[str, Annotations]:
@@ -164,13 +188,15 @@ def _of_records(counts: dict[str, BeatCounts]) -> list[dict[str, Any]]:
 def write_evaluation(
     recipe: BeatRecipe, prepared: PreparedBeats, found: BeatEvaluation, folder: Path
 ) -> None:
-    """Write `figures.json`, `records.json`, and WFDB annotations of the int8 model's beats.
+    """Write `figures.json`, `records.json`, `reliability.json`, and WFDB annotations of the int8
+    model's beats.
 
     The annotations are in `ec57/`, annotator `device`: `bxb -r RECORD -a atr device` reads them.
     """
     command = f"beatlens evaluate (recipe {recipe.name}, seed {recipe.seed})"
     write_figures(folder / "figures.json", command, prepared.description, found.rows)
     write_figures(folder / "records.json", command, prepared.description, found.records)
+    write_figures(folder / "reliability.json", command, prepared.description, found.reliability)
     (folder / "ec57").mkdir(exist_ok=True)
     for track in prepared.test:
         write_annotations(folder / "ec57", ANNOTATOR, found.beats[track.record], track.rate_hz)
@@ -179,10 +205,11 @@ def write_evaluation(
 def merge_evaluation(
     command: str, prepared: PreparedBeats, found: BeatEvaluation, out: Path
 ) -> None:
-    """Put the rows into the documentation's figures `ec57.json` and `ec57_records.json`."""
+    """Put the rows into `ec57.json`, `ec57_records.json`, `reliability.json` of the docs."""
     keys = ("model", "form", "seed")
     for name, rows, more in (
         ("ec57.json", found.rows, ("split", "mapping")),
         ("ec57_records.json", found.records, ("record",)),
+        ("reliability.json", found.reliability, ("class", "bin")),
     ):
         merge_figures(out / name, command, prepared.description, rows, (*keys, *more))

@@ -51,7 +51,7 @@ LABELS = {
     "macs": "multiply-accumulates",
 }
 # matplotlib types its keys as literals; Any spares a cast at every use.
-_STYLE: Any = {
+STYLE: Any = {
     "svg.hashsalt": "beatlens",
     "svg.fonttype": "path",
     "font.size": 9.0,
@@ -69,7 +69,8 @@ def label(key: str) -> str:
     return LABELS.get(key, key.replace("_", " "))
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches that can be drawn without a screen."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
@@ -82,7 +83,7 @@ def image(figure: Figure, kind: str, dpi: int = 160) -> bytes:
     # A date or a version in the file would change it without a change in what it shows.
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     buffer = BytesIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
     return buffer.getvalue()
 
@@ -103,8 +104,8 @@ def fidelity_by_matching(figures: Figures, key: str = "spearman") -> Figure:
     groups = _some(figures, ("model", "matching", "form"), key)
     forms = list(dict.fromkeys(form for _, _, form in groups))
     lines = list(dict.fromkeys((model, matching) for model, matching, _ in groups))
-    with mpl.rc_context(_STYLE):
-        figure = _figure(7.0, 1.1 + 0.34 * len(lines))
+    with mpl.rc_context(STYLE):
+        figure = new_figure(7.0, 1.1 + 0.34 * len(lines))
         axes = figure.subplots()
         for (model, matching, form), rows in groups.items():
             which = forms.index(form)
@@ -181,8 +182,8 @@ def size_vs_fidelity(
         raise DataError(f"figures of {figures.command!r} have no {x!r}; nothing to plot")
     matchings = list(dict.fromkeys(matching for matching, _ in series))
     forms = list(dict.fromkeys(form for _, form in series))
-    with mpl.rc_context(_STYLE):
-        figure = _figure(7.0, 4.0)
+    with mpl.rc_context(STYLE):
+        figure = new_figure(7.0, 4.0)
         axes = figure.subplots()
         for (matching, form), points in series.items():
             xs, means, lows, highs = (
@@ -223,8 +224,8 @@ def training_curves(history: Sequence[Mapping[str, float]], keys: Sequence[str] 
     absent = [key for key in chosen if key not in found]
     if not chosen or absent:
         raise DataError(f"training history holds {found}; nothing to draw for {absent or 'it'}")
-    with mpl.rc_context(_STYLE):
-        figure = _figure(7.0, 1.7 * len(chosen) + 0.4)
+    with mpl.rc_context(STYLE):
+        figure = new_figure(7.0, 1.7 * len(chosen) + 0.4)
         panels = np.atleast_1d(figure.subplots(len(chosen), 1, sharex=True))
         for axes, key in zip(panels, chosen, strict=True):
             points = [(e["step"], e[key]) for e in history if key in e and "step" in e]
@@ -253,7 +254,7 @@ def example_strip(
     # Millimetres: margins left and right, and above each panel room for its line of text.
     left, right, above, below = 6.0, 4.0, 11.0, 16.0
     total = count * (height + above) + below
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=((left + width + right) / 25.4, total / 25.4), facecolor="white")
         FigureCanvasAgg(figure)
         for index, model in enumerate(view.models):

@@ -9,6 +9,7 @@ import typer
 
 from beatlens.errors import DataError
 from beatlens.report import plots
+from beatlens.report.noise_curves import noise_curves
 from beatlens.report.tables import Column, Figures, load_figures, markdown_table, update_readme
 from beatlens.verbs.options import console
 
@@ -131,10 +132,44 @@ QUALITY = (
     Column("hours", "hours", digits=1, interval=False),
     Column("false", "flagged, %", digits=4, interval=False),
 )
+NOISE_BEATS = (
+    Column("veb_sensitivity", "V Se, %", digits=1),
+    Column("veb_predictivity", "+P", digits=1),
+    Column("veb_loss", "Se lost, points", digits=1, interval=False),
+    Column("wrong", "wrong, %", digits=1, interval=False),
+    Column("wrong_doubted", "of those doubted, %", digits=0),
+    Column("doubted", "doubted, %", digits=0, interval=False),
+    Column("undecided", "undecided, %", digits=0, interval=False),
+    Column("spearman", "Spearman with clean", digits=2, interval=False),
+    Column("same_peak", "same top column", digits=2),
+)
+NOISE_STRIPS = (
+    Column("macro_ap", "macro AP", digits=2),
+    Column("ap_pvc", "AP PVC", digits=2),
+    Column("wrong", "wrong, %", digits=0, interval=False),
+    Column("wrong_doubted", "of those doubted, %", digits=0),
+    Column("doubted", "doubted, %", digits=0, interval=False),
+    Column("undecided", "undecided, %", digits=0, interval=False),
+    Column("spearman", "Spearman with clean", digits=2, interval=False),
+    Column("same_peak", "same top column", digits=2),
+)
+RELIABILITY = (
+    Column("count", "beats", digits=None, interval=False),
+    Column("probability", "probability", digits=2, interval=False),
+    Column("observed", "observed", digits=2),
+    Column("error", "calibration error", digits=3, interval=False),
+    Column("error_uncalibrated", "uncalibrated", digits=3, interval=False),
+)
 HOST = (
     Column("cpu_seconds", "processor seconds per 24 h", digits=1, interval=False),
     Column("ratio", "times the C", digits=1, interval=False),
 )
+
+CURVES = {
+    "beats": ("veb_sensitivity", "veb_predictivity", "wrong_doubted", "same_peak"),
+    "strips": ("ap_pvc", "macro_ap", "wrong_doubted", "same_peak"),
+}
+"""What is drawn of the noise stress test, of the released model of each task."""
 
 
 def figures(
@@ -167,6 +202,9 @@ def figures(
         "ec57": ("ec57.json", EC57, ("split", "mapping", "model", "form")),
         "beats-crossval": ("beats_crossval.json", BEATS_CROSSVAL, ("recipe", "steps")),
         "quality": ("quality.json", QUALITY, ("what",)),
+        "noise-beats": ("noise_beats.json", NOISE_BEATS, ("model", "noise", "snr_db")),
+        "noise-strips": ("noise_strips.json", NOISE_STRIPS, ("model", "noise", "snr_db")),
+        "reliability": ("reliability.json", RELIABILITY, ("model", "class", "bin")),
         "host": ("host.json", HOST, ("engine", "way", "kernels", "bits")),
     }
     made = {
@@ -199,6 +237,10 @@ def _plots(folder: Path) -> list[Path]:
         points = ("method", "start", "share")
         drawn = plots.size_vs_fidelity(chosen, "packed_bytes", of=points, joined=False)
         made.append(plots.save(drawn, folder / "size_vs_fidelity.svg"))
+    for task, keys in CURVES.items():
+        if (folder / f"noise_{task}.json").exists():
+            noise = noise_curves(load_figures(folder / f"noise_{task}.json"), task, keys)
+            made.append(plots.save(noise, folder / f"noise_{task}.svg"))
     return made
 
 
