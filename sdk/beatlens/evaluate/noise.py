@@ -206,18 +206,26 @@ def beat_row(outcomes: Sequence[BeatOutcome], clean: Sequence[BeatOutcome]) -> d
         _ratio(row, f"{name}_predictivity", found, found + [r.wrong for r in rates])
     before = sum((o.counts for o in clean), start=BeatCounts({})).veb.sensitivity
     row["veb_loss"] = 100 * before - row["veb_sensitivity"]
-    numbers = {
-        name: np.array([getattr(o, name) for o in outcomes])
-        for name in ("found", "decided", "doubted", "wrong", "wrong_doubted")
-    }
-    _ratio(row, "undecided", numbers["found"] - numbers["decided"], numbers["found"])
-    _ratio(row, "doubted", numbers["doubted"], numbers["decided"])
-    _ratio(row, "wrong", numbers["wrong"], numbers["decided"])
-    _ratio(row, "wrong_doubted", numbers["wrong_doubted"], numbers["wrong"])
+    row |= shares(outcomes)
     groups = np.concatenate([np.full(len(o.spearman), i) for i, o in enumerate(outcomes)])
     for name in ("spearman", "same_peak"):
         scores = np.concatenate([getattr(o, name) for o in outcomes])
         _interval(row, name, mean_statistic(scores), groups)
+    return row
+
+
+def shares(outcomes: Sequence[BeatOutcome]) -> dict[str, float]:
+    """Shares in percent, with intervals by record: of beats undecided and doubted, of calls that
+    are wrong, and of wrong ones that are doubted."""
+    row: dict[str, float] = {}
+    found, decided, doubted, wrong, both = (
+        np.array([getattr(outcome, name) for outcome in outcomes])
+        for name in ("found", "decided", "doubted", "wrong", "wrong_doubted")
+    )
+    _ratio(row, "undecided", found - decided, found)
+    _ratio(row, "doubted", doubted, decided)
+    _ratio(row, "wrong", wrong, decided)
+    _ratio(row, "wrong_doubted", both, wrong)
     return row
 
 

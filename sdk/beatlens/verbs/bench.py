@@ -13,6 +13,7 @@ from beatlens.firmware.boards import BOARDS
 from beatlens.pipeline.attribution_bench import Bench, arms_of
 from beatlens.pipeline.crossval import out_of_fold, row_of
 from beatlens.pipeline.decoder_size import COMPILER, decoder_sizes, has_compiler
+from beatlens.pipeline.doubt_bench import doubt_rows, groups
 from beatlens.pipeline.firmware_bench import grown, window_models
 from beatlens.pipeline.firmware_bench import rows as firmware_rows
 from beatlens.pipeline.host_bench import host_rows, make_day
@@ -241,6 +242,33 @@ def noise(
             level = "" if row["snr_db"] is None else f" {row['snr_db']} dB"
             shown = f"{bundle.name} {row['noise']}{level}: {row['wrong']:.1f} % wrong"
             console.print(f"{shown}, {row['wrong_doubted']:.0f} % of those doubted")
+
+
+@app.command()
+def doubts(
+    bundles: Annotated[
+        list[Path], typer.Option("--bundle", metavar="DIR", help="Bundle to run; repeatable.")
+    ],
+    data: DataFolder = None,
+    out: Out = Path("docs/figures"),
+) -> None:
+    """What beats models doubt: DS2 as it is and upside down, pacemakers, svdb.
+
+    Adds the bundles' rows to docs/figures/doubts.json.
+    """
+    chosen = groups(find_database("mitdb", data), find_database("svdb", data))
+    described = "mitdb (MLII; V5 of 102 and 104) and svdb (first lead), after 5:00"
+    for bundle in [Bundle.load(folder) for folder in bundles]:
+        with loading_bar() as show:
+            rows = doubt_rows(bundle, chosen, show)
+        merge_figures(
+            out / "doubts.json", "beatlens bench doubts", described, rows, ("model", "what")
+        )
+        for row in rows:
+            console.print(
+                f"{bundle.name} {row['what']}: {row['doubted']:.1f} % doubted, "
+                f"{row['wrong']:.1f} % wrong, {row['wrong_doubted']:.0f} % of those doubted"
+            )
 
 
 @app.command("firmware")

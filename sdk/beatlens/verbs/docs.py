@@ -153,6 +153,16 @@ NOISE_STRIPS = (
     Column("spearman", "Spearman with clean", digits=2, interval=False),
     Column("same_peak", "same top column", digits=2),
 )
+DOUBTED = (
+    Column("beats", "beats", digits=None, interval=False),
+    Column("wrong", "wrong, %", digits=1),
+    Column("wrong_doubted", "of those doubted, %", digits=0),
+    Column("doubted", "doubted, %", digits=1),
+    Column("noise", "for noise", digits=1, interval=False),
+    Column("close", "close", digits=1, interval=False),
+    Column("unfamiliar", "unfamiliar", digits=1, interval=False),
+    Column("undecided", "undecided, %", digits=1, interval=False),
+)
 RELIABILITY = (
     Column("count", "beats", digits=None, interval=False),
     Column("probability", "probability", digits=2, interval=False),
@@ -204,6 +214,7 @@ def figures(
         "quality": ("quality.json", QUALITY, ("what",)),
         "noise-beats": ("noise_beats.json", NOISE_BEATS, ("model", "noise", "snr_db")),
         "noise-strips": ("noise_strips.json", NOISE_STRIPS, ("model", "noise", "snr_db")),
+        "doubts": ("doubts.json", DOUBTED, ("model", "what")),
         "reliability": ("reliability.json", RELIABILITY, ("model", "class", "bin")),
         "host": ("host.json", HOST, ("engine", "way", "kernels", "bits")),
     }
