@@ -118,6 +118,13 @@ EC57 = (
     Column("sveb_predictivity", "+P", digits=1),
     Column("spearman", "Spearman", digits=2, interval=False),
 )
+EPISODES = (
+    Column("episodes", "episodes", digits=None, interval=False),
+    Column("episode_sensitivity", "episodes found, %", digits=0),
+    Column("episode_predictivity", "of its own right, %", digits=0),
+    Column("duration_sensitivity", "time found, %", digits=0),
+    Column("duration_predictivity", "of its own right, %", digits=0),
+)
 BEATS_CROSSVAL = (
     Column("ap_s_mitdb", "AP S, DS1", digits=2),
     Column("ap_v_mitdb", "AP V, DS1", digits=2),
@@ -210,6 +217,7 @@ def figures(
         "firmware": ("firmware.json", FIRMWARE, ("model", "per", "core")),
         "qrs": ("qrs.json", QRS, ("split",)),
         "ec57": ("ec57.json", EC57, ("split", "mapping", "model", "form")),
+        "ec57-episodes": ("ec57_episodes.json", EPISODES, ("split", "model", "form")),
         "beats-crossval": ("beats_crossval.json", BEATS_CROSSVAL, ("recipe", "steps")),
         "quality": ("quality.json", QUALITY, ("what",)),
         "noise-beats": ("noise_beats.json", NOISE_BEATS, ("model", "noise", "snr_db")),

@@ -10,7 +10,7 @@ import typer
 
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import ModelError, RecipeError
+from beatlens.errors import ModelError
 from beatlens.firmware.beat_package import write_beats
 from beatlens.firmware.cores import core_of
 from beatlens.firmware.package import write_task
@@ -18,6 +18,7 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.pipeline.compress import compress as compress_step
 from beatlens.pipeline.data import Prepared, prepare
+from beatlens.pipeline.episode_evaluate import evaluate_episodes
 from beatlens.pipeline.evaluate import Evaluation
 from beatlens.pipeline.evaluate import evaluate as evaluate_step
 from beatlens.pipeline.export import export_bundle
@@ -171,8 +172,8 @@ def evaluate(
         bool,
         typer.Option(
             "--ec57",
-            help="Also put the figures of a beats recipe into docs/figures/ec57.json, beat by beat "
-            "after ANSI/AAMI EC57.",
+            help="Also put figures after ANSI/AAMI EC57 into docs/figures: of a beats recipe beat "
+            "by beat into ec57.json, of others episodes of fibrillation into ec57_episodes.json.",
         ),
     ] = False,
     out: Annotated[
@@ -186,13 +187,10 @@ def evaluate(
     chosen, folder = opened_any(recipe, run, threads)
     if isinstance(chosen, BeatRecipe):
         return beats.evaluate(chosen, folder, data, out if ec57 else None)
+    networks, prepared = _networks(folder), prepared_for(chosen, folder, data)
+    evaluated(chosen, prepared, networks, folder)
     if ec57:
-        raise RecipeError(
-            f"--ec57 counts beats, but {recipe or 'the built-in recipe'} is of the task "
-            f'{chosen.task!r}, expected a recipe with task = "beats"'
-        )
-    networks = _networks(folder)
-    evaluated(chosen, prepared_for(chosen, folder, data), networks, folder)
+        _episodes(chosen, prepared, networks, folder, out, data)
 
 
 def evaluated(
@@ -208,6 +206,28 @@ def evaluated(
     print_table(folder / "figures.json")
     console.print(f"report: {report}")
     return found
+
+
+def _episodes(
+    recipe: Recipe,
+    prepared: Prepared,
+    networks: tuple[EvidenceNet, EvidenceNet, QuantizedEvidenceNet],
+    folder: Path,
+    out: Path,
+    data: Path | None,
+) -> None:
+    """Count episodes of fibrillation, and print what was found."""
+    teacher, _, quantized = networks
+    with console.status("counting episodes of fibrillation"):
+        rows = evaluate_episodes(recipe, prepared, teacher, quantized, folder, out, data)
+    for row in rows:
+        console.print(
+            f"{row['model']} {row['form']}, {row['split']}: of {row['episodes']:.0f} episodes "
+            f"{row['episode_sensitivity']:.0f} % found, {row['episode_predictivity']:.0f} % of its "
+            f"own right; of their time {row['duration_sensitivity']:.0f} % and "
+            f"{row['duration_predictivity']:.0f} %"
+        )
+    console.print(f"annotations of the int8 model's episodes: {folder / 'ec57'}")
 
 
 def print_table(path: Path) -> None:
