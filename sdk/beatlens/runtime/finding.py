@@ -36,7 +36,7 @@ class Limits:
 
     unusable: float = 0.10
     clipped: float = 0.05
-    noisy: float = 0.60
+    noisy: float = 0.50
 
     def __post_init__(self) -> None:
         for field in fields(self):
