@@ -31,7 +31,9 @@ def test_episodes_of_a_network_that_always_says_fibrillation(
     quantized = QuantizedEvidenceNet(net).eval()
     quantized.calibrate([torch.randn(8, 1, net.geometry.input_length(160))])
     test = load_tracks_of("mitdb", ("202", "100", "219"), data_dir)
-    prepared = Prepared([], load_tracks_of("mitdb", ("201",), data_dir), test, False, "three records")
+    prepared = Prepared(
+        [], load_tracks_of("mitdb", ("201",), data_dir), test, False, "three records"
+    )
     rows = evaluate_episodes(Recipe(), prepared, net, quantized, tmp_path, tmp_path, data_dir)
     assert [(row["model"], row["split"], row["records"]) for row in rows] == [
         ("teacher", "DS2", 3), ("teacher", "DS2 without 202", 2),

@@ -10,6 +10,7 @@ import typer
 from beatlens.errors import DataError
 from beatlens.report import plots
 from beatlens.report.noise_curves import noise_curves
+from beatlens.report.reliability_plot import reliability_plot
 from beatlens.report.tables import Column, Figures, load_figures, markdown_table, update_readme
 from beatlens.verbs.options import console
 
@@ -172,8 +173,6 @@ DOUBTED = (
 )
 RELIABILITY = (
     Column("count", "beats", digits=None, interval=False),
-    Column("probability", "probability", digits=2, interval=False),
-    Column("observed", "observed", digits=2),
     Column("error", "calibration error", digits=3, interval=False),
     Column("error_uncalibrated", "uncalibrated", digits=3, interval=False),
 )
@@ -223,12 +222,15 @@ def figures(
         "noise-beats": ("noise_beats.json", NOISE_BEATS, ("model", "noise", "snr_db")),
         "noise-strips": ("noise_strips.json", NOISE_STRIPS, ("model", "noise", "snr_db")),
         "doubts": ("doubts.json", DOUBTED, ("model", "what")),
-        "reliability": ("reliability.json", RELIABILITY, ("model", "class", "bin")),
         "host": ("host.json", HOST, ("engine", "way", "kernels", "bits")),
     }
     made = {
         marker: _table(folder / name, columns, by) for marker, (name, columns, by) in wanted.items()
     }
+    reliability = folder / "reliability.json"
+    if reliability.exists():
+        whole = _rows_with(reliability, "bin", "all")
+        made["reliability"] = markdown_table(whole, RELIABILITY, ("model", "form"))
     for marker, markdown in made.items():
         if markdown is not None:
             update_readme(readme, marker, markdown)
@@ -244,7 +246,7 @@ def _table(path: Path, columns: tuple[Column, ...], groups: tuple[str, ...]) -> 
 def _plots(folder: Path) -> list[Path]:
     made: list[Path] = []
     if (folder / "attribution.json").exists():
-        chosen = _students(folder / "attribution.json", "model", "student")
+        chosen = _rows_with(folder / "attribution.json", "model", "student")
         made += [
             plots.save(plots.fidelity_by_matching(chosen), folder / "fidelity_by_matching.svg"),
             plots.save(
@@ -252,10 +254,13 @@ def _plots(folder: Path) -> list[Path]:
             ),
         ]
     if (folder / "compress.json").exists():
-        chosen = _students(folder / "compress.json", "form", "int8")
+        chosen = _rows_with(folder / "compress.json", "form", "int8")
         points = ("method", "start", "share")
         drawn = plots.size_vs_fidelity(chosen, "packed_bytes", of=points, joined=False)
         made.append(plots.save(drawn, folder / "size_vs_fidelity.svg"))
+    if (folder / "reliability.json").exists():
+        drawn = reliability_plot(load_figures(folder / "reliability.json"))
+        made.append(plots.save(drawn, folder / "reliability.svg"))
     for task, keys in CURVES.items():
         if (folder / f"noise_{task}.json").exists():
             noise = noise_curves(load_figures(folder / f"noise_{task}.json"), task, keys)
@@ -263,8 +268,8 @@ def _plots(folder: Path) -> list[Path]:
     return made
 
 
-def _students(path: Path, key: str, value: str) -> Figures:
-    """The rows of compressed networks, which are those with that value."""
+def _rows_with(path: Path, key: str, value: str) -> Figures:
+    """The rows with that value."""
     found = load_figures(path)
     rows = [row for row in found.rows if row[key] == value]
     if not rows:
