@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,15 @@ import typer
 
 from beatlens.errors import DataError
 from beatlens.report import plots
-from beatlens.report.tables import Column, Figures, load_figures, markdown_table, update_readme
+from beatlens.report.tables import (
+    Column,
+    Figures,
+    Row,
+    load_figures,
+    markdown_table,
+    update_readme,
+)
+from beatlens.signals.rhythm import CONTEXTS
 from beatlens.verbs.options import console
 
 SIZE = (
@@ -131,10 +141,108 @@ QUALITY = (
     Column("hours", "hours", digits=1, interval=False),
     Column("false", "flagged, %", digits=4, interval=False),
 )
+WHERE = (
+    Column("beats", "beats", digits=None, interval=False),
+    *(
+        column
+        for wave, name in (
+            ("before_qrs", "before QRS"),
+            ("p", "P"),
+            ("qrs", "QRS"),
+            ("st_t", "ST-T"),
+        )
+        for column in (
+            Column(f"share_{wave}", name, digits=2),
+            Column(f"time_{wave}", "time", digits=2, interval=False),
+        )
+    ),
+    Column("peak_before_qrs", "peak before QRS", digits=2),
+    Column("peak_qrs", "peak in QRS", digits=2),
+    Column("peak_st_t", "peak in ST-T", digits=2),
+    Column("peak_ms", "peak, ms from R", digits=0, interval=False),
+)
+REASONS = (
+    Column("beats", "beats", digits=None, interval=False),
+    Column("sum", "sum", digits=1),
+    Column("signal", "signal", digits=1),
+    Column("signal_earlier", "before P", digits=1, interval=False),
+    Column("signal_p", "P", digits=1, interval=False),
+    Column("signal_pr", "PR", digits=1, interval=False),
+    Column("signal_qrs", "QRS", digits=1, interval=False),
+    Column("signal_st_t", "ST-T", digits=1, interval=False),
+    Column("signal_later", "after T", digits=1, interval=False),
+    Column("rhythm", "rhythm", digits=1),
+    *(Column(name, name, digits=1, interval=False) for name in CONTEXTS),
+    Column("offset", "offset", digits=1, interval=False),
+)
+CHECKS = (
+    Column("checked", "beats", digits=None, interval=False),
+    Column("at_stake", "whole span", digits=1),
+    Column("deletion_random", "deletion − random", digits=2),
+    Column("deletion_shifted", "− shifted", digits=2),
+    Column("insertion_random", "insertion − random", digits=2),
+    Column("insertion_shifted", "− shifted", digits=2),
+    Column("beyond_earlier", "before P bridged", digits=1),
+    Column("beyond_p", "P", digits=1),
+    Column("beyond_qrs", "QRS", digits=1),
+    Column("beyond_st_t", "ST-T", digits=1),
+    Column("head_size", "head randomised", digits=2),
+    Column("head_floor", "chance", digits=2, interval=False),
+    Column("all_size", "all randomised", digits=2),
+    Column("all_floor", "chance", digits=2, interval=False),
+)
+KEPT = (
+    Column("compared", "beats", digits=None, interval=False),
+    Column("same_class", "same class", digits=2),
+    Column("spearman", "Spearman", digits=2),
+    Column("spearman_floor", "other beat's", digits=2, interval=False),
+    Column("same_peak", "same peak", digits=2),
+    Column("same_peak_floor", "other beat's", digits=2, interval=False),
+    Column("same_wave", "same wave", digits=2),
+    Column("same_wave_floor", "other beat's", digits=2, interval=False),
+)
+DELINEATION = (
+    Column("beats", "beats", digits=None, interval=False),
+    Column("found", "found, %", digits=1, interval=False),
+    Column("onset_ms", "onset, ms", digits=0, interval=False),
+    Column("onset_ms_abs", "distance", digits=0, interval=False),
+    Column("end_ms", "end, ms", digits=0, interval=False),
+    Column("end_ms_abs", "distance", digits=0, interval=False),
+    Column("found_none", "found where people mark none, %", digits=0, interval=False),
+)
 HOST = (
     Column("cpu_seconds", "processor seconds per 24 h", digits=1, interval=False),
     Column("ratio", "times the C", digits=1, interval=False),
 )
+
+
+FEW = 10
+"""Beats of ludb below which a row is left to the figures file."""
+
+
+def _best_boundaries(row: Row) -> bool:
+    """People's boundaries where there are any; enough beats."""
+    return row["boundaries"] == ("people" if row["data"] == "ludb" else "algorithm") and (
+        row["data"] != "ludb" or row["beats"] >= FEW
+    )
+
+
+def _not_ludb(row: Row) -> bool:
+    return bool(row["data"] != "ludb")
+
+
+def _compressed(row: Row) -> bool:
+    return bool(row["model"] != "teacher")
+
+
+SHOWN: dict[str, Callable[[Row], bool]] = {
+    "clinical": _best_boundaries,
+    "clinical-reasons": _not_ludb,
+    "clinical-checks": _not_ludb,
+    "clinical-kept": _compressed,
+    "delineation": lambda row: True,
+}
+"""Rows that a table shows, where not all."""
 
 
 def figures(
@@ -167,10 +275,20 @@ def figures(
         "ec57": ("ec57.json", EC57, ("split", "mapping", "model", "form")),
         "beats-crossval": ("beats_crossval.json", BEATS_CROSSVAL, ("recipe", "steps")),
         "quality": ("quality.json", QUALITY, ("what",)),
+        "clinical": ("clinical.json", WHERE, ("class", "outcome", "data", "model", "form")),
+        "clinical-reasons": (
+            "clinical_reasons.json",
+            REASONS,
+            ("class", "beat", "model", "form"),
+        ),
+        "clinical-checks": ("clinical_checks.json", CHECKS, ("class", "model", "form")),
+        "clinical-kept": ("clinical_checks.json", KEPT, ("class", "model", "form")),
+        "delineation": ("delineation.json", DELINEATION, ("wave", "method")),
         "host": ("host.json", HOST, ("engine", "way", "kernels", "bits")),
     }
     made = {
-        marker: _table(folder / name, columns, by) for marker, (name, columns, by) in wanted.items()
+        marker: _table(folder / name, columns, by, SHOWN.get(marker))
+        for marker, (name, columns, by) in wanted.items()
     }
     for marker, markdown in made.items():
         if markdown is not None:
@@ -180,8 +298,33 @@ def figures(
         console.print(path)
 
 
-def _table(path: Path, columns: tuple[Column, ...], groups: tuple[str, ...]) -> str | None:
-    return markdown_table(load_figures(path), columns, groups) if path.exists() else None
+def _table(
+    path: Path,
+    columns: tuple[Column, ...],
+    groups: tuple[str, ...],
+    shown: Callable[[Row], bool] | None,
+) -> str | None:
+    """The table of a figures file; with `shown`, of those rows, side by side."""
+    if not path.exists():
+        return None
+    found = load_figures(path)
+    if shown is not None:
+        rows = _side_by_side([row for row in found.rows if shown(row)], groups)
+        found = replace(found, rows=rows)
+    return markdown_table(found, columns, groups)
+
+
+def _side_by_side(rows: list[Row], groups: tuple[str, ...]) -> list[Row]:
+    """Rows by the first group's values, then the second's and so on; the teacher leads.
+
+    Values are in the order they first appear in: rows of models measured one by one come together.
+    """
+    first = {key: list(dict.fromkeys(row[key] for row in rows)) for key in groups}
+
+    def place(row: Row) -> list[tuple[bool, int]]:
+        return [(row[key] != "teacher", first[key].index(row[key])) for key in groups]
+
+    return sorted(rows, key=place)
 
 
 def _plots(folder: Path) -> list[Path]:
