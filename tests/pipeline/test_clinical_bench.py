@@ -188,3 +188,22 @@ def test_beats_of_ludb_are_what_their_recordings_are_said_to_have(
     for record, classes in people.ectopic.items():
         mine = reasons[reasons.record == record]
         assert (mine.labels == 0).all() if not classes else set(mine.labels) <= {UNKNOWN, *classes}
+
+
+@pytest.mark.parametrize("name", ["clinical", "clinical_reasons", "clinical_checks"])
+def test_committed_figures_show_teacher_and_int8_models_side_by_side(name: str) -> None:
+    rows = json.loads((FIGURES / f"{name}.json").read_text())["rows"]
+    models = {(row["model"], row["form"]) for row in rows if row["data"] == "DS2"}
+    assert models == {("teacher", "float"), ("beats", "int8"), ("beats-6k", "int8")}
+    sets = {(row["data"], row["boundaries"]) for row in rows}
+    expected = {("DS2", ALGORITHM), ("ludb", PEOPLE), ("ludb", ALGORITHM)}
+    assert sets == ({("DS2", ALGORITHM)} if name == "clinical_checks" else expected)
+
+
+def test_the_readme_shows_them_side_by_side() -> None:
+    text = (FIGURES.parents[1] / "README.md").read_text()
+    for name in ("clinical", "clinical-reasons", "clinical-checks"):
+        table = text.split(f"<!-- table:{name} -->\n")[1].split("\n\n")[0].splitlines()[2:]
+        models = [line.split(" | ") for line in table]
+        order = [m for cells in models for m in ("teacher", "beats", "beats-6k") if m in cells]
+        assert order == ["teacher", "beats", "beats-6k"] * (len(table) // 3)

@@ -201,15 +201,6 @@ KEPT = (
     Column("same_wave", "same wave", digits=2),
     Column("same_wave_floor", "other beat's", digits=2, interval=False),
 )
-DELINEATION = (
-    Column("beats", "beats", digits=None, interval=False),
-    Column("found", "found, %", digits=1, interval=False),
-    Column("onset_ms", "onset, ms", digits=0, interval=False),
-    Column("onset_ms_abs", "distance", digits=0, interval=False),
-    Column("end_ms", "end, ms", digits=0, interval=False),
-    Column("end_ms_abs", "distance", digits=0, interval=False),
-    Column("found_none", "found where people mark none, %", digits=0, interval=False),
-)
 HOST = (
     Column("cpu_seconds", "processor seconds per 24 h", digits=1, interval=False),
     Column("ratio", "times the C", digits=1, interval=False),
@@ -221,14 +212,14 @@ FEW = 10
 
 
 def _best_boundaries(row: Row) -> bool:
-    """People's boundaries where there are any; enough beats."""
-    return row["boundaries"] == ("people" if row["data"] == "ludb" else "algorithm") and (
-        row["data"] != "ludb" or row["beats"] >= FEW
-    )
+    """Of DS2 all; of ludb people's boundaries, beats called right, where there are a few."""
+    if row["data"] != "ludb":
+        return True
+    return bool(row["boundaries"] == "people" and row["outcome"] == "right" and row["beats"] >= FEW)
 
 
-def _not_ludb(row: Row) -> bool:
-    return bool(row["data"] != "ludb")
+def _supraventricular(row: Row) -> bool:
+    return bool(row["data"] != "ludb" and row["class"] == "s")
 
 
 def _compressed(row: Row) -> bool:
@@ -237,10 +228,9 @@ def _compressed(row: Row) -> bool:
 
 SHOWN: dict[str, Callable[[Row], bool]] = {
     "clinical": _best_boundaries,
-    "clinical-reasons": _not_ludb,
-    "clinical-checks": _not_ludb,
+    "clinical-reasons": _supraventricular,
+    "clinical-checks": lambda row: True,
     "clinical-kept": _compressed,
-    "delineation": lambda row: True,
 }
 """Rows that a table shows, where not all."""
 
@@ -279,11 +269,10 @@ def figures(
         "clinical-reasons": (
             "clinical_reasons.json",
             REASONS,
-            ("class", "beat", "model", "form"),
+            ("beat", "model", "form"),
         ),
         "clinical-checks": ("clinical_checks.json", CHECKS, ("class", "model", "form")),
         "clinical-kept": ("clinical_checks.json", KEPT, ("class", "model", "form")),
-        "delineation": ("delineation.json", DELINEATION, ("wave", "method")),
         "host": ("host.json", HOST, ("engine", "way", "kernels", "bits")),
     }
     made = {
