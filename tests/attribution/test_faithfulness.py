@@ -117,6 +117,18 @@ def test_deletion_takes_the_columns_of_the_map_one_by_one_and_the_area_is_the_tr
     np.testing.assert_allclose(curve.area_between, (gap[:, 1:] + gap[:, :-1]).mean(axis=1) / 2)
 
 
+def test_logits_can_be_watched_instead_of_probabilities() -> None:
+    x, column = bumps()
+    options = {"stride": STRIDE, "left": LEFT, "steps": 5, "repeats": 1}
+    chances, logits = (
+        deletion(BumpDetector(), x, bump_map(column), 0, watch=watch, **options)
+        for watch in ("probability", "logit")
+    )
+    np.testing.assert_allclose(chances.by_map, 1 / (1 + np.exp(-logits.by_map)), rtol=1e-5)
+    with pytest.raises(ModelError, match="watch is 'odds', expected 'probability' or 'logit'"):
+        deletion(BumpDetector(), x, bump_map(column), 0, watch="odds", **options)
+
+
 def test_a_constant_map_is_a_random_order_and_seeds_repeat() -> None:
     x, _ = bumps()
     flat = torch.zeros(12, COLUMNS)

@@ -19,6 +19,9 @@ Order to compare with (`control`):
 - "shifted": the map's own values, rolled by a random number of columns. It takes out stretches as
   long as the map does but elsewhere: better than this means that the *place* was right.
 
+What is watched (`watch`): the "probability" of the target class, or its "logit", the one to take
+where classes exclude each other and the target is a difference of two of them.
+
 Weight randomisation (Adebayo et al., NeurIPS 2018): a map that hardly changes when the network's
 last layers are drawn anew does not explain the network.
 """
@@ -41,18 +44,20 @@ from beatlens.errors import ModelError
 
 Fill = Literal["interpolate", "baseline"]
 Control = Literal["random", "shifted"]
+Watch = Literal["probability", "logit"]
 
 
 @dataclass(frozen=True)
 class FaithfulnessCurves:
-    """Probability of the target class as columns are deleted or inserted.
+    """Probability, or logit, of the target class as columns are deleted or inserted.
 
     Attributes:
         fraction: `[F]`, share of columns deleted or inserted, 0 to 1.
         by_map: `[B, F]`, in the map's order.
         by_control: `[B, F]`, in the control's order, averaged over its repeats.
         area_between: `[B]`, area between the two curves, positive where the map's order is better:
-            lower than the control in deletion, higher in insertion. Range -1 to 1.
+            lower than the control in deletion, higher in insertion. Range -1 to 1 of
+            probabilities; of logits, in logits.
     """
 
     fraction: NDArray[np.float64]
@@ -74,6 +79,7 @@ def deletion(
     control: Control = "random",
     repeats: int = 3,
     seed: int = 0,
+    watch: Watch = "probability",
 ) -> FaithfulnessCurves:
     """Delete columns from the input, highest in the map first.
 
@@ -92,14 +98,17 @@ def deletion(
         control: the order to compare with.
         repeats: number of control orders to average over.
         seed: of the control's orders and of the order within ties.
+        watch: what of the target class the curves show.
 
     Raises:
         ModelError: columns that do not fit into the input, `steps` or `repeats` below 1, or an
-            unknown `fill` or `control`.
+            unknown `fill`, `control` or `watch`.
     """
     ranks = _orders(maps, steps, control, repeats, seed)
     return _curves(
-        lambda kept: _decide(model, take_out(x, ~kept, stride, left=left, fill=fill), targets),
+        lambda kept: _decide(
+            model, take_out(x, ~kept, stride, left=left, fill=fill), targets, watch
+        ),
         lambda rank, count: rank >= count,
         ranks,
         steps,
@@ -120,11 +129,14 @@ def insertion(
     control: Control = "random",
     repeats: int = 3,
     seed: int = 0,
+    watch: Watch = "probability",
 ) -> FaithfulnessCurves:
     """Insert columns into an input without any, highest in the map first; as `deletion`."""
     ranks = _orders(maps, steps, control, repeats, seed)
     return _curves(
-        lambda kept: _decide(model, take_out(x, ~kept, stride, left=left, fill=fill), targets),
+        lambda kept: _decide(
+            model, take_out(x, ~kept, stride, left=left, fill=fill), targets, watch
+        ),
         lambda rank, count: rank < count,
         ranks,
         steps,
@@ -239,11 +251,16 @@ def weight_randomisation(
     }
 
 
-def _decide(model: nn.Module, x: Tensor, targets: int | Tensor) -> NDArray[np.float64]:
-    """Probability of the target class, `[B]`."""
+def _decide(
+    model: nn.Module, x: Tensor, targets: int | Tensor, watch: Watch
+) -> NDArray[np.float64]:
+    """Probability or logit of the target class, `[B]`."""
+    if watch not in ("probability", "logit"):
+        raise ModelError(f"watch is {watch!r}, expected 'probability' or 'logit'")
     with torch.no_grad():
-        chance = target_logits(model(x), targets).sigmoid()
-    return chance.double().cpu().numpy()
+        found = target_logits(model(x), targets)
+    found = found.sigmoid() if watch == "probability" else found
+    return found.double().cpu().numpy()
 
 
 def _orders(maps: Tensor, steps: int, control: Control, repeats: int, seed: int) -> list[Tensor]:

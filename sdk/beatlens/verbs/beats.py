@@ -68,7 +68,7 @@ def compress(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
 
 def export(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
     """Write the bundle."""
-    _, tables, _, quantized = _networks(folder)
+    _, tables, _, quantized = networks_of(folder)
     exported = export_beat_bundle(
         recipe, prepared_for(recipe, folder, data), tables, quantized, folder
     )
@@ -80,7 +80,7 @@ def export(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
 
 def evaluate(recipe: BeatRecipe, folder: Path, data: Path | None, out: Path | None) -> None:
     """Measure all networks on the test patients; with `out`, into the documentation's figures."""
-    networks = _networks(folder)
+    networks = networks_of(folder)
     prepared = prepared_for(recipe, folder, data)
     with console.status("measuring on test patients"):
         found = evaluate_beats(recipe, prepared, *networks)
@@ -132,9 +132,14 @@ def _teacher(folder: Path) -> tuple[EvidenceNet, RhythmTables]:
     return load_net(folder / "teacher.pt")[0], load_tables(folder / "rhythm.pt")
 
 
-def _networks(
+def networks_of(
     folder: Path,
 ) -> tuple[EvidenceNet, RhythmTables, EvidenceNet, QuantizedEvidenceNet]:
+    """Teacher, rhythm tables, student and int8 model of a run folder.
+
+    Raises:
+        ModelError: the recipe was not trained or not compressed yet.
+    """
     teacher, tables = _teacher(folder)
     if not (folder / "student.pt").exists():
         raise ModelError(f"{folder / 'student.pt'} is not there: run `beatlens compress` first")

@@ -28,6 +28,7 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.signals.databases import find_database
 from beatlens.tasks.strips import CLASSES, cut_strips
 from beatlens.verbs import beats
+from beatlens.verbs.bench_clinical import clinical, delineation
 from beatlens.verbs.bench_compress import compress, compress_rates
 from beatlens.verbs.explain import BundleFolder
 from beatlens.verbs.options import (
@@ -357,3 +358,5 @@ def host(
 app.command("compress")(compress)
 app.command("compress-rates")(compress_rates)
 app.command("beats-crossval")(beats.crossval)
+app.command("clinical")(clinical)
+app.command("delineation")(delineation)

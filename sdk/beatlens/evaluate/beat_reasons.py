@@ -1,0 +1,142 @@
+"""Decisions on beats taken apart: evidence by column, rhythm by context, and the offset.
+
+What makes one class likelier than another is a sum, so parts of it can be counted without any
+approximation: `BeatFinding.why` says it of one beat, this of thousands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import SignalError
+from beatlens.evaluate.beats import BeatRun
+from beatlens.runtime.beat_rule import beat_columns
+from beatlens.tasks.beats import AFTER, BEFORE
+
+Floats = NDArray[np.float64]
+Classes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What makes one class likelier than another, in logits; the sum of all is the difference.
+
+    Args:
+        columns: of each column of evidence, `[b, T]`.
+        rhythm: of each rhythm context, `[b, 6]`.
+        offset: of the rule's offsets, `[b]`.
+    """
+
+    columns: Floats
+    rhythm: Floats
+    offset: Floats
+
+    @property
+    def total(self) -> Floats:
+        """Difference of the two scores, `[b]`."""
+        return np.asarray(self.columns.sum(axis=1) + self.rhythm.sum(axis=1) + self.offset)
+
+
+@dataclass(frozen=True, eq=False)
+class BeatReasons:
+    """Decisions on beats and their summands.
+
+    Args:
+        record: name of each beat's recording, `[b]`.
+        track: its number among the tracks, `[b]`.
+        first: sample its span begins at, `[b]`.
+        labels: class by annotation, `[b]`, or `UNKNOWN`.
+        decided: class decided on, `[b]`.
+        evidence: over the span, in logit units, `[b, C, T]`.
+        rhythm: what each context is worth, `[b, 6, C]`.
+        offsets: the rule's, `[C]`.
+        stride: samples of a column.
+    """
+
+    record: NDArray[np.str_]
+    track: NDArray[np.int64]
+    first: NDArray[np.int64]
+    labels: Classes
+    decided: Classes
+    evidence: NDArray[np.float32]
+    rhythm: Floats
+    offsets: Floats
+    stride: int
+
+    def __len__(self) -> int:
+        return len(self.decided)
+
+    def __getitem__(self, kept: NDArray[np.generic]) -> BeatReasons:
+        """Some of the beats: a mask or indices."""
+        return BeatReasons(
+            self.record[kept], self.track[kept], self.first[kept], self.labels[kept],
+            self.decided[kept], self.evidence[kept], self.rhythm[kept], self.offsets, self.stride,
+        )  # fmt: skip
+
+    def scores(self) -> Floats:
+        """Scores `[b, C]`, of which the largest wins."""
+        means = self.evidence.mean(axis=2, dtype=np.float64)
+        return np.asarray(means + self.rhythm.sum(axis=1) + self.offsets)
+
+    def second(self) -> Classes:
+        """The class that came second to the one decided on, `[b]`."""
+        scores = self.scores()
+        scores[np.arange(len(self)), self.decided] = -np.inf
+        return scores.argmax(axis=1).astype(np.int64)
+
+    def contrast(self, mine: Classes | int, other: Classes | int) -> Contrast:
+        """What makes class `mine` likelier than class `other`; of every beat, or one for all."""
+        rows = np.arange(len(self))
+        columns = self.evidence[rows, mine].astype(np.float64) - self.evidence[rows, other]
+        rhythm = self.rhythm[rows, :, mine] - self.rhythm[rows, :, other]
+        offset = np.broadcast_to(self.offsets[mine] - self.offsets[other], len(self))
+        return Contrast(columns / columns.shape[1], rhythm, np.asarray(offset))
+
+
+def reasons_of(
+    run: BeatRun,
+    decided: Sequence[Classes],
+    tables: Floats,
+    offsets: Floats,
+    stride: int,
+) -> BeatReasons:
+    """Take a run's decisions apart.
+
+    Args:
+        run: what a network said of some tracks.
+        decided: class of every beat, by track.
+        tables: `[6, BINS, C]` in logits, as decided with: an int8 model's are rounded.
+        offsets: `[C]` in logits, likewise.
+        stride: of the network.
+
+    Raises:
+        SignalError: there is no beat.
+    """
+    if not sum(len(each) for each in decided):
+        raise SignalError("there is no beat to take apart, expected at least one R peak")
+    before, after = BEFORE // stride, AFTER // stride
+    parts: dict[str, list[NDArray[np.generic]]] = {}
+    for number, (track, evidence) in enumerate(zip(run.tracks, run.evidence, strict=True)):
+        first = beat_columns(track.peaks, stride, before, after, evidence.shape[1])
+        spans = evidence[:, first[:, None] + np.arange(before + after)]
+        worth = [table[track.contexts[:, i]] for i, table in enumerate(tables)]
+        for name, part in {
+            "record": np.full(len(first), track.record),
+            "track": np.full(len(first), number),
+            "first": first * stride,
+            "labels": track.labels,
+            "evidence": spans.transpose(1, 0, 2),
+            "rhythm": np.stack(worth, axis=1),
+        }.items():
+            parts.setdefault(name, []).append(part)
+    whole = {name: np.concatenate(part) for name, part in parts.items()}
+    return BeatReasons(
+        **whole,
+        decided=np.concatenate(decided),
+        offsets=offsets,
+        stride=stride,  # type: ignore[arg-type]
+    )

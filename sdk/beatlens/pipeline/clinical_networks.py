@@ -1,0 +1,125 @@
+"""The networks of a run as clinical figures look at them: teacher and int8 model, alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from beatlens.attribution.faithfulness import randomised
+from beatlens.beat_recipe import BeatRecipe
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.evaluate.beat_reasons import BeatReasons, reasons_of
+from beatlens.evaluate.beats import (
+    choose_offsets,
+    integer_windows,
+    run_beats,
+    run_integer_beats,
+)
+from beatlens.evaluate.strips import Explaining
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.rhythm import RhythmTables
+from beatlens.pipeline.beat_data import PreparedBeats
+from beatlens.pipeline.beat_evaluate import rule_of
+from beatlens.pipeline.student import CALIBRATION_BATCHES, POOL_SEED
+from beatlens.tasks.beat_sampling import CROP_SPAN
+from beatlens.tasks.beats import BeatTrack
+
+CROPS = 32
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A network whose decisions and evidence are looked at.
+
+    Args:
+        model, form: as in figures files.
+        net: its evidence over windows; of an int8 model the fake-quantised form, which gives the
+            same numbers as the file.
+        reasons: its decisions on recordings, taken apart.
+        redrawn: the network with the weights of some layers drawn anew, by a seed.
+    """
+
+    model: str
+    form: str
+    net: Explaining
+    reasons: Callable[[Sequence[BeatTrack]], BeatReasons]
+    redrawn: Callable[[Sequence[str], int], Explaining]
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Its columns in figures files."""
+        return {"model": self.model, "form": self.form}
+
+
+def explained_teacher(
+    teacher: EvidenceNet, tables: RhythmTables, prepared: PreparedBeats
+) -> Explained:
+    """A run's teacher, with offsets chosen on validation patients."""
+    worth = tables.array()
+    offsets = choose_offsets(run_beats(teacher, worth, prepared.validation))
+
+    def reasons(tracks: Sequence[BeatTrack]) -> BeatReasons:
+        run = run_beats(teacher, worth, tracks)
+        decided = [(logits + offsets).argmax(axis=1) for logits in run.logits]
+        return reasons_of(run, decided, worth, offsets, teacher.geometry.stride)
+
+    def redrawn(layers: Sequence[str], seed: int) -> Explaining:
+        twin = randomised(teacher, layers, seed=seed).eval()
+        return twin  # type: ignore[return-value]
+
+    return Explained("teacher", "float", teacher, reasons, redrawn)
+
+
+def explained_int8(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    student: EvidenceNet,
+    quantized: QuantizedEvidenceNet,
+    tables: RhythmTables,
+) -> Explained:
+    """A run's int8 model, its evidence by LiteRT's reference kernels, decided in whole numbers.
+
+    Drawn anew it is the float student with those layers drawn anew, quantised after training: all
+    scales set from the crops that the int8 model's were set from. (Drawn in the int8 model itself,
+    weights would meet scales that were set for others, and say nothing.) With no layer drawn anew
+    this is not the int8 model either, which was trained further: `redrawn([], seed)` is what to
+    hold the others against.
+    """
+    graph, rule = rule_of(quantized, tables, prepared)
+    step = rule.scale / (rule.before + rule.after)
+    run_windows = integer_windows(graph)
+
+    def reasons(tracks: Sequence[BeatTrack]) -> BeatReasons:
+        run, decided = run_integer_beats(run_windows, graph, quantized.geometry, rule, tracks)
+        stride = quantized.geometry.stride
+        worth, offsets = (np.float64(step) * part for part in (rule.tables, rule.offsets))
+        return reasons_of(run, decided, worth, offsets, stride)
+
+    crops = _crops(recipe, prepared, student)
+
+    def redrawn(layers: Sequence[str], seed: int) -> Explaining:
+        twin = randomised(student, layers, seed=seed).eval()
+        net = QuantizedEvidenceNet(twin).eval()  # type: ignore[arg-type]
+        net.calibrate(crops)
+        return net
+
+    return Explained(recipe.name, "int8", quantized, reasons, redrawn)
+
+
+def _crops(recipe: BeatRecipe, prepared: PreparedBeats, net: EvidenceNet) -> list[torch.Tensor]:
+    """The training crops that an int8 model's scales are set from."""
+    sampler = prepared.sampler(recipe, POOL_SEED + recipe.seed)
+    windows: list[NDArray[np.float32]] = [
+        sampler.batch(i * CROPS, CROPS)[0] for i in range(CALIBRATION_BATCHES)
+    ]
+    return [torch.from_numpy(net.geometry.trim(each, CROP_SPAN)).unsqueeze(1) for each in windows]
+
+
+def depths_of(net: EvidenceNet | QuantizedEvidenceNet) -> dict[str, list[str]]:
+    """Layers to draw anew from the head down: the head, with the last block, all."""
+    blocks = [f"backbone.{i}" for i in reversed(range(len(net.backbone)))]
+    return {"head": ["head"], "last": ["head", *blocks[:1]], "all": ["head", *blocks]}

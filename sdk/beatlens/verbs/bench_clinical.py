@@ -1,0 +1,91 @@
+"""`beatlens bench clinical` and `beatlens bench delineation`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beatlens.beat_recipe import BeatRecipe
+from beatlens.errors import RecipeError
+from beatlens.evaluate.figures import write_figures
+from beatlens.pipeline.clinical_bench import ClinicalFigures, clinical_figures
+from beatlens.pipeline.clinical_data import judged_beats, ludb_beats
+from beatlens.pipeline.clinical_networks import explained_int8, explained_teacher
+from beatlens.pipeline.data import at_hand
+from beatlens.pipeline.delineation_bench import delineation_rows
+from beatlens.signals.databases import find_database
+from beatlens.verbs.beats import networks_of, prepared_for
+from beatlens.verbs.options import DataFolder, RunFolder, Threads, console, opened_any
+
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder for the figures files written.")
+]
+
+
+def clinical(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of the task beats.")],
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+    beats: Annotated[
+        int, typer.Option(min=1, help="Beats of each class and recording that are checked.")
+    ] = 8,
+    out: Out = Path("docs/figures"),
+) -> None:
+    """Where beats' evidence lies, what speaks for S and V, and whether the evidence matters.
+
+    Of a run's teacher and int8 model, after `train` and `compress`. Adds their rows to
+    clinical.json, clinical_reasons.json and clinical_checks.json, beside other models'.
+    """
+    chosen, folder = opened_any(recipe, run, threads)
+    if not isinstance(chosen, BeatRecipe):
+        raise RecipeError(f"{recipe}: task is {chosen.task!r}, expected a recipe of the task beats")
+    teacher, tables, student, quantized = networks_of(folder)
+    prepared = prepared_for(chosen, folder, data)
+    with console.status("preparing") as status:
+        sets = [judged_beats(prepared.test, simulated=prepared.simulated)]
+        described = f"{prepared.description}; boundaries of waves by algorithm"
+        if not prepared.simulated and at_hand("ludb", data):
+            sets += ludb_beats(find_database("ludb", data))
+            described += "; and ludb, lead II, with people's boundaries"
+        elif not prepared.simulated:
+            console.print("SKIPPED: ludb is not there, no figures with people's boundaries")
+        found = clinical_figures(
+            [
+                explained_teacher(teacher, tables, prepared),
+                explained_int8(chosen, prepared, student, quantized, tables),
+            ],
+            sets,
+            beats,
+            status.update,
+        )
+    command = f"beatlens bench clinical models/{chosen.name}.toml --beats {beats}"
+    found.merge(command, described, out)
+    _print(found)
+
+
+def delineation(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
+    """Boundaries of waves by algorithms, beside those people marked in ludb."""
+    with console.status("measuring boundaries"):
+        rows = delineation_rows(find_database("ludb", data))
+    described = "ludb, lead II, 128 Hz, R peaks found by the system; recordings with pacemaker too"
+    write_figures(out / "delineation.json", "beatlens bench delineation", described, rows)
+    for row in rows:
+        console.print(
+            f"{row['method']:>22} {row['wave']:<16} found {row['found']:5.1f} %  onset "
+            f"{row['onset_ms']:+6.1f} ms  end {row['end_ms']:+6.1f} ms"
+        )
+
+
+def _print(found: ClinicalFigures) -> None:
+    for row in found.waves:
+        where = "  ".join(
+            f"{name} {row[f'share_{name}']:.2f} ({row[f'time_{name}']:.2f})"
+            for name in ("p", "pr", "qrs", "st_t")
+        )
+        console.print(
+            f"{row['data']:>5} {row['boundaries']:<9} {row['model']:>9} {row['class'].upper()} "
+            f"{row['outcome']:<5} {row['beats']:>6}: {where}"
+        )
