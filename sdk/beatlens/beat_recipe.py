@@ -55,6 +55,7 @@ class BeatSamplingSection(Section):
     gain: tuple[float, float] = (0.5, 1.5)
     wander_mv: Annotated[float, Field(ge=0)] = 0.1
     noise_mv: Annotated[float, Field(ge=0)] = 0.03
+    flips: Share = 0.0
 
     @model_validator(mode="after")
     def _fits(self) -> BeatSamplingSection:
@@ -73,7 +74,12 @@ class BeatSamplingSection(Section):
     @property
     def augmentation(self) -> Augmentation:
         """Random changes made to every crop."""
-        return Augmentation(gain=self.gain, wander_mv=self.wander_mv, noise_mv=self.noise_mv)
+        return Augmentation(
+            gain=self.gain,
+            wander_mv=self.wander_mv,
+            noise_mv=self.noise_mv,
+            flips=self.flips,
+        )
 
 
 class BeatRecipe(ModelRecipe):
