@@ -26,7 +26,7 @@ from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.databases import find_database
 from beatlens.tasks.strips import CLASSES, cut_strips
-from beatlens.verbs import beats
+from beatlens.verbs import beats, wearable
 from beatlens.verbs.bench_compress import compress, compress_rates
 from beatlens.verbs.explain import BundleFolder
 from beatlens.verbs.options import (
@@ -329,3 +329,4 @@ def host(
 app.command("compress")(compress)
 app.command("compress-rates")(compress_rates)
 app.command("beats-crossval")(beats.crossval)
+app.command("wearable")(wearable.bench)
