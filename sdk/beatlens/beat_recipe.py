@@ -27,6 +27,7 @@ from beatlens.recipe import (
     read_toml,
 )
 from beatlens.tasks.sampling import Augmentation
+from beatlens.wearable_recipe import WearableRecipe
 
 BeatSource = Literal["mitdb", "svdb", "simulated"]
 
@@ -108,10 +109,15 @@ class BeatRecipe(ModelRecipe):
     )
 
 
-RECIPES: dict[str, type[Recipe] | type[BeatRecipe]] = {"strips": Recipe, "beats": BeatRecipe}
+AnyRecipe = Recipe | BeatRecipe | WearableRecipe
+RECIPES: dict[str, type[Recipe] | type[BeatRecipe] | type[WearableRecipe]] = {
+    "strips": Recipe,
+    "beats": BeatRecipe,
+    "wearable": WearableRecipe,
+}
 
 
-def read_recipe(path: Path) -> Recipe | BeatRecipe:
+def read_recipe(path: Path) -> AnyRecipe:
     """Read a recipe of any task; a file that does not say which is of the strips task.
 
     Raises `RecipeError` naming file, key, value and what was expected.

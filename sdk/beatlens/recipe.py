@@ -10,6 +10,7 @@ silently ignored; every number has its unit in its name or in its text.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -307,6 +308,19 @@ def read_toml(path: Path) -> dict[str, object]:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not a TOML file: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """The object in a JSON file; `RecipeError` where it cannot be read or is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise RecipeError(f"{path}: not a JSON file: {error}") from error
+    if not isinstance(found, dict):
+        raise RecipeError(f"{path}: holds a {type(found).__name__}, expected an object")
+    return found
 
 
 class Recipe(ModelRecipe):

@@ -24,11 +24,11 @@ from beatlens.evaluate.beats import (
 )
 from beatlens.integer.build import build_graph
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.rhythm import RhythmTables
+from beatlens.nets.rhythm import RhythmTables, load_tables
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
 from beatlens.pipeline.beat_evaluate import ANNOTATOR, evaluate_beats, rule_of, write_evaluation
-from beatlens.pipeline.beat_steps import compress_beats, load_tables, train_beat_teacher
+from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle
 from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle

@@ -22,13 +22,15 @@ from torch import Tensor, nn
 from beatlens.attribution.matching import Matching, Seen
 from beatlens.compress.contract import Lesson
 from beatlens.compress.distill import DistillWeights, TeacherPool
-from beatlens.compress.lesson_for import expect_evidence_net, pool_inputs
+from beatlens.compress.lesson_for import taught_by
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.rhythm import RhythmTables
 from beatlens.training.beat_objective import beat_evidence, beat_label_loss
 from beatlens.training.loop import Schedule
+
+MOST_ODDS = 20.0
+"""Log odds beyond which a class is as good as there, or not there."""
 
 
 def beat_kd_loss(student: Tensor, teacher: Tensor, temperature: float = 3.0) -> Tensor:
@@ -102,10 +104,21 @@ class BeatDistillObjective(nn.Module):
         if self._matching is not None and weights.matching > 0:
             present = surest_beats(theirs, beats)
             head = self.student.head.weight.squeeze(2)
-            student = _seen(maps, head, features, present)
-            teacher = _seen(evidence, self._head, activations, present)
+            student = centred_seen(maps, head, features, present)
+            teacher = centred_seen(evidence, self._head, activations, present)
             loss = loss + weights.matching * self._matching(student, teacher)
         return loss
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Log odds of each class against all others, `[..., C]` of logits `[..., C]`.
+
+    >>> log_odds(torch.zeros(1, 3)).exp()
+    tensor([[0.5000, 0.5000, 0.5000]])
+    """
+    rest = [torch.cat([logits[..., :c], logits[..., c + 1 :]], -1).logsumexp(-1)
+            for c in range(logits.shape[-1])]  # fmt: skip
+    return logits - torch.stack(rest, dim=-1)
 
 
 def surest_beats(logits: Tensor, beats: Tensor) -> Tensor:
@@ -119,13 +132,16 @@ def surest_beats(logits: Tensor, beats: Tensor) -> Tensor:
     >>> surest_beats(logits, torch.tensor([[True, False]])).tolist()
     [[0.0, 0.0]]
     """
-    rest = [torch.cat([logits[..., :c], logits[..., c + 1 :]], -1).logsumexp(-1)
-            for c in range(logits.shape[-1])]  # fmt: skip
-    odds = logits - torch.stack(rest, dim=-1)
-    return odds.masked_fill(~beats[..., None], -20.0).amax(dim=1).clamp(-20.0, 20.0).detach()
+    return (
+        log_odds(logits)
+        .masked_fill(~beats[..., None], -MOST_ODDS)
+        .amax(dim=1)
+        .clamp(-MOST_ODDS, MOST_ODDS)
+        .detach()
+    )
 
 
-def _seen(evidence: Tensor, head: Tensor, activations: Tensor, present: Tensor) -> Seen:
+def centred_seen(evidence: Tensor, head: Tensor, activations: Tensor, present: Tensor) -> Seen:
     """What a network showed, less what all classes share."""
     centred = head - head.mean(dim=0)
     return Seen(
@@ -155,24 +171,11 @@ def beat_lesson(
         schedule: of a retraining.
         validate, score: see `Lesson`.
 
-    The lesson raises `ModelError` for other networks, and for the teacher itself. It has no
-    `examples`: closed-form fits of a head are for decisions over whole spans.
+    See `beatlens.compress.lesson_for.taught_by` for what it raises.
     """
     head = pool.teacher.head.weight.squeeze(2)
 
-    def objective(net: nn.Module) -> nn.Module:
-        if net is pool.teacher:
-            raise ModelError(
-                "the network to compress is the teacher it learns from: give copy.deepcopy(teacher)"
-            )
-        student = expect_evidence_net(net)
+    def objective_of(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
         return BeatDistillObjective(student, head, tables, pool.span, weights, deepcopy(matching))
 
-    return Lesson(
-        objective=objective,
-        batches=pool.batch,
-        validate=validate,
-        score=score,
-        schedule=schedule,
-        inputs=lambda net, n: pool_inputs(net, pool, n),
-    )
+    return taught_by(pool, objective_of, schedule, validate, score)

@@ -81,6 +81,43 @@ def pool_lesson(
     )
 
 
+def taught_by(
+    pool: TeacherPool,
+    objective_of: Callable[[EvidenceNet | QuantizedEvidenceNet], nn.Module],
+    schedule: Schedule,
+    validate: Callable[[nn.Module], dict[str, float]],
+    score: str = "score",
+) -> Lesson:
+    """A lesson out of a pool with a loss of its own.
+
+    Args:
+        pool: the teacher and its crops.
+        objective_of: makes, for a network, the module whose forward takes a batch of the pool and
+            returns the loss.
+        schedule: of a retraining.
+        validate, score: see `Lesson`.
+
+    The lesson raises `ModelError` for other networks, and for the teacher itself. It has no
+    `examples`: closed-form fits of a head are for decisions over whole strips.
+    """
+
+    def objective(net: nn.Module) -> nn.Module:
+        if net is pool.teacher:
+            raise ModelError(
+                "the network to compress is the teacher it learns from: give copy.deepcopy(teacher)"
+            )
+        return objective_of(expect_evidence_net(net))
+
+    return Lesson(
+        objective=objective,
+        batches=pool.batch,
+        validate=validate,
+        score=score,
+        schedule=schedule,
+        inputs=lambda net, n: pool_inputs(net, pool, n),
+    )
+
+
 def expect_evidence_net(net: nn.Module) -> EvidenceNet | QuantizedEvidenceNet:
     """The network, if it is an evidence network, float or int8; else `ModelError`."""
     if not isinstance(net, EvidenceNet | QuantizedEvidenceNet):

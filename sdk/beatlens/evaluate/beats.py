@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from beatlens.evaluate.bootstrap import interval, ratio_statistic
+from beatlens.evaluate.calibration import fitted_calibration
 from beatlens.evaluate.ec57 import BeatCounts, Rate
 from beatlens.evaluate.strips import Explaining
 from beatlens.integer.graph import IntegerGraph
@@ -172,23 +172,13 @@ def f_score(decided: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
 def calibrate(run: BeatRun) -> Calibration:
     """Temperature and bias that make the known beats of validation patients likeliest.
 
-    Temperature scaling is Guo et al. (ICML 2017, section 4); the bias makes up for classes having
-    been drawn more often in training than they are. Databases count alike.
+    See `beatlens.evaluate.calibration`. Databases count alike.
     """
     logits, labels, databases = run.beats()
     weights = np.zeros(len(labels))
     for name in set(databases):
         weights[databases == name] = 1 / np.sum(databases == name)
-
-    def loss(parameters: NDArray[np.float64]) -> float:
-        tried = Calibration(float(np.exp(parameters[0])), np.append(0.0, parameters[1:]))
-        chances = tried.probabilities(logits)[np.arange(len(labels)), labels]
-        return float(-(weights * np.log(chances.clip(1e-12))).sum())
-
-    found = minimize(
-        loss, np.zeros(len(CLASSES)), method="L-BFGS-B", bounds=[(-3, 3)] + 3 * [(-9, 9)]
-    )
-    return Calibration(float(np.exp(found.x[0])), np.append(0.0, found.x[1:]))
+    return fitted_calibration(logits, labels, weights)
 
 
 def choose_doubts(

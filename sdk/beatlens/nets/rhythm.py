@@ -10,13 +10,18 @@ tables as they are; they cost the device a look-up.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from beatlens.errors import ModelError
+from beatlens.nets.files import read_state
 from beatlens.signals.rhythm import BINS, CONTEXTS
 
+TABLES_FORMAT = "beatlens-rhythm-1"
 SMOOTH, SMALL = 1.0, 0.1
 """Weights of neighbouring entries' differences and of entries in `RhythmTables.roughness`."""
 
@@ -46,3 +51,21 @@ class RhythmTables(nn.Module):
         """A penalty: entries few beats have seen are to be near their neighbours, and near 0."""
         steps = self.values[:, 1:] - self.values[:, :-1]
         return SMOOTH * steps.square().mean() + SMALL * self.values.square().mean()
+
+
+def save_tables(path: Path, tables: RhythmTables) -> None:
+    """Write tables, whole or not at all."""
+    part = path.with_suffix(".part")
+    torch.save({"format": TABLES_FORMAT, "tables": tables.state_dict()}, part)
+    part.replace(path)
+
+
+def load_tables(path: Path) -> RhythmTables:
+    """Read rhythm tables. Raises `ModelError` where the file is missing or something else."""
+    try:
+        state = read_state(path, TABLES_FORMAT)["tables"]
+        tables = RhythmTables(state["values"].shape[-1])
+        tables.load_state_dict(state)
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
+        raise ModelError(f"{path}: damaged rhythm tables: {error}") from error
+    return tables.requires_grad_(False)

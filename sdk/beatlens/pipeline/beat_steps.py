@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from beatlens.attribution.fidelity import fidelity
@@ -16,17 +16,15 @@ from beatlens.compress.beat_lesson import beat_lesson
 from beatlens.compress.contract import Lesson
 from beatlens.compress.distill import TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import ModelError
 from beatlens.evaluate.beats import BeatRun, f_of_databases, run_beats
 from beatlens.evaluate.strips import Explaining
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.files import load_net, read_state, save_net
-from beatlens.nets.rhythm import RhythmTables
+from beatlens.nets.files import load_net, save_net
+from beatlens.nets.rhythm import RhythmTables, load_tables, save_tables
 from beatlens.pipeline.beat_data import PreparedBeats
-from beatlens.pipeline.compress import refuse_many_processes, run_steps_into
-from beatlens.pipeline.steps import Steps
-from beatlens.pipeline.student import POOL_SEED, load_quantized
+from beatlens.pipeline.compress import Taught, compress_from_pool
+from beatlens.pipeline.student import POOL_SEED
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe
 from beatlens.tasks.beat_sampling import CROP_SPAN
@@ -35,7 +33,6 @@ from beatlens.training.beat_objective import BeatNet, BeatObjective, beat_crops_
 from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import seed_everything
 
-TABLES_FORMAT = "beatlens-rhythm-1"
 EXPLAINED = tuple(CLASSES.index(name) for name in ("s", "v"))
 """Classes whose evidence is compared: normal beats are everywhere, fusion beats nowhere."""
 COMPARED_S = 600
@@ -60,8 +57,7 @@ def train_beat_teacher(
         recipe.teacher.spec, schedule, recipe, prepared, validation, checkpoint, report
     )
     if world()[0] == 0:
-        state = {"format": TABLES_FORMAT, "tables": both.tables.state_dict()}
-        torch.save(state, folder / "rhythm.pt")
+        save_tables(folder / "rhythm.pt", both.tables)
         save_net(path, both.net, recipe.teacher.spec)
         write_history(path.with_suffix(".json"), history)
         checkpoint.unlink(missing_ok=True)
@@ -95,16 +91,6 @@ def train_beat_network(
     history = fit(BeatObjective(both), both, crops, schedule, validate, score="f",
                   checkpoint=checkpoint, report=report)  # fmt: skip
     return both, history
-
-
-def load_tables(path: Path) -> RhythmTables:
-    """Read rhythm tables. Raises `ModelError` where the file is missing or something else."""
-    tables = RhythmTables(len(CLASSES))
-    try:
-        tables.load_state_dict(read_state(path, TABLES_FORMAT)["tables"])
-    except (KeyError, RuntimeError) as error:
-        raise ModelError(f"{path}: damaged rhythm tables: {error}") from error
-    return tables.requires_grad_(False)
 
 
 class BeatAgreement:
@@ -171,29 +157,18 @@ def compress_beats(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
     """Run the compression steps of a recipe; as `beatlens.pipeline.compress.compress`."""
-    refuse_many_processes()
-    student_path, quantized_path = folder / "student.pt", folder / "quantized.pt"
-    if student_path.exists() and quantized_path.exists():
-        student = load_net(student_path)[0]
-        return student, load_quantized(quantized_path, student)
-    names = [recipe.distill.matching, *(step.matching for step in recipe.compress.steps)]
-    matchings = [matching_of(name) for name in names if name]
-    pool = TeacherPool(
-        teacher,
-        prepared.sampler(recipe, POOL_SEED + recipe.seed),
-        recipe.distill.pool,
-        span=CROP_SPAN,
-        activations=any(m is not None and m.needs_activations for m in matchings),
-        seed=recipe.seed,
-        progress=progress,
-    )
-    agreement = BeatAgreement(teacher, tables, prepared.validation)
+
+    @cache  # the teacher is run when it is needed first
+    def agreement() -> BeatAgreement:
+        return BeatAgreement(teacher, tables, prepared.validation)
 
     def validate(net: nn.Module) -> dict[str, float]:
-        return agreement(net)  # type: ignore[arg-type]
+        return agreement()(net)  # type: ignore[arg-type]
 
-    def lesson_for(one: ModelRecipe, schedule: Schedule) -> Lesson:
+    def lesson_of(pool: TeacherPool, one: ModelRecipe, schedule: Schedule) -> Lesson:
         weights, matching = one.distill.weights, matching_of(one.distill.matching)
         return beat_lesson(pool, tables, weights, matching, schedule, validate)
 
-    return run_steps_into(folder, Steps(recipe, teacher, lesson_for, folder, report))
+    sampler = prepared.sampler(recipe, POOL_SEED + recipe.seed)
+    taught = Taught(recipe, teacher, sampler, CROP_SPAN, lesson_of)
+    return compress_from_pool(taught, folder, report, progress)

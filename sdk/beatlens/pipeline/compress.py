@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from beatlens.attribution.matching import matching_of
 from beatlens.compress.contract import Lesson
+from beatlens.compress.distill import Crops, TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import spec_of
@@ -57,6 +59,54 @@ def compress(
     return run_steps_into(folder, Steps(recipe, teacher, lesson_for, folder, report))
 
 
+@dataclass(frozen=True)
+class Taught:
+    """What a task's compression learns from.
+
+    Args:
+        recipe: says the steps.
+        teacher: the network whose evidence is kept.
+        sampler: draws the crops of the teacher's pool.
+        span: samples of a crop's span.
+        lesson_of: what is taught out of the pool, for a recipe and a schedule.
+    """
+
+    recipe: ModelRecipe
+    teacher: EvidenceNet
+    sampler: Crops
+    span: int
+    lesson_of: Callable[[TeacherPool, ModelRecipe, Schedule], Lesson]
+
+
+def compress_from_pool(
+    taught: Taught,
+    folder: Path,
+    report: Report | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
+    """As `compress`, for a task that is taught by a pool of its own."""
+    refuse_many_processes()
+    recipe = taught.recipe
+    student_path, quantized_path = folder / "student.pt", folder / "quantized.pt"
+    if student_path.exists() and quantized_path.exists():
+        student = load_net(student_path)[0]
+        return student, load_quantized(quantized_path, student)
+    pool = TeacherPool(
+        taught.teacher,
+        taught.sampler,
+        recipe.distill.pool,
+        span=taught.span,
+        activations=any(_needs_activations(recipe, step) for step in recipe.compress.steps),
+        seed=recipe.seed,
+        progress=progress,
+    )
+
+    def lesson_for(one: ModelRecipe, schedule: Schedule) -> Lesson:
+        return taught.lesson_of(pool, one, schedule)
+
+    return run_steps_into(folder, Steps(recipe, taught.teacher, lesson_for, folder, report))
+
+
 def run_steps_into(folder: Path, steps: Steps) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
     """Run steps and write what they end with: `student.pt` and `quantized.pt`."""
     student, quantized = steps.run()
@@ -74,6 +124,6 @@ def refuse_many_processes() -> None:
         )
 
 
-def _needs_activations(recipe: Recipe, step: StepSection) -> bool:
+def _needs_activations(recipe: ModelRecipe, step: StepSection) -> bool:
     matching = matching_of(step.matching or recipe.distill.matching)
     return matching is not None and matching.needs_activations

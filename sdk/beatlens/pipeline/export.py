@@ -17,16 +17,20 @@ from beatlens.evaluate.strips import run_network
 from beatlens.integer.build import build_graph
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.rhythm import RhythmTables
+from beatlens.pipeline import wearable_evaluate
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_evaluate import rule_of
 from beatlens.pipeline.data import Prepared
+from beatlens.pipeline.wearable_crossval import FIGURES
+from beatlens.pipeline.wearable_data import PreparedWearable
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_database
-from beatlens.tasks import beats
+from beatlens.tasks import beats, wearable
 from beatlens.tasks.beat_sampling import CROP_SPAN
 from beatlens.tasks.strips import CLASSES, LONG_NAMES, SPAN, cut_strips
+from beatlens.wearable_recipe import WearableRecipe
 
 GOLDEN_SEED = 17
 MEASURED = ("macro_ap", "ap_pvc", "ap_sve", "ap_afib", "ap_bbb", "loc_auc_pvc", "point_pvc",
@@ -114,6 +118,46 @@ def export_beat_bundle(
         replace=True,
     )
     return Exported(folder / "bundle", len(tflite), graph.macs, tuple(graph.operator_names))
+
+
+def export_wearable_bundle(
+    recipe: WearableRecipe,
+    prepared: PreparedWearable,
+    tables: RhythmTables,
+    quantized: QuantizedEvidenceNet,
+    folder: Path,
+) -> Exported:
+    """Write `bundle/` of a wearable run, with the whole-number rule that decides.
+
+    Measured is what `beatlens bench wearable` found in this run folder, out of fold, or else
+    `beatlens evaluate` on the test fold.
+    """
+    graph, rule = wearable_evaluate.rule_of(recipe, quantized, tables, prepared)
+    tflite = write_tflite(graph)
+    length = quantized.geometry.input_length(CROP_SPAN // quantized.geometry.stride)
+    Bundle.create(
+        folder / "bundle",
+        name=recipe.name,
+        tflite=tflite,
+        classes=wearable.LONG_NAMES,
+        golden_inputs=golden_inputs(length),
+        measured=_measured_wearable(folder),
+        versions={"torch": torch.__version__, "commit": commit()},
+        recording=rule,
+        replace=True,
+    )
+    return Exported(folder / "bundle", len(tflite), graph.macs, tuple(graph.operator_names))
+
+
+def _measured_wearable(folder: Path) -> dict[str, Any]:
+    """The int8 model's figures, with where they are from; empty where nothing was measured."""
+    path = next((folder / n for n in (FIGURES, "figures.json") if (folder / n).exists()), None)
+    if path is None:
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    row = next(r for r in content["rows"] if r["form"] == "int8")
+    named = [k for k in row if k.startswith(("score", "f1_", "published", "spearman"))]
+    return {"data": content["data"], "command": content["command"], **{k: row[k] for k in named}}
 
 
 def _measured_beats(figures: Path) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from beatlens.errors import ModelError
 from beatlens.runtime.beat_finding import STEPS, BeatFinding
 from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.chain import PIECE, until_column
 from beatlens.runtime.doubts import names_of
 from beatlens.runtime.engines import Engine, dequantize
 from beatlens.runtime.finding import Columns, Limits, Tally, described
 from beatlens.runtime.stretch import Stretch
+from beatlens.runtime.stretches import StretchChain
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import QrsDetector
 from beatlens.signals.rhythm import RhythmContexts
@@ -41,7 +41,7 @@ class _Taken:
     columns: Columns
 
 
-class BeatChain:
+class BeatChain(StretchChain[BeatFinding]):
     """The chain in Python, with an engine that runs the network; see `Chain`.
 
     Args:
@@ -51,53 +51,16 @@ class BeatChain:
         engine: of the bundle.
 
     Raises:
-        ModelError: the bundle decides on spans.
+        ModelError: the bundle does not decide on beats.
     """
 
     def __init__(self, bundle: Bundle, frontend: FrontEnd, limits: Limits, engine: Engine) -> None:
-        self.received = 0
-        self._bundle, self._rule = bundle, rule_of(bundle)
-        self._frontend, self._limits, self._engine = frontend, limits, engine
-        self._up, self._down = frontend.up, frontend.down * bundle.geometry.stride
-        self._stretch: _BeatStretch | None = None
+        rule = rule_of(bundle)
 
-    def push(self, counts: NDArray[np.int64]) -> list[BeatFinding]:
-        """See `Chain.push`."""
-        found = []
-        for start in range(0, len(counts), PIECE):
-            found += self._take_piece(counts[start : start + PIECE])
-        return found
+        def begin(first: int) -> _BeatStretch:
+            return _BeatStretch(bundle, rule, frontend, limits, engine, first)
 
-    def gap(self, samples: int) -> list[BeatFinding]:
-        """See `Chain.gap`. Beats around a gap are decided on what there is on their side of it."""
-        # Only columns that are there as a whole are kept.
-        found = self._close(self.received * self._up // self._down)
-        self.received += samples
-        return found
-
-    def end(self) -> list[BeatFinding]:
-        """See `Chain.end`."""
-        return self._close(None)
-
-    def _close(self, until: int | None) -> list[BeatFinding]:
-        """End the present stretch, at column `until` or after its last sample."""
-        found = [] if self._stretch is None else list(self._stretch.close(until))
-        self._stretch = None
-        return found
-
-    def _take_piece(self, counts: NDArray[np.int64]) -> list[BeatFinding]:
-        if self._stretch is None:
-            dropped = until_column(self.received, self._up, self._down, len(counts))
-            counts = counts[dropped:]
-            self.received += dropped
-            if not len(counts):
-                return []
-            first = self.received * self._up // self._down
-            self._stretch = _BeatStretch(
-                self._bundle, self._rule, self._frontend, self._limits, self._engine, first
-            )
-        self.received += len(counts)
-        return list(self._stretch.push(counts))
+        super().__init__(bundle, frontend, begin)
 
 
 class _BeatStretch:
@@ -253,10 +216,10 @@ def beat_finding(
 
 
 def rule_of(bundle: Bundle) -> BeatRule:
-    """The bundle's rule for beats; `ModelError` for one that decides on spans."""
+    """The bundle's rule for beats; `ModelError` for one that decides on something else."""
     if bundle.beats is None:
         raise ModelError(
-            f"bundle {bundle.name!r} decides on spans of {bundle.span_s:g} s, expected one that "
-            "decides on beats: use bundle.stream"
+            f"bundle {bundle.name!r} decides on {bundle.decides_on}, expected one that decides on "
+            f"beats: use bundle.{bundle.stream_name}"
         )
     return bundle.beats

@@ -22,8 +22,10 @@ class BeatReason:
 
     Attributes:
         what: `evidence`, of a stretch of signal, or the name of a rhythm context.
-        start_s, end_s: the stretch, in seconds from the R peak; None for rhythm.
-        ratio: the context's ratio (see `beatlens.signals.rhythm`); None for evidence.
+        start_s, end_s: the stretch, in seconds from the R peak, of a whole recording from its
+            start; None for rhythm.
+        ratio: the context's ratio (see `beatlens.signals.rhythm`), of a whole recording the mean
+            one; None for evidence.
         contribution: to the difference of the two classes' logits.
     """
 
@@ -92,7 +94,8 @@ class BeatFinding:
         mine = self.classes.index(self.class_name)
         other = self._second(mine) if against is None else self._number(against)
         columns = (self.evidence[mine] - self.evidence[other]).astype(np.float64)
-        parts = self._stretches(columns / len(columns))
+        column_s = (self.end_s - self.start_s) / len(columns)
+        parts = evidence_reasons(columns / len(columns), self.start_s - self.time_s, column_s)
         for i, (name, ratio) in enumerate((self.contexts or {}).items()):
             gain = float(self.rhythm[i, mine] - self.rhythm[i, other])
             parts.append(BeatReason(name, None, None, ratio, gain))
@@ -128,17 +131,28 @@ class BeatFinding:
             raise RecipeError(f"class is {name!r}, expected one of {', '.join(self.classes)}")
         return self.classes.index(name)
 
-    def _stretches(self, columns: NDArray[np.float64]) -> list[BeatReason]:
-        column_s = (self.end_s - self.start_s) / len(columns)
-        start_s = self.start_s - self.time_s
-        edges = [0, *(np.flatnonzero(np.diff(columns > 0)) + 1).tolist(), len(columns)]
-        return [
-            BeatReason(
-                "evidence",
-                start_s + first * column_s,
-                start_s + stop * column_s,
-                None,
-                float(columns[first:stop].sum()),
-            )
-            for first, stop in pairwise(edges)
-        ]
+
+def evidence_reasons(
+    columns: NDArray[np.float64], start_s: float, column_s: float
+) -> list[BeatReason]:
+    """Stretches of consecutive columns whose contributions have one sign.
+
+    Args:
+        columns: what each column contributes, `[T]`.
+        start_s: when the first one begins.
+        column_s: length of one.
+
+    >>> [(r.start_s, r.contribution) for r in evidence_reasons(np.array([1.0, 2.0, -4.0]), 0, 2)]
+    [(0, 3.0), (4, -4.0)]
+    """
+    edges = [0, *(np.flatnonzero(np.diff(columns > 0)) + 1).tolist(), len(columns)]
+    return [
+        BeatReason(
+            "evidence",
+            start_s + first * column_s,
+            start_s + stop * column_s,
+            None,
+            float(columns[first:stop].sum()),
+        )
+        for first, stop in pairwise(edges)
+    ]

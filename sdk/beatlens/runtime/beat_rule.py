@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from beatlens.errors import ModelError, SignalError
 from beatlens.runtime.doubts import CLOSE, UNFAMILIAR
 from beatlens.runtime.fields import Fields
-from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.runtime.rhythm_section import (
+    LARGEST_ENTRY,
+    check_tables,
+    read_tables,
+    tables_document,
+)
 
-LARGEST_ENTRY = 1 << 15
-"""Entries of tables, offsets and odds stay below: 16 bits on the device."""
 LARGEST_DOUBT = 1 << 24
 
 
@@ -98,11 +101,7 @@ class BeatRule:
 
     def __post_init__(self) -> None:
         classes = len(self.offsets)
-        if self.tables.shape != (len(CONTEXTS), BINS, classes):
-            raise ModelError(
-                f"rhythm tables are {list(self.tables.shape)}, expected {len(CONTEXTS)} contexts, "
-                f"{BINS} steps and {classes} classes"
-            )
+        check_tables(self.tables, classes)
         entries = (self.tables, self.offsets, self.doubt.odds)
         largest = max(int(np.abs(array).max()) for array in entries)
         if largest >= LARGEST_ENTRY or self.before < 0 or self.after < 1:
@@ -190,10 +189,7 @@ class BeatRule:
             "before": self.before,
             "after": self.after,
             "offsets": self.offsets.tolist(),
-            "tables": {
-                name: table.ravel().tolist()
-                for name, table in zip(CONTEXTS, self.tables, strict=True)
-            },
+            "tables": tables_document(self.tables),
             "temperature": self.calibration.temperature,
             "bias": self.calibration.bias.tolist(),
             "odds": self.doubt.odds.tolist(),
@@ -218,19 +214,16 @@ class BeatRule:
         before = fields.integer("before", 0, columns - 1)
         after = fields.integer("after", 1, columns - before)
         offsets = fields.integers("offsets", classes, -most, most)
-        section = fields.section("tables")
-        tables = [section.integers(name, BINS * classes, -most, most) for name in CONTEXTS]
-        section.finish()
+        tables = read_tables(fields.section("tables"), classes)
         temperature = fields.number("temperature", 1e-3, 1e3)
         bias = fields.numbers("bias", classes, -100.0, 100.0)
         odds = fields.integers("odds", classes, -most, most)
         close = fields.integer("close", -LARGEST_DOUBT, LARGEST_DOUBT)
         familiar = fields.integer("familiar", -LARGEST_DOUBT, LARGEST_DOUBT)
         fields.finish()
-        shaped = np.array(tables, np.int64).reshape(len(CONTEXTS), BINS, classes)
         calibration = Calibration(temperature, np.array(bias))
         doubt = Doubt(np.array(odds, np.int64), close, familiar)
-        return cls(before, after, shaped, np.array(offsets, np.int64), scale, calibration, doubt)
+        return cls(before, after, tables, np.array(offsets, np.int64), scale, calibration, doubt)
 
 
 def beat_columns(

@@ -43,10 +43,12 @@ from beatlens.runtime.engines import (
 )
 from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, PACKED, read_folder, write_folder
 from beatlens.runtime.manifest import TENSORS, Manifest, read_manifest, sum_threshold
+from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.signals.frontend import MODEL_RATE_HZ
 
 if TYPE_CHECKING:
     from beatlens.runtime.beat_stream import BeatStream
+    from beatlens.runtime.recording_stream import RecordingStream
     from beatlens.runtime.stream import Stream
 
 Int8 = NDArray[np.int8]
@@ -101,6 +103,7 @@ class Bundle(Manifest):
         measured: Mapping[str, Any] | None = None,
         versions: Mapping[str, str] | None = None,
         beats: BeatRule | None = None,
+        recording: RecordingRule | None = None,
         replace: bool = False,
     ) -> Bundle:
         """Write a bundle, whole or not at all, and return it. Needs ai-edge-litert.
@@ -119,6 +122,7 @@ class Bundle(Manifest):
             measured: fidelity and accuracy, each with the data it was measured on.
             versions: of what made the model; beatlens's and numpy's are added.
             beats: how beats are decided, for a model that decides on them.
+            recording: how whole recordings are, for a model that decides on those.
             replace: remove a bundle that is already there.
 
         Raises:
@@ -151,6 +155,7 @@ class Bundle(Manifest):
             measured=dict(measured or {}),
             versions={**(versions or {}), "beatlens": __version__, "numpy": np.__version__},
             beats=beats,
+            recording=recording,
         )
         files = {MANIFEST: manifest.document(), MODEL: bytes(tflite), PACKED: packed}
         files |= {file: getattr(golden, key).tobytes() for key, file in GOLDEN.items()}
@@ -207,6 +212,18 @@ class Bundle(Manifest):
         from beatlens.runtime.beat_stream import BeatStream
 
         return BeatStream(self, rate_hz, counts_per_mv, rails=rails, engine=engine)
+
+    def recording_stream(
+        self,
+        rate_hz: int,
+        counts_per_mv: float | None = None,
+        rails: tuple[float, float] | None = None,
+        engine: Engine | EngineKind | None = None,
+    ) -> RecordingStream:
+        """A stream of one recording, for a bundle that decides on it; see `RecordingStream`."""
+        from beatlens.runtime.recording_stream import RecordingStream
+
+        return RecordingStream(self, rate_hz, counts_per_mv, rails=rails, engine=engine)
 
     def verify(self, engine: Engine) -> None:
         """Replay the golden vectors; every bit must be as recorded.

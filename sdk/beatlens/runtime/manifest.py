@@ -16,8 +16,9 @@
 counts: a class is found when the int32 sum of its evidence over a span's columns reaches it. It is
 stored, not recomputed, so that every device decides alike.
 
-`beats` is there only for models that decide on beats: the rule in `beatlens.runtime.beat_rule`. The
-thresholds, which are for spans, mean nothing to them.
+`beats` is there only for models that decide on beats: the rule in `beatlens.runtime.beat_rule`, and
+`recording` only for those that decide on whole recordings: that in
+`beatlens.runtime.recording_rule`. The thresholds, which are for spans, mean nothing to either.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from beatlens.nets.geometry import Geometry
 from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.fields import Fields, parse
 from beatlens.runtime.folder import LARGEST_FILE, MANIFEST
+from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
 
 FORMAT = 2
@@ -65,7 +67,9 @@ class Manifest:
         golden_cases: number of golden vectors.
         measured: figures with the data they were measured on; free-form.
         versions: of the software that made the bundle.
-        beats: how beats are decided, None for a model that decides on spans.
+        beats: how beats are decided, for a model that decides on them.
+        recording: how a whole recording is decided, for a model that decides on those. A model
+            with neither decides on spans; none has both.
     """
 
     name: str
@@ -81,6 +85,21 @@ class Manifest:
     measured: Mapping[str, Any]
     versions: Mapping[str, str]
     beats: BeatRule | None = None
+    recording: RecordingRule | None = None
+
+    @property
+    def decides_on(self) -> str:
+        """What the model decides on, in words."""
+        if self.recording is not None:
+            return "whole recordings"
+        return f"spans of {self.span_s:g} s" if self.beats is None else "beats"
+
+    @property
+    def stream_name(self) -> str:
+        """The method of a bundle that makes the stream for it."""
+        if self.recording is not None:
+            return "recording_stream"
+        return "stream" if self.beats is None else "beat_stream"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -134,6 +153,7 @@ class Manifest:
                 for role, q in self.tensors.items()
             },
             **({} if self.beats is None else {"beats": self.beats.document()}),
+            **({} if self.recording is None else {"recording": self.recording.document()}),
             "packed_bytes": self.packed_bytes,
             "golden_cases": self.golden_cases,
             "measured": self.measured,
@@ -201,6 +221,12 @@ def read_manifest(data: bytes) -> dict[str, Any]:
     if "beats" in top.names():
         scale = tensors["evidence"].scale
         beats = BeatRule.read(top.section("beats"), len(titles), span, scale)
+    recording = None
+    if "recording" in top.names():
+        if beats is not None:
+            top.refuse("recording", "none beside `beats`: a model decides on one of them")
+        scale = tensors["evidence"].scale
+        recording = RecordingRule.read(top.section("recording"), len(titles), scale)
     versions = top.section("versions")
     result = {
         "name": top.text("name", _NAME, "letters, digits and . _ - (at most 64)"),
@@ -219,6 +245,7 @@ def read_manifest(data: bytes) -> dict[str, Any]:
             for key in versions.names()
         },
         "beats": beats,
+        "recording": recording,
     }
     top.finish()
     return result

@@ -158,10 +158,10 @@ class Stream(LeadStream[Finding]):
         limits: Limits | None = None,
     ) -> None:
         super().__init__(bundle, rate_hz, counts_per_mv, rails)
-        if bundle.beats is not None:
+        if bundle.stream_name != "stream":
             raise ModelError(
-                f"bundle {bundle.name!r} decides on beats, expected one that decides on spans: "
-                "use bundle.beat_stream"
+                f"bundle {bundle.name!r} decides on {bundle.decides_on}, expected one that decides "
+                f"on spans: use bundle.{bundle.stream_name}"
             )
         hop = _hop_columns(bundle, hop_s)
         self._chain = _chain(bundle, self._frontend, hop, limits or Limits(), engine)

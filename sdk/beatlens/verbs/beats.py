@@ -13,7 +13,7 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.figures import merge_figures
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.nets.rhythm import RhythmTables
+from beatlens.nets.rhythm import RhythmTables, load_tables
 from beatlens.pipeline import beat_crossval
 from beatlens.pipeline.beat_data import PreparedBeats, count_labels, prepare_beats
 from beatlens.pipeline.beat_evaluate import (
@@ -22,7 +22,7 @@ from beatlens.pipeline.beat_evaluate import (
     merge_evaluation,
     write_evaluation,
 )
-from beatlens.pipeline.beat_steps import compress_beats, load_tables, train_beat_teacher
+from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle
 from beatlens.pipeline.student import load_quantized
 from beatlens.verbs.options import (

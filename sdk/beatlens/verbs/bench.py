@@ -27,7 +27,7 @@ from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.databases import find_database
 from beatlens.tasks.strips import CLASSES, cut_strips
-from beatlens.verbs import beats
+from beatlens.verbs import beats, wearable
 from beatlens.verbs.bench_clinical import clinical, delineation
 from beatlens.verbs.bench_compress import compress, compress_rates
 from beatlens.verbs.explain import BundleFolder
@@ -360,3 +360,4 @@ app.command("compress-rates")(compress_rates)
 app.command("beats-crossval")(beats.crossval)
 app.command("clinical")(clinical)
 app.command("delineation")(delineation)
+app.command("wearable")(wearable.bench)

@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from beatlens.beat_recipe import BeatRecipe
+from beatlens.beat_recipe import AnyRecipe
 from beatlens.beat_recipe import read_recipe as read_any_recipe
 from beatlens.pipeline.folder import claim
 from beatlens.recipe import Recipe
@@ -62,9 +62,7 @@ def opened(path: Path | None, run: Path | None, threads: int | None) -> tuple[Re
     return recipe, claim(run if run is not None else Path("runs") / recipe.name, recipe)
 
 
-def opened_any(
-    path: Path | None, run: Path | None, threads: int | None
-) -> tuple[Recipe | BeatRecipe, Path]:
+def opened_any(path: Path | None, run: Path | None, threads: int | None) -> tuple[AnyRecipe, Path]:
     """As `opened`, for a recipe of any task."""
     recipe = Recipe() if path is None else read_any_recipe(path)
     use_threads(threads)

@@ -10,7 +10,7 @@ import typer
 
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import ModelError
+from beatlens.errors import ModelError, RecipeError
 from beatlens.firmware.beat_package import write_beats
 from beatlens.firmware.cores import core_of
 from beatlens.firmware.package import write_task
@@ -30,7 +30,7 @@ from beatlens.report.tables import load_figures, make_table
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS
-from beatlens.verbs import beats
+from beatlens.verbs import beats, wearable
 from beatlens.verbs.firmware import identifier
 from beatlens.verbs.options import (
     DataFolder,
@@ -43,6 +43,7 @@ from beatlens.verbs.options import (
     progress_bar,
     training_bar,
 )
+from beatlens.wearable_recipe import WearableRecipe
 
 MITDB_RATE_HZ = 360
 
@@ -95,6 +96,8 @@ def train(
     chosen, folder = opened_any(recipe, run, threads)
     if isinstance(chosen, BeatRecipe):
         return beats.train(chosen, folder, data)
+    if isinstance(chosen, WearableRecipe):
+        return wearable.train(chosen, folder, data)
     trained(chosen, prepared_for(chosen, folder, data), folder)
     console.print(f"teacher: {folder / 'teacher.pt'}")
 
@@ -109,6 +112,8 @@ def compress(
     chosen, folder = opened_any(recipe, run, threads)
     if isinstance(chosen, BeatRecipe):
         return beats.compress(chosen, folder, data)
+    if isinstance(chosen, WearableRecipe):
+        return wearable.compress(chosen, folder, data)
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
     teacher = load_net(folder / "teacher.pt")[0]
@@ -132,7 +137,14 @@ def export(
     """Write the bundle: model.tflite (int8), bundle.json, golden vectors, checksums."""
     chosen, folder = opened_any(recipe, run, None)
     core = None if firmware is None else core_of(firmware)
-    if isinstance(chosen, BeatRecipe):
+    if isinstance(chosen, WearableRecipe):
+        if core is not None:
+            raise RecipeError(
+                f"--firmware {firmware}: the task is {chosen.task!r}, expected strips or beats; "
+                "there is no C for whole recordings yet"
+            )
+        wearable.export(chosen, folder, data)
+    elif isinstance(chosen, BeatRecipe):
         beats.export(chosen, folder, data)
     else:
         networks = _networks(folder)
@@ -182,11 +194,19 @@ def evaluate(
 ) -> None:
     """Measure all networks on the test patients. Writes figures.json and report.html.
 
-    Of a beats recipe: figures.json, records.json, and the int8 model's beats as WFDB annotations.
+    Of a beats recipe: figures.json, records.json, and the int8 model's beats as WFDB annotations;
+    of a wearable one: figures.json.
     """
     chosen, folder = opened_any(recipe, run, threads)
     if isinstance(chosen, BeatRecipe):
         return beats.evaluate(chosen, folder, data, out if ec57 else None)
+    if isinstance(chosen, WearableRecipe):
+        if ec57:
+            raise RecipeError(
+                f"{recipe}: --ec57 counts beats and episodes, expected a recipe of beats or "
+                f"strips; this one is of the task {chosen.task!r}"
+            )
+        return wearable.evaluate(chosen, folder, data)
     networks, prepared = _networks(folder), prepared_for(chosen, folder, data)
     evaluated(chosen, prepared, networks, folder)
     if ec57:

@@ -1,0 +1,136 @@
+"""The lesson on recordings: what a network learns from a teacher that decides on them as a whole.
+
+    loss = (1 - w) * labels + w * KD + lambda * matching
+
+As in `beatlens.compress.beat_lesson`, with one decision a crop: KD is over its classes, only
+evidence is learnt (the teacher's rhythm tables are added on both sides), and what is matched is
+each class's evidence less the mean of all. Columns after the end of a short recording hold a signal
+that is made up, and count for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from beatlens.attribution.matching import Matching
+from beatlens.compress.beat_lesson import MOST_ODDS, beat_kd_loss, centred_seen, log_odds
+from beatlens.compress.contract import Lesson
+from beatlens.compress.distill import DistillWeights, TeacherPool
+from beatlens.compress.lesson_for import taught_by
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.rhythm import RhythmTables
+from beatlens.training.loop import Schedule
+from beatlens.training.wearable_objective import mean_evidence, rhythm_worth
+
+
+class WearableDistillObjective(nn.Module):
+    """Loss of a student (float, or fake-quantised) that learns recordings from a `TeacherPool`.
+
+    `forward(windows, lengths, labels, rhythm, evidence, activations)` takes a batch of the pool.
+
+    Args:
+        student: the network.
+        teacher_head: the teacher's head's weights `[C, K]`, for losses on activations.
+        tables: the teacher's; not trained.
+        span: samples of a crop's span.
+        weights: of the loss's terms.
+        matching: how maps are matched, or None.
+    """
+
+    def __init__(
+        self,
+        student: EvidenceNet | QuantizedEvidenceNet,
+        teacher_head: Tensor,
+        tables: RhythmTables,
+        span: int,
+        weights: DistillWeights,
+        matching: Matching | None,
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self._others = (tables.requires_grad_(False),)  # in a tuple: not a part of this module
+        self._head, self._span = teacher_head.detach(), span
+        self._weights, self._matching = weights, matching
+
+    def forward(
+        self,
+        windows: Tensor,
+        lengths: Tensor,
+        labels: Tensor,
+        rhythm: Tensor,
+        evidence: Tensor,
+        activations: Tensor,
+    ) -> Tensor:
+        """Return the loss, a scalar."""
+        geometry, weights = self.student.geometry, self._weights
+        features = self.student.features(geometry.trim(windows, self._span).unsqueeze(1))
+        maps = self.student.head(features).float()
+        worth = rhythm_worth(self._others[0], rhythm)
+        mine = mean_evidence(maps, lengths, self._span // maps.shape[2]) + worth
+        theirs = mean_evidence(evidence, lengths, self._span // evidence.shape[2]) + worth
+        loss = torch.zeros(())
+        if weights.kd < 1:
+            named = F.cross_entropy(mine, labels, label_smoothing=weights.smoothing)
+            loss = loss + (1 - weights.kd) * named
+        if weights.kd > 0:
+            loss = loss + weights.kd * beat_kd_loss(mine, theirs, weights.temperature)
+        if self._matching is not None and weights.matching > 0:
+            present = log_odds(theirs).clamp(-MOST_ODDS, MOST_ODDS).detach()
+            head = self.student.head.weight.squeeze(2)
+            inside = lengths / self._span
+            student = centred_seen(levelled(maps, inside), head, features, present)
+            teacher = centred_seen(levelled(evidence, inside), self._head, activations, present)
+            loss = loss + weights.matching * self._matching(student, teacher)
+        return loss
+
+
+def levelled(maps: Tensor, inside: Tensor) -> Tensor:
+    """Maps with their own mean in the columns after a recording's end, which so show nothing.
+
+    Args:
+        maps: `[B, C, T]`.
+        inside: share of each crop's columns that is of the recording, `[B]`.
+
+    >>> levelled(torch.tensor([[[1.0, 3.0, 9.0, 9.0]]]), torch.tensor([0.5])).tolist()
+    [[[1.0, 3.0, 2.0, 2.0]]]
+    """
+    columns = (inside * maps.shape[2]).round().clamp(min=1)
+    there = (torch.arange(maps.shape[2]) < columns[:, None])[:, None]
+    means = (maps * there).sum(dim=2, keepdim=True) / columns[:, None, None]
+    return torch.where(there, maps, means)
+
+
+def wearable_lesson(
+    pool: TeacherPool,
+    tables: RhythmTables,
+    weights: DistillWeights,
+    matching: Matching | None,
+    schedule: Schedule,
+    validate: Callable[[nn.Module], dict[str, float]],
+    score: str = "score",
+) -> Lesson:
+    """What an evidence network, float or int8, learns about recordings from a teacher.
+
+    Args:
+        pool: the teacher and its crops, drawn by a `WearableSampler`.
+        tables: the teacher's.
+        weights: of the loss's terms.
+        matching: how maps are matched; each network gets a copy of its own.
+        schedule: of a retraining.
+        validate, score: see `Lesson`.
+
+    See `beatlens.compress.lesson_for.taught_by` for what it raises.
+    """
+    head = pool.teacher.head.weight.squeeze(2)
+
+    def objective_of(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
+        own = deepcopy(matching)
+        return WearableDistillObjective(student, head, tables, pool.span, weights, own)
+
+    return taught_by(pool, objective_of, schedule, validate, score)

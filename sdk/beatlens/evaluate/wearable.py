@@ -1,0 +1,167 @@
+"""Runs networks over whole recordings and scores them as the CinC 2017 challenge does.
+
+The challenge's score is the mean of the F1 of normal, atrial fibrillation and other rhythm, each
+`2 * right / (labelled + claimed)`; noise is a class that can be claimed and has no F1 of its own
+(Clifford et al., Computing in Cardiology 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.evaluate.beats import RunWindows, network_windows, recording_evidence
+from beatlens.evaluate.bootstrap import Statistic
+from beatlens.evaluate.calibration import fitted_calibration
+from beatlens.evaluate.strips import Explaining
+from beatlens.integer.graph import IntegerGraph
+from beatlens.nets.geometry import Geometry
+from beatlens.runtime.beat_rule import Calibration
+from beatlens.runtime.recording_rule import RecordingRule
+from beatlens.tasks.wearable import CLASSES, WearableTrack
+
+SCORED = ("normal", "afib", "other")
+PUBLISHED = {"normal": 5076, "afib": 758, "other": 2415, "noise": 279}
+"""Recordings of each class in the whole training set, labels of version 3."""
+
+
+@dataclass(frozen=True)
+class WearableRun:
+    """What a network said of recordings.
+
+    Args:
+        tracks: the recordings.
+        evidence: of each, `[C, T]` in logit units.
+        logits: float64 `[n, C]`: mean evidence plus the mean worth of the beats.
+    """
+
+    tracks: Sequence[WearableTrack]
+    evidence: Sequence[NDArray[np.float32]]
+    logits: NDArray[np.float64]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class numbers `[n]`."""
+        return np.array([track.label for track in self.tracks], np.int64)
+
+
+def run_wearable(
+    net: Explaining, tables: NDArray[np.floating], tracks: Sequence[WearableTrack]
+) -> WearableRun:
+    """Run a torch network, float or fake-quantised, with rhythm tables `[6, BINS, C]`."""
+    run = network_windows(net)
+    evidence = [recording_evidence(run, net.geometry, track.x) for track in tracks]
+    means = np.array([found.mean(axis=1, dtype=np.float64) for found in evidence])
+    worth = np.array([np.einsum("ks,ksc->c", track.rhythm, tables) for track in tracks])
+    return WearableRun(tracks, evidence, (means + worth).reshape(-1, len(CLASSES)))
+
+
+def run_integer_wearable(
+    run: RunWindows,
+    graph: IntegerGraph,
+    geometry: Geometry,
+    rule: RecordingRule,
+    tracks: Sequence[WearableTrack],
+) -> tuple[WearableRun, NDArray[np.int64]]:
+    """Run an int8 model; returns what it said, and what it decides, class numbers `[n]`.
+
+    Args:
+        run: see `beatlens.evaluate.beats.integer_windows`.
+        graph, geometry: of the model.
+        rule: decides, in whole numbers.
+        tracks: the recordings.
+    """
+    quantization = graph.tensors[graph.outputs["evidence"]].quantization
+    evidence, logits, decided = [], [], []
+    for track in tracks:
+        found = recording_evidence(run, geometry, track.x)
+        sums = rule.sums(found, track.contexts)
+        logits.append(rule.logits(sums))
+        decided.append(rule.decide(sums))
+        steps = found.astype(np.float32) - np.float32(quantization.zero_point)
+        evidence.append(steps * np.float32(quantization.scale))
+    return WearableRun(tracks, evidence, np.array(logits)), np.array(decided, np.int64)
+
+
+def f1_of(
+    decided: NDArray[np.integer],
+    labels: NDArray[np.integer],
+    weights: NDArray[np.floating] | None = None,
+) -> NDArray[np.float64]:
+    """F1 of each class, `[C]`, or `[R, C]` for weights `[R, n]`; NaN for one that is nowhere.
+
+    Args:
+        decided, labels: class numbers `[n]`.
+        weights: how much each recording counts, `[n]` or `[R, n]`; 1 if None.
+
+    >>> f1_of(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]))[:3].round(2).tolist()
+    [0.67, 0.67, 1.0]
+    """
+    weigh = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
+    named = np.arange(len(CLASSES))
+    claimed = (np.asarray(decided)[:, None] == named).astype(np.float64)
+    there = (np.asarray(labels)[:, None] == named).astype(np.float64)
+    either = weigh @ (claimed + there)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(either > 0, 2 * (weigh @ (claimed * there)) / either, np.nan))
+
+
+def challenge_score(
+    decided: NDArray[np.integer],
+    labels: NDArray[np.integer],
+    weights: NDArray[np.floating] | None = None,
+) -> NDArray[np.float64]:
+    """The challenge's score, as `f1_of`: one number, or `[R]`.
+
+    >>> float(challenge_score(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 3])).round(3))
+    0.889
+    """
+    found = f1_of(decided, labels, weights)
+    return np.asarray(found[..., [CLASSES.index(name) for name in SCORED]].mean(axis=-1))
+
+
+def as_published(labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Weights `[n]` that make a part of the recordings count as the whole set would.
+
+    The recordings at hand have more fibrillation and noise than all of them.
+    """
+    whole = np.array([PUBLISHED[name] for name in CLASSES], np.float64)
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    share = np.divide(whole, counts, out=np.zeros_like(whole), where=counts > 0)
+    return np.asarray(share[labels])
+
+
+def published_prior(labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """What to add to logits, `[C]`, so that classes are expected as often as in the whole set.
+
+    Args:
+        labels: of the recordings that a network was trained among, whose shares it has learnt.
+    """
+    whole = np.array([PUBLISHED[name] for name in CLASSES], np.float64)
+    counts = np.bincount(labels, minlength=len(CLASSES)).clip(min=1)
+    return np.asarray(np.log(whole / whole.sum()) - np.log(counts / counts.sum()))
+
+
+def score_statistic(
+    measure: Callable[..., NDArray[np.float64]],
+    decided: NDArray[np.integer],
+    labels: NDArray[np.integer],
+    weights: NDArray[np.floating] | None = None,
+) -> Statistic:
+    """A figure of decisions for `beatlens.evaluate.bootstrap.interval`.
+
+    Args:
+        measure: `challenge_score`, or a function of the same arguments.
+        decided, labels: class numbers `[n]`.
+        weights: how much each recording counts, `[n]`.
+    """
+    weigh = np.ones(len(labels)) if weights is None else weights
+    return lambda drawn: measure(decided, labels, drawn * weigh)
+
+
+def calibrate_recordings(run: WearableRun) -> Calibration:
+    """Temperature and bias that make the labels of validation recordings likeliest."""
+    return fitted_calibration(run.logits, run.labels, np.ones(len(run.tracks)))

@@ -1,0 +1,180 @@
+"""Step 1 of the wearable task: recordings of cinc2017 become tracks, in parts for the folds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from beatlens.pipeline.data import at_hand
+from beatlens.signals.databases import find_database
+from beatlens.signals.simulate import simulate_patient
+from beatlens.tasks.wearable import (
+    CLASSES,
+    SYMBOLS,
+    WearableTrack,
+    load_wearable_tracks,
+    save_wearable_tracks,
+    wearable_track,
+)
+from beatlens.tasks.wearable_sampling import WearableSampler
+from beatlens.wearable_recipe import FOLDS, WearableDataSection, WearableRecipe
+
+Progress = Callable[[str, int, int], None]
+PARTS_SEED, VALIDATION_SEED, SIMULATION_SEED = 2017, 2018, 40_000
+SIMULATED: dict[str, tuple[dict[str, Any], ...]] = {
+    "N": ({"rhythm": "sinus"},),
+    "A": ({"rhythm": "afib"},),
+    "O": ({"rhythm": "sinus", "pvc_per_minute": 12.0}, {"rhythm": "sinus", "pac_per_minute": 12.0}),
+    "~": ({"rhythm": "sinus", "noise": 12.0},),
+}
+"""What recordings of each label are simulated as, in turns."""
+
+
+@dataclass(frozen=True)
+class PreparedWearable:
+    """Tracks by role; without a test fold `test` is empty.
+
+    `simulated` tells whether they were made up; `description` says in words what they are.
+    """
+
+    train: list[WearableTrack]
+    validation: list[WearableTrack]
+    test: list[WearableTrack]
+    simulated: bool
+    description: str
+
+    def sampler(self, recipe: WearableRecipe, seed: int) -> WearableSampler:
+        """Training crops as the recipe wants them."""
+        return WearableSampler(self.train, seed, recipe.sampling.draw)
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """All recordings there are, in the order of their names; `described` says what they are."""
+
+    tracks: list[WearableTrack]
+    simulated: bool
+    described: str
+
+    @property
+    def parts(self) -> NDArray[np.int64]:
+        """Which of the `FOLDS` parts each recording is in, `[n]`."""
+        return stratified(self.tracks, FOLDS, PARTS_SEED)
+
+    def split(self, test_fold: int | None, validation: float) -> PreparedWearable:
+        """Roles: one part, if any, to test; of the others a share to choose on, the rest to train.
+
+        Args:
+            test_fold: number of the part, or None.
+            validation: share of what is not tested on, of every class alike.
+        """
+        tested = np.zeros(len(self.tracks), bool) if test_fold is None else self.parts == test_fold
+        rest = [track for track, held in zip(self.tracks, tested, strict=True) if not held]
+        chosen = stratified(rest, max(2, round(1 / validation)), VALIDATION_SEED) == 0
+        roles = {
+            "train": [track for track, held in zip(rest, chosen, strict=True) if not held],
+            "validation": [track for track, held in zip(rest, chosen, strict=True) if held],
+            "test": [track for track, held in zip(self.tracks, tested, strict=True) if held],
+        }
+        counts = f"{len(roles['train'])} trained on, {len(roles['validation'])} chosen on"
+        fold = "none tested on" if test_fold is None else f"{len(roles['test'])} tested on"
+        described = f"{self.described}; {counts}, {fold}"
+        return PreparedWearable(**roles, simulated=self.simulated, description=described)
+
+
+def stratified(tracks: Sequence[WearableTrack], count: int, seed: int) -> NDArray[np.int64]:
+    """Cut recordings at random into `count` parts with the same share of every class, `[n]`."""
+    rng, labels = np.random.default_rng(seed), np.array([track.label for track in tracks])
+    parts = np.zeros(len(tracks), np.int64)
+    for number in range(len(CLASSES)):
+        drawn = rng.permutation(np.flatnonzero(labels == number))
+        parts[drawn] = np.arange(len(drawn)) % count
+    return parts
+
+
+def prepare_wearable(
+    recipe: WearableRecipe, folder: Path, data: Path | None = None, progress: Progress | None = None
+) -> PreparedWearable:
+    """Recordings in the roles that a recipe gives them; see `read_recordings`."""
+    section = recipe.data
+    recordings = read_recordings(section, folder, data, progress)
+    return recordings.split(section.test_fold, section.validation)
+
+
+def read_recordings(
+    section: WearableDataSection,
+    folder: Path,
+    data: Path | None = None,
+    progress: Progress | None = None,
+) -> Recordings:
+    """Condition all recordings, and find the R peaks in them.
+
+    What was prepared is kept in the run folder and used again while it is the same records.
+
+    Args:
+        section: says whether real or simulated ECG.
+        folder: run folder, made if need be.
+        data: folder of databases; None searches (see `find_database`).
+        progress: called with (what, done, total).
+
+    Raises:
+        DataError: real data are asked for and not found.
+    """
+    simulated = section.source == "simulated" or (
+        section.source == "auto" and not at_hand("cinc2017", data)
+    )
+    if simulated:
+        tracks = list(_simulated(section, progress))
+        described = (
+            f"SIMULATED ECG made by beatlens (cinc2017 was not found or not asked for): "
+            f"{len(tracks)} recordings of {section.simulated_seconds} s. Figures say that the "
+            "machinery works, not how well a model does on people"
+        )
+        return Recordings(tracks, True, described)
+    database = find_database("cinc2017", data)
+    records = sorted(database.records())
+    key = hashlib.sha256(f"wearable {records} {data}".encode()).hexdigest()[:12]
+    cache = folder / "tracks"
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / f"{key}.npz"
+    with FileLock(cache / "lock"):
+        if not path.exists():
+            read = []
+            for done, record in enumerate(records):
+                if progress is not None and done % 20 == 0:
+                    progress("cinc2017", done, len(records))
+                read.append(wearable_track(database.read(record), database.label(record)))
+            save_wearable_tracks(path, read)
+        tracks = load_wearable_tracks(path)
+    described = (
+        f"real ECG of hand-held devices: {len(tracks)} of cinc2017's "
+        f"{database.published.records} recordings ({counted(tracks)}), labels of version 3"
+    )
+    return Recordings(tracks, False, described)
+
+
+def counted(tracks: Sequence[WearableTrack]) -> str:
+    """How many recordings there are of each class, in words."""
+    counts = Counter(track.label for track in tracks)
+    return ", ".join(f"{counts[number]} {name}" for number, name in enumerate(CLASSES))
+
+
+def _simulated(section: WearableDataSection, progress: Progress | None) -> Iterator[WearableTrack]:
+    total = section.simulated_recordings
+    for number in range(total):
+        if progress is not None:
+            progress("simulated", number, total)
+        symbol = SYMBOLS[number % len(SYMBOLS)]
+        kinds = SIMULATED[symbol]
+        kind = kinds[number // len(SYMBOLS) % len(kinds)]
+        seconds = section.simulated_seconds
+        patient = simulate_patient(SIMULATION_SEED + number, seconds, rate_hz=300, **kind)
+        yield wearable_track(patient.recording, symbol)

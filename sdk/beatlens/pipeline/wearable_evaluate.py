@@ -1,0 +1,221 @@
+"""Step 5 of the wearable task: teacher, student and int8 model on recordings that are new to them.
+
+What each said is kept as a `Told`; tables are made of these, of one fold or of all.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.errors import DataError
+from beatlens.evaluate.beats import integer_windows
+from beatlens.evaluate.bootstrap import interval, mean_statistic, quantile_statistic
+from beatlens.evaluate.wearable import (
+    WearableRun,
+    as_published,
+    calibrate_recordings,
+    challenge_score,
+    f1_of,
+    published_prior,
+    run_integer_wearable,
+    run_wearable,
+    score_statistic,
+)
+from beatlens.integer.build import build_graph
+from beatlens.integer.graph import IntegerGraph
+from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.rhythm import RhythmTables
+from beatlens.pipeline.wearable_data import PreparedWearable
+from beatlens.pipeline.wearable_steps import map_agreement
+from beatlens.runtime.recording_rule import RecordingRule
+from beatlens.tasks.beat_sampling import CROP_SPAN
+from beatlens.tasks.wearable import CLASSES
+from beatlens.wearable_recipe import WearableRecipe
+
+AGREEMENT = ("spearman", "pearson", "same_peak")
+FORMS = ("teacher", "student", "device")
+Networks = tuple[EvidenceNet, RhythmTables, EvidenceNet, QuantizedEvidenceNet]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one network said of recordings.
+
+    Args:
+        records: names `[n]`.
+        labels, decided: class numbers, int64 `[n]`.
+        logits: float64 `[n, C]`, without offsets.
+        chances: calibrated probabilities, float64 `[n, C]`.
+        agreement: of its maps with the teacher's, float64 `[n, 3]`, a column per `AGREEMENT`.
+        bytes: of the network: float weights, or the `.tflite` file.
+    """
+
+    records: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    decided: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    chances: NDArray[np.float64]
+    agreement: NDArray[np.float64]
+    bytes: int
+
+    @classmethod
+    def joined(cls, parts: Sequence[Told]) -> Told:
+        """Several of them, of different recordings, as one; the bytes are the largest."""
+        arrays = [field.name for field in fields(cls) if field.name != "bytes"]
+        return cls(
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays},
+            bytes=max(part.bytes for part in parts),
+        )
+
+
+def rule_of(
+    recipe: WearableRecipe,
+    quantized: QuantizedEvidenceNet,
+    tables: RhythmTables,
+    prepared: PreparedWearable,
+) -> tuple[IntegerGraph, RecordingRule]:
+    """The int8 network and the whole-number rule that decides with it.
+
+    Offsets are the recipe's, the calibration is chosen on validation recordings.
+    """
+    validation = run_wearable(quantized, tables.array(), prepared.validation)
+    graph = build_graph(quantized, CROP_SPAN)
+    scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
+    calibration = calibrate_recordings(validation)
+    return graph, RecordingRule.of(tables.array(), recipe.decision.by_class, scale, calibration)
+
+
+def tell(recipe: WearableRecipe, prepared: PreparedWearable, networks: Networks) -> dict[str, Told]:
+    """What a run's networks say of the test recordings, by `FORMS`. LiteRT runs the int8 model."""
+    teacher, tables, student, quantized = networks
+    graph, rule = rule_of(recipe, quantized, tables, prepared)
+    said: dict[str, Told] = {}
+    reference: WearableRun | None = None
+    for form, net in (("teacher", teacher), ("student", student)):
+        validation = run_wearable(net, tables.array(), prepared.validation)
+        run = run_wearable(net, tables.array(), prepared.test)
+        reference = reference or run
+        decided = (run.logits + recipe.decision.by_class).argmax(axis=1)
+        chances = calibrate_recordings(validation).probabilities(run.logits)
+        said[form] = _told(reference, run, decided, chances, 4 * net.weights)
+    geometry = quantized.geometry
+    run, decided = run_integer_wearable(
+        integer_windows(graph), graph, geometry, rule, prepared.test
+    )
+    chances = rule.calibration.probabilities(run.logits)
+    said["device"] = _told(reference or run, run, decided, chances, len(write_tflite(graph)))
+    return said
+
+
+def _told(
+    reference: WearableRun,
+    run: WearableRun,
+    decided: NDArray[np.int64],
+    chances: NDArray[np.float64],
+    size: int,
+) -> Told:
+    measures = map_agreement(reference, run)
+    return Told(
+        records=np.array([track.record for track in run.tracks]),
+        labels=run.labels,
+        decided=decided,
+        logits=run.logits,
+        chances=chances,
+        agreement=np.stack([measures[name] for name in AGREEMENT], axis=1),
+        bytes=size,
+    )
+
+
+def save_told(path: Path, said: Mapping[str, Told]) -> None:
+    """Write what networks said, whole or not at all."""
+    arrays = {
+        f"{form}/{field.name}": np.asarray(getattr(told, field.name))
+        for form, told in said.items()
+        for field in fields(told)
+    }
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **arrays)  # type: ignore[arg-type]
+    part.replace(path)
+
+
+def load_told(path: Path) -> dict[str, Told]:
+    """Read what `save_told` wrote; `DataError` when the file is something else."""
+    try:
+        with np.load(path) as archive:
+            return {
+                form: Told(
+                    **{
+                        field.name: archive[f"{form}/{field.name}"]
+                        for field in fields(Told)
+                        if field.name != "bytes"
+                    },
+                    bytes=int(archive[f"{form}/bytes"]),
+                )
+                for form in FORMS
+            }
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a file of decisions ({error}); delete it") from error
+
+
+def rows_of(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[str, Any]]:
+    """A row for each network: score, F1 by class, agreement with the teacher's maps.
+
+    `score` and `f1_CLASS` are of the recordings as they are; `published_score` counts classes as
+    often as the challenge's whole training set has them, and `published_prior_score` is that of
+    decisions that expect it. Intervals draw recordings, so they say
+    nothing of what another training would give.
+    """
+    names = {"teacher": ("teacher", "float"), "student": (recipe.name, "float"),
+             "device": (recipe.name, "int8")}  # fmt: skip
+    rows = []
+    for form, told in said.items():
+        model, kind = names[form]
+        row: dict[str, Any] = {"model": model, "form": kind, "seed": recipe.seed,
+                               "bytes": told.bytes, "recordings": len(told.records)}  # fmt: skip
+        row |= _scores(told)
+        if form != "teacher":
+            row |= _agreement(told)
+        rows.append(row)
+    return rows
+
+
+def _scores(told: Told) -> dict[str, float]:
+    decided, labels, records = told.decided, told.labels, told.records
+    plain = score_statistic(challenge_score, decided, labels)
+    whole = score_statistic(challenge_score, decided, labels, as_published(labels))
+    figures: dict[str, float] = {}
+    expecting = (told.logits + published_prior(labels)).argmax(axis=1)
+    prior = score_statistic(challenge_score, expecting, labels, as_published(labels))
+    for key, statistic in (
+        ("score", plain),
+        ("published_score", whole),
+        ("published_prior_score", prior),
+    ):
+        ends = interval(statistic, records)
+        figures |= {key: ends.estimate, f"{key}_lo": ends.lo, f"{key}_hi": ends.hi}
+    by_class = zip(CLASSES, f1_of(decided, labels), strict=True)
+    likely = told.chances[np.arange(len(labels)), labels].clip(1e-12)
+    figures |= {f"f1_{name}": float(value) for name, value in by_class}
+    return figures | {"log_loss": float(-np.log(likely).mean())}
+
+
+def _agreement(told: Told) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for column, name in enumerate(AGREEMENT):
+        values = told.agreement[:, column]
+        statistics = {name: mean_statistic(values)}
+        if name != "same_peak":  # a share of 0 or 1 has no percentile worth naming
+            statistics[f"{name}_p5"] = quantile_statistic(values, 0.05)
+        for key, statistic in statistics.items():
+            ends = interval(statistic, told.records)
+            figures |= {key: ends.estimate, f"{key}_lo": ends.lo, f"{key}_hi": ends.hi}
+    return figures

@@ -1,0 +1,188 @@
+"""What lies between the counts of a lead and the one finding on the whole recording.
+
+Front end, then two things side by side: the network's evidence, and R peaks with their rhythm,
+stretch by stretch where there are gaps. At the end their sums are decided on. Columns are kept for
+the map; for the decision sums alone would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import ModelError, SignalError
+from beatlens.runtime.beat_finding import STEPS
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.doubts import names_of
+from beatlens.runtime.engines import Engine, dequantize
+from beatlens.runtime.finding import Columns, Limits, Tally, described
+from beatlens.runtime.recording_finding import RecordingFinding
+from beatlens.runtime.recording_rule import MOST_COLUMNS, RecordingRule
+from beatlens.runtime.stretch import Stretch
+from beatlens.runtime.stretches import StretchChain
+from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
+from beatlens.signals.qrs import QrsDetector
+from beatlens.signals.rhythm import CONTEXTS, RhythmContexts
+
+
+class RecordingChain(StretchChain[RecordingFinding]):
+    """The chain in Python, with an engine that runs the network; see `Chain`.
+
+    Args:
+        bundle: what is run, with a rule for recordings.
+        frontend: of the sensor.
+        limits: how much of a recording may be unusable (lost samples included), and clipped.
+        engine: of the bundle.
+
+    Raises:
+        ModelError: the bundle does not decide on recordings.
+    """
+
+    def __init__(self, bundle: Bundle, frontend: FrontEnd, limits: Limits, engine: Engine) -> None:
+        self._bundle, self._rule, self._limits = bundle, rule_of(bundle), limits
+        self._columns: list[Columns] = []
+        self._next = 0  # column
+        self._peaks: list[int] = []
+        self._contexts: list[tuple[int, ...]] = []
+
+        def begin(first: int) -> _RecordingStretch:
+            self._add_lost(first)
+            return _RecordingStretch(self, bundle, frontend, engine, first)
+
+        super().__init__(bundle, frontend, begin)
+
+    def push(self, counts: NDArray[np.int64]) -> list[RecordingFinding]:
+        """See `Chain.push`; nothing is ready before the end."""
+        self._check_length(len(counts))
+        return super().push(counts)
+
+    def gap(self, samples: int) -> list[RecordingFinding]:
+        """See `Chain.gap`."""
+        self._check_length(samples)
+        return super().gap(samples)
+
+    def end(self) -> list[RecordingFinding]:
+        """The finding on the recording; none where nothing was recorded."""
+        super().end()
+        self._add_lost(self.column)
+        if not self._next:
+            return []
+        columns = sum(self._columns, Columns.in_gap(0, len(self._bundle.classes)))
+        return [self._decide(columns)]
+
+    def add(self, columns: Columns) -> None:
+        """Take the next columns."""
+        self._columns.append(columns)
+        self._next += len(columns)
+
+    def add_beats(self, peaks: Iterable[int], contexts: Iterable[tuple[int, ...]]) -> None:
+        """Take R peaks, samples at 128 Hz since the first one, and contexts of all so far."""
+        self._peaks += peaks
+        self._contexts += contexts
+
+    def _add_lost(self, until: int) -> None:
+        if until > self._next:
+            self.add(Columns.in_gap(until - self._next, len(self._bundle.classes)))
+
+    def _check_length(self, more: int) -> None:
+        columns = (self.received + more) * self._up // self._down
+        if columns > MOST_COLUMNS:
+            minutes = MOST_COLUMNS * self._bundle.geometry.stride / MODEL_RATE_HZ / 60
+            raise SignalError(
+                f"the recording has {self.received + more} samples so far, "
+                f"{columns} columns of evidence; expected at most {MOST_COLUMNS}, {minutes:.0f} "
+                "minutes: end the stream and make a new one"
+            )
+
+    def _decide(self, columns: Columns) -> RecordingFinding:
+        stride = self._bundle.geometry.stride
+        tally = columns.tally(stride)
+        about = described(self._bundle, 0, tally)
+        shares = _shares(tally, stride)
+        there = ~columns.lost
+        good = shares["missing"] + tally.bad / (tally.columns * stride) <= self._limits.unusable
+        if not good or shares["clipped"] > self._limits.clipped or not there.any():
+            return RecordingFinding(**about, assessable=False, shares=shares)
+        rule, classes = self._rule, self._bundle.classes
+        contexts = np.array(self._contexts, np.int64).reshape(-1, len(CONTEXTS))
+        sums = rule.sums(columns.evidence[there].T, contexts)
+        evidence = dequantize(columns.evidence.T, self._bundle.tensors["evidence"])
+        evidence[:, ~there] = 0
+        evidence.flags.writeable = False
+        return RecordingFinding(
+            **about,
+            assessable=True,
+            shares=shares,
+            doubts=names_of(self._limits.noise(tally, stride)),
+            class_name=classes[rule.decide(sums)],
+            probabilities=dict(zip(classes, rule.probabilities(sums).tolist(), strict=True)),
+            evidence=evidence,
+            there=there,
+            beat_times_s=np.array(self._peaks, np.float64) / MODEL_RATE_HZ,
+            contexts=contexts / np.array(list(STEPS.values())),
+            beat_rhythm=rule.step * rule.looked_up(contexts) / max(1, len(contexts)),
+            offsets=rule.step * rule.offsets.astype(float),
+            classes=classes,
+        )
+
+
+class _RecordingStretch:
+    """Columns and beats of an uninterrupted stretch that begins at the stream's column `first`."""
+
+    def __init__(
+        self, chain: RecordingChain, bundle: Bundle, frontend: FrontEnd, engine: Engine, first: int
+    ) -> None:
+        hop = bundle.hop_columns
+        self._chain, self._first, self._stride = chain, first, bundle.geometry.stride
+        self._columns_of = Stretch(
+            frontend, engine, bundle.geometry, first=first, hop=hop, span=hop, heard=self._hear
+        )
+        self._detector, self._rhythm = QrsDetector(), RhythmContexts()
+
+    def push(self, counts: NDArray[np.int64]) -> Iterable[RecordingFinding]:
+        """Take checked sensor counts."""
+        for columns in self._columns_of.push(counts):
+            self._chain.add(columns)
+        return ()
+
+    def close(self, until: int | None) -> Iterable[RecordingFinding]:
+        """End the stretch, at the stream's column `until` if given."""
+        for columns in self._columns_of.close(None if until is None else until - self._first):
+            self._chain.add(columns)
+        self._follow(self._detector.flush())
+        last = self._rhythm.end()
+        self._chain.add_beats((), () if last is None else (last,))
+        return ()
+
+    def _hear(self, x: NDArray[np.int8]) -> None:
+        """Look for R peaks in the front end's samples."""
+        self._follow(self._detector.push(x))
+
+    def _follow(self, peaks: list[int]) -> None:
+        contexts = [self._rhythm.push(peak) for peak in peaks]
+        start = self._first * self._stride
+        self._chain.add_beats([start + p for p in peaks], [c for c in contexts if c is not None])
+
+
+def _shares(tally: Tally, stride: int) -> dict[str, float]:
+    """What is wrong with a recording, shares of its samples."""
+    total = tally.columns * stride
+    return {
+        "missing": tally.lost / total,
+        "flat": tally.flat / total,
+        "saturated": tally.saturated / total,
+        "clipped": tally.clipped / total,
+        "noisy": tally.noisy / total,
+    }
+
+
+def rule_of(bundle: Bundle) -> RecordingRule:
+    """The bundle's rule for recordings; `ModelError` for one that decides on something else."""
+    if bundle.recording is None:
+        raise ModelError(
+            f"bundle {bundle.name!r} decides on {bundle.decides_on}, expected one that decides on "
+            f"whole recordings: use bundle.{bundle.stream_name}"
+        )
+    return bundle.recording

@@ -1,0 +1,185 @@
+"""The decision on a whole recording, in integers: mean evidence plus the mean worth of its beats.
+
+With T columns of int8 evidence and b beats, for every class
+
+    S = sum of the evidence over all columns
+    R = sum over beats and contexts of table[context][class]
+    score = FRACTION * S * b + R * T + offset * T * b          (without a beat: R is 0, b is 1)
+
+The largest score wins; of equal ones the first. That is mean evidence plus mean rhythm plus offset,
+times `FRACTION * T * b`, so nothing is divided and nothing is rounded: the decision is the same on
+every device. A device keeps S, R, T and b, whatever the recording's length: with at most
+`MOST_COLUMNS` columns and a beat in each, scores stay below 2^52. Tables and offsets are whole
+numbers in steps of `1 / FRACTION` of an evidence step. Probabilities are made without offsets.
+Needs numpy only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import ModelError, SignalError
+from beatlens.runtime.beat_rule import Calibration
+from beatlens.runtime.fields import Fields
+from beatlens.runtime.rhythm_section import (
+    LARGEST_ENTRY,
+    check_tables,
+    read_tables,
+    tables_document,
+)
+from beatlens.signals.rhythm import CONTEXTS
+
+FRACTION = 64
+"""Steps of tables and offsets in one step of evidence."""
+MOST_COLUMNS = 1 << 16
+"""Of a recording: 68 minutes at a stride of 8."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What a device keeps of a recording.
+
+    Args:
+        evidence: S, int64 `[C]`.
+        columns: T, at least 1.
+        rhythm: R, int64 `[C]`.
+        beats: how many.
+
+    Raises:
+        SignalError: no column, or more than `MOST_COLUMNS`, or more beats than columns.
+    """
+
+    evidence: NDArray[np.int64]
+    columns: int
+    rhythm: NDArray[np.int64]
+    beats: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.columns <= MOST_COLUMNS or not 0 <= self.beats <= self.columns:
+            raise SignalError(
+                f"the recording has {self.columns} columns of evidence and {self.beats} beats, "
+                f"expected 1 to {MOST_COLUMNS} columns and no more beats than columns: cut it into "
+                "shorter ones"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class RecordingRule:
+    """How a whole recording is decided.
+
+    Args:
+        tables: int64 `[6, BINS, C]`, in steps of `scale / FRACTION`.
+        offsets: int64 `[C]`, likewise.
+        scale: what one step of evidence is worth, logit units.
+        calibration: of probabilities.
+
+    Raises:
+        ModelError: shapes that do not belong together, or an entry too large.
+
+    >>> tables = np.zeros((6, 32, 2), np.int64)
+    >>> rule = RecordingRule(tables, np.array([0, 3]), 0.5, Calibration(1.0, np.zeros(2)))
+    >>> rule.scores(rule.sums(np.array([[7, 8], [8, 7]], np.int8), np.zeros((0, 6), int))).tolist()
+    [960, 966]
+    """
+
+    tables: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    scale: float
+    calibration: Calibration
+
+    def __post_init__(self) -> None:
+        check_tables(self.tables, len(self.offsets))
+        largest = max(int(np.abs(array).max()) for array in (self.tables, self.offsets))
+        if largest >= LARGEST_ENTRY:
+            raise ModelError(
+                f"largest entry of tables and offsets is {largest}, expected one below "
+                f"{LARGEST_ENTRY}: the evidence's scale of {self.scale:g} is too small for them"
+            )
+
+    @classmethod
+    def of(
+        cls,
+        tables: NDArray[np.floating],
+        offsets: NDArray[np.floating],
+        scale: float,
+        calibration: Calibration,
+    ) -> RecordingRule:
+        """Round tables `[6, BINS, C]` and offsets `[C]`, logits, to whole steps."""
+        step = scale / FRACTION
+        return cls(
+            np.round(tables / step).astype(np.int64),
+            np.round(offsets / step).astype(np.int64),
+            scale,
+            calibration,
+        )
+
+    @property
+    def step(self) -> float:
+        """What 1 in tables and offsets is worth, logit units."""
+        return self.scale / FRACTION
+
+    def sums(self, evidence: NDArray[np.int8], contexts: NDArray[np.integer]) -> Sums:
+        """Sums over a recording.
+
+        Args:
+            evidence: int8 `[C, T]`, the columns that are there.
+            contexts: rhythm contexts of its beats `[b, 6]`.
+
+        Raises:
+            SignalError: see `Sums`.
+        """
+        rhythm = self.looked_up(contexts).sum(axis=(0, 1))
+        total = evidence.sum(axis=1, dtype=np.int64)
+        return Sums(total, evidence.shape[1], rhythm, len(contexts))
+
+    def looked_up(self, contexts: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Table entries of beats' contexts `[b, 6]`, `[b, 6, C]`."""
+        return self.tables[np.arange(len(CONTEXTS)), contexts]
+
+    def scores(self, sums: Sums) -> NDArray[np.int64]:
+        """Scores `[C]`; see the module."""
+        columns, beats = sums.columns, max(1, sums.beats)
+        evidence = FRACTION * beats * sums.evidence
+        return np.asarray(evidence + columns * sums.rhythm + columns * beats * self.offsets)
+
+    def decide(self, sums: Sums) -> int:
+        """Number of the class decided on."""
+        return int(self.scores(sums).argmax())
+
+    def logits(self, sums: Sums) -> NDArray[np.float64]:
+        """Mean evidence plus mean rhythm, `[C]`, without offsets."""
+        evidence = self.scale * sums.evidence / sums.columns
+        return np.asarray(evidence + self.step * sums.rhythm / max(1, sums.beats), np.float64)
+
+    def probabilities(self, sums: Sums) -> NDArray[np.float64]:
+        """Calibrated probabilities `[C]`."""
+        return self.calibration.probabilities(self.logits(sums))
+
+    def document(self) -> dict[str, Any]:
+        """What `bundle.json` says of the rule."""
+        return {
+            "offsets": self.offsets.tolist(),
+            "tables": tables_document(self.tables),
+            "temperature": self.calibration.temperature,
+            "bias": self.calibration.bias.tolist(),
+        }
+
+    @classmethod
+    def read(cls, fields: Fields, classes: int, scale: float) -> RecordingRule:
+        """Read what `document` gave, for `classes` classes and evidence of a scale.
+
+        Raises:
+            ModelError: a field is missing, unknown or out of range.
+        """
+        most = LARGEST_ENTRY - 1
+        offsets = fields.integers("offsets", classes, -most, most)
+        tables = read_tables(fields.section("tables"), classes)
+        temperature = fields.number("temperature", 1e-3, 1e3)
+        bias = fields.numbers("bias", classes, -100.0, 100.0)
+        fields.finish()
+        calibration = Calibration(temperature, np.array(bias))
+        return cls(tables, np.array(offsets, np.int64), scale, calibration)

@@ -1,0 +1,98 @@
+"""A recording in, one finding out: for bundles that decide on whole recordings.
+
+bundle = Bundle.load("models/wearable-af/bundle")
+finding = explain_whole(bundle, samples, rate_hz=300, counts_per_mv=1000)
+print(finding.class_name, finding.probabilities, finding.why()[:3])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import SignalError
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.engines import Engine, EngineKind
+from beatlens.runtime.finding import Limits
+from beatlens.runtime.recording_chain import RecordingChain
+from beatlens.runtime.recording_finding import RecordingFinding
+from beatlens.runtime.stream import LeadStream, Piece, checked_pieces, engine_of, explained
+
+
+class RecordingStream(LeadStream[RecordingFinding]):
+    """The finding on one recording of one lead, pushed in pieces of any size.
+
+    Args:
+        bundle: what to run; one that decides on whole recordings.
+        rate_hz, counts_per_mv, rails: as for `Stream`.
+        engine: an engine of the bundle, or the name of one (see `bundle.engine`); None takes
+            `bundle.engine()`. There is no C for these models yet.
+        limits: how much of a recording may be lost, flat, saturated or clipped.
+
+    Raises:
+        SignalError: rate, gain or rails are not supported.
+        ModelError: the bundle decides on something else, no interpreter is installed, or it does
+            not accept the bundle.
+
+    `push` gives nothing; `flush` gives the one finding. A recording is at most 68 minutes long (at
+    a stride of 8 samples); evidence is kept, four bytes a column, everything else is sums.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        rate_hz: int,
+        counts_per_mv: float | None = None,
+        *,
+        rails: tuple[float, float] | None = None,
+        engine: Engine | EngineKind | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(bundle, rate_hz, counts_per_mv, rails)
+        self._chain = RecordingChain(
+            bundle, self._frontend, limits or Limits(), engine_of(bundle, engine)
+        )
+
+
+def explain_whole(
+    bundle: Bundle,
+    samples: NDArray[Any],
+    rate_hz: int,
+    counts_per_mv: float | None = None,
+    *,
+    missing: NDArray[np.bool_] | None = None,
+    **options: Any,
+) -> RecordingFinding:
+    """The finding on a whole recording.
+
+    Args:
+        bundle, rate_hz, counts_per_mv: as for `RecordingStream`.
+        samples, missing: as for `beatlens.runtime.stream.explain_recording`.
+        options: `rails`, `engine`, `limits` of `RecordingStream`.
+
+    Raises:
+        SignalError: there is less of it than one column of evidence.
+    """
+    pieces = checked_pieces(samples, missing)
+    return explain_whole_pieces(bundle, pieces, rate_hz, counts_per_mv, **options)
+
+
+def explain_whole_pieces(
+    bundle: Bundle,
+    pieces: Iterable[Piece],
+    rate_hz: int,
+    counts_per_mv: float | None = None,
+    **options: Any,
+) -> RecordingFinding:
+    """As `explain_whole`, of a recording that comes in consecutive pieces of any size."""
+    stream = RecordingStream(bundle, rate_hz, counts_per_mv, **options)
+    found = list(explained(stream, pieces))
+    if not found:
+        raise SignalError(
+            f"the recording has {stream.seconds:g} s, expected at least one column of evidence, "
+            f"{bundle.geometry.stride} samples at 128 Hz"
+        )
+    return found[0]

@@ -1,0 +1,161 @@
+"""`train`, `compress`, `export`, `evaluate` and `bench` of the wearable task; see `verbs.steps`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.errors import ModelError, RecipeError
+from beatlens.evaluate.figures import merge_figures, write_figures
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import load_net
+from beatlens.nets.rhythm import RhythmTables, load_tables
+from beatlens.pipeline.export import export_wearable_bundle
+from beatlens.pipeline.student import load_quantized
+from beatlens.pipeline.wearable_crossval import FIGURES, out_of_fold
+from beatlens.pipeline.wearable_data import PreparedWearable, prepare_wearable, read_recordings
+from beatlens.pipeline.wearable_evaluate import rows_of, tell
+from beatlens.pipeline.wearable_steps import compress_wearable, train_wearable_teacher
+from beatlens.tasks.wearable import CLASSES
+from beatlens.verbs.options import (
+    DataFolder,
+    RunFolder,
+    Threads,
+    console,
+    loading_bar,
+    opened_any,
+    progress_bar,
+    training_bar,
+)
+from beatlens.wearable_recipe import FOLDS, WearableRecipe
+
+COMMAND = "beatlens bench wearable RECIPE"
+
+
+def prepared_for(recipe: WearableRecipe, folder: Path, data: Path | None) -> PreparedWearable:
+    """Recordings of a recipe, with a bar while they are read; says which ECG it is."""
+    with loading_bar() as show:
+        prepared = prepare_wearable(recipe, folder, data, show)
+    console.print(prepared.description, style="bold yellow" if prepared.simulated else "")
+    return prepared
+
+
+def train(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
+    """Train the teacher and its rhythm tables."""
+    prepared = prepared_for(recipe, folder, data)
+    with training_bar("teacher") as report:
+        train_wearable_teacher(recipe, prepared, folder, report)
+    console.print(f"teacher: {folder / 'teacher.pt'}, rhythm: {folder / 'rhythm.pt'}")
+
+
+def compress(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
+    """Distil the student with matched maps, train it as int8."""
+    teacher, tables = _teacher(folder)
+    prepared = prepared_for(recipe, folder, data)
+    with progress_bar("teacher's evidence") as progress, training_bar("student") as report:
+        student, _ = compress_wearable(recipe, prepared, teacher, tables, folder, report, progress)
+    console.print(f"student: {student.weights:,} weights, {folder / 'quantized.pt'}")
+
+
+def export(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
+    """Write the bundle."""
+    _, tables, _, quantized = _networks(folder)
+    prepared = prepared_for(recipe, folder, data)
+    exported = export_wearable_bundle(recipe, prepared, tables, quantized, folder)
+    console.print(
+        f"bundle: {exported.folder}  model.tflite {exported.file_bytes:,} bytes, operators "
+        f"{', '.join(exported.operators)}"
+    )
+
+
+def evaluate(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
+    """Measure all networks on the recipe's test fold. Writes figures.json."""
+    if recipe.data.test_fold is None:
+        raise RecipeError(
+            f"{recipe.name} trains on all recordings (data.test_fold is not set), so none is left "
+            "to measure on: set it, or take `beatlens bench wearable`, which has every recording "
+            "told by networks not trained on it"
+        )
+    networks = _networks(folder)
+    prepared = prepared_for(recipe, folder, data)
+    with console.status("measuring on test recordings"):
+        rows = rows_of(recipe, tell(recipe, prepared, networks))
+    command = f"beatlens evaluate (recipe {recipe.name}, seed {recipe.seed})"
+    write_figures(folder / "figures.json", command, prepared.description, rows)
+    _print(rows)
+
+
+def bench(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Of the task wearable.")],
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+    folds: Annotated[
+        str, typer.Option(help="Folds to train now, of 0 to 4; the table needs all.")
+    ] = "0,1,2,3,4",
+    teachers: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run folder of a recipe with the same teacher."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of figures.")] = Path(
+        "docs/figures"
+    ),
+) -> None:
+    """Whole recordings of cinc2017, five-fold: teacher, student and int8 model, trained anew each.
+
+    Adds the recipe's rows to docs/figures/wearable.json. Interrupted, it goes on where it stopped.
+    """
+    chosen, folder = opened_any(recipe, run, threads)
+    if not isinstance(chosen, WearableRecipe):
+        raise RecipeError(
+            f"{recipe}: task is {chosen.task!r}, expected a recipe of the task wearable"
+        )
+    with loading_bar() as show:
+        recordings = read_recordings(chosen.data, folder, data, show)
+    console.print(recordings.described, style="bold yellow" if recordings.simulated else "")
+    numbers = [int(part) for part in folds.split(",")]
+    with training_bar("training") as report:
+        said = out_of_fold(chosen, recordings, folder, numbers, teachers, report, console.print)
+    rows = rows_of(chosen, said)
+    _print(rows)
+    if sorted(numbers) != list(range(FOLDS)):
+        return
+    described = f"{recordings.described}; every one told by networks not trained on it, 5 folds"
+    write_figures(folder / FIGURES, COMMAND, described, rows)
+    merge_figures(out / "wearable.json", COMMAND, described, rows, key=("model", "form", "seed"))
+
+
+def _teacher(folder: Path) -> tuple[EvidenceNet, RhythmTables]:
+    if not (folder / "teacher.pt").exists():
+        raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
+    return load_net(folder / "teacher.pt")[0], load_tables(folder / "rhythm.pt")
+
+
+def _networks(
+    folder: Path,
+) -> tuple[EvidenceNet, RhythmTables, EvidenceNet, QuantizedEvidenceNet]:
+    teacher, tables = _teacher(folder)
+    if not (folder / "student.pt").exists():
+        raise ModelError(f"{folder / 'student.pt'} is not there: run `beatlens compress` first")
+    student = load_net(folder / "student.pt")[0]
+    return teacher, tables, student, load_quantized(folder / "quantized.pt", student)
+
+
+def _print(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print scores, F1 by class and agreement."""
+    from rich.table import Table
+
+    table = Table(title="Challenge score", caption="[95 % interval by recording]")
+    for column in ("model", "form", "bytes", "score", *(f"F1 {name}" for name in CLASSES),
+                   "Spearman"):  # fmt: skip
+        table.add_column(column)
+    for row in rows:
+        score = f"{row['score']:.3f} [{row['score_lo']:.3f}, {row['score_hi']:.3f}]"
+        classes = [f"{row[f'f1_{name}']:.2f}" for name in CLASSES]
+        spearman = f"{row['spearman']:.2f}" if "spearman" in row else "-"
+        table.add_row(row["model"], row["form"], f"{row['bytes']:,}", score, *classes, spearman)
+    console.print(table)
