@@ -13,7 +13,7 @@ RELEASED = sorted(path.parent.name for path in MODELS.glob("*/bundle"))
 
 
 def test_there_are_models() -> None:
-    assert {"beats", "beats-6k", "strips"} <= set(RELEASED)
+    assert {"beats", "beats-6k", "strips", "strips-6k"} <= set(RELEASED)
 
 
 @pytest.mark.parametrize("engine", ["simulator", "litert"])
