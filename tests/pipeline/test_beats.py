@@ -27,7 +27,13 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.rhythm import RhythmTables, load_tables
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
-from beatlens.pipeline.beat_evaluate import ANNOTATOR, evaluate_beats, rule_of, write_evaluation
+from beatlens.pipeline.beat_evaluate import (
+    ANNOTATOR,
+    UNROUNDED,
+    evaluate_beats,
+    rule_of,
+    write_evaluation,
+)
 from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle
 from beatlens.runtime.beat_stream import explain_beats
@@ -212,9 +218,11 @@ def test_evaluation_counts_every_network_and_writes_annotations(run: Run, folder
     found = evaluate_beats(recipe, prepared, teacher, tables, student, quantized)
     assert {(r["model"], r["form"], r["mapping"]) for r in found.rows} == {
         (model, form, mapping)
-        for model, form in (("teacher", "float"), ("tiny", "float"), ("tiny", "int8"))
+        for model, form in (
+            ("teacher", "float"), ("tiny", "float"), ("tiny", UNROUNDED), ("tiny", "int8"),
+        )
         for mapping in ("aami", "bxb")
-    }
+    }  # fmt: skip
     for row in found.rows:
         assert 90 < row["qrs_sensitivity"] <= 100
         assert row["qrs_sensitivity_lo"] <= row["qrs_sensitivity"] <= row["qrs_sensitivity_hi"]

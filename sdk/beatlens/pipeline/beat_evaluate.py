@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.unrounded import unrounded
 from beatlens.evaluate.beats import (
     BeatRun,
     calibrate,
@@ -40,6 +41,8 @@ from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack
 
 Decided = Sequence[NDArray[np.int64]]
 ANNOTATOR = "device"
+UNROUNDED = "int8, unrounded"
+"""The int8 model's own weights in float, with its offsets: what rounding alone costs."""
 AGREEMENT = ("spearman", "spearman_p5", "pearson", "same_peak")
 
 
@@ -92,12 +95,16 @@ def evaluate_beats(
     for name, net in (("teacher", teacher), ("student", student)):
         offsets = choose_offsets(run_beats(net, tables.array(), prepared.validation))
         decided[name] = [(logits + offsets).argmax(axis=1) for logits in runs[name].logits]
+    runs["unrounded"] = run_beats(unrounded(quantized), tables.array(), prepared.test)
+    shipped = rule.step * rule.offsets
+    decided["unrounded"] = [(v + shipped).argmax(axis=1) for v in runs["unrounded"].logits]
     runs["device"], decided["device"] = run_integer_beats(
         integer_windows(graph), graph, quantized.geometry, rule, prepared.test
     )
     about: dict[str, dict[str, Any]] = {
         "teacher": {"model": "teacher", "form": "float", "bytes": 4 * teacher.weights},
         "student": {"model": recipe.name, "form": "float", "bytes": 4 * student.weights},
+        "unrounded": {"model": recipe.name, "form": UNROUNDED, "bytes": 4 * student.weights},
         "device": {"model": recipe.name, "form": "int8", "bytes": len(write_tflite(graph))},
     }
     rows, records = [], []

@@ -90,7 +90,7 @@ def explained_int8(
     hold the others against.
     """
     graph, rule = rule_of(quantized, tables, prepared)
-    step = rule.scale / (rule.before + rule.after)
+    step = rule.step
     run_windows = integer_windows(graph)
 
     def reasons(tracks: Sequence[BeatTrack]) -> BeatReasons:

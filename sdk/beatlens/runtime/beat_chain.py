@@ -195,7 +195,7 @@ def beat_finding(
         doubts: bits, see `beatlens.runtime.doubts`.
     """
     rule, classes = rule_of(bundle), bundle.classes
-    step = rule.scale / (rule.before + rule.after)
+    step = rule.step
     sums, contexts = evidence.sum(axis=0, dtype=np.int64)[None], np.array([context])
     chances = rule.probabilities(sums, contexts)[0].tolist()
     maps = dequantize(evidence.T, bundle.tensors["evidence"])

@@ -132,6 +132,11 @@ class BeatRule:
             Doubt.of(calibration, close, familiar, step),
         )
 
+    @property
+    def step(self) -> float:
+        """What a whole number of tables, offsets and scores is worth, logit units."""
+        return self.scale / (self.before + self.after)
+
     def sums(
         self, evidence: NDArray[np.int8], peaks: NDArray[np.int64], stride: int
     ) -> NDArray[np.int64]:
@@ -180,7 +185,7 @@ class BeatRule:
         self, sums: NDArray[np.int64], contexts: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Calibrated probabilities `[b, C]`."""
-        step = self.scale / (self.before + self.after)
+        step = self.step
         return self.calibration.probabilities(step * self.scores(sums, contexts, offsets=False))
 
     def document(self) -> dict[str, Any]:
