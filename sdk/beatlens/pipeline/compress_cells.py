@@ -71,11 +71,14 @@ class Cell:
 
 
 def cells_of(plans: dict[tuple[str, int], Plan], seeds: list[int]) -> list[Cell]:
-    """All cells, seed by seed, so that a stopped benchmark has whole tables of fewer seeds."""
+    """All cells, budget by budget and seed by seed: a stopped benchmark has whole tables of some."""
+    shares = {share: None for _, share in plans}
     return [
         Cell(method, share, matching, seed)
+        for share in shares
         for seed in seeds
-        for (method, share), plan in plans.items()
+        for (method, budget), plan in plans.items()
+        if budget == share
         for matching in plan.matchings
     ]
 
@@ -136,14 +139,18 @@ class Workshop:
 
     def reference(self, seed: int) -> tuple[Run, np.ndarray]:
         """What a seed's teacher says of the test strips, and its thresholds."""
-        path = self.folder / f"teacher-{seed}.npz"
-        teacher = self.teacher(seed)
-        if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            run_network(teacher, self.strips).save(path)
+        run = self._said(seed, "test", self.strips)
         validation = cut_strips(self.prepared.validation)
-        chosen_on = run_network(teacher, validation)
-        return Run.load(path), self.prepared.thresholds(self.recipe, validation, chosen_on)
+        chosen_on = self._said(seed, "validation", validation)
+        return run, self.prepared.thresholds(self.recipe, validation, chosen_on)
+
+    def _said(self, seed: int, role: str, strips: StripSet) -> Run:
+        """What a seed's teacher says of strips; kept on disk."""
+        path = self.folder / f"teacher-{seed}-{role}.npz"
+        with self._alone(path):
+            if not path.exists():
+                run_network(self.teacher(seed), strips).save(path)
+        return Run.load(path)
 
     def pool(self, seed: int) -> TeacherPool:
         """The crops of a seed with what the teacher said of them; kept on disk."""
@@ -169,7 +176,8 @@ class Workshop:
         place.mkdir(parents=True, exist_ok=True)
         pool = self.pool(cell.seed)
         recipe = self._recipe(cell, plan)
-        agreement = Agreement.of(recipe, self.prepared, pool.teacher)
+        said = self._said(cell.seed, "validation", cut_strips(self.prepared.validation))
+        agreement = Agreement.of(recipe, self.prepared, pool.teacher, said)
         started = time.perf_counter()
         net = self._start(cell, plan, recipe, pool, agreement)
         schedule = recipe.compress.retrain_schedule.schedule

@@ -71,10 +71,15 @@ class Agreement:
         self._predicted = reference.predicted if reference.predicted.any() else every
 
     @classmethod
-    def of(cls, recipe: Recipe, prepared: Prepared, teacher: EvidenceNet) -> Agreement:
-        """Agreement with a teacher on the validation patients of a recipe."""
+    def of(
+        cls, recipe: Recipe, prepared: Prepared, teacher: EvidenceNet, said: Run | None = None
+    ) -> Agreement:
+        """Agreement with a teacher on the validation patients of a recipe.
+
+        `said`: what it says of their strips, where that is known already.
+        """
         strips = cut_strips(prepared.validation)
-        run = run_network(teacher, strips)
+        run = said or run_network(teacher, strips)
         return cls(strips, run, prepared.thresholds(recipe, strips, run))
 
     def __call__(self, net: Explaining) -> dict[str, float]:
