@@ -71,7 +71,7 @@ class Cell:
 
 
 def cells_of(plans: dict[tuple[str, int], Plan], seeds: list[int]) -> list[Cell]:
-    """All cells, budget by budget and seed by seed: a stopped benchmark has whole tables of some."""
+    """All cells, budget by budget, seed by seed: stopped, it has whole tables of some."""
     shares = {share: None for _, share in plans}
     return [
         Cell(method, share, matching, seed)
