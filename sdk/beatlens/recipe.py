@@ -173,15 +173,17 @@ class DistillSection(Section):
 class StepSection(Section):
     """One compression step; see `beatlens.compress.methods` for methods and their settings.
 
-    `matching` and `schedule` replace, for this step, the distill section's matching loss and the
-    schedule a step has otherwise: the student's for a first `distill`, the quantisation's for
-    `quantize`, `compress.retrain_schedule` for the others.
+    `matching`, `schedule` and `packed_bytes` replace, for this step, the distill section's matching
+    loss, the schedule a step has otherwise (the student's for a first `distill`, the quantisation's
+    for `quantize`, `compress.retrain_schedule` for the others) and the budget: pruned to twice the
+    bytes, then held on 4 bits, say.
     """
 
     method: str
     settings: dict[str, bool | int | float | str | list[int]] = {}
     matching: str | None = None
     schedule: ScheduleSection | None = None
+    packed_bytes: Positive | None = None
 
 
 class CompressSection(Section):
@@ -218,11 +220,12 @@ class CompressSection(Section):
                 f"compress.steps start with {names[0]}, expected distill: a student has to learn "
                 'first (or set compress.start = "teacher")'
             )
-        shrinking = [n for n in names if n not in ("distill", "quantize", *AFTER_INT8)]
+        unbound = [step.method for step in self.steps if step.packed_bytes is None]
+        shrinking = [n for n in unbound if n not in ("distill", "quantize", *AFTER_INT8)]
         if shrinking and self.packed_bytes is None:
             raise RecipeError(
                 f"compress.packed_bytes is not set, expected a number of bytes: {shrinking[0]} "
-                "makes the network as small as that"
+                "makes the network as small as that (a step may have packed_bytes of its own)"
             )
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from beatlens.pipeline.compress_cells import cells_of
+from beatlens.evaluate.figures import write_figures
+from beatlens.pipeline.compress_bench import left_to_make, older_rows, with_older
+from beatlens.pipeline.compress_cells import Cell, cells_of
 from beatlens.pipeline.compress_plans import (
     BOTH,
     LARGE,
@@ -49,6 +51,44 @@ def test_every_method_is_compared_with_and_without_matching_at_two_budgets() -> 
     assert len(set(names)) == len(names)
 
 
+def test_cells_come_budget_by_budget_and_seed_by_seed() -> None:
+    cells = cells_of(plans(), [0, 1])
+    places = [(SHARES.index(cell.share), cell.seed) for cell in cells]
+    assert places == sorted(places)
+    assert len(cells) == 2 * sum(len(plan.matchings) for plan in plans().values())
+
+
+def row(cell: Cell, basis: str = "a", **more: object) -> dict[str, object]:
+    named = {"method": cell.method, "share": cell.share, "matching": cell.matching}
+    return {**named, "seed": cell.seed, "basis": basis, **more}
+
+
+def test_what_the_figures_have_is_not_made_again_and_pairs_stay_together(tmp_path: Path) -> None:
+    cells = [Cell(method, 100, matching, seed) for seed in (0, 1) for method in ("weights", "4 bit")
+             for matching in ("none", "classwise")]  # fmt: skip
+    path = tmp_path / "compress.json"
+    assert older_rows(path, {0: "a"}) == []
+    assert left_to_make(cells, []) == cells
+    whole, half, other_teacher = cells[:2], cells[2:3], cells[4:6]
+    write_figures(path, "beatlens bench compress", "simulated", [
+        *(row(cell) for cell in (*whole, *half)), *(row(cell, "b") for cell in other_teacher),
+    ])  # fmt: skip
+    found = older_rows(path, {0: "a", 1: "a"})
+    assert [r["seed"] for r in found] == [0, 0, 0]
+    # Of "4 bit" of seed 0 one cell is missing: both are made, for they are compared strip by strip.
+    assert left_to_make(cells, found) == cells[2:]
+
+
+def test_a_table_is_completed_row_by_row_in_the_order_of_the_plans() -> None:
+    first, second = Cell("weights", 100, "none", 0), Cell("4 bit", 20, "classwise", 0)
+    older = [row(second, spearman=0.1, less="none"), row(first, spearman=0.2)]
+    found = with_older([row(first, spearman=0.3)], older, ["4 bit", "weights"])
+    assert [(r["method"], r["spearman"]) for r in found] == [("4 bit", 0.1), ("weights", 0.3)]
+    # A difference to something else is another row.
+    found = with_older([row(second, spearman=0.4, less="teacher")], older, ["4 bit", "weights"])
+    assert sorted(r["spearman"] for r in found) == [0.1, 0.2, 0.4]
+
+
 def test_starting_networks_are_named_by_their_weights() -> None:
     for name, spec in NETWORKS.items():
         weights = lively(spec, classes=CLASSES).weights
@@ -81,7 +121,7 @@ def test_quick_benchmark_runs_cells_as_processes_and_goes_on(tmp_path: Path) -> 
         assert row["macs"] > 0
         assert -1 <= row["spearman"] <= 1
     differences = load_figures(tmp_path / "figures" / "compress_differences.json").rows
-    assert {row["less"] for row in differences} == {"none"}
+    assert {row["less"] for row in differences} == {"none", "teacher"}
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "bench").rglob("cell.json")}
     assert made
     again = beatlens(*command, cwd=tmp_path)

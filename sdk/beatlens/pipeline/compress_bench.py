@@ -2,7 +2,11 @@
 
 Cells run as separate processes (`beatlens bench compress --cell NAME`), a few at a time; what they
 left is measured here. Rows are held against the float teacher on the same test strips; differences
-pair a cell with the same cell trained without matching, record by record.
+pair a cell with the same cell trained without matching, and with the teacher, record by record.
+
+The table is kept with the teachers it was measured with (`basis`), so that it may be completed on
+another machine: what the figures files have already is not made again (`left_to_make`), and is
+there in the next table (`with_older`).
 """
 
 from __future__ import annotations
@@ -11,9 +15,10 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from beatlens.errors import BeatlensError
@@ -22,7 +27,51 @@ from beatlens.evaluate.strips import Measured, Reference, Run, measure, row_of
 from beatlens.pipeline.compress_cells import Cell, Workshop
 
 Done = Callable[[Cell, int, int, float], None]
-PAIRED = ("macro_ap", "loc_auc_pvc", "point_pvc", "spearman", "spearman_p5", "same_peak")
+Row = Mapping[str, Any]
+DECIDED = ("macro_ap", "loc_auc_pvc", "point_pvc")
+PAIRED = (*DECIDED, "spearman", "spearman_p5", "same_peak")
+NAMED = ("method", "share", "matching", "seed")
+"""What names a cell in its rows; differences have `less` besides."""
+
+
+def older_rows(path: Path, bases: Mapping[int, str]) -> list[Row]:
+    """Rows of a figures file that were measured with these very teachers, by seed, and recipe."""
+    if not path.exists():
+        return []
+    rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return [row for row in rows if bases.get(row["seed"]) == row.get("basis")]
+
+
+def left_to_make(cells: Sequence[Cell], measured: Iterable[Row]) -> list[Cell]:
+    """The cells without a row yet, and those that are paired with one of them."""
+
+    def paired(cell: Cell) -> tuple[str, int, int]:
+        return cell.method, cell.share, cell.seed
+
+    known = {tuple(row[key] for key in NAMED) for row in measured}
+    missing = {
+        paired(cell)
+        for cell in cells
+        if (cell.method, cell.share, cell.matching, cell.seed) not in known
+    }
+    return [cell for cell in cells if paired(cell) in missing]
+
+
+def with_older(rows: Sequence[Row], older: Sequence[Row], plans: Iterable[str]) -> list[Row]:
+    """New rows and the older ones they do not replace, by budget and in the order of the plans."""
+
+    def name(row: Row) -> tuple[Any, ...]:
+        return *(row[key] for key in NAMED), row.get("less")
+
+    new = {name(row) for row in rows}
+    order = {method: place for place, method in enumerate(dict.fromkeys(("teacher", *plans)))}
+    matchings = ("-", "none", "classwise", "ewa", "swa", "sswa")
+
+    def place(row: Row) -> tuple[int, ...]:
+        share, method = row["share"], order.get(row["method"], len(order))
+        return share, method, matchings.index(row["matching"]), row["seed"]
+
+    return sorted([*rows, *(row for row in older if name(row) not in new)], key=place)
 
 
 def run_cells(
@@ -88,15 +137,16 @@ class Table:
             reference = Reference(run, thresholds)
             teacher = measure(self.workshop.strips, run, thresholds, reference)
             size = 4 * self.workshop.teacher(seed).weights
+            basis = {"seed": seed, "basis": self.workshop.basis(seed)}
             about = {"method": "teacher", "start": "-", "share": 1, "matching": "-"}
             figures = row_of(teacher, self.replicates)
-            rows.append({**about, "form": "float", "seed": seed, "bytes": size, **figures})
+            rows.append({**about, "form": "float", **basis, "bytes": size, **figures})
             measured: dict[tuple[str, int, str], Measured] = {}
             for cell in (c for c in cells if c.seed == seed):
                 one = self._measured(cell, reference)
                 measured[cell.method, cell.share, cell.matching] = one
-                rows.append(self._row(cell, one))
-            differences += self._differences(seed, measured)
+                rows.append(self._row(cell, one) | basis)
+            differences += [row | basis for row in self._differences(measured, teacher)]
         return rows, differences
 
     def _measured(self, cell: Cell, reference: Reference) -> Measured:
@@ -123,23 +173,25 @@ class Table:
         }
 
     def _differences(
-        self, seed: int, measured: dict[tuple[str, int, str], Measured]
+        self, measured: dict[tuple[str, int, str], Measured], teacher: Measured
     ) -> list[dict[str, Any]]:
-        """Each matched cell less the same cell without matching, paired by record."""
+        """Each cell less the teacher, each matched one less the same without matching."""
         rows: list[dict[str, Any]] = []
         for (method, share, matching), ours in measured.items():
+            about = {"method": method, "share": share, "matching": matching}
+            rows.append({**about, "less": "teacher", **self._less(ours, teacher, DECIDED)})
             plain = measured.get((method, share, "none"))
-            if matching == "none" or plain is None:
-                continue
-            row: dict[str, Any] = {
-                "method": method, "share": share, "matching": matching, "less": "none",
-                "seed": seed,
-            }  # fmt: skip
-            first, second = ours.statistics(), plain.statistics()
-            for key in PAIRED:
-                found = paired_difference(
-                    first[key], second[key], self.workshop.strips.records, n=self.replicates
-                )
-                row |= {key: found.estimate, f"{key}_lo": found.lo, f"{key}_hi": found.hi}
-            rows.append(row)
+            if matching != "none" and plain is not None:
+                rows.append({**about, "less": "none", **self._less(ours, plain, PAIRED)})
         return rows
+
+    def _less(self, one: Measured, other: Measured, keys: Sequence[str]) -> dict[str, float]:
+        """One network's figures less another's, paired by record."""
+        first, second = one.statistics(), other.statistics()
+        row: dict[str, float] = {}
+        for key in keys:
+            found = paired_difference(
+                first[key], second[key], self.workshop.strips.records, n=self.replicates
+            )
+            row |= {key: found.estimate, f"{key}_lo": found.lo, f"{key}_hi": found.hi}
+        return row

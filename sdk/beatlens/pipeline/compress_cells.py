@@ -7,6 +7,7 @@ an interrupted benchmark goes on where it stopped, and cells may run as separate
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from copy import deepcopy
@@ -91,6 +92,11 @@ def some_strips(prepared: Prepared, every: int = EVERY) -> StripSet:
         whole.windows, whole.labels, whole.masks, whole.records, whole.starts)))  # fmt: skip
 
 
+def all_seeds(teachers: Path) -> list[int]:
+    """Seeds whose teacher is in a folder of `seed-N/teacher.pt`."""
+    return sorted(int(path.parent.name[5:]) for path in teachers.glob("seed-*/teacher.pt"))
+
+
 @dataclass
 class Workshop:
     """Makes cells of one recipe.
@@ -136,6 +142,14 @@ class Workshop:
                 f"--run {self.teachers} --seeds {seed} --train-only`"
             )
         return load_net(path)[0]
+
+    def basis(self, seed: int) -> str:
+        """Tells tables of other teachers, or of another recipe, apart: 12 hexadecimal digits."""
+        # Defaults left out: a setting that a later version adds makes no other recipe of this one.
+        digest = hashlib.sha256(self.recipe.model_dump_json(exclude_defaults=True).encode())
+        for name, tensor in sorted(self.teacher(seed).state_dict().items()):
+            digest.update(name.encode() + tensor.numpy().tobytes())
+        return digest.hexdigest()[:12]
 
     def reference(self, seed: int) -> tuple[Run, np.ndarray]:
         """What a seed's teacher says of the test strips, and its thresholds."""

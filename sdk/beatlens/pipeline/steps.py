@@ -93,7 +93,7 @@ class Steps:
             return load_net(path)[0]
         method = method_of(step.method, step.settings)
         method.check(net)
-        budget = Budget(recipe.compress.packed_bytes or sys.maxsize)
+        budget = Budget(step.packed_bytes or recipe.compress.packed_bytes or sys.maxsize)
         section = recipe.quantize_schedule if step.method == "quantize" else None
         schedule = (step.schedule or section or recipe.compress.retrain_schedule).schedule
         lesson = self.lesson_for(recipe, schedule)

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.prediction import average_precision
 from beatlens.evaluate.strips import Explaining, run_network
 from beatlens.nets.backbones import NetworkSpec, build
@@ -43,6 +45,35 @@ def train_teacher(
         folder / "teacher.pt",
         report,
     )
+
+
+def taken_teacher(path: Path, recipe: Recipe) -> EvidenceNet:
+    """A teacher that was trained elsewhere, read from its file.
+
+    Raises `ModelError` where that is no network, or one of other layers than the recipe's teacher.
+    """
+    teacher, spec = load_net(path)
+    if spec != recipe.teacher.spec or teacher.classes != CLASSES:
+        raise ModelError(
+            f"{path}: a network of {spec.as_dict()} that tells {', '.join(teacher.classes)}; "
+            f"expected the recipe's teacher, {recipe.teacher.spec.as_dict()} that tells "
+            f"{', '.join(CLASSES)}"
+        )
+    return teacher
+
+
+def keep_teacher(teacher: EvidenceNet, recipe: Recipe, folder: Path) -> None:
+    """Make a teacher the run folder's own. Raises `RecipeError` where that has another already."""
+    path = folder / "teacher.pt"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        save_net(path, teacher, recipe.teacher.spec)
+        return
+    present = load_net(path)[0].state_dict()
+    if any(not torch.equal(tensor, present[name]) for name, tensor in teacher.state_dict().items()):
+        raise RecipeError(
+            f"{path} is another teacher than the one given; use another run folder (--run)"
+        )
 
 
 def train_network(

@@ -29,7 +29,7 @@ from beatlens.signals.databases import find_database
 from beatlens.tasks.strips import CLASSES, cut_strips
 from beatlens.verbs import beats, wearable
 from beatlens.verbs.bench_clinical import clinical, delineation
-from beatlens.verbs.bench_compress import compress, compress_rates
+from beatlens.verbs.bench_compress import compress, compress_rates, compress_tries
 from beatlens.verbs.explain import BundleFolder
 from beatlens.verbs.options import (
     DataFolder,
@@ -357,6 +357,7 @@ def host(
 
 app.command("compress")(compress)
 app.command("compress-rates")(compress_rates)
+app.command("compress-tries")(compress_tries)
 app.command("beats-crossval")(beats.crossval)
 app.command("clinical")(clinical)
 app.command("delineation")(delineation)

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from beatlens.errors import BeatlensError, RecipeError
 from beatlens.evaluate.figures import merge_figures, write_figures
-from beatlens.pipeline.compress_bench import Table, cell_command, run_cells
-from beatlens.pipeline.compress_cells import Cell, Workshop, cells_of, quick
+from beatlens.pipeline.compress_bench import (
+    Table,
+    cell_command,
+    left_to_make,
+    older_rows,
+    run_cells,
+    with_older,
+)
+from beatlens.pipeline.compress_cells import Cell, Workshop, all_seeds, cells_of, quick
 from beatlens.pipeline.compress_plans import BOTH, SHARES, SMALL, plans, retraining
 from beatlens.pipeline.compress_rates import RATES_TRIED, rate_cells, rate_rows
+from beatlens.pipeline.compress_tries import Tries
+from beatlens.pipeline.train import taken_teacher
 from beatlens.verbs.options import (
     DataFolder,
     RecipePath,
@@ -23,6 +32,9 @@ from beatlens.verbs.options import (
     console,
     opened,
     progress_bar,
+    read_recipe,
+    training_bar,
+    use_threads,
 )
 from beatlens.verbs.steps import prepared_for
 
@@ -58,7 +70,8 @@ def compress(
 ) -> None:
     """Every compressor x matching loss x budget on test patients, down to the packed bytes.
 
-    Cells are processes of their own and are kept: interrupted, it goes on where it stopped.
+    Cells are processes of their own and are kept: interrupted, it goes on where it stopped. What
+    the figures files have already, with the same teachers and recipe, is not made again.
     """
     chosen, folder = opened(recipe, run, threads)
     chosen = quick(chosen) if quickly else chosen
@@ -77,16 +90,25 @@ def compress(
         _one(workshop, cells, cell)
         return
     if not table_only:
+        basis = {seed: workshop.basis(seed) for seed in numbers}
+        missing = left_to_make(cells, older_rows(out / "compress.json", basis))
         options = _options(recipe, run, data, teachers, quickly)
-        _all(workshop, cells, jobs, "compress", [*options, "--seeds", seeds])
+        _all(workshop, missing, jobs, "compress", [*options, "--seeds", seeds])
+    _write_table(workshop, cells, f"{recipe or ''} --teachers {teachers}", out)
+
+
+def _write_table(workshop: Workshop, cells: Sequence[Cell], of: str, out: Path) -> None:
+    """Measure the cells that are complete and add their rows to the figures files."""
     complete = [one for one in cells if workshop.done(one)]
-    rows, differences = Table(workshop).figures(complete)
-    named = f" {recipe}" if recipe else ""
-    command = f"beatlens bench compress{named} --teachers {teachers} --seeds {seeds}"
+    found = Table(workshop).figures(complete)
+    bases = {seed: workshop.basis(seed) for seed in all_seeds(workshop.teachers)}
+    command = " ".join(f"beatlens bench compress {of}".split())
     described = f"{workshop.prepared.description}; every third strip"
-    write_figures(out / "compress.json", command, described, rows)
-    write_figures(out / "compress_differences.json", command, described, differences)
-    console.print(f"{out / 'compress.json'}: {len(complete)} of {len(cells)} cells")
+    for name, rows in zip(("compress", "compress_differences"), found, strict=True):
+        path = out / f"{name}.json"
+        whole = with_older(rows, older_rows(path, bases), (cell.method for cell in cells))
+        write_figures(path, command, described, whole)
+    console.print(f"{out / 'compress.json'}: {len(complete)} of {len(cells)} cells are here")
 
 
 def compress_rates(
@@ -132,6 +154,39 @@ def compress_rates(
     rows = rate_rows(workshop, complete)
     merge_figures(out / "compress_rates.json", command, described, rows, key=("method", "share"))
     console.print(f"{out / 'compress_rates.json'}: {len(complete)} of {len(cells)} cells")
+
+
+def compress_tries(
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="Of one teacher.")],
+    teacher: Annotated[Path, typer.Option(metavar="FILE", help="The teacher.pt of all of them.")],
+    run: Annotated[
+        Path, typer.Option("--run", metavar="DIR", help="Run folder, a sub-folder per recipe.")
+    ] = Path("runs/tries"),
+    data: DataFolder = None,
+    threads: Threads = None,
+    out: Path = Path("docs/figures"),
+) -> None:
+    """Recipes for the same budget, whole ones, on VALIDATION patients: what to release.
+
+    Adds their rows to docs/figures/compress_tries.json. What is in the run folder is not made
+    again.
+    """
+    use_threads(threads)
+    chosen = [read_recipe(path) for path in recipes]
+    prepared = prepared_for(chosen[0], run, data)
+    rows: list[dict[str, Any]] = []
+    with training_bar("recipes") as report:
+        tries = Tries(chosen, prepared, taken_teacher(teacher, chosen[0]), run, report)
+        for one in chosen:
+            rows.append(tries.row(one))
+            row = rows[-1]
+            console.print(
+                f"{one.name}: {row['packed_bytes']:,} bytes, Spearman {row['spearman']:.3f}, "
+                f"macro AP {row['macro_ap']:.3f}"
+            )
+    command = f"beatlens bench compress-tries RECIPE... --teacher {teacher}"
+    described = f"{prepared.description}; MEASURED ON VALIDATION PATIENTS"
+    merge_figures(out / "compress_tries.json", command, described, rows, key=("recipe", "seed"))
 
 
 def _named(methods: str, known: Sequence[str]) -> tuple[str, ...]:

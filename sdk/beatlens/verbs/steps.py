@@ -24,7 +24,7 @@ from beatlens.pipeline.evaluate import evaluate as evaluate_step
 from beatlens.pipeline.export import export_bundle
 from beatlens.pipeline.report import COLUMNS, make_report
 from beatlens.pipeline.student import load_quantized
-from beatlens.pipeline.train import train_teacher
+from beatlens.pipeline.train import keep_teacher, taken_teacher, train_teacher
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures, make_table
 from beatlens.runtime.bundle import Bundle
@@ -107,17 +107,34 @@ def compress(
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A trained teacher.pt of a strips recipe, instead of the run folder's own.",
+        ),
+    ] = None,
 ) -> None:
-    """Distil the student with matched maps, train it as int8. Writes student.pt, quantized.pt."""
+    """Run the recipe's compression steps, without any: distil the student with matched maps, then
+    train it as int8. Writes student.pt, quantized.pt.
+    """
     chosen, folder = opened_any(recipe, run, threads)
+    if teacher is not None and not isinstance(chosen, Recipe):
+        raise RecipeError(
+            f"--teacher {teacher}: a {chosen.task} recipe's teacher has rhythm tables beside it, "
+            "expected a recipe of strips; run `beatlens train` instead"
+        )
     if isinstance(chosen, BeatRecipe):
         return beats.compress(chosen, folder, data)
     if isinstance(chosen, WearableRecipe):
         return wearable.compress(chosen, folder, data)
-    if not (folder / "teacher.pt").exists():
-        raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
-    teacher = load_net(folder / "teacher.pt")[0]
-    student, _ = compressed(chosen, prepared_for(chosen, folder, data), teacher, folder)
+    if teacher is None and not (folder / "teacher.pt").exists():
+        raise ModelError(
+            f"{folder / 'teacher.pt'} is not there: run `beatlens train` first, or give --teacher"
+        )
+    taught_by = taken_teacher(teacher or folder / "teacher.pt", chosen)
+    keep_teacher(taught_by, chosen, folder)
+    student, _ = compressed(chosen, prepared_for(chosen, folder, data), taught_by, folder)
     console.print(f"student: {student.weights:,} weights, {folder / 'quantized.pt'}")
 
 
