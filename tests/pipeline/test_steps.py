@@ -16,9 +16,11 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.integer.build import build_graph
 from beatlens.nets.backbones import spec_of
 from beatlens.nets.constraint import constraints_of
+from beatlens.nets.files import load_net, save_net
 from beatlens.pipeline.compress import compress
+from beatlens.pipeline.compress_tries import Tries
 from beatlens.pipeline.data import Prepared, prepare
-from beatlens.pipeline.train import train_teacher
+from beatlens.pipeline.train import keep_teacher, taken_teacher, train_teacher
 from beatlens.recipe import Recipe
 from beatlens.tasks.strips import SPAN
 
@@ -86,6 +88,62 @@ def test_the_teacher_itself_is_made_smaller(ready: tuple, tmp_path: Path) -> Non
     assert weight_account(quantized).packed_bytes <= limit * 1.02
     assert build_graph(quantized, SPAN).macs > 0
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
+
+
+def test_a_step_has_a_budget_of_its_own(ready: tuple, tmp_path: Path) -> None:
+    prepared, teacher = ready
+    size = weight_account(teacher).packed_bytes
+    settings = {"importance": "l1", "monitor": False}
+    steps = [
+        {"method": "prune-channels", "settings": settings, "packed_bytes": size // 2},
+        {"method": "low-bit", "settings": {"bits": 4}},
+        {"method": "quantize"},
+    ]
+    recipe = recipe_with(steps, packed_bytes=int(size * 0.35), start="teacher")
+    compress(recipe, prepared, teacher, tmp_path)
+    logs = [json.loads(path.read_text()) for path in sorted((tmp_path / "steps").glob("*.json"))]
+    pruned, rounded = logs[0][-1]["bytes"], logs[1][0]["bytes"]
+    assert size * 0.35 < pruned <= size // 2
+    assert rounded <= size * 0.35
+
+
+def test_a_teacher_trained_elsewhere_is_taken_if_it_fits(ready: tuple, tmp_path: Path) -> None:
+    _, teacher = ready
+    recipe = tiny_recipe()
+    path = tmp_path / "elsewhere.pt"
+    save_net(path, teacher, recipe.teacher.spec)
+    taken = taken_teacher(path, recipe)
+    keep_teacher(taken, recipe, tmp_path / "run")
+    kept = load_net(tmp_path / "run" / "teacher.pt")[0]
+    assert all(torch.equal(t, kept.state_dict()[n]) for n, t in teacher.state_dict().items())
+    keep_teacher(taken, recipe, tmp_path / "run")  # the same again
+    with torch.no_grad():
+        taken.head.weight += 1
+    with pytest.raises(RecipeError, match="another teacher than the one given"):
+        keep_teacher(taken, recipe, tmp_path / "run")
+    with pytest.raises(ModelError, match="expected the recipe's teacher"):
+        taken_teacher(path, recipe.model_copy(update={"teacher": recipe.student}))
+
+
+def test_whole_recipes_are_compared_with_the_same_teacher_and_crops(
+    ready: tuple, tmp_path: Path
+) -> None:
+    prepared, teacher = ready
+    short = [{"method": "distill"}, {"method": "quantize"}]
+    longer = [short[0], {"method": "low-bit"}, short[1]]
+    recipes = [
+        recipe_with(short).model_copy(update={"name": "short"}),
+        recipe_with(longer, packed_bytes=700).model_copy(update={"name": "longer"}),
+    ]
+    tries = Tries(recipes, prepared, teacher, tmp_path)
+    rows = [tries.row(recipe) for recipe in recipes]
+    assert [row["steps"] for row in rows] == ["distill, quantize", "distill, low-bit, quantize"]
+    assert rows[1]["packed_bytes"] <= 700 < rows[0]["packed_bytes"]
+    assert all(-1 <= row["spearman"] <= 1 and row["macs"] > 0 for row in rows)
+    assert tries.row(recipes[0]) == rows[0]  # loaded, not made again
+    other = recipes[0].model_copy(update={"seed": 7})
+    with pytest.raises(RecipeError, match="differ in seed"):
+        Tries([*recipes, other], prepared, teacher, tmp_path)
 
 
 def test_settings_and_budget_of_quantize_count(ready: tuple, tmp_path: Path) -> None:

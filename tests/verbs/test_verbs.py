@@ -13,6 +13,7 @@ from beatlens.verbs.app import app
 
 pytestmark = pytest.mark.export
 RUNNER = CliRunner()
+MODELS = Path(__file__).resolve().parents[2] / "models"
 VERBS = ("demo", "data", "train", "compress", "export", "evaluate", "explain", "bench", "figures")
 
 TINY = """
@@ -84,6 +85,12 @@ def test_steps_in_order_then_explain(tmp_path: Path) -> None:
     for verb in ("train", "compress", "evaluate", "export"):
         result = run(verb, recipe, "--run", folder)
         assert result.returncode == 0, result.stderr
+
+    taught = run(
+        "compress", recipe, "--run", tmp_path / "other", "--teacher", folder / "teacher.pt"
+    )
+    assert taught.returncode == 0, taught.stderr
+    assert (tmp_path / "other" / "quantized.pt").exists()
     assert "SIMULATED" in result.stdout
     assert {p.name for p in folder.iterdir()} >= {
         "teacher.pt", "student.pt", "quantized.pt", "bundle", "figures.json", "report.html",
@@ -119,6 +126,10 @@ def _as_wfdb(folder: Path, recording: object) -> Path:
         (("explain", "nowhere/1", "--bundle", "/nonexistent"), "no such folder"),
         (("bench", "maps", "--run", "{tmp}", "--data", "{tmp}"), "bench attribution"),
         (("data", "get", "mitbd"), "mitbd"),
+        (
+            ("compress", str(MODELS / "beats.toml"), "--run", "{tmp}", "--teacher", "x.pt"),
+            "expected a recipe of strips",
+        ),
     ],
 )
 def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
