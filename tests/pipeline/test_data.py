@@ -10,12 +10,13 @@ import pytest
 from beatlens.errors import DataError, RecipeError
 from beatlens.evaluate.strips import Run
 from beatlens.pipeline import data as step
-from beatlens.pipeline.data import Prepared, prepare
+from beatlens.pipeline.data import ROLES, Prepared, prepare
 from beatlens.recipe import Recipe
 from beatlens.signals import splits
 from beatlens.signals.databases import Database
 from beatlens.tasks.sampling import CropSampler
 from beatlens.tasks.strips import CLASSES, cut_strips
+from beatlens.tasks.workers import Workers
 
 SIMULATED = Recipe.parse(
     {"data": {"source": "simulated", "simulated_patients": 12, "simulated_seconds": 60}}
@@ -74,7 +75,7 @@ def test_simulated_data_do_not_depend_on_the_recipes_seed(
 def test_progress_is_told(tmp_path: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     prepare(SIMULATED, tmp_path, progress=lambda *call: calls.append(call))
-    assert calls == [("simulated", n, 12) for n in range(1, 13)]
+    assert calls == [(f"simulated, {role}", n, 4) for role in ROLES for n in range(1, 5)]
 
 
 def test_the_sampler_is_the_recipes(simulated: Prepared) -> None:
@@ -108,10 +109,23 @@ def test_auto_falls_back_on_simulation_and_real_does_not(
 
 def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
     prepare(SIMULATED, tmp_path)
-    victim = next((tmp_path / "tracks").glob("*-test.npz"))
+    store = next((tmp_path / "tracks").glob("*-test"))
+    victim = store / "x.bin"
     victim.write_bytes(victim.read_bytes()[:1000])
-    with pytest.raises(DataError, match=f"{victim.name}.*delete it"):
+    with pytest.raises(DataError, match=rf"{store.name}: .*x\.bin has 1000 bytes.*delete it"):
         prepare(SIMULATED, tmp_path)
+
+
+def test_recordings_read_by_several_processes_are_the_same(data_dir: Path, tmp_path: Path) -> None:
+    recipe = Recipe.parse({"data": {"databases": ["ludb"]}})
+    one = prepare(recipe, tmp_path / "one", data_dir)
+    two = prepare(recipe, tmp_path / "two", data_dir, workers=Workers(jobs=2))
+    for role in ROLES:
+        mine, theirs = getattr(one, role), getattr(two, role)
+        assert [track.record for track in mine] == [track.record for track in theirs]
+        for a, b in zip(mine, theirs, strict=True):
+            np.testing.assert_array_equal(a.x, b.x)
+            np.testing.assert_array_equal(a.beats, b.beats)
 
 
 def test_real_ecg_is_split_by_patient(mitdb_dir: Path, tmp_path: Path) -> None:

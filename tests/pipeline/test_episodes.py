@@ -16,8 +16,9 @@ from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.signals.annotations import read_annotations
 from beatlens.signals.databases import find_database
-from beatlens.tasks.prepare import load_tracks_of
 from beatlens.tasks.strips import CLASSES
+
+from ..tasks.tracks import load_tracks_of
 
 SPEC = NetworkSpec("dense", (4, 6), (8, 8), (4, 2))
 

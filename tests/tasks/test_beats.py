@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.errors import DataError
 from beatlens.signals.annotations import read_annotations, write_annotations
 from beatlens.signals.databases import find_database
 from beatlens.signals.simulate import LEAD, simulate_patient
@@ -18,8 +17,6 @@ from beatlens.tasks.beats import (
     BeatTrack,
     beat_track,
     labels_of_peaks,
-    load_beat_tracks,
-    save_beat_tracks,
 )
 
 
@@ -35,23 +32,6 @@ def test_a_peak_takes_the_label_of_the_beat_near_it() -> None:
     assert labels_of_peaks(peaks, beats, labels).tolist() == [0, UNKNOWN, 2, 1]
     assert labels_of_peaks(peaks, beats[:0], labels[:0]).tolist() == [UNKNOWN] * 4
     assert labels_of_peaks(peaks[:1], beats[:1], labels[:1]).tolist() == [0]
-
-
-def test_tracks_are_kept_as_they_are(track: BeatTrack, tmp_path: Path) -> None:
-    save_beat_tracks(tmp_path / "beats.npz", [track, track.first(20)])
-    again = load_beat_tracks(tmp_path / "beats.npz")
-    for kept, given in zip(again, (track, track.first(20)), strict=True):
-        for name in ("x", "usable", "peaks", "labels", "contexts"):
-            assert (getattr(kept, name) == getattr(given, name)).all()
-        assert (kept.record, kept.rate_hz, kept.samples) == (
-            given.record, given.rate_hz, given.samples)  # fmt: skip
-
-
-def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "beats.npz"
-    path.write_bytes(b"not an archive")
-    with pytest.raises(DataError, match="not a file of prepared beats"):
-        load_beat_tracks(path)
 
 
 def test_decisions_become_annotations_that_wfdb_reads(track: BeatTrack, tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from beatlens.tasks.prepare import (
     Assumptions,
     beat_track,
     condition,
-    load_tracks_of,
     to_model_rate,
     whole_track,
 )
 from beatlens.tasks.strips import CLASSES, SPAN
+
+from .tracks import load_tracks_of
 
 
 def recording_of(counts: np.ndarray, missing: np.ndarray | None = None) -> Recording:

@@ -14,7 +14,6 @@ from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherP
 from beatlens.errors import DataError
 from beatlens.signals import splits
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.prepare import load_tracks_of
 from beatlens.tasks.sampling import CropSampler
 from beatlens.tasks.strips import (
     BEAT_AFTER,
@@ -26,14 +25,12 @@ from beatlens.tasks.strips import (
     StripSet,
     Track,
     cut_strips,
-    load_tracks,
-    save_tracks,
     to_millivolts,
 )
 from beatlens.training.objective import TaskObjective, crops_of
 
 from ..nets.networks import SMALL, lively
-from .tracks import make_track
+from .tracks import load_tracks_of, make_track
 
 PVC, SVE, AFIB, BBB = range(4)
 
@@ -188,44 +185,6 @@ def test_strips_are_consecutive_and_leave_out_unknown_stretches() -> None:
         np.testing.assert_array_equal(strips.masks[index], track.masks(start))
     with pytest.raises(DataError, match="no recording"):
         cut_strips([make_track(samples=SPAN - 1)])
-
-
-def test_tracks_come_back_as_they_were_saved(tmp_path: Path) -> None:
-    tracks = [
-        make_track([(100, "V"), (300, "N")], afib=[(1, 2)], unknown=[(5, 9)], known=("pvc",)),
-        make_track(samples=1301, record="100", database="mitdb", patient="mitdb/100"),
-    ]
-    tracks[1].usable[7:11] = False
-    save_tracks(tmp_path / "tracks.npz", tracks)
-    again = load_tracks(tmp_path / "tracks.npz")
-    assert len(again) == 2
-    for one, other in zip(tracks, again, strict=True):
-        assert (one.record, one.database, one.patient) == (
-            other.record,
-            other.database,
-            other.patient,
-        )
-        for name in ("x", "usable", "known", "unknown", "beats", "symbols"):
-            mine, theirs = getattr(one, name), getattr(other, name)
-            assert mine.dtype == theirs.dtype
-            np.testing.assert_array_equal(mine, theirs)
-        for mine, theirs in zip(one.intervals, other.intervals, strict=True):
-            np.testing.assert_array_equal(mine, theirs)
-
-
-@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 no archive", b"\x93NUMPY"])
-def test_files_that_hold_no_tracks_are_refused(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "tracks.npz"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="not a file of prepared tracks"):
-        load_tracks(path)
-    np.savez(path, a=np.zeros(3))
-    with pytest.raises(DataError, match="not a file of prepared tracks"):
-        load_tracks(path)
-    save_tracks(path, [make_track()])
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DataError, match="not a file of prepared tracks"):
-        load_tracks(path)
 
 
 def test_no_loss_reads_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from beatlens.signals.databases import find_database
-from beatlens.tasks.prepare import beat_intervals, load_tracks_of
+from beatlens.tasks.prepare import beat_intervals, tracks_of
 from beatlens.tasks.strips import BEAT_SYMBOLS, CLASSES, SPAN, Track
 
 NO_SPANS = np.zeros((0, 2), np.int64)
+
+
+def load_tracks_of(*arguments: object, **more: object) -> list[Track]:
+    return list(tracks_of(*arguments, **more))  # type: ignore[arg-type]
 
 
 def spans_of(pairs: Iterable[Sequence[int]]) -> np.ndarray:

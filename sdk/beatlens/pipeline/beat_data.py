@@ -5,28 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
 from beatlens.beat_recipe import BeatDataSection, BeatRecipe
-from beatlens.pipeline.data import SIMULATION_SEED, at_hand
+from beatlens.pipeline.data import ROLES, SIMULATION_SEED, at_hand
 from beatlens.signals import simulate, splits
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import find_database
 from beatlens.signals.rhythm import CONTEXTS
 from beatlens.tasks.beat_sampling import BeatSampler
-from beatlens.tasks.beats import (
-    CLASSES,
-    BeatTrack,
-    beat_track,
-    load_beat_tracks,
-    save_beat_tracks,
-)
+from beatlens.tasks.beats import CLASSES, BeatTrack, beat_track
+from beatlens.tasks.store import read_tracks, write_tracks
+from beatlens.tasks.workers import ALONE, Workers
 
 Progress = Callable[[str, int, int], None]
-ROLES = ("train", "validation", "test")
 Wanted = dict[str, list[tuple[str, str]]]
 
 
@@ -58,7 +54,11 @@ class PreparedBeats:
 
 
 def prepare_beats(
-    recipe: BeatRecipe, folder: Path, data: Path | None = None, progress: Progress | None = None
+    recipe: BeatRecipe,
+    folder: Path,
+    data: Path | None = None,
+    progress: Progress | None = None,
+    workers: Workers = ALONE,
 ) -> PreparedBeats:
     """Condition everything a recipe trains, chooses and tests on, and find the R peaks in it.
 
@@ -70,6 +70,7 @@ def prepare_beats(
         folder: run folder, made if need be.
         data: folder of databases; None searches (see `find_database`).
         progress: called with (what, done, total).
+        workers: who reads the recordings.
 
     Raises:
         DataError: real data are asked for and not found.
@@ -87,10 +88,11 @@ def prepare_beats(
     tracks: dict[str, list[BeatTrack]] = {}
     with FileLock(cache / "lock"):
         for role in ROLES:
-            path = cache / f"{key}-{role}.npz"
-            if not path.exists():
-                save_beat_tracks(path, list(_read(role, wanted[role], data, progress)))
-            tracks[role] = load_beat_tracks(path)
+            store = cache / f"{key}-{role}"
+            if not store.exists():
+                shown = None if progress is None else partial(progress, role)
+                write_tracks(store, workers.map(BeatTrackOf(data), wanted[role], shown))
+            tracks[role] = read_tracks(store, BeatTrack)
     mitdb = find_database("mitdb", data)
     reference = {record: mitdb.annotations(record) for _, record in wanted["test"]}
     return PreparedBeats(
@@ -113,18 +115,19 @@ def _wanted(section: BeatDataSection, data: Path | None) -> Wanted:
     return wanted
 
 
-def _read(
-    role: str, wanted: list[tuple[str, str]], data: Path | None, progress: Progress | None
-) -> Iterable[BeatTrack]:
-    databases = {name: find_database(name, data) for name, _ in wanted}
-    for index, (name, record) in enumerate(wanted):
-        if progress is not None:
-            progress(role, index, len(wanted))
-        recording = databases[name].read(record)
+@dataclass(frozen=True)
+class BeatTrackOf:
+    """Makes the track of a database's record, wherever it is called with (database, record)."""
+
+    data: Path | None
+
+    def __call__(self, named: tuple[str, str]) -> BeatTrack:
+        """The track of one record."""
+        name, record = named
+        database = find_database(name, self.data)
+        recording = database.open(record)
         lead = "MLII" if name == "mitdb" else recording.lead_names[0]
-        yield beat_track(recording, databases[name].annotations(record), lead)
-    if progress is not None:
-        progress(role, len(wanted), len(wanted))
+        return beat_track(recording, database.annotations(record), lead)
 
 
 def _simulated(section: BeatDataSection, progress: Progress | None) -> PreparedBeats:

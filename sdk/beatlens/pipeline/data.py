@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,15 @@ from beatlens.evaluate.strips import Run, choose_thresholds
 from beatlens.recipe import DataSection, Recipe
 from beatlens.signals import simulate, splits
 from beatlens.signals.databases import find_database
-from beatlens.tasks.prepare import Assumptions, beat_track, load_tracks_of
+from beatlens.tasks.prepare import Assumptions, beat_track, tracks_of
 from beatlens.tasks.sampling import CropSampler
-from beatlens.tasks.strips import CLASSES, StripSet, Track, load_tracks, save_tracks
+from beatlens.tasks.store import read_tracks, write_tracks
+from beatlens.tasks.strips import CLASSES, StripSet, Track
+from beatlens.tasks.workers import ALONE, Workers
 
 Progress = Callable[[str, int, int], None]
 SIMULATION_SEED = 2024
+ROLES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -63,18 +67,24 @@ class Prepared:
 
 
 def prepare(
-    recipe: Recipe, folder: Path, data: Path | None = None, progress: Progress | None = None
+    recipe: Recipe,
+    folder: Path,
+    data: Path | None = None,
+    progress: Progress | None = None,
+    workers: Workers = ALONE,
 ) -> Prepared:
     """Load, condition and label everything a recipe trains, chooses and tests on.
 
     What was prepared is kept in the run folder and used again while the data section stays as it
-    is.
+    is. Recordings go there one by one and training reads crops from there, so there may be more of
+    them than memory holds.
 
     Args:
         recipe: `recipe.data` says which databases, or simulated ECG.
         folder: run folder, made if need be.
         data: folder of databases; None searches (see `find_database`).
         progress: called with (what, done, total).
+        workers: who reads the recordings.
 
     Raises:
         DataError: real data are asked for and not found.
@@ -86,17 +96,18 @@ def prepare(
     names = ("simulated",) if simulated else _databases_at_hand(section, data)
     key = hashlib.sha256(f"{section.model_dump_json()}{names}{data}{splits.TRAIN}".encode())
     cache = folder / "tracks"
-    roles = ("train", "validation", "test")
-    files = {role: cache / f"{key.hexdigest()[:12]}-{role}.npz" for role in roles}
+    stores = {role: cache / f"{key.hexdigest()[:12]}-{role}" for role in ROLES}
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "lock"):  # runs of several seeds may start at once in one folder
-        if all(path.exists() for path in files.values()):
-            tracks = {role: load_tracks(path) for role, path in files.items()}
-        else:
-            make = _simulated if simulated else _real
-            tracks = make(section, names, data, progress)
-            for role, path in files.items():
-                save_tracks(path, tracks[role])
+        if not all(store.exists() for store in stores.values()):
+            made = (
+                _simulated(section, progress)
+                if simulated
+                else _real(section, names, data, progress, workers)
+            )
+            for role, store in stores.items():
+                write_tracks(store, made[role])
+        tracks = {role: read_tracks(store, Track) for role, store in stores.items()}
     described = _describe(section, simulated, names, tracks)
     return Prepared(**tracks, simulated=simulated, description=described)
 
@@ -117,39 +128,40 @@ def _databases_at_hand(section: DataSection, data: Path | None) -> tuple[str, ..
 
 
 def _real(
-    section: DataSection, names: tuple[str, ...], data: Path | None, progress: Progress | None
-) -> dict[str, list[Track]]:
+    section: DataSection,
+    names: tuple[str, ...],
+    data: Path | None,
+    progress: Progress | None,
+    workers: Workers,
+) -> dict[str, Iterable[Track]]:
     train_records, validation_records = splits.roles(final_fit=section.final_fit)
-    train = load_tracks_of("mitdb", train_records, data, progress)
     assumed = Assumptions(section.normal_has_no_ectopy, section.ludb_ectopy)
-    for name in names[1:]:
-        train += load_tracks_of(name, None, data, progress, assumed)
+
+    def read(name: str, records: Iterable[str] | None) -> Iterator[Track]:
+        return tracks_of(name, records, data, progress, assumed, workers)
+
     return {
-        "train": train,
-        "validation": load_tracks_of("mitdb", validation_records, data, progress),
-        "test": load_tracks_of("mitdb", splits.DS2, data, progress),
+        "train": chain(
+            read("mitdb", train_records), *(read(name, None) for name in names if name != "mitdb")
+        ),
+        "validation": read("mitdb", validation_records),
+        "test": read("mitdb", splits.DS2),
     }
 
 
-def _simulated(
-    section: DataSection, _names: tuple[str, ...], _data: Path | None, progress: Progress | None
-) -> dict[str, list[Track]]:
+def _simulated(section: DataSection, progress: Progress | None) -> dict[str, Iterable[Track]]:
     patients = simulate.simulate_database(
         section.simulated_patients, SIMULATION_SEED, duration_s=section.simulated_seconds
     )
-    total = sum(len(group) for group in patients.values())
-    done = 0
-    tracks: dict[str, list[Track]] = {}
-    for role, group in patients.items():
-        tracks[role] = []
-        for patient in group:
-            known = CLASSES
-            track = beat_track(patient.recording, patient.annotations, simulate.LEAD, known)
-            tracks[role].append(track)
-            done += 1
+
+    def read(role: str) -> Iterator[Track]:
+        group = patients[role]
+        for done, patient in enumerate(group, start=1):
+            yield beat_track(patient.recording, patient.annotations, simulate.LEAD, CLASSES)
             if progress is not None:
-                progress("simulated", done, total)
-    return tracks
+                progress(f"simulated, {role}", done, len(group))
+
+    return {role: read(role) for role in ROLES}
 
 
 def _describe(

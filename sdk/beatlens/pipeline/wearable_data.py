@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,10 @@ from numpy.typing import NDArray
 from beatlens.pipeline.data import at_hand
 from beatlens.signals.databases import find_database
 from beatlens.signals.simulate import simulate_patient
-from beatlens.tasks.wearable import (
-    CLASSES,
-    SYMBOLS,
-    WearableTrack,
-    load_wearable_tracks,
-    save_wearable_tracks,
-    wearable_track,
-)
+from beatlens.tasks.store import read_tracks, write_tracks
+from beatlens.tasks.wearable import CLASSES, SYMBOLS, WearableTrack, wearable_track
 from beatlens.tasks.wearable_sampling import WearableSampler
+from beatlens.tasks.workers import ALONE, Workers
 from beatlens.wearable_recipe import FOLDS, WearableDataSection, WearableRecipe
 
 Progress = Callable[[str, int, int], None]
@@ -101,11 +97,15 @@ def stratified(tracks: Sequence[WearableTrack], count: int, seed: int) -> NDArra
 
 
 def prepare_wearable(
-    recipe: WearableRecipe, folder: Path, data: Path | None = None, progress: Progress | None = None
+    recipe: WearableRecipe,
+    folder: Path,
+    data: Path | None = None,
+    progress: Progress | None = None,
+    workers: Workers = ALONE,
 ) -> PreparedWearable:
     """Recordings in the roles that a recipe gives them; see `read_recordings`."""
     section = recipe.data
-    recordings = read_recordings(section, folder, data, progress)
+    recordings = read_recordings(section, folder, data, progress, workers)
     return recordings.split(section.test_fold, section.validation)
 
 
@@ -114,6 +114,7 @@ def read_recordings(
     folder: Path,
     data: Path | None = None,
     progress: Progress | None = None,
+    workers: Workers = ALONE,
 ) -> Recordings:
     """Condition all recordings, and find the R peaks in them.
 
@@ -124,6 +125,7 @@ def read_recordings(
         folder: run folder, made if need be.
         data: folder of databases; None searches (see `find_database`).
         progress: called with (what, done, total).
+        workers: who reads the recordings.
 
     Raises:
         DataError: real data are asked for and not found.
@@ -144,21 +146,29 @@ def read_recordings(
     key = hashlib.sha256(f"wearable {records} {data}".encode()).hexdigest()[:12]
     cache = folder / "tracks"
     cache.mkdir(parents=True, exist_ok=True)
-    path = cache / f"{key}.npz"
+    store = cache / key
     with FileLock(cache / "lock"):
-        if not path.exists():
-            read = []
-            for done, record in enumerate(records):
-                if progress is not None and done % 20 == 0:
-                    progress("cinc2017", done, len(records))
-                read.append(wearable_track(database.read(record), database.label(record)))
-            save_wearable_tracks(path, read)
-        tracks = load_wearable_tracks(path)
+        if not store.exists():
+            shown = None if progress is None else partial(progress, "cinc2017")
+            write_tracks(store, workers.map(WearableTrackOf(data), records, shown))
+        tracks = read_tracks(store, WearableTrack)
     described = (
         f"real ECG of hand-held devices: {len(tracks)} of cinc2017's "
         f"{database.published.records} recordings ({counted(tracks)}), labels of version 3"
     )
     return Recordings(tracks, False, described)
+
+
+@dataclass(frozen=True)
+class WearableTrackOf:
+    """Makes the track of a record of cinc2017, wherever it is called with its name."""
+
+    data: Path | None
+
+    def __call__(self, record: str) -> WearableTrack:
+        """The track of one record."""
+        database = find_database("cinc2017", self.data)
+        return wearable_track(database.open(record), database.label(record))
 
 
 def counted(tracks: Sequence[WearableTrack]) -> str:

@@ -106,6 +106,7 @@ class Database:
             self._stem(record).parent,
             record,
             database=self.name,
+            patient=self.patient(record),
             expected=self.published.expected,
             progress=progress,
         )

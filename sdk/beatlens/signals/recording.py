@@ -10,12 +10,43 @@
 (1.0, 0, [0.0, 0.5, 1.0, 0.5])
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import DataError
+
+Piece = tuple[NDArray[np.int32], NDArray[np.bool_] | None]
+"""Consecutive samples of one lead: `counts` and `missing` as in `Recording`, cut."""
+
+
+class Recorded(Protocol):
+    """What a recording is to those who go through it once: in memory, or a file read in pieces.
+
+    Attributes are those of `Recording`; `wfdb_pieces.RecordingFile` is the other kind.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 (documented by `Recording`)
+    @property
+    def database(self) -> str: ...  # noqa: D102
+    @property
+    def patient(self) -> str: ...  # noqa: D102
+    @property
+    def rate_hz(self) -> int: ...  # noqa: D102
+    @property
+    def samples(self) -> int: ...  # noqa: D102
+    @property
+    def lead_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def counts_per_mv(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def rails(self) -> tuple[tuple[int, int], ...]: ...  # noqa: D102
+    def lead(self, name: str) -> int: ...  # noqa: D102
+    def pieces(self, row: int) -> Iterator[Piece]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -74,6 +105,10 @@ class Recording:
         """
         where = f"{self.database}/{self.name}" if self.database else self.name
         return row_of_lead(self.lead_names, name, where)
+
+    def pieces(self, row: int) -> Iterator[Piece]:
+        """The samples of one lead, in one piece."""
+        yield self.counts[row], None if self.missing is None else self.missing[row]
 
     def millivolts(self, name: str) -> NDArray[np.float64]:
         """Samples of one lead in mV, float64 [samples]; DataError as `lead`."""

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from beatlens.signals.recording import row_of_lead
+from beatlens.signals.recording import Piece, row_of_lead
 from beatlens.signals.wfdb_files import (
     Sums,
     check_signal_files,
@@ -36,12 +35,13 @@ class RecordingFile:
 
     Attributes
     ----------
-    name, database, rate_hz, samples, lead_names, counts_per_mv, rails, calibrated: as in
+    name, database, patient, rate_hz, samples, lead_names, counts_per_mv, rails, calibrated: as in
         `Recording`.
     """
 
     name: str
     database: str
+    patient: str
     rate_hz: int
     samples: int
     lead_names: tuple[str, ...]
@@ -56,8 +56,8 @@ class RecordingFile:
         where = f"{self.database}/{self.name}" if self.database else self.name
         return row_of_lead(self.lead_names, name, where)
 
-    def pieces(self, row: int) -> Iterator[tuple[NDArray[np.int32], NDArray[np.bool_] | None]]:
-        """Consecutive pieces of one lead: `counts` and `missing` as in `Recording`, cut."""
+    def pieces(self, row: int) -> Iterator[Piece]:
+        """Consecutive pieces of one lead."""
         signal = self._header.signals[row]
         held = self._sums.first_good[row]
         for start in range(0, self.samples, PIECE):
@@ -78,6 +78,7 @@ def open_record(
     name: str,
     *,
     database: str = "",
+    patient: str | None = None,
     expected: Expected | None = None,
     progress: Progress | None = None,
 ) -> RecordingFile:
@@ -85,7 +86,7 @@ def open_record(
 
     Parameters
     ----------
-    database, expected: as for `read_recording`.
+    database, patient, expected: as for `read_recording`.
     progress: told how far the check is.
 
     Raises
@@ -108,6 +109,7 @@ def open_record(
     return RecordingFile(
         name=name,
         database=database,
+        patient=patient if patient is not None else name,
         rate_hz=header.rate_hz,
         samples=header.samples,
         lead_names=header.lead_names,

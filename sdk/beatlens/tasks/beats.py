@@ -8,19 +8,15 @@ beats `e`, `j` count as normal, as in the literature (de Chazal et al. 2004, tab
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.errors import DataError
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.qrs import detect_qrs
-from beatlens.signals.recording import Recording
+from beatlens.signals.recording import Recorded
 from beatlens.signals.rhythm import rhythm_contexts
 from beatlens.tasks.prepare import condition, to_model_rate
 
@@ -92,7 +88,7 @@ class BeatTrack:
         )  # fmt: skip
 
 
-def beat_track(recording: Recording, annotations: Annotations, lead: str) -> BeatTrack:
+def beat_track(recording: Recorded, annotations: Annotations, lead: str) -> BeatTrack:
     """Condition a lead, find its R peaks, and label them by the annotated beats near them."""
     out = condition(recording, lead)
     peaks = detect_qrs(out.x)
@@ -136,37 +132,3 @@ def labels_of_peaks(
     nearest = np.where(closer, before, after)
     near = np.abs(beats[nearest] - peaks) <= PARTNER
     return np.where(near, labels[nearest], UNKNOWN)
-
-
-def save_beat_tracks(path: Path, tracks: Iterable[BeatTrack]) -> None:
-    """Write tracks into one `.npz`, whole or not at all."""
-    arrays: dict[str, NDArray[np.generic]] = {}
-    for index, track in enumerate(tracks):
-        names = np.array([track.record, track.database])
-        numbers = np.array([track.rate_hz, track.samples])
-        named = {"names": names, "numbers": numbers, "usable": np.packbits(track.usable)}
-        named |= {key: getattr(track, key) for key in ("x", "peaks", "labels", "contexts")}
-        arrays |= {f"{index}/{name}": array for name, array in named.items()}
-    part = path.with_suffix(".part.npz")
-    np.savez(part, **arrays)  # type: ignore[arg-type]
-    part.replace(path)
-
-
-def load_beat_tracks(path: Path) -> list[BeatTrack]:
-    """Read what `save_beat_tracks` wrote; raises `DataError` when the file is something else."""
-    try:
-        with np.load(path) as archive:
-            count = len({name.split("/")[0] for name in archive.files})
-            return [_track_of(archive, str(index)) for index in range(count)]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a file of prepared beats ({error}); delete it") from error
-
-
-def _track_of(archive: np.lib.npyio.NpzFile, index: str) -> BeatTrack:
-    record, database = (str(name) for name in archive[f"{index}/names"])
-    rate_hz, samples = (int(number) for number in archive[f"{index}/numbers"])
-    x, peaks, labels, contexts = (
-        archive[f"{index}/{name}"] for name in ("x", "peaks", "labels", "contexts")
-    )
-    usable = np.unpackbits(archive[f"{index}/usable"], count=len(x)).astype(bool)
-    return BeatTrack(record, database, x, usable, peaks, labels, contexts, rate_hz, samples)

@@ -14,8 +14,9 @@ its label is unknown (NaN) and the loss leaves it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from beatlens.errors import RecipeError
 from beatlens.signals.annotations import Annotations, rhythm_mask
 from beatlens.signals.databases import Database, find_database
 from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned, FrontEnd
-from beatlens.signals.recording import Recording
+from beatlens.signals.recording import Recorded
 from beatlens.tasks.strips import (
     BEAT_AFTER,
     BEAT_BEFORE,
@@ -33,23 +34,28 @@ from beatlens.tasks.strips import (
     SPAN,
     Track,
 )
+from beatlens.tasks.workers import ALONE, Workers
 
 AF_RHYTHMS = ("AFIB", "AFL")
 NONE = np.zeros((0, 2), np.int64)
 Progress = Callable[[str, int, int], None]
 
 
-def condition(recording: Recording, lead: str) -> Conditioned:
-    """Run the front end over one lead of a recording.
+def condition(recording: Recorded, lead: str) -> Conditioned:
+    """Run the front end over one lead of a recording, piece by piece as it comes.
 
     Samples that the file marks as missing count as saturated: nothing was measured there.
     """
     row = recording.lead(lead)
-    frontend = FrontEnd(recording.rate_hz, recording.counts_per_mv[row], recording.rails[row])
-    counts = np.clip(recording.counts[row], -(1 << 15), (1 << 15) - 1)
-    if recording.missing is not None:
-        counts = np.where(recording.missing[row], recording.rails[row][1], counts)
-    return frontend.run(counts)
+    rails = recording.rails[row]
+    stream = FrontEnd(recording.rate_hz, recording.counts_per_mv[row], rails).stream()
+    parts = []
+    for counts, missing in recording.pieces(row):
+        counts = np.clip(counts, -(1 << 15), (1 << 15) - 1)
+        if missing is not None:
+            counts = np.where(missing, rails[1], counts)
+        parts.append(stream.push(counts))
+    return Conditioned.concatenate([*parts, stream.flush()])
 
 
 def to_model_rate(samples: np.ndarray, rate_hz: int) -> np.ndarray:
@@ -70,7 +76,7 @@ def _runs(mask: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 def beat_track(
-    recording: Recording, annotations: Annotations, lead: str, known: Iterable[str]
+    recording: Recorded, annotations: Annotations, lead: str, known: Iterable[str]
 ) -> Track:
     """A track whose truth comes from beat and rhythm annotations (mitdb, svdb, simulated ECG)."""
     out = condition(recording, lead)
@@ -101,7 +107,7 @@ def beat_track(
     )
 
 
-def whole_track(recording: Recording, lead: str, labels: dict[str, bool]) -> Track:
+def whole_track(recording: Recorded, lead: str, labels: dict[str, bool]) -> Track:
     """A track labelled as a whole: each class in `labels` is everywhere or nowhere in it."""
     out = condition(recording, lead)
     everywhere = np.array([[0, len(out.x)]], np.int64)
@@ -152,7 +158,7 @@ def _ludb_labels(diagnoses: Mapping[str, tuple[str, ...]], *, ectopy: bool) -> d
 
 
 def _load_one(database: Database, record: str, assumed: Assumptions) -> Track | None:
-    recording = database.read(record)
+    recording = database.open(record)
     if database.name == "mitdb":
         return beat_track(recording, database.annotations(record), "MLII", CLASSES)
     if database.name == "svdb":
@@ -177,14 +183,34 @@ def _load_one(database: Database, record: str, assumed: Assumptions) -> Track | 
     )
 
 
-def load_tracks_of(
+@dataclass(frozen=True)
+class TrackOf:
+    """Reads, conditions and labels one record of a database, wherever it is called.
+
+    A record is read piece by piece, so that what it needs in memory is its one lead at 128 Hz, of 8
+    bits a sample. Called with a record's name, returns None for a recording shorter than one strip
+    and one whose label decides nothing.
+    """
+
+    database: str
+    data: Path | None = None
+    assumed: Assumptions = Assumptions()
+
+    def __call__(self, record: str) -> Track | None:
+        """The track of one record."""
+        track = _load_one(find_database(self.database, self.data), record, self.assumed)
+        return track if track is not None and len(track.x) >= SPAN else None
+
+
+def tracks_of(
     name: str,
     records: Iterable[str] | None = None,
     data: Path | None = None,
     progress: Progress | None = None,
     assumed: Assumptions = Assumptions(),
-) -> list[Track]:
-    """Read, condition and label recordings of one database.
+    workers: Workers = ALONE,
+) -> Iterator[Track]:
+    """Read, condition and label recordings of one database, one after the other or many at once.
 
     Args:
         name: mitdb, svdb, cinc2017 or ludb.
@@ -193,16 +219,10 @@ def load_tracks_of(
         data: folder of databases; None searches as `find_database` does.
         progress: called with (database, done, total).
         assumed: what labels of whole recordings are taken to say.
+        workers: who does it.
     """
-    database = find_database(name, data)
-    wanted = tuple(database.records() if records is None else records)
-    tracks = []
-    for index, record in enumerate(wanted):
-        if progress is not None:
-            progress(name, index, len(wanted))
-        track = _load_one(database, record, assumed)
-        if track is not None and len(track.x) >= SPAN:
-            tracks.append(track)
-    if progress is not None:
-        progress(name, len(wanted), len(wanted))
-    return tracks
+    wanted = tuple(find_database(name, data).records() if records is None else records)
+    shown = None if progress is None else partial(progress, name)
+    for track in workers.map(TrackOf(name, data, assumed), wanted, shown):
+        if track is not None:
+            yield track

@@ -11,9 +11,7 @@ whether a class is in a strip, or in an excerpt of a few seconds of it (`beatlen
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 
@@ -114,51 +112,6 @@ class Track:
         """int8 `[CONTEXT + SPAN + CONTEXT]` around the span; the recording's edges are held."""
         index = np.arange(start - CONTEXT, start + SPAN + CONTEXT)
         return self.x[np.clip(index, 0, len(self.x) - 1)]
-
-
-def save_tracks(path: Path, tracks: list[Track]) -> None:
-    """Write tracks into one `.npz`, whole or not at all."""
-    arrays: dict[str, np.ndarray] = {}
-    for index, track in enumerate(tracks):
-        named = {"x": track.x, "known": track.known, "unknown": track.unknown}
-        named |= {"beats": track.beats, "symbols": track.symbols}
-        named["usable"] = np.packbits(track.usable)
-        named["names"] = np.array([track.record, track.database, track.patient])
-        named |= {f"intervals{c}": spans for c, spans in enumerate(track.intervals)}
-        arrays |= {f"{index}/{name}": array for name, array in named.items()}
-    part = path.with_suffix(".part.npz")
-    np.savez(part, **arrays)  # type: ignore[arg-type]
-    part.replace(path)
-
-
-def load_tracks(path: Path) -> list[Track]:
-    """Read what `save_tracks` wrote; raises `DataError` when the file is something else."""
-    try:
-        with np.load(path) as archive:
-            count = len({name.split("/")[0] for name in archive.files})
-            return [_track_of(archive, index) for index in range(count)]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a file of prepared tracks ({error}); delete it") from error
-
-
-def _track_of(archive: np.lib.npyio.NpzFile, index: int) -> Track:
-    def get(name: str) -> np.ndarray:
-        return np.asarray(archive[f"{index}/{name}"])
-
-    x = get("x")
-    record, database, patient = (str(name) for name in get("names"))
-    return Track(
-        record=record,
-        database=database,
-        patient=patient,
-        x=x,
-        usable=np.unpackbits(get("usable"), count=len(x)).astype(bool),
-        known=get("known"),
-        intervals=tuple(get(f"intervals{c}") for c in range(len(CLASSES))),
-        unknown=get("unknown"),
-        beats=get("beats"),
-        symbols=get("symbols"),
-    )
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,15 @@ system's own (`beatlens.signals.qrs`). Labels are those of the PhysioNet/CinC Ch
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import DataError
 from beatlens.signals.qrs import detect_qrs
-from beatlens.signals.recording import Recording
+from beatlens.signals.recording import Recorded
 from beatlens.signals.rhythm import BINS, CONTEXTS, rhythm_contexts
 from beatlens.tasks.prepare import condition
 
@@ -59,7 +56,7 @@ class WearableTrack:
         return rhythm_shares(self.contexts)
 
 
-def wearable_track(recording: Recording, label: str, lead: str | None = None) -> WearableTrack:
+def wearable_track(recording: Recorded, label: str, lead: str | None = None) -> WearableTrack:
     """Condition a lead (the first, if none is named), and find its R peaks.
 
     Args:
@@ -98,47 +95,3 @@ def rhythm_shares(contexts: NDArray[np.integer]) -> NDArray[np.float32]:
     shares = np.zeros((len(CONTEXTS), BINS), np.float32)
     np.add.at(shares, (np.arange(len(CONTEXTS)), contexts), np.float32(1 / max(1, len(contexts))))
     return shares
-
-
-def save_wearable_tracks(path: Path, tracks: Sequence[WearableTrack]) -> None:
-    """Write tracks into one `.npz`, whole or not at all."""
-    part = path.with_suffix(".part.npz")
-    np.savez(
-        part,
-        names=np.array([[track.record, track.database] for track in tracks]).reshape(-1, 2),
-        numbers=np.array([[len(t.x), len(t.peaks), t.label] for t in tracks]).reshape(-1, 3),
-        x=np.concatenate([np.zeros(0, np.int8), *(track.x for track in tracks)]),
-        peaks=np.concatenate([np.zeros(0, np.int64), *(track.peaks for track in tracks)]),
-        contexts=np.concatenate(
-            [np.zeros((0, len(CONTEXTS)), np.int64), *(track.contexts for track in tracks)]
-        ),
-    )
-    part.replace(path)
-
-
-def load_wearable_tracks(path: Path) -> list[WearableTrack]:
-    """Read what `save_wearable_tracks` wrote; `DataError` when the file is something else."""
-    try:
-        with np.load(path) as archive:
-            names, numbers, x, peaks, contexts = (
-                archive[key] for key in ("names", "numbers", "x", "peaks", "contexts")
-            )
-        samples = np.concatenate([[0], numbers[:, 0].cumsum()])
-        beats = np.concatenate([[0], numbers[:, 1].cumsum()])
-        if samples[-1] != len(x) or beats[-1] != len(peaks) or len(peaks) != len(contexts):
-            raise ValueError("parts of unequal lengths")
-        return [
-            WearableTrack(
-                str(names[i, 0]),
-                str(names[i, 1]),
-                x[samples[i] : samples[i + 1]],
-                peaks[beats[i] : beats[i + 1]],
-                contexts[beats[i] : beats[i + 1]],
-                int(numbers[i, 2]),
-            )
-            for i in range(len(names))
-        ]
-    except (OSError, EOFError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path}: not a file of prepared recordings ({error}); delete it"
-        ) from error

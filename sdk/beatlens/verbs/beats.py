@@ -25,6 +25,7 @@ from beatlens.pipeline.beat_evaluate import (
 from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle
 from beatlens.pipeline.student import load_quantized
+from beatlens.tasks.workers import ALONE, Workers
 from beatlens.verbs.options import (
     DataFolder,
     RunFolder,
@@ -39,19 +40,21 @@ from beatlens.verbs.options import (
 SHOWN = ("qrs", "veb", "sveb")
 
 
-def prepared_for(recipe: BeatRecipe, folder: Path, data: Path | None) -> PreparedBeats:
+def prepared_for(
+    recipe: BeatRecipe, folder: Path, data: Path | None, workers: Workers = ALONE
+) -> PreparedBeats:
     """Tracks of a recipe, with a bar while they are read; says which ECG it is."""
     with loading_bar() as show:
-        prepared = prepare_beats(recipe, folder, data, show)
+        prepared = prepare_beats(recipe, folder, data, show, workers)
     console.print(prepared.description, style="bold yellow" if prepared.simulated else "")
     counts = ", ".join(f"{n:,} {name}" for name, n in count_labels(prepared.train).items())
     console.print(f"beats to train on: {counts}")
     return prepared
 
 
-def train(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
+def train(recipe: BeatRecipe, folder: Path, data: Path | None, workers: Workers = ALONE) -> None:
     """Train the teacher and its rhythm tables."""
-    prepared = prepared_for(recipe, folder, data)
+    prepared = prepared_for(recipe, folder, data, workers)
     with training_bar("teacher") as report:
         train_beat_teacher(recipe, prepared, folder, report)
     console.print(f"teacher: {folder / 'teacher.pt'}, rhythm: {folder / 'rhythm.pt'}")

@@ -55,6 +55,20 @@ Threads = Annotated[
 ]
 
 
+Jobs = Annotated[
+    int, typer.Option("--jobs", min=1, help="Recordings read at a time, each by its own process.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="A Dask scheduler, tcp://HOST:PORT: recordings are read by its workers instead, which "
+        "find them under the same paths.",
+    ),
+]
+
+
 def opened(path: Path | None, run: Path | None, threads: int | None) -> tuple[Recipe, Path]:
     """Read the recipe and open its run folder, see `pipeline.folder.claim`."""
     recipe = read_recipe(path)

@@ -30,12 +30,15 @@ from beatlens.report.tables import load_figures, make_table
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS
+from beatlens.tasks.workers import ALONE, Workers
 from beatlens.verbs import beats, wearable
 from beatlens.verbs.firmware import identifier
 from beatlens.verbs.options import (
     DataFolder,
+    Jobs,
     RecipePath,
     RunFolder,
+    Scheduler,
     Threads,
     console,
     loading_bar,
@@ -48,10 +51,12 @@ from beatlens.wearable_recipe import WearableRecipe
 MITDB_RATE_HZ = 360
 
 
-def prepared_for(recipe: Recipe, folder: Path, data: Path | None) -> Prepared:
+def prepared_for(
+    recipe: Recipe, folder: Path, data: Path | None, workers: Workers = ALONE
+) -> Prepared:
     """Tracks of a recipe, with a bar while they are read; says which ECG it is."""
     with loading_bar() as show:
-        prepared = prepare(recipe, folder, data, show)
+        prepared = prepare(recipe, folder, data, show, workers)
     console.print(prepared.description, style="bold yellow" if prepared.simulated else "")
     return prepared
 
@@ -87,18 +92,23 @@ def train(
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
+    jobs: Jobs = 1,
+    scheduler: Scheduler = None,
 ) -> None:
     """Train the teacher: the uncompressed network. Writes teacher.pt.
 
-    Interrupted, it goes on where it stopped. On several processes:
-    torchrun --nproc-per-node 2 -m beatlens train
+    Interrupted, it goes on where it stopped. Recordings are prepared into the run folder and read
+    from there in crops, so there may be more of them than memory holds. On several processes:
+    torchrun --nproc-per-node 2 -m beatlens train, and on several machines that share the run
+    folder: torchrun --nnodes 2 --rdzv-backend c10d --rdzv-endpoint HOST -m beatlens train
     """
     chosen, folder = opened_any(recipe, run, threads)
+    workers = Workers(jobs, scheduler)
     if isinstance(chosen, BeatRecipe):
-        return beats.train(chosen, folder, data)
+        return beats.train(chosen, folder, data, workers)
     if isinstance(chosen, WearableRecipe):
-        return wearable.train(chosen, folder, data)
-    trained(chosen, prepared_for(chosen, folder, data), folder)
+        return wearable.train(chosen, folder, data, workers)
+    trained(chosen, prepared_for(chosen, folder, data, workers), folder)
     console.print(f"teacher: {folder / 'teacher.pt'}")
 
 

@@ -21,6 +21,7 @@ from beatlens.pipeline.wearable_data import PreparedWearable, prepare_wearable, 
 from beatlens.pipeline.wearable_evaluate import rows_of, tell
 from beatlens.pipeline.wearable_steps import compress_wearable, train_wearable_teacher
 from beatlens.tasks.wearable import CLASSES
+from beatlens.tasks.workers import ALONE, Workers
 from beatlens.verbs.options import (
     DataFolder,
     RunFolder,
@@ -36,17 +37,21 @@ from beatlens.wearable_recipe import FOLDS, WearableRecipe
 COMMAND = "beatlens bench wearable RECIPE"
 
 
-def prepared_for(recipe: WearableRecipe, folder: Path, data: Path | None) -> PreparedWearable:
+def prepared_for(
+    recipe: WearableRecipe, folder: Path, data: Path | None, workers: Workers = ALONE
+) -> PreparedWearable:
     """Recordings of a recipe, with a bar while they are read; says which ECG it is."""
     with loading_bar() as show:
-        prepared = prepare_wearable(recipe, folder, data, show)
+        prepared = prepare_wearable(recipe, folder, data, show, workers)
     console.print(prepared.description, style="bold yellow" if prepared.simulated else "")
     return prepared
 
 
-def train(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
+def train(
+    recipe: WearableRecipe, folder: Path, data: Path | None, workers: Workers = ALONE
+) -> None:
     """Train the teacher and its rhythm tables."""
-    prepared = prepared_for(recipe, folder, data)
+    prepared = prepared_for(recipe, folder, data, workers)
     with training_bar("teacher") as report:
         train_wearable_teacher(recipe, prepared, folder, report)
     console.print(f"teacher: {folder / 'teacher.pt'}, rhythm: {folder / 'rhythm.pt'}")

@@ -1,0 +1,128 @@
+"""Prepared tracks on disk, more of them than memory holds: written one by one, read in parts.
+
+A store is a folder. `index.npz` has what is short, field by field over all tracks (names, beats,
+labels); the samples, which are long, lie one recording after the other in files that are mapped
+into memory, so that a crop reads its own few seconds and nothing else.
+
+    write_tracks(folder, (condition_and_label(record) for record in records))
+    tracks = read_tracks(folder, Track)      # tracks[7].x is a part of the file
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import DataError
+
+T = TypeVar("T")
+LONG = ("x", "usable")
+"""Fields with a value per sample."""
+INDEX = "index.npz"
+Arrays = dict[str, list[NDArray[Any]]]
+
+
+def write_tracks(folder: Path, tracks: Iterable[Any]) -> None:
+    """Write tracks of one kind into a folder, whole or not at all.
+
+    Args:
+        folder: replaced if it is there.
+        tracks: dataclass objects of one class, whose fields are arrays, tuples of arrays (as many
+            in each track), text or whole numbers. Each is let go before the next is asked for.
+    """
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    columns: Arrays = {}
+    for track in tracks:
+        for field in fields(track):
+            value = getattr(track, field.name)
+            if field.name in LONG:
+                columns.setdefault(f"{field.name}#", []).append(np.array([len(value)]))
+                with (part / f"{field.name}.bin").open("ab") as file:
+                    file.write(np.ascontiguousarray(value).tobytes())
+            else:
+                _add(columns, field.name, value)
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
+    np.savez(part / INDEX, **joined)  # type: ignore[arg-type]
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)
+
+
+def _add(columns: Arrays, name: str, value: Any) -> None:
+    """Append a track's field to the columns: arrays with their lengths in `NAME#`."""
+    if isinstance(value, tuple):
+        for number, one in enumerate(value):
+            _add(columns, f"{name}.{number}", one)
+    elif isinstance(value, np.ndarray):
+        columns.setdefault(f"{name}#", []).append(np.array([len(value)]))
+        columns.setdefault(name, []).append(value)
+    else:
+        columns.setdefault(name, []).append(np.array([value]))
+
+
+def read_tracks(folder: Path, kind: type[T]) -> list[T]:
+    """Read what `write_tracks` wrote: tracks of class `kind`, their samples mapped from the files.
+
+    Raises `DataError` where the folder holds something else, or files of other lengths.
+    """
+    try:
+        with np.load(folder / INDEX) as archive:
+            columns = {name: _read_only(archive[name]) for name in archive.files}
+        cut = {name[:-1]: _starts(columns[name]) for name in columns if name.endswith("#")}
+        for name in LONG:
+            if name in cut:
+                columns[name] = _mapped(folder / f"{name}.bin", name, int(cut[name][-1]))
+        count = len(next(iter(cut.values()))) - 1 if cut else 0
+        return [_track(kind, columns, cut, number) for number in range(count)]
+    except (OSError, EOFError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{folder}: not a folder of prepared tracks ({error}); delete it"
+        ) from error
+
+
+def _starts(lengths: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each track's part of a column begins, and the end: `[n + 1]`."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def _mapped(path: Path, name: str, length: int) -> NDArray[Any]:
+    """The samples of all tracks, in the file."""
+    if path.stat().st_size != length:
+        raise ValueError(f"{path.name} has {path.stat().st_size} bytes, the index says {length}")
+    dtype = np.int8 if name == "x" else np.bool_
+    return np.memmap(path, dtype, "r") if length else np.zeros(0, dtype)
+
+
+def _track(
+    kind: type[T], columns: dict[str, NDArray[Any]], cut: dict[str, NDArray[np.int64]], number: int
+) -> T:
+    def part(name: str) -> Any:
+        if name not in cut:
+            return columns[name][number].item()
+        first, last = cut[name][number : number + 2]
+        if last > len(columns[name]):
+            raise ValueError(f"{name} is shorter than its lengths say")
+        return columns[name][first:last]
+
+    values: dict[str, Any] = {}
+    for field in fields(kind):  # type: ignore[arg-type]
+        if f"{field.name}.0" in columns:
+            many = sum(name.startswith(f"{field.name}.") for name in cut)
+            values[field.name] = tuple(part(f"{field.name}.{i}") for i in range(many))
+        else:
+            values[field.name] = part(field.name)
+    return kind(**values)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Parts of a column are shared by all who read a track."""
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,107 @@
+"""Many recordings at once: on the cores of one machine (joblib), or on many machines (Dask).
+
+joblib hands out the work in both cases; with a scheduler's address its own Dask backend sends it
+there. Workers on other machines find recordings under the same paths, so the databases lie on a
+shared disk.
+
+>>> list(Workers().map(len, ["a", "bc"]))
+[1, 2]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from beatlens.errors import RecipeError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Shown = Callable[[int, int], None]
+CONNECT_S = 10
+"""How long a scheduler may take to answer."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does a piece of work that is the same for many recordings.
+
+    Args:
+        jobs: processes on this machine; 1 works in this one. Not looked at with a scheduler.
+        scheduler: address of a Dask scheduler, `tcp://HOST:PORT`; None: this machine alone.
+    """
+
+    jobs: int = 1
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise RecipeError(f"jobs are {self.jobs}, expected at least 1")
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        shown: Shown | None = None,
+    ) -> Iterator[Result]:
+        """Results of `function` for each item, in the items' order, each as soon as it is there.
+
+        Args:
+            function: of a module's top level, or an object of such a class, so that it can be sent.
+            items: what it is called with.
+            shown: called with (done, total).
+
+        Raises:
+            RecipeError: no scheduler answers at the address, or Dask is not installed.
+            Exception: what `function` raised, in another process or here.
+        """
+        if shown is not None:
+            shown(0, len(items))
+        alone = self.scheduler is None and self.jobs == 1
+        results = map(function, items) if alone else self._spread(function, items)
+        for done, result in enumerate(results, start=1):
+            yield result
+            if shown is not None:
+                shown(done, len(items))
+
+    def _spread(
+        self, function: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Iterator[Result]:
+        from joblib import Parallel, delayed
+
+        with ExitStack() as held:
+            jobs = self.jobs
+            if self.scheduler is not None:
+                held.enter_context(self._cluster(self.scheduler))
+                jobs = -1  # all that the cluster has
+            work = (delayed(function)(item) for item in items)
+            yield from Parallel(n_jobs=jobs, return_as="generator")(work)
+
+    @staticmethod
+    def _cluster(address: str) -> AbstractContextManager[Any]:
+        """Connected to a scheduler, with joblib's work going there."""
+        try:
+            from dask.distributed import Client
+        except ImportError as error:
+            raise RecipeError(
+                f"scheduler {address} is a Dask scheduler's address, but Dask is not installed: "
+                "pip install 'beatlens[cluster]'"
+            ) from error
+        from joblib import parallel_config
+
+        held = ExitStack()
+        try:
+            held.enter_context(Client(address, timeout=CONNECT_S, set_as_default=True))
+        except (OSError, TimeoutError, ValueError) as error:
+            raise RecipeError(
+                f"no Dask scheduler answers at {address} ({error}); expected the address that "
+                "`dask scheduler` prints, tcp://HOST:PORT"
+            ) from error
+        held.enter_context(parallel_config(backend="dask"))
+        return held
+
+
+ALONE = Workers()
+"""This process, one recording after the other."""
