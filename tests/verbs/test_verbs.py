@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, one-line errors, and the steps on simulated ECG."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,10 @@ from beatlens.verbs.app import app
 pytestmark = pytest.mark.export
 RUNNER = CliRunner()
 MODELS = Path(__file__).resolve().parents[2] / "models"
-VERBS = ("demo", "data", "train", "compress", "export", "evaluate", "explain", "bench", "figures")
+VERBS = (
+    "demo", "data", "train", "compress", "export", "evaluate", "explain", "score", "firmware",
+    "bench", "figures",
+)  # fmt: skip
 
 TINY = """
 name = "tiny"
@@ -106,6 +110,25 @@ def test_steps_in_order_then_explain(tmp_path: Path) -> None:
     findings = [json.loads(line) for line in result.stdout.splitlines()]
     assert [f["start_s"] for f in findings[:3]] == [0.0, 10.0, 20.0]
     assert set(findings[1]["probabilities"]) == {"pvc", "sve", "afib", "bbb"}
+
+
+def test_two_processes_train_one_teacher_from_one_store(tmp_path: Path) -> None:
+    recipe, folder = tmp_path / "tiny.toml", tmp_path / "run"
+    recipe.write_text(TINY)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node", "2", "-m", "beatlens", "train", str(recipe)),
+            *("--run", str(folder), "--jobs", "2"),
+        ],
+        capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    history = json.loads((folder / "teacher.json").read_text())["rows"]
+    assert [row["step"] for row in history] == [30, 60]
+    assert len(list((folder / "tracks").glob("*-train"))) == 1
+    assert run("compress", recipe, "--run", folder).returncode == 0
 
 
 def _as_wfdb(folder: Path, recording: object) -> Path:

@@ -17,6 +17,7 @@ from beatlens.verbs.demo import demo
 from beatlens.verbs.docs import figures
 from beatlens.verbs.explain import explain
 from beatlens.verbs.firmware import firmware
+from beatlens.verbs.score import score
 from beatlens.verbs.steps import compress, evaluate, export, train
 
 app = typer.Typer(name="beatlens", no_args_is_help=True, add_completion=False,
@@ -28,6 +29,7 @@ app.command()(compress)
 app.command()(export)
 app.command()(evaluate)
 app.command()(explain)
+app.command()(score)
 app.command()(firmware)
 app.add_typer(bench.app, name="bench")
 app.command()(figures)

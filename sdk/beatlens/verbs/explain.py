@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
-from beatlens.errors import DataError
-from beatlens.runtime.beat_finding import BeatFinding
-from beatlens.runtime.beat_stream import explain_beat_pieces
+from beatlens.pipeline.score import AnyFinding, findings_in, lead_of, opened_record
+from beatlens.runtime.beat_finding import BeatFinding, BeatReason
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.engines import StreamEngine
 from beatlens.runtime.finding import Finding
-from beatlens.runtime.stream import Piece, explain_pieces
-from beatlens.signals.databases import find_database
-from beatlens.signals.wfdb_pieces import Progress, RecordingFile, open_record
+from beatlens.runtime.recording_finding import RecordingFinding
+from beatlens.runtime.stream import Piece
+from beatlens.signals.wfdb_pieces import Progress, RecordingFile
 from beatlens.verbs.options import DataFolder, console, output_bar
 
 EngineName = Annotated[
@@ -53,26 +51,18 @@ def explain(
 ) -> None:
     """Run the int8 model over a recording and print findings: time span, classes, where.
 
-    Of a model that decides on beats: every beat that is not normal, and what speaks for that.
+    Of a model that decides on beats: every beat that is not normal, and what speaks for it. Of one
+    that decides on whole recordings: what it is, and what speaks for that.
+
     Times are seconds from the start of the recording; evidence is in logits. A recording is read
     piece by piece, first to check it, so that long ones need no more memory.
     """
     model = Bundle.load(bundle)
     with output_bar() as progress:
-        recording = _opened(record, data, partial(progress, "checking the record"))
-        row = _lead(recording, lead)
+        recording = opened_record(record, data, partial(progress, "checking the record"))
+        row = lead_of(recording, lead)
         pieces = _watched(recording, row, partial(progress, "explaining"))
-        options: dict[str, Any] = {
-            "rate_hz": recording.rate_hz,
-            "counts_per_mv": recording.counts_per_mv[row],
-            "rails": recording.rails[row],
-            "engine": cast(StreamEngine, engine),
-        }
-        found: Iterator[Finding | BeatFinding]
-        if model.beats is None:
-            found = explain_pieces(model, pieces, hop_s=every, **options)
-        else:
-            found = explain_beat_pieces(model, pieces, **options)
+        found = findings_in(model, recording, row, pieces, every=every, engine=engine)
         if not as_json:
             console.print(f"{record}, lead {recording.lead_names[row]}, model {model.name}")
             console.print(
@@ -84,25 +74,14 @@ def explain(
                 typer.echo(json.dumps(finding.as_dict()))
             elif isinstance(finding, Finding):
                 console.print(_line(finding), highlight=False)
+            elif isinstance(finding, RecordingFinding):
+                console.print(_whole_line(finding), highlight=False)
             else:
                 counts[finding.class_name or "not assessable"] += 1
                 if finding.class_name != model.classes[0]:
                     console.print(_beat_line(finding), highlight=False)
         if counts:
             console.print("beats: " + ", ".join(f"{n:,} {name}" for name, n in counts.items()))
-
-
-def _opened(record: str, data: Path | None, progress: Progress) -> RecordingFile:
-    path = Path(record)
-    if path.with_suffix(".hea").exists():
-        return open_record(path.parent, path.name, progress=progress)
-    database, _, name = record.partition("/")
-    if not name:
-        raise DataError(
-            f"record {record!r} is neither a WFDB record on disk ({path.with_suffix('.hea')} is "
-            "not there) nor DATABASE/RECORD such as mitdb/119"
-        )
-    return find_database(database, data).open(name, progress)
 
 
 def _watched(recording: RecordingFile, row: int, progress: Progress) -> Iterator[Piece]:
@@ -112,13 +91,6 @@ def _watched(recording: RecordingFile, row: int, progress: Progress) -> Iterator
         yield counts, missing
         done += len(counts)
         progress(done, recording.samples)
-
-
-def _lead(recording: RecordingFile, name: str | None) -> int:
-    if name is not None:
-        return recording.lead(name)
-    known = [n for n in recording.lead_names if n.upper() in ("MLII", "II")]
-    return recording.lead(known[0]) if known else 0
 
 
 def _line(finding: Finding) -> str:
@@ -142,16 +114,30 @@ def _beat_line(finding: BeatFinding) -> str:
     if finding.class_name is None or finding.probabilities is None:
         return f"{when}[dim]not assessable: {', '.join(finding.reasons)}[/dim]"
     chance = finding.probabilities[finding.class_name]
-    parts = []
-    for reason in finding.why()[:2]:
-        if reason.start_s is None or reason.end_s is None:
-            what = f"{reason.what} {reason.ratio:.2f}"
+    why = _reasons(finding.why()[:2], lambda s: f"{1000 * s:+.0f}", "ms")
+    return f"{when}[bold]{finding.class_name} {chance:4.0%}[/bold]  {why}{_doubts(finding)}"
+
+
+def _whole_line(finding: RecordingFinding) -> str:
+    span = f"{finding.start_s:8.1f} to {finding.end_s:7.1f} s  "
+    if finding.class_name is None or finding.probabilities is None:
+        return f"{span}[dim]not assessable: {', '.join(finding.reasons)}[/dim]"
+    chances = "  ".join(f"{name} {chance:4.0%}" for name, chance in finding.probabilities.items())
+    why = _reasons(finding.why()[:4], lambda s: f"{s:.1f}", "s")
+    return f"{span}[bold]{finding.class_name}[/bold]  {chances}  {why}{_doubts(finding)}"
+
+
+def _reasons(parts: Sequence[BeatReason], shown: Callable[[float], str], unit: str) -> str:
+    """What speaks for a decision: stretches of signal, and contexts of rhythm, in logits."""
+    said = []
+    for part in parts:
+        if part.start_s is None or part.end_s is None:
+            what = f"{part.what} {part.ratio:.2f}"
         else:
-            what = f"{1000 * reason.start_s:+.0f} to {1000 * reason.end_s:+.0f} ms"
-        parts.append(f"{what} ({reason.contribution:+.1f})")
-    said = f"[bold]{finding.class_name} {chance:4.0%}[/bold]  {', '.join(parts)}"
-    return when + said + _doubts(finding)
+            what = f"{shown(part.start_s)} to {shown(part.end_s)} {unit}"
+        said.append(f"{what} ({part.contribution:+.1f})")
+    return ", ".join(said)
 
 
-def _doubts(finding: Finding | BeatFinding) -> str:
+def _doubts(finding: AnyFinding) -> str:
     return f"  [yellow]doubtful: {', '.join(finding.doubts)}[/yellow]" if finding.doubts else ""
