@@ -42,6 +42,7 @@ class RecordingChain(StretchChain[RecordingFinding]):
 
     def __init__(self, bundle: Bundle, frontend: FrontEnd, limits: Limits, engine: Engine) -> None:
         self._bundle, self._rule, self._limits = bundle, rule_of(bundle), limits
+        self._frontend = frontend
         self._columns: list[Columns] = []
         self._next = 0  # column
         self._peaks: list[int] = []
@@ -87,9 +88,11 @@ class RecordingChain(StretchChain[RecordingFinding]):
             self.add(Columns.in_gap(until - self._next, len(self._bundle.classes)))
 
     def _check_length(self, more: int) -> None:
-        columns = (self.received + more) * self._up // self._down
+        stride = self._bundle.geometry.stride
+        # As the front end counts: a sample that is begun is one, and may complete a column.
+        columns = self._frontend.output_length(self.received + more) // stride
         if columns > MOST_COLUMNS:
-            minutes = MOST_COLUMNS * self._bundle.geometry.stride / MODEL_RATE_HZ / 60
+            minutes = MOST_COLUMNS * stride / MODEL_RATE_HZ / 60
             raise SignalError(
                 f"the recording has {self.received + more} samples so far, "
                 f"{columns} columns of evidence; expected at most {MOST_COLUMNS}, {minutes:.0f} "

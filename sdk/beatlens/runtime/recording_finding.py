@@ -90,7 +90,8 @@ class RecordingFinding:
             return ()
         mine = self.classes.index(self.class_name)
         other = self._second(mine) if against is None else self._number(against)
-        columns = (self.evidence[mine] - self.evidence[other]).astype(np.float64)
+        evidence = self.evidence[[mine, other]].astype(np.float64)
+        columns = evidence[0] - evidence[1]
         column_s = (self.end_s - self.start_s) / len(columns)
         parts = evidence_reasons(columns / self.there.sum(), self.start_s, column_s)
         if self.contexts is not None and len(self.contexts):

@@ -93,12 +93,7 @@ class RecordingRule:
 
     def __post_init__(self) -> None:
         check_tables(self.tables, len(self.offsets))
-        largest = max(int(np.abs(array).max()) for array in (self.tables, self.offsets))
-        if largest >= LARGEST_ENTRY:
-            raise ModelError(
-                f"largest entry of tables and offsets is {largest}, expected one below "
-                f"{LARGEST_ENTRY}: the evidence's scale of {self.scale:g} is too small for them"
-            )
+        _check_largest(self.tables, self.offsets, self.scale)
 
     @classmethod
     def of(
@@ -110,12 +105,10 @@ class RecordingRule:
     ) -> RecordingRule:
         """Round tables `[6, BINS, C]` and offsets `[C]`, logits, to whole steps."""
         step = scale / FRACTION
-        return cls(
-            np.round(tables / step).astype(np.int64),
-            np.round(offsets / step).astype(np.int64),
-            scale,
-            calibration,
-        )
+        tables, offsets = np.round(tables / step), np.round(offsets / step)
+        # Before they are whole numbers: what is none, or beyond 64 bits, would become any.
+        _check_largest(tables, offsets, scale)
+        return cls(tables.astype(np.int64), offsets.astype(np.int64), scale, calibration)
 
     @property
     def step(self) -> float:
@@ -183,3 +176,13 @@ class RecordingRule:
         fields.finish()
         calibration = Calibration(temperature, np.array(bias))
         return cls(tables, np.array(offsets, np.int64), scale, calibration)
+
+
+def _check_largest(tables: NDArray[Any], offsets: NDArray[Any], scale: float) -> None:
+    """Raise `ModelError` unless all entries are numbers of less than `LARGEST_ENTRY`."""
+    largest = float(np.max([np.abs(array.astype(float)).max() for array in (tables, offsets)]))
+    if not largest < LARGEST_ENTRY:  # NaN neither
+        raise ModelError(
+            f"largest entry of tables and offsets is {largest:.6g}, expected one below "
+            f"{LARGEST_ENTRY}: the evidence's scale of {scale:g} is too small for them"
+        )

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.errors import SignalError
+from beatlens.errors import ModelError, SignalError
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.engines import Engine, EngineKind
+from beatlens.runtime.engines import Engine, StreamEngine
 from beatlens.runtime.finding import Limits
-from beatlens.runtime.recording_chain import RecordingChain
+from beatlens.runtime.recording_chain import RecordingChain, rule_of
 from beatlens.runtime.recording_finding import RecordingFinding
 from beatlens.runtime.stream import LeadStream, Piece, checked_pieces, engine_of, explained
 
@@ -38,7 +38,7 @@ class RecordingStream(LeadStream[RecordingFinding]):
             not accept the bundle.
 
     `push` gives nothing; `flush` gives the one finding. A recording is at most 68 minutes long (at
-    a stride of 8 samples); evidence is kept, four bytes a column, everything else is sums.
+    a stride of 8 samples); its columns are kept, 26 bytes each with four classes, and its beats.
     """
 
     def __init__(
@@ -48,10 +48,16 @@ class RecordingStream(LeadStream[RecordingFinding]):
         counts_per_mv: float | None = None,
         *,
         rails: tuple[float, float] | None = None,
-        engine: Engine | EngineKind | None = None,
+        engine: Engine | StreamEngine | None = None,
         limits: Limits | None = None,
     ) -> None:
         super().__init__(bundle, rate_hz, counts_per_mv, rails)
+        rule_of(bundle)
+        if engine == "c":
+            raise ModelError(
+                "engine is 'c', expected an interpreter: there is no C for whole recordings yet; "
+                "leave the engine out"
+            )
         self._chain = RecordingChain(
             bundle, self._frontend, limits or Limits(), engine_of(bundle, engine)
         )
