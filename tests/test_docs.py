@@ -9,11 +9,14 @@ import pytest
 
 from beatlens.beat_recipe import read_recipe
 from beatlens.recipe import Recipe
+from beatlens.report.documented import PAGES
 from beatlens.report.tables import load_figures
 from beatlens.verbs.docs import figures
 
 ROOT = Path(__file__).resolve().parents[1]
-FIGURES = sorted((ROOT / "docs" / "figures").glob("*.json"))
+FOLDER = ROOT / "docs" / "figures"
+FIGURES = sorted(FOLDER.glob("*.json"))
+WRITTEN = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)
@@ -23,26 +26,81 @@ def test_figures_files_are_whole(path: Path) -> None:
     assert found.command.startswith(("beatlens ", "make "))
 
 
-def test_readme_tables_are_made_from_the_figures(tmp_path: Path) -> None:
-    copy = tmp_path / "figures"
-    shutil.copytree(ROOT / "docs" / "figures", copy)
-    readme = tmp_path / "README.md"
-    shutil.copy(ROOT / "README.md", readme)
-    figures(copy, readme)
-    assert readme.read_text() == (ROOT / "README.md").read_text(), "run `beatlens figures`"
+@pytest.fixture(scope="module")
+def made_again(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the documentation, its tables made again."""
+    root = tmp_path_factory.mktemp("documentation")
+    shutil.copy(ROOT / "README.md", root)
+    shutil.copytree(ROOT / "docs", root / "docs")
+    figures(root)
+    return root
 
 
-def test_no_table_of_the_readme_is_empty() -> None:
-    text = (ROOT / "README.md").read_text()
-    tables = re.findall(r"<!-- table:(\S+) -->\n(.*?)<!-- /table:\1 -->", text, re.S)
-    assert tables
-    assert all(content.strip() for _, content in tables)
+@pytest.mark.parametrize("page", PAGES)
+def test_tables_are_made_from_the_figures(page: str, made_again: Path) -> None:
+    assert (made_again / page).read_text() == (ROOT / page).read_text(), "run `beatlens figures`"
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    text = (ROOT / "README.md").read_text()
-    for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", text):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", WRITTEN)
+def test_a_page_has_the_tables_it_is_to_have(page: str) -> None:
+    markers = re.findall(r"<!-- table:(\S+) -->", (ROOT / page).read_text())
+    assert sorted(markers) == sorted(PAGES.get(page, {}))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_table_is_empty_but_those_whose_figures_are_not_there(page: str) -> None:
+    text = (ROOT / page).read_text()
+    content = dict(re.findall(r"<!-- table:(\S+) -->\n(.*?)<!-- /table:\1 -->", text, re.S))
+    filled = {marker for marker, table in content.items() if table.strip()}
+    measured = {marker for marker, t in PAGES[page].items() if (FOLDER / t.file).exists()}
+    assert filled == measured
+
+
+def test_a_table_whose_figures_are_not_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    figures(tmp_path / "no pages", tmp_path / "figures")
+    assert not list((tmp_path / "figures").iterdir())
+
+
+def test_what_the_readme_shows_stands_in_full_on_a_page() -> None:
+    elsewhere = {t.file for page, tables in PAGES.items() if page != "README.md"
+                 for t in tables.values()}  # fmt: skip
+    assert {table.file for table in PAGES["README.md"].values()} <= elsewhere
+
+
+@pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)
+def test_figures_are_shown_by_a_table_or_linked(path: Path) -> None:
+    tabled = {table.file for tables in PAGES.values() for table in tables.values()}
+    linked = {target for page in WRITTEN for target in links(page)}
+    assert path.name in tabled or path in linked
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in links(page):
+        assert target.exists(), target
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_links_to_headings_lead_to_one(page: str) -> None:
+    for target, anchor in re.findall(
+        r"\]\((?!https?:)([^)#]*)#([^)]+)\)", (ROOT / page).read_text()
+    ):
+        other = (ROOT / page).parent / target if target else ROOT / page
+        headings = re.findall(r"^#+ (.*)$", other.read_text(), re.M)
+        named = [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings]
+        assert anchor in named, f"{target}#{anchor}"
+
+
+def test_the_readme_lists_all_pages() -> None:
+    linked = links("README.md")
+    assert [page for page in WRITTEN if page != "README.md" and ROOT / page not in linked] == []
+
+
+def links(page: str) -> set[Path]:
+    """Files and folders of this repository that a page links to or draws."""
+    found = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", (ROOT / page).read_text())
+    return {((ROOT / page).parent / target).resolve() for target in found}
 
 
 def test_written_out_recipe_is_the_built_in_one() -> None:

@@ -200,8 +200,8 @@ def test_committed_figures_show_teacher_and_int8_models_side_by_side(name: str) 
     assert sets == ({("DS2", ALGORITHM)} if name == "clinical_checks" else expected)
 
 
-def test_the_readme_shows_them_side_by_side() -> None:
-    text = (FIGURES.parents[1] / "README.md").read_text()
+def test_the_page_of_beats_shows_them_side_by_side() -> None:
+    text = (FIGURES.parent / "beats.md").read_text()
     for name in ("clinical", "clinical-reasons", "clinical-checks"):
         table = text.split(f"<!-- table:{name} -->\n")[1].split("\n\n")[0].splitlines()[2:]
         models = [line.split(" | ") for line in table]

@@ -1,241 +1,19 @@
-"""What the documentation's tables show of figures files: columns, lines, and which rows."""
+"""Which table stands on which page of the documentation, and what it shows of a figures file.
+
+`PAGES` is the one place that says so. A table's place on its page is between the marks
+`<!-- table:MARKER -->` and `<!-- /table:MARKER -->`; `beatlens figures` fills it. The README shows
+a few lines and columns of tables that stand in full on the topic pages.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from beatlens.report import columns as of
 from beatlens.report.tables import Column, Row
-from beatlens.signals.rhythm import CONTEXTS
 
 Shown = Callable[[Row], bool]
-
-SIZE = (
-    Column("bytes", "bytes", digits=None, interval=False),
-    Column("macs", "MACs per strip", digits=None, interval=False),
-)
-ATTRIBUTION = (
-    Column("macro_ap", "macro AP", digits=2),
-    Column("ap_pvc", "AP PVC", digits=2),
-    Column("loc_auc_pvc", "AUC PVC", digits=2),
-    Column("point_pvc", "pointing PVC", digits=2),
-    Column("loc_auc_sve", "AUC SVE", digits=2),
-    Column("point_sve", "pointing SVE", digits=2),
-    Column("spearman", "Spearman", digits=2),
-    Column("spearman_p5", "Spearman p5", digits=2),
-    Column("same_peak", "same peak", digits=2),
-    *SIZE,
-)
-DIFFERENCES = (
-    Column("spearman", "Spearman", digits=2),
-    Column("spearman_p5", "p5", digits=2),
-    Column("same_peak", "same peak", digits=2),
-    Column("loc_auc_pvc", "AUC PVC", digits=3),
-    Column("point_pvc", "pointing PVC", digits=3),
-    Column("macro_ap", "macro AP", digits=3),
-)
-STEP_COST = (
-    Column("ms", "ms per step", digits=0, interval=False),
-    Column("ratio", "times a KD step", digits=2, interval=False),
-)
-MAPS = (
-    Column("evidence_spearman", "evidence", digits=2),
-    Column("integrated_gradients_spearman", "integrated gradients", digits=2),
-    Column("guided_grad_cam_spearman", "guided Grad-CAM", digits=2),
-    Column("deletion_random", "deletion − random", digits=2),
-    Column("deletion_shifted", "deletion − shifted", digits=2),
-    Column("insertion_random", "insertion − random", digits=2),
-    Column("insertion_shifted", "insertion − shifted", digits=2),
-    Column("randomised_head", "head randomised", digits=2),
-    Column("randomised_head_and_last", "head and last randomised", digits=2),
-)
-WEIGHTS = (
-    Column("spearman", "Spearman", digits=2),
-    Column("macro_ap", "macro AP", digits=2),
-)
-CROSSVAL = (
-    Column("macro_ap", "macro AP", digits=2),
-    Column("ap_pvc", "AP PVC", digits=2),
-    Column("ap_sve", "AP SVE", digits=2),
-    Column("ap_afib", "AP AF", digits=2),
-    Column("ap_bbb", "AP BBB", digits=2),
-    Column("loc_auc_pvc", "AUC PVC", digits=2),
-    Column("point_pvc", "pointing PVC", digits=2),
-)
-RATES = (
-    Column("spearman", "Spearman", digits=2, interval=False),
-    Column("macro_ap", "macro AP", digits=2, interval=False),
-    Column("jsv_mean_pruned", "mean singular value, pruned", digits=3, interval=False),
-    Column("jsv_mean_retrained", "retrained", digits=3, interval=False),
-)
-COMPRESS = (
-    Column("packed_bytes", "packed bytes", digits=None, interval=False),
-    Column("macs", "MACs per strip", digits=None, interval=False),
-    Column("macro_ap", "macro AP", digits=2),
-    Column("loc_auc_pvc", "AUC PVC", digits=2),
-    Column("point_pvc", "pointing PVC", digits=2),
-    Column("spearman", "Spearman", digits=2),
-    Column("spearman_p5", "Spearman p5", digits=2),
-)
-COMPRESS_DIFFERENCES = (
-    Column("spearman", "Spearman", digits=2),
-    Column("spearman_p5", "p5", digits=2),
-    Column("loc_auc_pvc", "AUC PVC", digits=2),
-    Column("point_pvc", "pointing PVC", digits=2),
-    Column("macro_ap", "macro AP", digits=2),
-)
-DECODER = (
-    Column("flash_bytes", "flash", digits=None, interval=False),
-    Column("state_bytes", "state", digits=None, interval=False),
-    Column("stack_bytes", "stack", digits=None, interval=False),
-)
-FIRMWARE = (
-    Column("instructions", "instructions", digits=None, interval=False),
-    Column("per_mac", "per MAC", digits=3, interval=False),
-    Column("tflm_instructions", "TFLM + CMSIS-NN", digits=None, interval=False),
-    Column("flash_bytes", "flash", digits=None, interval=False),
-    Column("model_bytes", "model", digits=None, interval=False),
-    Column("ram_bytes", "RAM", digits=None, interval=False),
-    Column("stack_bytes", "stack", digits=None, interval=False),
-)
-QRS = (
-    Column("beats", "beats", digits=None, interval=False),
-    Column("sensitivity", "Se, %", digits=2),
-    Column("predictivity", "+P, %", digits=2),
-    Column("average_sensitivity", "average Se", digits=2, interval=False),
-    Column("average_predictivity", "average +P", digits=2, interval=False),
-)
-EC57 = (
-    Column("bytes", "bytes", digits=None, interval=False),
-    Column("qrs_sensitivity", "QRS Se", digits=2, interval=False),
-    Column("qrs_predictivity", "+P", digits=2, interval=False),
-    Column("veb_sensitivity", "V Se", digits=1),
-    Column("veb_predictivity", "+P", digits=1),
-    Column("sveb_sensitivity", "S Se", digits=1),
-    Column("sveb_predictivity", "+P", digits=1),
-    Column("spearman", "Spearman", digits=2, interval=False),
-)
-EPISODES = (
-    Column("episodes", "episodes", digits=None, interval=False),
-    Column("episode_sensitivity", "episodes found, %", digits=0),
-    Column("episode_predictivity", "of its own right, %", digits=0),
-    Column("duration_sensitivity", "time found, %", digits=0),
-    Column("duration_predictivity", "of its own right, %", digits=0),
-)
-BEATS_CROSSVAL = (
-    Column("ap_s_mitdb", "AP S, DS1", digits=2),
-    Column("ap_v_mitdb", "AP V, DS1", digits=2),
-    Column("ap_s_svdb", "AP S, svdb", digits=2),
-    Column("ap_v_svdb", "AP V, svdb", digits=2),
-    Column("predictivity_s_mitdb", "+P of S at Se 65, DS1", digits=0, interval=False),
-    Column("predictivity_s_svdb", "svdb", digits=0, interval=False),
-)
-QUALITY = (
-    Column("trials", "places", digits=None, interval=False),
-    Column("found", "flagged within 2 s, %", digits=1, interval=False),
-    Column("hours", "hours", digits=1, interval=False),
-    Column("false", "flagged, %", digits=4, interval=False),
-)
-NOISE_BEATS = (
-    Column("veb_sensitivity", "V Se, %", digits=1),
-    Column("veb_predictivity", "+P", digits=1),
-    Column("veb_loss", "Se lost, points", digits=1, interval=False),
-    Column("wrong", "wrong, %", digits=1, interval=False),
-    Column("wrong_doubted", "of those doubted, %", digits=0),
-    Column("doubted", "doubted, %", digits=0, interval=False),
-    Column("undecided", "undecided, %", digits=0, interval=False),
-    Column("spearman", "Spearman with clean", digits=2, interval=False),
-    Column("same_peak", "same top column", digits=2),
-)
-NOISE_STRIPS = (
-    Column("macro_ap", "macro AP", digits=2),
-    Column("ap_pvc", "AP PVC", digits=2),
-    Column("wrong", "wrong, %", digits=0, interval=False),
-    Column("wrong_doubted", "of those doubted, %", digits=0),
-    Column("doubted", "doubted, %", digits=0, interval=False),
-    Column("undecided", "undecided, %", digits=0, interval=False),
-    Column("spearman", "Spearman with clean", digits=2, interval=False),
-    Column("same_peak", "same top column", digits=2),
-)
-DOUBTED = (
-    Column("beats", "beats", digits=None, interval=False),
-    Column("wrong", "wrong, %", digits=1),
-    Column("wrong_doubted", "of those doubted, %", digits=0),
-    Column("doubted", "doubted, %", digits=1),
-    Column("noise", "for noise", digits=1, interval=False),
-    Column("close", "close", digits=1, interval=False),
-    Column("unfamiliar", "unfamiliar", digits=1, interval=False),
-    Column("undecided", "undecided, %", digits=1, interval=False),
-)
-RELIABILITY = (
-    Column("count", "beats", digits=None, interval=False),
-    Column("error", "calibration error", digits=3, interval=False),
-    Column("error_uncalibrated", "uncalibrated", digits=3, interval=False),
-)
-WHERE = (
-    Column("beats", "beats", digits=None, interval=False),
-    *(
-        column
-        for wave, name in (
-            ("before_qrs", "before QRS"),
-            ("p", "P"),
-            ("qrs", "QRS"),
-            ("st_t", "ST-T"),
-        )
-        for column in (
-            Column(f"share_{wave}", name, digits=2),
-            Column(f"time_{wave}", "time", digits=2, interval=False),
-        )
-    ),
-    Column("peak_before_qrs", "peak before QRS", digits=2),
-    Column("peak_qrs", "peak in QRS", digits=2),
-    Column("peak_st_t", "peak in ST-T", digits=2),
-    Column("peak_ms", "peak, ms from R", digits=0, interval=False),
-)
-REASONS = (
-    Column("beats", "beats", digits=None, interval=False),
-    Column("sum", "sum", digits=1),
-    Column("signal", "signal", digits=1),
-    Column("signal_earlier", "before P", digits=1, interval=False),
-    Column("signal_p", "P", digits=1, interval=False),
-    Column("signal_pr", "PR", digits=1, interval=False),
-    Column("signal_qrs", "QRS", digits=1, interval=False),
-    Column("signal_st_t", "ST-T", digits=1, interval=False),
-    Column("signal_later", "after T", digits=1, interval=False),
-    Column("rhythm", "rhythm", digits=1),
-    *(Column(name, name, digits=1, interval=False) for name in CONTEXTS),
-    Column("offset", "offset", digits=1, interval=False),
-)
-CHECKS = (
-    Column("checked", "beats", digits=None, interval=False),
-    Column("at_stake", "whole span", digits=1),
-    Column("deletion_random", "deletion − random", digits=2),
-    Column("deletion_shifted", "− shifted", digits=2),
-    Column("insertion_random", "insertion − random", digits=2),
-    Column("insertion_shifted", "− shifted", digits=2),
-    Column("beyond_earlier", "before P bridged", digits=1),
-    Column("beyond_p", "P", digits=1),
-    Column("beyond_qrs", "QRS", digits=1),
-    Column("beyond_st_t", "ST-T", digits=1),
-    Column("head_size", "head randomised", digits=2),
-    Column("head_floor", "chance", digits=2, interval=False),
-    Column("all_size", "all randomised", digits=2),
-    Column("all_floor", "chance", digits=2, interval=False),
-)
-KEPT = (
-    Column("compared", "beats", digits=None, interval=False),
-    Column("same_class", "same class", digits=2),
-    Column("spearman", "Spearman", digits=2),
-    Column("spearman_floor", "other beat's", digits=2, interval=False),
-    Column("same_peak", "same peak", digits=2),
-    Column("same_peak_floor", "other beat's", digits=2, interval=False),
-    Column("same_wave", "same wave", digits=2),
-    Column("same_wave_floor", "other beat's", digits=2, interval=False),
-)
-HOST = (
-    Column("cpu_seconds", "processor seconds per 24 h", digits=1, interval=False),
-    Column("ratio", "times the C", digits=1, interval=False),
-)
 
 
 @dataclass(frozen=True)
@@ -247,7 +25,7 @@ class DocumentedTable:
         columns: to the right of the groups.
         groups: keys whose values name a line.
         shown: which rows are in it; None: all, in the file's order. Those that are chosen stand
-            side by side, see `side_by_side`.
+            side by side: by the first group's values, then the second's and so on.
     """
 
     file: str
@@ -260,6 +38,27 @@ LEAST_NOISE_DB = 12
 """Less noise than that is left to the figures file, and to the curves."""
 FEW = 10
 """Beats of ludb below which a row is left to the figures file."""
+
+
+def having(**values: tuple[str | float | None, ...]) -> Shown:
+    """Chooses the rows whose keys have one of the values.
+
+    >>> shown = having(core=("m4",))
+    >>> shown({"core": "m4"}), shown({"core": "m7"})
+    (True, False)
+    """
+    return lambda row: all(row[key] in chosen for key, chosen in values.items())
+
+
+def _everything(row: Row) -> bool:
+    return True
+
+
+def _headline(row: Row) -> bool:
+    """Teachers, and int8 students: distilled, matched as published, and matched as released."""
+    if row["model"] in ("teacher", "re-seeded teacher"):
+        return True
+    return bool(row["form"] == "int8" and row["matching"] in ("kd", "swa", "classwise"))
 
 
 def _best_boundaries(row: Row) -> bool:
@@ -277,67 +76,116 @@ def _compressed(row: Row) -> bool:
     return bool(row["model"] != "teacher")
 
 
-def _all_bins(row: Row) -> bool:
-    return bool(row["bin"] == "all")
-
-
 def _noisy_enough(row: Row) -> bool:
     return row["snr_db"] is None or row["snr_db"] <= LEAST_NOISE_DB
 
 
-def _everything(row: Row) -> bool:
-    return True
+WEARABLE = DocumentedTable("wearable.json", of.WEARABLE, ("model", "form"), _everything)
 
-
-TABLES: Mapping[str, DocumentedTable] = {
-    "attribution": DocumentedTable("attribution.json", ATTRIBUTION, ("model", "matching", "form")),
-    "differences": DocumentedTable("attribution_differences.json", DIFFERENCES, ("less", "form")),
-    "step-cost": DocumentedTable("step_cost.json", STEP_COST, ("teacher", "matching", "path")),
-    "maps": DocumentedTable("maps.json", MAPS, ("model", "matching")),
-    "matching-weight": DocumentedTable("matching_weight.json", WEIGHTS, ("matching", "weight")),
-    "crossval": DocumentedTable("crossval.json", CROSSVAL, ("recipe", "steps")),
+README: Mapping[str, DocumentedTable] = {
+    "attribution-short": DocumentedTable(
+        "attribution.json", of.ATTRIBUTION_SHORT, ("model", "matching", "form"), _headline
+    ),
+    "compress-short": DocumentedTable(
+        "compress.json",
+        of.COMPRESS_SHORT,
+        ("method", "share", "matching"),
+        having(matching=("-", "none", "classwise")),
+    ),
+    "firmware-short": DocumentedTable(
+        "firmware.json", of.FIRMWARE_SHORT, ("model", "per"), having(core=("m4",))
+    ),
+    "ec57-short": DocumentedTable(
+        "ec57.json",
+        of.EC57_SHORT,
+        ("model", "form"),
+        having(split=("DS2",), mapping=("aami",), form=("int8",)),
+    ),
+    "wearable": WEARABLE,
+    "noise-short": DocumentedTable(
+        "noise_beats.json",
+        of.NOISE_SHORT,
+        ("noise", "snr_db"),
+        having(model=("beats",), snr_db=(None, 12, 0)),
+    ),
+}
+ATTRIBUTION: Mapping[str, DocumentedTable] = {
+    "attribution": DocumentedTable(
+        "attribution.json", of.ATTRIBUTION, ("model", "matching", "form")
+    ),
+    "differences": DocumentedTable(
+        "attribution_differences.json", of.DIFFERENCES, ("less", "form")
+    ),
+    "step-cost": DocumentedTable("step_cost.json", of.STEP_COST, ("teacher", "matching", "path")),
+    "matching-weight": DocumentedTable("matching_weight.json", of.WEIGHTS, ("matching", "weight")),
+    "maps": DocumentedTable("maps.json", of.MAPS, ("model", "matching")),
+    "crossval": DocumentedTable("crossval.json", of.CROSSVAL, ("recipe", "steps")),
+}
+COMPRESSION: Mapping[str, DocumentedTable] = {
     "compress": DocumentedTable(
-        "compress.json", COMPRESS, ("method", "start", "share", "matching")
+        "compress.json", of.COMPRESS, ("method", "start", "share", "matching")
     ),
     "compress-differences": DocumentedTable(
         "compress_differences.json",
-        COMPRESS_DIFFERENCES,
+        of.COMPRESS_DIFFERENCES,
         ("method", "share", "matching"),
+        having(less=("none",)),
     ),
-    "compress-rates": DocumentedTable("compress_rates.json", RATES, ("method", "share", "rate")),
-    "decoder": DocumentedTable("decoder.json", DECODER, ("core",)),
-    "firmware": DocumentedTable("firmware.json", FIRMWARE, ("model", "per", "core")),
-    "qrs": DocumentedTable("qrs.json", QRS, ("split",)),
-    "ec57": DocumentedTable("ec57.json", EC57, ("split", "mapping", "model", "form")),
-    "ec57-episodes": DocumentedTable("ec57_episodes.json", EPISODES, ("split", "model", "form")),
-    "beats-crossval": DocumentedTable("beats_crossval.json", BEATS_CROSSVAL, ("recipe", "steps")),
-    "quality": DocumentedTable("quality.json", QUALITY, ("what",)),
-    "noise-beats": DocumentedTable(
-        "noise_beats.json", NOISE_BEATS, ("model", "noise", "snr_db"), _noisy_enough
+    "compress-tries": DocumentedTable("compress_tries.json", of.TRIES, ("recipe", "steps")),
+    "compress-rates": DocumentedTable("compress_rates.json", of.RATES, ("method", "share", "rate")),
+    "decoder": DocumentedTable("decoder.json", of.DECODER, ("core",)),
+}
+DEVICE: Mapping[str, DocumentedTable] = {
+    "firmware": DocumentedTable("firmware.json", of.FIRMWARE, ("model", "per", "core")),
+    "host": DocumentedTable("host.json", of.HOST, ("engine", "way", "kernels", "bits")),
+}
+BEATS: Mapping[str, DocumentedTable] = {
+    "qrs": DocumentedTable("qrs.json", of.QRS, ("split",)),
+    "ec57": DocumentedTable("ec57.json", of.EC57, ("split", "mapping", "model", "form")),
+    "beats-crossval": DocumentedTable(
+        "beats_crossval.json", of.BEATS_CROSSVAL, ("recipe", "steps")
     ),
-    "noise-strips": DocumentedTable(
-        "noise_strips.json", NOISE_STRIPS, ("model", "noise", "snr_db"), _noisy_enough
+    "reliability": DocumentedTable(
+        "reliability.json", of.RELIABILITY, ("model", "form"), having(bin=("all",))
     ),
-    "doubts": DocumentedTable("doubts.json", DOUBTED, ("model", "what")),
     "clinical": DocumentedTable(
-        "clinical.json", WHERE, ("class", "outcome", "data", "model", "form"), _best_boundaries
+        "clinical.json", of.WHERE, ("class", "outcome", "data", "model", "form"), _best_boundaries
     ),
     "clinical-reasons": DocumentedTable(
-        "clinical_reasons.json",
-        REASONS,
-        ("beat", "model", "form"),
-        _supraventricular,
+        "clinical_reasons.json", of.REASONS, ("beat", "model", "form"), _supraventricular
     ),
     "clinical-checks": DocumentedTable(
-        "clinical_checks.json", CHECKS, ("class", "model", "form"), _everything
+        "clinical_checks.json", of.CHECKS, ("class", "model", "form"), _everything
     ),
     "clinical-kept": DocumentedTable(
-        "clinical_checks.json", KEPT, ("class", "model", "form"), _compressed
+        "clinical_checks.json", of.KEPT, ("class", "model", "form"), _compressed
     ),
-    "host": DocumentedTable("host.json", HOST, ("engine", "way", "kernels", "bits")),
-    "reliability": DocumentedTable("reliability.json", RELIABILITY, ("model", "form"), _all_bins),
 }
-"""By the marker around a table's place in the README."""
+STRIPS: Mapping[str, DocumentedTable] = {
+    "ec57-episodes": DocumentedTable("ec57_episodes.json", of.EPISODES, ("split", "model", "form")),
+}
+NOISE: Mapping[str, DocumentedTable] = {
+    "noise-beats": DocumentedTable(
+        "noise_beats.json", of.NOISE_BEATS, ("model", "noise", "snr_db"), _noisy_enough
+    ),
+    "noise-strips": DocumentedTable(
+        "noise_strips.json", of.NOISE_STRIPS, ("model", "noise", "snr_db"), _noisy_enough
+    ),
+    "doubts": DocumentedTable("doubts.json", of.DOUBTED, ("model", "what")),
+    "quality": DocumentedTable("quality.json", of.QUALITY, ("what",)),
+}
+
+PAGES: Mapping[str, Mapping[str, DocumentedTable]] = {
+    "README.md": README,
+    "docs/attribution.md": ATTRIBUTION,
+    "docs/compression.md": COMPRESSION,
+    "docs/device.md": DEVICE,
+    "docs/beats.md": BEATS,
+    "docs/strips.md": STRIPS,
+    "docs/wearable.md": {"wearable": WEARABLE},
+    "docs/noise.md": NOISE,
+}
+"""By the page, from the root of the documentation, then by the marker around the table's place."""
 
 CURVES = {
     "beats": ("veb_sensitivity", "veb_predictivity", "wrong_doubted", "same_peak"),

@@ -10,7 +10,7 @@ import typer
 
 from beatlens.errors import DataError
 from beatlens.report import plots
-from beatlens.report.documented import CURVES, TABLES, DocumentedTable
+from beatlens.report.documented import CURVES, PAGES, DocumentedTable
 from beatlens.report.noise_curves import noise_curves
 from beatlens.report.reliability_plot import reliability_plot
 from beatlens.report.tables import (
@@ -24,20 +24,30 @@ from beatlens.verbs.options import console
 
 
 def figures(
+    root: Annotated[
+        Path, typer.Option("--root", metavar="DIR", help="Folder of README.md and docs/.")
+    ] = Path("."),
     folder: Annotated[
-        Path, typer.Option("--figures", metavar="DIR", help="Folder of the figures files.")
-    ] = Path("docs/figures"),
-    readme: Annotated[Path, typer.Option(help="File whose marked tables are replaced.")] = Path(
-        "README.md"
-    ),
+        Path | None,
+        typer.Option(
+            "--figures",
+            metavar="DIR",
+            help="Folder of the figures files. (default: docs/figures of the root)",
+        ),
+    ] = None,
 ) -> None:
-    """Make the documentation's tables and plots again from the committed figures files."""
-    for marker, table in TABLES.items():
-        if not (folder / table.file).exists():
-            continue
-        update_readme(readme, marker, _table(folder, table))
-        console.print(f"{readme}: table {marker}")
-    for path in _plots(folder):
+    """Make the documentation's tables and plots again from the committed figures files.
+
+    Tables are replaced between their marks in README.md and the pages under docs/. One whose
+    figures file is missing is left as it is.
+    """
+    taken = folder or root / "docs" / "figures"
+    for page, tables in PAGES.items():
+        for marker, table in tables.items():
+            if (taken / table.file).exists():
+                update_readme(root / page, marker, _table(taken, table))
+                console.print(f"{root / page}: table {marker}")
+    for path in _plots(taken):
         console.print(path)
 
 
