@@ -65,14 +65,23 @@ class WearableSampler:
         tracks: training recordings.
         seed: seed of everything random.
         draw: how.
+
+    Raises:
+        DataError: there is no recording, or none that would be drawn.
     """
 
     def __init__(self, tracks: Sequence[WearableTrack], seed: int, draw: WearableDraw) -> None:
         if not tracks:
             raise DataError("there is no training recording, expected at least one")
         self._tracks, self._seed, self._draw = tracks, seed, draw
-        weigh = [(draw.weights or {}).get(CLASSES[track.label], 1.0) for track in tracks]
-        self._chances = np.array(weigh) / np.sum(weigh)
+        weights = draw.weights or {}
+        weigh = np.array([weights.get(CLASSES[track.label], 1.0) for track in tracks])
+        if not weigh.sum() > 0:
+            raise DataError(
+                f"class weights are {dict(weights)}, and no training recording is of a class with "
+                "a weight above 0: expected at least one"
+            )
+        self._chances = weigh / weigh.sum()
 
     @property
     def span(self) -> int:
