@@ -1,0 +1,169 @@
+"""The lesson on whole recordings: what it teaches, and what counts for nothing."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+
+from beatlens.attribution.matching import matching_of
+from beatlens.compress.contract import Budget, Lesson, run_steps
+from beatlens.compress.distill import DistillWeights, TeacherPool
+from beatlens.compress.prune_channels import PruneChannels
+from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
+from beatlens.compress.size import weight_account
+from beatlens.compress.wearable_lesson import (
+    WearableDistillObjective,
+    levelled,
+    wearable_lesson,
+)
+from beatlens.errors import ModelError
+from beatlens.nets.backbones import NetworkSpec, build
+from beatlens.nets.rhythm import RhythmTables
+from beatlens.signals.simulate import simulate_patient
+from beatlens.tasks.wearable import CLASSES, wearable_track
+from beatlens.tasks.wearable_sampling import CROP_CONTEXT, WearableDraw, WearableSampler
+from beatlens.training.loop import Schedule
+
+TEACHER = NetworkSpec("dense", (8, 8, 8), (8, 8, 8), (2, 2, 2))
+STUDENT = NetworkSpec("dense", (4, 4, 4), (8, 8, 8), (2, 2, 2))
+SHORT = Schedule(steps=4, batch=8, learning_rate=3e-3, validate_every=4)
+SECONDS = 12
+
+
+@pytest.fixture(scope="module")
+def pool() -> TeacherPool:
+    kinds = (("N", {}), ("A", {"rhythm": "afib"}), ("~", {"noise": 9.0}))
+    tracks = [
+        wearable_track(simulate_patient(i, 9 + 3 * i, rate_hz=300, **kind).recording, label)
+        for i, (label, kind) in enumerate(kinds)
+    ]
+    torch.manual_seed(0)
+    sampler = WearableSampler(tracks, 0, WearableDraw(SECONDS, 6, flips=0.5))
+    return TeacherPool(build(TEACHER, CLASSES), sampler, 64, span=sampler.span, activations=True)
+
+
+def tables() -> RhythmTables:
+    torch.manual_seed(1)
+    made = RhythmTables(len(CLASSES))
+    torch.nn.init.normal_(made.values)
+    return made
+
+
+def lesson(pool: TeacherPool, matching: str, weights: DistillWeights | None = None) -> Lesson:
+    return wearable_lesson(
+        pool,
+        tables(),
+        weights or DistillWeights(kd=0.7, matching=4.0, temperature=3.0),
+        matching_of(matching),
+        SHORT,
+        lambda net: {"score": 0.0},
+    )
+
+
+def test_the_teacher_itself_has_nothing_to_learn_but_labels(pool: TeacherPool) -> None:
+    copy = deepcopy(pool.teacher).eval()
+    weights = DistillWeights(kd=1.0, matching=4.0, temperature=3.0)
+    loss = lesson(pool, "classwise", weights).objective(copy)(*pool.batch(0, 8))
+    assert loss.item() == pytest.approx(0, abs=1e-4)
+    with pytest.raises(ModelError, match="the network to compress is the teacher"):
+        lesson(pool, "classwise").objective(pool.teacher)
+
+
+@pytest.mark.parametrize("matching", ["none", "classwise", "ewa", "swa", "sswa"])
+def test_every_matching_loss_teaches_evidence_and_not_tables(
+    pool: TeacherPool, matching: str
+) -> None:
+    torch.manual_seed(2)
+    student = build(STUDENT, CLASSES)
+    objective = lesson(pool, matching).objective(student)
+    loss = objective(*pool.batch(0, 8))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(p.grad is not None for p in student.parameters())
+    assert isinstance(objective, WearableDistillObjective)
+    assert {id(p) for p in objective.parameters()} == {id(p) for p in student.parameters()}
+
+
+@pytest.mark.parametrize("kd", [0.0, 0.4, 1.0])
+def test_the_loss_without_maps_is_labels_and_kd(pool: TeacherPool, kd: float) -> None:
+    torch.manual_seed(3)
+    student = build(STUDENT, CLASSES).eval()
+    weights = DistillWeights(kd=kd, matching=0.0, temperature=2.0, smoothing=0.1)
+    batch = pool.batch(0, 8)
+    loss = lesson(pool, "none", weights).objective(student)(*batch).item()
+    windows, lengths, labels, rhythm, evidence, _ = batch
+    maps = student.evidence(student.geometry.trim(windows, pool.span)[:, None]).detach()
+    worth = np.einsum("bks,ksc->bc", rhythm.numpy(), tables().array())
+    terms = []
+    for i, label in enumerate(labels.tolist()):
+        columns = int(lengths[i]) // 8
+        mine, theirs = (
+            m[i, :, :columns].double().mean(dim=1).numpy() + worth[i] for m in (maps, evidence)
+        )
+        wanted = np.full(len(CLASSES), 0.1 / len(CLASSES)) + 0.9 * np.eye(len(CLASSES))[label]
+        s, t = softmax(mine / 2), softmax(theirs / 2)
+        named = -(wanted * np.log(softmax(mine))).sum()
+        terms.append((1 - kd) * named + kd * 4 * (t * np.log(t / s)).sum())
+    assert loss == pytest.approx(np.mean(terms), rel=1e-4)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    raised = np.exp(logits - logits.max())
+    return raised / raised.sum()
+
+
+def test_what_all_classes_share_is_not_matched(pool: TeacherPool) -> None:
+    torch.manual_seed(3)
+    student = build(STUDENT, CLASSES).eval()
+    weights = DistillWeights(kd=1.0, matching=4.0, temperature=3.0)
+    objective = lesson(pool, "classwise", weights).objective(student)
+    before = objective(*pool.batch(0, 8)).item()
+    with torch.no_grad():
+        student.head.weight += torch.randn(1, STUDENT.channels[-1], 1)
+        student.head.bias += 1.0
+    assert objective(*pool.batch(0, 8)).item() == pytest.approx(before, rel=1e-4)
+
+
+@pytest.mark.parametrize("matching", ["none", "classwise"])
+def test_what_comes_after_a_short_recording_counts_for_nothing(
+    pool: TeacherPool, matching: str
+) -> None:
+    torch.manual_seed(4)
+    student = build(STUDENT, CLASSES).eval()
+    weights = DistillWeights(kd=0.5, matching=4.0, temperature=3.0)
+    objective = lesson(pool, matching, weights).objective(student)
+    windows, lengths, *rest, evidence, activations = pool.batch(0, 8)
+    lengths = lengths.clamp(max=pool.span // 2) // 8 * 8
+    before = objective(windows, lengths, *rest, evidence, activations).item()
+    changed, other = windows.clone(), evidence.clone()
+    for i, length in enumerate(lengths.tolist()):
+        # The network may look at what is made up as context; only its own columns are left out.
+        beyond = CROP_CONTEXT + length + student.geometry.right
+        changed[i, beyond:] = torch.randn(windows.shape[1] - beyond)
+        other[i, :, length // 8 :] = 99.0
+    after = objective(changed, lengths, *rest, other, activations).item()
+    assert after == pytest.approx(before, rel=1e-5)
+    assert objective(windows, lengths, *rest, evidence + 99 * torch.rand_like(evidence),
+                     activations).item() != pytest.approx(before, rel=1e-2)  # fmt: skip
+
+
+def test_columns_after_the_end_are_the_mean_of_those_before() -> None:
+    maps = torch.randn(3, 4, 10)
+    found = levelled(maps, torch.tensor([1.0, 0.4, 0.01]))
+    assert (found[0] == maps[0]).all()
+    assert (found[1, :, :4] == maps[1, :, :4]).all()
+    assert torch.allclose(found[1, :, 4:], maps[1, :, :4].mean(dim=1, keepdim=True).expand(4, 6))
+    assert torch.allclose(found.mean(dim=2)[1], maps[1, :, :4].mean(dim=1), atol=1e-6)
+    assert torch.allclose(found[2], maps[2, :, :1].expand(4, 10))
+
+
+def test_compressors_take_the_lesson(pool: TeacherPool) -> None:
+    net = deepcopy(pool.teacher).requires_grad_(True)
+    budget = Budget(weight_account(net).packed_bytes // 2)
+    done = run_steps(net, [PruneChannels(), Quantize()], lesson(pool, "classwise"), budget)
+    assert isinstance(done.net, QuantizedEvidenceNet)
+    assert done.size.packed_bytes <= budget.packed_bytes * 1.02
+    assert np.isfinite(done.net.evidence(pool.batch(0, 1)[0][:, None]).detach().numpy()).all()
