@@ -1,0 +1,212 @@
+"""The challenge's score, against counts of a confusion matrix by hand; runs over recordings."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.evaluate.beats import integer_windows
+from beatlens.evaluate.bootstrap import interval
+from beatlens.evaluate.wearable import (
+    PUBLISHED,
+    WearableRun,
+    as_published,
+    calibrate_recordings,
+    challenge_score,
+    f1_of,
+    published_prior,
+    run_integer_wearable,
+    run_wearable,
+    score_statistic,
+)
+from beatlens.integer.build import build_graph
+from beatlens.nets.backbones import NetworkSpec, build
+from beatlens.runtime.beat_rule import Calibration
+from beatlens.runtime.recording_rule import RecordingRule
+from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.signals.simulate import simulate_patient
+from beatlens.tasks.beat_sampling import CROP_SPAN
+from beatlens.tasks.strips import to_millivolts
+from beatlens.tasks.wearable import CLASSES, WearableTrack, wearable_track
+
+N, A, O, NOISE = range(4)  # noqa: E741
+TINY = NetworkSpec("dense", (4, 6, 6), (8, 8, 8), (2, 2, 2))
+
+
+def by_hand(table: np.ndarray) -> tuple[list[float], float]:
+    """F1 of each class and the score of a confusion matrix `[labelled, claimed]`, as the
+    challenge's own tables name them: F1n = 2 Nn / (sum N + sum n), and so on."""
+    f1 = []
+    for c in range(4):
+        labelled = sum(int(table[c][k]) for k in range(4))
+        claimed = sum(int(table[k][c]) for k in range(4))
+        whole = labelled + claimed
+        f1.append(2 * int(table[c][c]) / whole if whole else math.nan)
+    return f1, (f1[N] + f1[A] + f1[O]) / 3
+
+
+def recordings_of(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    pairs = [(c, k) for c in range(4) for k in range(4) for _ in range(int(table[c][k]))]
+    labels, decided = np.array(pairs, np.int64).reshape(-1, 2).T
+    return decided, labels
+
+
+def test_the_score_of_a_table_worked_out_on_paper() -> None:
+    table = np.array([[80, 2, 15, 3], [1, 30, 6, 0], [20, 4, 40, 1], [2, 0, 3, 5]])
+    decided, labels = recordings_of(table)
+    # 160 / (100 + 103), 60 / (37 + 36), 80 / (65 + 64), 10 / (10 + 9)
+    assert f1_of(decided, labels).round(6).tolist() == [0.788177, 0.821918, 0.620155, 0.526316]
+    assert float(challenge_score(decided, labels)) == pytest.approx(0.743417, abs=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=16, max_size=16), st.randoms(use_true_random=False))
+def test_scores_are_those_of_the_confusion_matrix(counts: list[int], random) -> None:
+    table = np.array(counts).reshape(4, 4)
+    decided, labels = recordings_of(table)
+    order = list(range(len(labels)))
+    random.shuffle(order)
+    f1, score = by_hand(table)
+    assert f1_of(decided[order], labels[order]) == pytest.approx(f1, nan_ok=True)
+    assert float(challenge_score(decided[order], labels[order])) == pytest.approx(
+        score, nan_ok=True
+    )
+
+
+def test_noise_counts_where_it_is_confused_and_has_no_share_of_its_own() -> None:
+    labels = np.array([N, N, A, O, NOISE, NOISE])
+    assert float(challenge_score(labels, labels)) == 1
+    wrong = np.array([N, N, A, O, O, NOISE])
+    assert float(challenge_score(wrong, labels)) == pytest.approx((1 + 1 + 2 / 3) / 3)
+    taken = np.array([N, N, A, NOISE, NOISE, NOISE])
+    assert float(challenge_score(taken, labels)) == pytest.approx((1 + 1 + 0) / 3)
+    assert np.isnan(f1_of(np.array([N]), np.array([A]))[[O, NOISE]]).all()
+    assert math.isnan(float(challenge_score(np.array([N, A]), np.array([N, A]))))
+
+
+def test_a_weight_is_as_many_recordings_of_the_same() -> None:
+    rng = np.random.default_rng(0)
+    decided, labels = rng.integers(0, 4, (2, 40))
+    weights = rng.integers(0, 4, (7, 40))
+    each = [challenge_score(np.repeat(decided, w), np.repeat(labels, w)) for w in weights]
+    assert challenge_score(decided, labels, weights) == pytest.approx(np.array(each))
+    assert f1_of(decided, labels, weights[0]) == pytest.approx(
+        f1_of(np.repeat(decided, weights[0]), np.repeat(labels, weights[0]))
+    )
+    statistic = score_statistic(challenge_score, decided, labels, weights[1])
+    assert statistic(weights[:2]) == pytest.approx(
+        challenge_score(decided, labels, weights[:2] * weights[1])
+    )
+    ends = interval(score_statistic(challenge_score, decided, labels), np.arange(40), n=100)
+    assert ends.estimate == float(challenge_score(decided, labels))
+    assert ends.lo < ends.estimate < ends.hi
+
+
+def test_recordings_count_as_the_published_set_would_have_them() -> None:
+    labels = np.repeat([N, A, O, NOISE], [10, 30, 5, 15])
+    weights = as_published(labels)
+    for number, name in enumerate(CLASSES):
+        assert weights[labels == number].sum() == pytest.approx(PUBLISHED[name])
+    assert sum(PUBLISHED.values()) == 8528
+    few = as_published(np.array([A, A, N]))
+    assert few.tolist() == [758 / 2, 758 / 2, 5076]
+
+
+def test_the_prior_turns_the_shares_learnt_into_the_published_ones() -> None:
+    labels = np.repeat([N, A, O, NOISE], [10, 30, 5, 15])
+    learnt = np.log(np.bincount(labels) / len(labels))
+    raised = np.exp(learnt + published_prior(labels))
+    wanted = np.array(list(PUBLISHED.values())) / 8528
+    assert raised / raised.sum() == pytest.approx(wanted)
+    assert np.isfinite(published_prior(np.array([N, A]))).all()
+
+
+# Runs over recordings
+
+
+@pytest.fixture(scope="module")
+def tracks() -> list[WearableTrack]:
+    """Lengths that fill no window, end in one, and are shorter than one; one without a beat."""
+    made = []
+    for seed, seconds, label in ((1, 8.03, "N"), (2, 17.5, "A"), (3, 3.0, "O")):
+        rhythm = "afib" if label == "A" else "sinus"
+        patient = simulate_patient(seed, seconds, rhythm=rhythm, rate_hz=300)
+        made.append(wearable_track(patient.recording, label))
+    first = made[0]
+    made.append(WearableTrack("still", "made", first.x, first.peaks[:0], first.contexts[:0], 3))
+    return made
+
+
+@pytest.fixture(scope="module")
+def networks(tracks: list[WearableTrack]) -> tuple[QuantizedEvidenceNet, np.ndarray]:
+    torch.manual_seed(0)
+    net = build(TINY, CLASSES).eval()
+    for weights in net.parameters():
+        if weights.ndim == 3:
+            torch.nn.init.normal_(weights, 0.0, (2 / weights[0].numel()) ** 0.5)
+    quantized = QuantizedEvidenceNet(net).eval()
+    quantized.calibrate([torch.from_numpy(to_millivolts(tracks[1].x))[None, None]])
+    tables = np.random.default_rng(0).normal(0, 0.5, (len(CONTEXTS), BINS, len(CLASSES)))
+    return quantized, tables
+
+
+def test_logits_are_mean_evidence_plus_mean_rhythm(
+    networks: tuple[QuantizedEvidenceNet, np.ndarray], tracks: list[WearableTrack]
+) -> None:
+    quantized, tables = networks
+    run = run_wearable(quantized, tables, tracks)
+    assert run.labels.tolist() == [0, 1, 2, 3]
+    geometry = quantized.geometry
+    for track, evidence, logits in zip(tracks, run.evidence, run.logits, strict=True):
+        columns = len(track.x) // geometry.stride
+        held = np.pad(track.x, (geometry.left, geometry.right), mode="edge")
+        with torch.no_grad():
+            x = torch.from_numpy(to_millivolts(held))[None, None]
+            whole = quantized.evidence(x)[0, :, :columns].double().numpy()
+        assert evidence == pytest.approx(whole, abs=1e-4)
+        worth = np.zeros(len(CLASSES))
+        for beat in track.contexts:
+            worth += sum(tables[i, beat[i]] for i in range(len(CONTEXTS))) / len(track.contexts)
+        assert logits == pytest.approx(whole.mean(axis=1) + worth, abs=1e-4)
+    assert run_wearable(quantized, tables, []).logits.shape == (0, len(CLASSES))
+
+
+def test_the_int8_model_decides_as_its_float_form(
+    networks: tuple[QuantizedEvidenceNet, np.ndarray], tracks: list[WearableTrack]
+) -> None:
+    quantized, tables = networks
+    graph = build_graph(quantized, CROP_SPAN)
+    scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
+    offsets = np.array([0.0, 0.4, -0.2, 0.1])
+    rule = RecordingRule.of(tables, offsets, scale, Calibration(1.0, np.zeros(4)))
+    run, decided = run_integer_wearable(
+        integer_windows(graph), graph, quantized.geometry, rule, tracks
+    )
+    fake = run_wearable(quantized, tables, tracks)
+    for mine, theirs in zip(run.evidence, fake.evidence, strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
+    assert np.abs(run.logits - fake.logits).max() <= 3 * scale / 64 + 1e-5
+    assert decided.tolist() == (fake.logits + offsets).argmax(axis=1).tolist()
+    assert decided.dtype == np.int64
+
+
+def test_calibration_makes_labels_likelier() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 200)
+    logits = 5 * np.eye(4)[labels] + rng.normal(0, 5, (200, 4)) + np.array([0, 2.0, 0, 0])
+    blank = np.zeros(8, np.int8)
+    tracks = [WearableTrack("a", "b", blank, blank[:0], np.zeros((0, 6), int), int(label))
+              for label in labels]  # fmt: skip
+    calibration = calibrate_recordings(WearableRun(tracks, [], logits))
+    rows = np.arange(200)
+    none = Calibration(1.0, np.zeros(4))
+    told = [c.probabilities(logits)[rows, labels] for c in (calibration, none)]
+    assert np.log(told[0]).mean() > np.log(told[1]).mean()
+    assert calibration.temperature > 1
+    assert calibration.bias[1] < -0.3
