@@ -118,7 +118,7 @@ def test_two_processes_train_one_teacher_from_one_store(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", "2", "-m", "beatlens", "train", str(recipe)),
+            *("--nproc-per-node", "2", "-m", "beatlens", "--", "train", str(recipe)),
             *("--run", str(folder), "--jobs", "2"),
         ],
         capture_output=True, text=True, check=False, timeout=300,

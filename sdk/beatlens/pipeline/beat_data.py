@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from beatlens.beat_recipe import BeatDataSection, BeatRecipe
 from beatlens.pipeline.data import ROLES, SIMULATION_SEED, at_hand
 from beatlens.signals import simulate, splits
 from beatlens.signals.annotations import Annotations
-from beatlens.signals.databases import find_database
+from beatlens.signals.databases import database_in, find_database
 from beatlens.signals.rhythm import CONTEXTS
 from beatlens.tasks.beat_sampling import BeatSampler
 from beatlens.tasks.beats import CLASSES, BeatTrack, beat_track
@@ -91,7 +91,8 @@ def prepare_beats(
             store = cache / f"{key}-{role}"
             if not store.exists():
                 shown = None if progress is None else partial(progress, role)
-                write_tracks(store, workers.map(BeatTrackOf(data), wanted[role], shown))
+                folders = {name: find_database(name, data).folder for name, _ in wanted[role]}
+                write_tracks(store, workers.map(BeatTrackOf(folders), wanted[role], shown))
             tracks[role] = read_tracks(store, BeatTrack)
     mitdb = find_database("mitdb", data)
     reference = {record: mitdb.annotations(record) for _, record in wanted["test"]}
@@ -117,14 +118,18 @@ def _wanted(section: BeatDataSection, data: Path | None) -> Wanted:
 
 @dataclass(frozen=True)
 class BeatTrackOf:
-    """Makes the track of a database's record, wherever it is called with (database, record)."""
+    """Makes the track of a record, wherever it is called with (database, record).
 
-    data: Path | None
+    Args:
+        folders: of the databases, by name.
+    """
+
+    folders: Mapping[str, Path]
 
     def __call__(self, named: tuple[str, str]) -> BeatTrack:
         """The track of one record."""
         name, record = named
-        database = find_database(name, self.data)
+        database = database_in(name, self.folders[name])
         recording = database.open(record)
         lead = "MLII" if name == "mitdb" else recording.lead_names[0]
         return beat_track(recording, database.annotations(record), lead)

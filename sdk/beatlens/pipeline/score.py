@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +24,7 @@ from beatlens.runtime.folder import SUMS
 from beatlens.runtime.recording_finding import RecordingFinding
 from beatlens.runtime.recording_stream import explain_whole_pieces
 from beatlens.runtime.stream import Piece, explain_pieces
-from beatlens.signals.databases import find_database
+from beatlens.signals.databases import database_in, find_database
 from beatlens.signals.wfdb_pieces import Progress, RecordingFile, open_record
 
 AnyFinding = Finding | BeatFinding | RecordingFinding
@@ -94,18 +94,24 @@ def findings_in(
         yield from explain_pieces(model, given, hop_s=every, **options)
 
 
-def records_named(names: Sequence[str], data: Path | None = None) -> list[str]:
-    """Records, of which a name may stand for a whole database.
+def records_named(
+    names: Sequence[str], data: Path | None = None
+) -> tuple[list[str], dict[str, Path]]:
+    """Records, of which a name may stand for a whole database, and the databases' folders.
 
-    Raises `DataError` where a name is neither.
+    Raises `DataError` where a name is no record's path, and no database's.
     """
     found: list[str] = []
+    folders: dict[str, Path] = {}
     for name in names:
-        if "/" in name or Path(name).with_suffix(".hea").exists():
+        if Path(name).with_suffix(".hea").exists():
             found.append(name)
-        else:
-            found += [f"{name}/{record}" for record in find_database(name, data).records()]
-    return list(dict.fromkeys(found))
+            continue
+        database, _, record = name.partition("/")
+        there = find_database(database, data)
+        folders[database] = there.folder.resolve()
+        found += [name] if record else [f"{database}/{record}" for record in there.records()]
+    return list(dict.fromkeys(found)), folders
 
 
 @lru_cache(maxsize=1)
@@ -121,7 +127,7 @@ class ScoreOf:
     Args:
         bundle: folder of the model.
         out: folder of the findings.
-        data: folder of databases; None searches.
+        folders: of databases, by name; records of others are paths.
         every: seconds between findings on spans.
         engine: what computes.
 
@@ -130,7 +136,7 @@ class ScoreOf:
 
     bundle: Path
     out: Path
-    data: Path | None = None
+    folders: Mapping[str, Path] = field(default_factory=dict)
     every: float | None = 10.0
     engine: str = "auto"
 
@@ -138,7 +144,7 @@ class ScoreOf:
         """Findings of one record as lines of JSON, written whole or not at all."""
         path = self.out / f"{record.strip('/').replace('/', '_')}.jsonl"
         if not path.exists():
-            recording = opened_record(record, self.data)
+            recording = self._opened(record)
             row = lead_of(recording)
             found = findings_in(
                 _bundle(self.bundle), recording, row, every=self.every, engine=self.engine
@@ -154,6 +160,12 @@ class ScoreOf:
                     file.write(json.dumps(line) + "\n")
             part.replace(path)
         return summary_of(path)
+
+    def _opened(self, record: str) -> RecordingFile:
+        database, _, name = record.partition("/")
+        if database in self.folders:
+            return database_in(database, self.folders[database]).open(name)
+        return opened_record(record)
 
 
 def summary_of(path: Path) -> dict[str, Any]:

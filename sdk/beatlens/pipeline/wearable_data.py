@@ -15,7 +15,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from beatlens.pipeline.data import at_hand
-from beatlens.signals.databases import find_database
+from beatlens.signals.databases import database_in, find_database
 from beatlens.signals.simulate import simulate_patient
 from beatlens.tasks.store import read_tracks, write_tracks
 from beatlens.tasks.wearable import CLASSES, SYMBOLS, WearableTrack, wearable_track
@@ -150,7 +150,7 @@ def read_recordings(
     with FileLock(cache / "lock"):
         if not store.exists():
             shown = None if progress is None else partial(progress, "cinc2017")
-            write_tracks(store, workers.map(WearableTrackOf(data), records, shown))
+            write_tracks(store, workers.map(WearableTrackOf(database.folder), records, shown))
         tracks = read_tracks(store, WearableTrack)
     described = (
         f"real ECG of hand-held devices: {len(tracks)} of cinc2017's "
@@ -163,11 +163,11 @@ def read_recordings(
 class WearableTrackOf:
     """Makes the track of a record of cinc2017, wherever it is called with its name."""
 
-    data: Path | None
+    folder: Path
 
     def __call__(self, record: str) -> WearableTrack:
         """The track of one record."""
-        database = find_database("cinc2017", self.data)
+        database = database_in("cinc2017", self.folder)
         return wearable_track(database.open(record), database.label(record))
 
 

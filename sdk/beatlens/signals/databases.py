@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -253,6 +253,15 @@ def find_database(name: str, data: Path | str | None = None) -> Database:
         f"`beatlens data get {name}` fetches it from PhysioNet; if you have it, name the folder "
         f"above it by --data or {DATA_VARIABLE}"
     )
+
+
+@lru_cache(maxsize=16)
+def database_in(name: str, folder: Path) -> Database:
+    """The database called `name` whose records lie in `folder`, as `find_database` found it.
+
+    For workers that are called record by record: its list of records is read once.
+    """
+    return Database(published_as(name), folder)
 
 
 def published_as(name: str) -> Published:

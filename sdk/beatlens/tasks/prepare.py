@@ -23,7 +23,7 @@ import numpy as np
 
 from beatlens.errors import RecipeError
 from beatlens.signals.annotations import Annotations, rhythm_mask
-from beatlens.signals.databases import Database, find_database
+from beatlens.signals.databases import Database, database_in, find_database
 from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned, FrontEnd
 from beatlens.signals.recording import Recorded
 from beatlens.tasks.strips import (
@@ -193,12 +193,12 @@ class TrackOf:
     """
 
     database: str
-    data: Path | None = None
+    folder: Path
     assumed: Assumptions = Assumptions()
 
     def __call__(self, record: str) -> Track | None:
         """The track of one record."""
-        track = _load_one(find_database(self.database, self.data), record, self.assumed)
+        track = _load_one(database_in(self.database, self.folder), record, self.assumed)
         return track if track is not None and len(track.x) >= SPAN else None
 
 
@@ -221,8 +221,9 @@ def tracks_of(
         assumed: what labels of whole recordings are taken to say.
         workers: who does it.
     """
-    wanted = tuple(find_database(name, data).records() if records is None else records)
+    database = find_database(name, data)
+    wanted = tuple(database.records() if records is None else records)
     shown = None if progress is None else partial(progress, name)
-    for track in workers.map(TrackOf(name, data, assumed), wanted, shown):
+    for track in workers.map(TrackOf(name, database.folder, assumed), wanted, shown):
         if track is not None:
             yield track

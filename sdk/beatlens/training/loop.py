@@ -4,7 +4,7 @@ What is learnt is an *objective*: a module whose forward takes a batch and retur
 are numbered, and batch `i` depends on `i` and the rank only, so a run that was cut off goes on
 exactly where it stopped.
 
-    torchrun --nproc-per-node 2 -m beatlens train recipe.toml
+    torchrun --nproc-per-node 2 -m beatlens -- train recipe.toml
 """
 
 from __future__ import annotations

@@ -42,9 +42,9 @@ def score(
     them. Interrupted, it goes on where it stopped.
     """
     workers = Workers(jobs, scheduler)
-    wanted = records_named(records, data)
+    wanted, folders = records_named(records, data)
     claim_scores(out, bundle, every)
-    job = ScoreOf(bundle.resolve(), out.resolve(), data and data.resolve(), every, engine)
+    job = ScoreOf(bundle.resolve(), out.resolve(), folders, every, engine)
     with progress_bar("recordings") as shown:
         rows = list(workers.map(job, wanted, shown))
     _write(out / "summary.csv", rows)

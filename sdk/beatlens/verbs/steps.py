@@ -98,9 +98,11 @@ def train(
     """Train the teacher: the uncompressed network. Writes teacher.pt.
 
     Interrupted, it goes on where it stopped. Recordings are prepared into the run folder and read
-    from there in crops, so there may be more of them than memory holds. On several processes:
-    torchrun --nproc-per-node 2 -m beatlens train, and on several machines that share the run
-    folder: torchrun --nnodes 2 --rdzv-backend c10d --rdzv-endpoint HOST -m beatlens train
+    from there in crops, so there may be more of them than memory holds.
+
+    On several processes: torchrun --nproc-per-node 2 -m beatlens -- train RECIPE --run DIR; on
+    several machines that share the run folder, with --nnodes 2 --rdzv-backend c10d
+    --rdzv-endpoint HOST besides. (Without `--` torchrun takes --run for an option of its own.)
     """
     chosen, folder = opened_any(recipe, run, threads)
     workers = Workers(jobs, scheduler)
