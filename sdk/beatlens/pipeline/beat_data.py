@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -91,7 +91,8 @@ def prepare_beats(
             store = cache / f"{key}-{role}"
             if not store.exists():
                 shown = None if progress is None else partial(progress, role)
-                folders = {name: find_database(name, data).folder for name, _ in wanted[role]}
+                names = dict.fromkeys(name for name, _ in wanted[role])
+                folders = tuple((name, find_database(name, data).folder) for name in names)
                 write_tracks(store, workers.map(BeatTrackOf(folders), wanted[role], shown))
             tracks[role] = read_tracks(store, BeatTrack)
     mitdb = find_database("mitdb", data)
@@ -121,15 +122,15 @@ class BeatTrackOf:
     """Makes the track of a record, wherever it is called with (database, record).
 
     Args:
-        folders: of the databases, by name.
+        folders: of the databases, with their names.
     """
 
-    folders: Mapping[str, Path]
+    folders: tuple[tuple[str, Path], ...]
 
     def __call__(self, named: tuple[str, str]) -> BeatTrack:
         """The track of one record."""
         name, record = named
-        database = database_in(name, self.folders[name])
+        database = database_in(name, dict(self.folders)[name])
         recording = database.open(record)
         lead = "MLII" if name == "mitdb" else recording.lead_names[0]
         return beat_track(recording, database.annotations(record), lead)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -96,7 +96,7 @@ def findings_in(
 
 def records_named(
     names: Sequence[str], data: Path | None = None
-) -> tuple[list[str], dict[str, Path]]:
+) -> tuple[list[str], tuple[tuple[str, Path], ...]]:
     """Records, of which a name may stand for a whole database, and the databases' folders.
 
     Raises `DataError` where a name is no record's path, and no database's.
@@ -111,7 +111,7 @@ def records_named(
         there = find_database(database, data)
         folders[database] = there.folder.resolve()
         found += [name] if record else [f"{database}/{record}" for record in there.records()]
-    return list(dict.fromkeys(found)), folders
+    return list(dict.fromkeys(found)), tuple(folders.items())
 
 
 @lru_cache(maxsize=1)
@@ -127,7 +127,7 @@ class ScoreOf:
     Args:
         bundle: folder of the model.
         out: folder of the findings.
-        folders: of databases, by name; records of others are paths.
+        folders: of databases, with their names; records of others are paths.
         every: seconds between findings on spans.
         engine: what computes.
 
@@ -136,7 +136,7 @@ class ScoreOf:
 
     bundle: Path
     out: Path
-    folders: Mapping[str, Path] = field(default_factory=dict)
+    folders: tuple[tuple[str, Path], ...] = ()
     every: float | None = 10.0
     engine: str = "auto"
 
@@ -163,8 +163,8 @@ class ScoreOf:
 
     def _opened(self, record: str) -> RecordingFile:
         database, _, name = record.partition("/")
-        if database in self.folders:
-            return database_in(database, self.folders[database]).open(name)
+        if folder := dict(self.folders).get(database):
+            return database_in(database, folder).open(name)
         return opened_record(record)
 
 

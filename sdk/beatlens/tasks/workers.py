@@ -49,7 +49,8 @@ class Workers:
         """Results of `function` for each item, in the items' order, each as soon as it is there.
 
         Args:
-            function: of a module's top level, or an object of such a class, so that it can be sent.
+            function: of a module's top level, or an object of such a class, so that it can be sent;
+                hashable, or Dask waits for ever.
             items: what it is called with.
             shown: called with (done, total).
 
@@ -57,6 +58,7 @@ class Workers:
             RecipeError: no scheduler answers at the address, or Dask is not installed.
             Exception: what `function` raised, in another process or here.
         """
+        hash(function)
         if shown is not None:
             shown(0, len(items))
         alone = self.scheduler is None and self.jobs == 1

@@ -1,0 +1,190 @@
+"""The command line with a wearable recipe, and `explain` of what it exports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+from typer.testing import CliRunner, Result
+
+from beatlens.errors import ModelError, RecipeError
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.recording_stream import explain_whole
+from beatlens.tasks.wearable import CLASSES
+from beatlens.verbs.app import app
+
+from ..pipeline.wearable_runs import TINY, simulated
+from ..toml_text import toml_of
+
+pytestmark = pytest.mark.export
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def done(*arguments: object) -> str:
+    result = invoke(*arguments)
+    assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
+    return result.output
+
+
+def refused(error: type[Exception], *arguments: object) -> str:
+    result = invoke(*arguments)
+    assert result.exit_code != 0
+    assert isinstance(result.exception, error), result.exception
+    return str(result.exception)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(toml_of(TINY))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(recipe: Path) -> Path:
+    made = recipe.parent / "run"
+    for verb in ("train", "compress", "evaluate", "export"):
+        done(verb, recipe, "--run", made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def bundle(folder: Path) -> Path:
+    return folder / "bundle"
+
+
+def write_record(folder: Path, name: str, counts: np.ndarray) -> Path:
+    wfdb.wrsamp(
+        name, fs=300, units=["mV"], sig_name=["ECG"], fmt=["16"], write_dir=str(folder),
+        d_signal=counts.astype(np.int64)[:, None], adc_gain=[200.0], baseline=[0],
+    )  # fmt: skip
+    return folder / name
+
+
+def test_every_step_leaves_its_files(folder: Path) -> None:
+    assert {p.name for p in folder.iterdir()} >= {
+        "recipe.json", "teacher.pt", "rhythm.pt", "student.pt", "quantized.pt", "figures.json",
+        "bundle",
+    }  # fmt: skip
+    figures = json.loads((folder / "figures.json").read_text())
+    assert figures["data"].startswith("SIMULATED ECG")
+    assert "16 tested on" in figures["data"]
+    assert [(r["model"], r["form"]) for r in figures["rows"]] == [
+        ("teacher", "float"), ("tiny", "float"), ("tiny", "int8"),
+    ]  # fmt: skip
+    loaded = Bundle.load(folder / "bundle")
+    assert loaded.measured["score"] == figures["rows"][2]["score"]
+    assert loaded.decides_on == "whole recordings"
+
+
+def test_explain_says_what_a_recording_is_and_why(bundle: Path, tmp_path: Path) -> None:
+    counts = simulated(1, 30).recording.counts[0]
+    record = write_record(tmp_path, "whole", counts)
+    found = explain_whole(Bundle.load(bundle), counts, 300, 200.0)
+    said = json.loads(done("explain", record, "--bundle", bundle, "--json"))
+    wanted = json.loads(json.dumps(found.as_dict()))
+    assert said == wanted
+    assert said["class"] in CLASSES
+    text = " ".join(done("explain", record, "--bundle", bundle).split())
+    assert f"0.0 to 30.0 s {found.class_name} " in text
+    for name, chance in (found.probabilities or {}).items():
+        assert " ".join(f"{name} {chance:4.0%}".split()) in text
+    for reason in found.why()[:4]:
+        what = (
+            f"{reason.what} {reason.ratio:.2f}"
+            if reason.start_s is None
+            else f"{reason.start_s:.1f} to {reason.end_s:.1f} s"
+        )
+        assert f"{what} ({reason.contribution:+.1f})" in text
+
+
+def test_explain_says_why_a_recording_is_not_assessable(bundle: Path, tmp_path: Path) -> None:
+    counts = simulated(0, 20).recording.counts[0].copy()
+    counts[5 * 300 : 15 * 300] = 7
+    record = write_record(tmp_path, "off", counts)
+    text = " ".join(done("explain", record, "--bundle", bundle).split())
+    assert "not assessable: flat for 9." in text
+    said = json.loads(done("explain", record, "--bundle", bundle, "--json"))
+    assert (said["assessable"], said["class"], said["why"]) == (False, None, [])
+
+
+def test_explain_takes_missing_samples_as_a_gap(bundle: Path, tmp_path: Path) -> None:
+    counts = simulated(0, 30).recording.counts[0].copy()
+    counts[10 * 300 : 11 * 300] = -(1 << 15)
+    said = json.loads(done("explain", write_record(tmp_path, "gap", counts), "--bundle", bundle,
+                           "--json"))  # fmt: skip
+    assert said["assessable"]
+    assert said["shares"]["missing"] == pytest.approx(1 / 30, abs=0.005)
+    assert said["reasons"][0].startswith("gap: ")
+
+
+def test_explain_names_a_doubt(bundle: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 60, 6000)
+    record = write_record(tmp_path, "noise", noise)
+    assert "doubtful: noise" in " ".join(done("explain", record, "--bundle", bundle).split())
+
+
+def test_there_is_no_c_yet(recipe: Path, folder: Path, bundle: Path, tmp_path: Path) -> None:
+    record = write_record(tmp_path, "whole", simulated(0, 10).recording.counts[0])
+    said = refused(ModelError, "explain", record, "--bundle", bundle, "--engine", "c")
+    assert "no C for whole recordings" in said
+    said = refused(RecipeError, "export", recipe, "--run", folder, "--firmware", "m4")
+    assert said.startswith("--firmware m4: the task is 'wearable', expected strips or beats")
+
+
+def test_verbs_say_what_comes_first(recipe: Path, tmp_path: Path, folder: Path) -> None:
+    empty = tmp_path / "empty"
+    for verb in ("compress", "export", "evaluate"):
+        assert "run `beatlens train` first" in refused(ModelError, verb, recipe, "--run", empty)
+    for name in ("teacher.pt", "rhythm.pt"):
+        (empty / name).write_bytes((folder / name).read_bytes())
+    for verb in ("export", "evaluate"):
+        assert "run `beatlens compress` first" in refused(ModelError, verb, recipe, "--run", empty)
+
+
+def test_evaluate_needs_recordings_that_were_left_out(recipe: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.toml"
+    data = {key: value for key, value in TINY["data"].items() if key != "test_fold"}
+    whole.write_text(toml_of({**TINY, "data": data}))
+    said = refused(RecipeError, "evaluate", whole, "--run", tmp_path / "run")
+    assert said.startswith("tiny trains on all recordings (data.test_fold is not set)")
+    said = refused(RecipeError, "evaluate", recipe, "--run", tmp_path / "other", "--ec57")
+    assert "--ec57 counts beats and episodes" in said
+
+
+def test_bench_adds_its_rows_when_all_folds_are_there(recipe: Path, tmp_path: Path) -> None:
+    command = ("bench", "wearable", recipe, "--run", tmp_path / "run", "--out", tmp_path / "out")
+    text = done(*command, "--folds", "0,2")
+    assert "fold 1 of 5" in text
+    assert "fold 3 of 5" in text
+    assert "Challenge score" in text
+    assert not (tmp_path / "out").exists()
+    text = done(*command)
+    assert "fold 1 of 5" not in text
+    figures = json.loads((tmp_path / "out" / "wearable.json").read_text())
+    assert [row["recordings"] for row in figures["rows"]] == [80, 80, 80]
+    assert "every one told by networks not trained on it, 5 folds" in figures["data"]
+    assert json.loads((tmp_path / "run" / "crossval.json").read_text())["rows"] == figures["rows"]
+    done(*command)  # rows of the same recipe and seed are replaced
+    again = json.loads((tmp_path / "out" / "wearable.json").read_text())
+    assert again["rows"] == figures["rows"]
+
+
+@pytest.mark.parametrize("folds", ["", "5", "-1", "0,x", "1,1", "0;1", "0,"])
+def test_folds_that_are_none_are_refused(recipe: Path, tmp_path: Path, folds: str) -> None:
+    said = refused(RecipeError, "bench", "wearable", recipe, "--run", tmp_path / "run",
+                   f"--folds={folds}")  # fmt: skip
+    assert said == f"--folds is {folds!r}, expected some of 0,1,2,3,4, each once"
+
+
+def test_bench_takes_wearable_recipes_only(tmp_path: Path) -> None:
+    other = tmp_path / "beats.toml"
+    other.write_text('task = "beats"\n')
+    said = refused(RecipeError, "bench", "wearable", other, "--run", tmp_path / "run")
+    assert "task is 'beats', expected a recipe of the task wearable" in said
