@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from beatlens.errors import RecipeError
+from beatlens.errors import DataError, RecipeError
 from beatlens.pipeline.folder import CLAIM
 from beatlens.pipeline.wearable_data import Recordings
 from beatlens.pipeline.wearable_evaluate import (
@@ -57,6 +57,7 @@ def out_of_fold(
 
     Raises:
         RecipeError: the teachers of the other run folder are of other settings.
+        DataError: what is kept in the run folder was said of other recordings.
     """
     if teachers is not None:
         _check_teachers(recipe, teachers)
@@ -64,18 +65,31 @@ def out_of_fold(
     for fold in folds:
         place = fold_folder(folder, recipe, fold)
         place.mkdir(parents=True, exist_ok=True)
-        path = place / "told.npz"
-        if not path.exists():
+        path, offsets = place / "told.npz", recipe.decision.by_class
+        prepared = recordings.split(fold, recipe.data.validation)
+        told = load_told(path, offsets) if path.exists() else None
+        if told is None:
             say(f"{recipe.name}, seed {recipe.seed}: fold {fold + 1} of {FOLDS}")
             if teachers is not None:
                 _take_teacher(fold_folder(teachers, recipe, fold), place)
-            prepared = recordings.split(fold, recipe.data.validation)
             teacher, tables = train_wearable_teacher(recipe, prepared, place, report)
             student, quantized = compress_wearable(recipe, prepared, teacher, tables, place, report)
-            save_told(path, tell(recipe, prepared, (teacher, tables, student, quantized)))
-        for form, told in load_told(path).items():
-            said[form].append(told)
+            told = tell(recipe, prepared, (teacher, tables, student, quantized))
+            save_told(path, told, offsets)
+        for form, found in told.items():
+            _check_records(path, found.records.tolist(), [t.record for t in prepared.test])
+            said[form].append(found)
     return {form: Told.joined(parts) for form, parts in said.items()}
+
+
+def _check_records(path: Path, found: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raise `DataError` unless decisions are on the recordings of the fold."""
+    if found != wanted:
+        raise DataError(
+            f"{path}: decisions on {len(found)} recordings from {found[0]} to {found[-1]}, "
+            f"expected the fold's {len(wanted)} from {wanted[0]} to {wanted[-1]}: the recordings "
+            "at hand were others then; use another run folder"
+        )
 
 
 def _check_teachers(recipe: WearableRecipe, teachers: Path) -> None:

@@ -135,23 +135,27 @@ def _told(
     )
 
 
-def save_told(path: Path, said: Mapping[str, Told]) -> None:
-    """Write what networks said, whole or not at all."""
+def save_told(path: Path, said: Mapping[str, Told], offsets: NDArray[np.float64]) -> None:
+    """Write what networks said, and the offsets `[C]` it was decided with; whole or not at all."""
     arrays = {
         f"{form}/{field.name}": np.asarray(getattr(told, field.name))
         for form, told in said.items()
         for field in fields(told)
     }
     part = path.with_suffix(".part.npz")
-    np.savez(part, **arrays)  # type: ignore[arg-type]
+    np.savez(part, offsets=offsets, **arrays)  # type: ignore[arg-type]
     part.replace(path)
 
 
-def load_told(path: Path) -> dict[str, Told]:
-    """Read what `save_told` wrote; `DataError` when the file is something else."""
+def load_told(path: Path, offsets: NDArray[np.float64]) -> dict[str, Told] | None:
+    """Read what `save_told` wrote; None if it was decided with other offsets, or nobody knows.
+
+    Raises:
+        DataError: the file is something else.
+    """
     try:
         with np.load(path) as archive:
-            return {
+            told = {
                 form: Told(
                     **{
                         field.name: archive[f"{form}/{field.name}"]
@@ -162,6 +166,8 @@ def load_told(path: Path) -> dict[str, Told]:
                 )
                 for form in FORMS
             }
+            same = "offsets" in archive and np.array_equal(archive["offsets"], offsets)
+            return told if same else None
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a file of decisions ({error}); delete it") from error
 

@@ -114,6 +114,7 @@ def bench(
 
     Adds the recipe's rows to docs/figures/wearable.json. Interrupted, it goes on where it stopped.
     """
+    numbers = _folds(folds)
     chosen, folder = opened_any(recipe, run, threads)
     if not isinstance(chosen, WearableRecipe):
         raise RecipeError(
@@ -122,7 +123,6 @@ def bench(
     with loading_bar() as show:
         recordings = read_recordings(chosen.data, folder, data, show)
     console.print(recordings.described, style="bold yellow" if recordings.simulated else "")
-    numbers = [int(part) for part in folds.split(",")]
     with training_bar("training") as report:
         said = out_of_fold(chosen, recordings, folder, numbers, teachers, report, console.print)
     rows = rows_of(chosen, said)
@@ -132,6 +132,14 @@ def bench(
     described = f"{recordings.described}; every one told by networks not trained on it, 5 folds"
     write_figures(folder / FIGURES, COMMAND, described, rows)
     merge_figures(out / "wearable.json", COMMAND, described, rows, key=("model", "form", "seed"))
+
+
+def _folds(text: str) -> list[int]:
+    """Numbers of folds; `RecipeError` unless each is one of them, and there once."""
+    parts, known = text.split(","), [str(fold) for fold in range(FOLDS)]
+    if not set(parts) <= set(known) or len(set(parts)) < len(parts):
+        raise RecipeError(f"--folds is {text!r}, expected some of {','.join(known)}, each once")
+    return [int(part) for part in parts]
 
 
 def _teacher(folder: Path) -> tuple[EvidenceNet, RhythmTables]:
