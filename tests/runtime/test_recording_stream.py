@@ -112,6 +112,9 @@ def test_with_gaps_in_any_pieces_it_is_what_each_stretch_gives(whole, plan) -> N
             scale = whole.tensors["evidence"].scale
             scores = [scale * float(s) for s in wanted.scores]
             assert found.scores() == pytest.approx(scores, abs=1e-5)
+            logits = np.array([scale * float(s) for s in wanted.without])
+            chances = whole.recording.calibration.probabilities(logits)
+            assert list(found.probabilities.values()) == pytest.approx(chances.tolist())
 
 
 def test_sample_by_sample(whole: Bundle) -> None:
