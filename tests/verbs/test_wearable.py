@@ -17,6 +17,7 @@ from beatlens.tasks.wearable import CLASSES
 from beatlens.verbs.app import app
 
 from ..pipeline.wearable_runs import TINY, simulated
+from ..runtime.recordings import make_recording_bundle
 from ..toml_text import toml_of
 
 pytestmark = pytest.mark.export
@@ -188,3 +189,12 @@ def test_bench_takes_wearable_recipes_only(tmp_path: Path) -> None:
     other.write_text('task = "beats"\n')
     said = refused(RecipeError, "bench", "wearable", other, "--run", tmp_path / "run")
     assert "task is 'beats', expected a recipe of the task wearable" in said
+
+
+@pytest.mark.parametrize("options", [(), ("--tflm",)])
+def test_firmware_of_recordings_is_refused(options: tuple[str, ...], tmp_path: Path) -> None:
+    make_recording_bundle(tmp_path / "bundle")
+    said = refused(RecipeError, "firmware", tmp_path / "bundle", "--rate", 300, "--counts-per-mv",
+                   1000, "--out", tmp_path / "c", *options)  # fmt: skip
+    assert "decides on whole recordings, expected a bundle that decides on spans or beats" in said
+    assert not (tmp_path / "c").exists()

@@ -121,6 +121,21 @@ def cell_command(verb: str, options: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "beatlens", "bench", verb, *options]
 
 
+def _logged(log: Sequence[Row]) -> dict[str, float | None]:
+    """What only a method's log tells, None for other methods: how many times fewer weights the
+    layers with blocks have, bits per weight of coded kernels, how long a fit of the head took.
+    """
+    blocks = [row for row in log if row["event"] == "blocks"]
+    kept, of = (sum(row[key] for row in blocks) for key in ("weights", "of"))
+    coded = [row["bits_per_weight"] for row in log if "bits_per_weight" in row]
+    fitted = [row["seconds"] for row in log if row["event"] == "fitted"]
+    return {
+        "covered_times": of / kept if blocks else None,
+        "bits_per_weight": coded[-1] if coded else None,
+        "fit_seconds": sum(fitted) if fitted else None,
+    }
+
+
 @dataclass(frozen=True)
 class Table:
     """Measures complete cells."""
@@ -169,6 +184,7 @@ class Table:
             **about["account"],
             **{key: about["weights"][key] for key in ("weights", "nonzero")},
             "seconds": about["seconds"],
+            **_logged(about["log"]),
             **row_of(one, self.replicates),
         }
 

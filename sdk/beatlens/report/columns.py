@@ -93,6 +93,11 @@ COMPRESS_DIFFERENCES = (
     Column("point_pvc", "pointing PVC", digits=2),
     Column("macro_ap", "macro AP", digits=2),
 )
+HEADLINES = (
+    Column("value", "here", digits=2, interval=False),
+    Column("limit", "wanted", digits=2, interval=False),
+    Column("macro_ap_lost", "macro AP lost", digits=3, interval=False),
+)
 TRIES = (
     Column("budget", "budget", digits=None, interval=False),
     Column("packed_bytes", "packed bytes", digits=None, interval=False),

@@ -131,6 +131,9 @@ COMPRESSION: Mapping[str, DocumentedTable] = {
         ("method", "share", "matching"),
         having(less=("none",)),
     ),
+    "compress-headlines": DocumentedTable(
+        "compress_headlines.json", of.HEADLINES, ("system", "figure", "met")
+    ),
     "compress-tries": DocumentedTable("compress_tries.json", of.TRIES, ("recipe", "steps")),
     "compress-rates": DocumentedTable("compress_rates.json", of.RATES, ("method", "share", "rate")),
     "decoder": DocumentedTable("decoder.json", of.DECODER, ("core",)),

@@ -93,7 +93,7 @@ class BeatFinding:
             return ()
         mine = self.classes.index(self.class_name)
         other = self._second(mine) if against is None else self._number(against)
-        columns = (self.evidence[mine] - self.evidence[other]).astype(np.float64)
+        columns = np.subtract(self.evidence[mine], self.evidence[other], dtype=np.float64)
         column_s = (self.end_s - self.start_s) / len(columns)
         parts = evidence_reasons(columns / len(columns), self.start_s - self.time_s, column_s)
         for i, (name, ratio) in enumerate((self.contexts or {}).items()):

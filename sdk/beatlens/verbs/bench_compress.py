@@ -20,10 +20,12 @@ from beatlens.pipeline.compress_bench import (
     with_older,
 )
 from beatlens.pipeline.compress_cells import Cell, Workshop, all_seeds, cells_of, quick
+from beatlens.pipeline.compress_headlines import Measurements, headlines
 from beatlens.pipeline.compress_plans import BOTH, SHARES, SMALL, plans, retraining
 from beatlens.pipeline.compress_rates import RATES_TRIED, rate_cells, rate_rows
 from beatlens.pipeline.compress_tries import Tries
 from beatlens.pipeline.train import taken_teacher
+from beatlens.report.tables import Row, load_figures
 from beatlens.verbs.options import (
     DataFolder,
     RecipePath,
@@ -104,11 +106,20 @@ def _write_table(workshop: Workshop, cells: Sequence[Cell], of: str, out: Path) 
     bases = {seed: workshop.basis(seed) for seed in all_seeds(workshop.teachers)}
     command = " ".join(f"beatlens bench compress {of}".split())
     described = f"{workshop.prepared.description}; every third strip"
-    for name, rows in zip(("compress", "compress_differences"), found, strict=True):
-        path = out / f"{name}.json"
-        whole = with_older(rows, older_rows(path, bases), (cell.method for cell in cells))
-        write_figures(path, command, described, whole)
+    rows, differences = (
+        with_older(new, older_rows(out / f"{name}.json", bases), (cell.method for cell in cells))
+        for name, new in zip(("compress", "compress_differences"), found, strict=True)
+    )
+    write_figures(out / "compress.json", command, described, rows)
+    write_figures(out / "compress_differences.json", command, described, differences)
+    claims = headlines(Measurements(rows, differences, _rates(out / "compress_rates.json")))
+    write_figures(out / "compress_headlines.json", command, described, claims)
     console.print(f"{out / 'compress.json'}: {len(complete)} of {len(cells)} cells are here")
+
+
+def _rates(path: Path) -> Sequence[Row]:
+    """Rows of the learning rates' figures, if they are there."""
+    return load_figures(path).rows if path.exists() else ()
 
 
 def compress_rates(

@@ -76,6 +76,11 @@ def firmware(
                 "firmware of a bundle needs the sensor: give --rate and --counts-per-mv"
             )
         sensor, folder = FrontEnd(rate, counts_per_mv, rails), _out(out, chosen)
+        if bundle.recording is not None:
+            raise RecipeError(
+                f"{model} decides on whole recordings, expected a bundle that decides on spans or "
+                "beats: there is no C for recordings; a phone runs it by bundle.recording_stream"
+            )
         if tflm and bundle.beats is not None:
             raise RecipeError(
                 f"--tflm, but {model} decides on beats: expected a bundle that decides on spans; "
