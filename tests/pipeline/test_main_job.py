@@ -176,6 +176,20 @@ def test_a_run_folder_of_an_older_version_had_the_defaults(tmp_path: Path) -> No
         claim(tmp_path / "run", recipe)
 
 
+def test_a_run_folder_of_a_version_that_knew_fewer_settings_of_steps(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    path = claim(tmp_path / "run", recipe) / "recipe.json"
+    older = json.loads(path.read_text())
+    for step in older["compress"]["steps"]:
+        del step["packed_bytes"]
+    path.write_text(json.dumps(older))
+    claim(tmp_path / "run", recipe)
+    older["compress"]["steps"][0]["method"] = "low-bit"
+    path.write_text(json.dumps(older))
+    with pytest.raises(RecipeError, match=r"was made with compress\.steps"):
+        claim(tmp_path / "run", recipe)
+
+
 def test_compress_is_for_one_process(
     tmp_path: Path, run: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from beatlens.errors import RecipeError
 from beatlens.recipe import ModelRecipe
 from beatlens.training.loop import world
@@ -36,10 +38,9 @@ def claim(folder: Path, recipe: ModelRecipe) -> Path:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RecipeError(f"{path}: damaged ({error}); use another run folder") from error
-        default = json.loads(type(recipe).model_validate({}).model_dump_json(exclude=NOT_TRAINED))
         if isinstance(found, dict) and found.get("task", "strips") == "strips":
             found = _filled(found, UNKNOWN_THEN)
-        _same(folder, _filled(found, default), wanted)
+        _same(folder, _with_defaults(type(recipe), found), wanted)
     elif world()[0] == 0:
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
@@ -48,8 +49,19 @@ def claim(folder: Path, recipe: ModelRecipe) -> Path:
     return folder
 
 
+def _with_defaults(kind: type[ModelRecipe], found: object) -> object:
+    """What an older version wrote, with the settings it did not know yet at their defaults.
+
+    What is no recipe of this kind stays as it is: comparing names what is wrong with it.
+    """
+    try:
+        return json.loads(kind.model_validate(found).model_dump_json(exclude=NOT_TRAINED))
+    except ValidationError:
+        return found
+
+
 def _filled(found: object, default: object) -> object:
-    """What an older version wrote, with the settings it did not know yet at their defaults."""
+    """`found` with what it lacks of `default`, section by section."""
     if not isinstance(found, dict) or not isinstance(default, dict):
         return found
     known = {key: _filled(value, default.get(key)) for key, value in found.items()}
