@@ -84,8 +84,7 @@ class WearableSamplingSection(Section):
 class WearableDecisionSection(Section):
     """What is added to the classes' logits before the largest wins; none by default.
 
-    Choosing offsets on validation recordings gave nothing (`docs/limits.md`); they are for whoever
-    wants to miss less of a class, or expects it more often than it was trained on.
+    For whoever wants to miss less of a class, or expects it more often than it was trained on.
     """
 
     offsets: dict[ClassName, Annotated[float, Field(ge=-10, le=10)]] = Field(default={})
@@ -107,7 +106,7 @@ class WearableRecipe(ModelRecipe):
     decision: WearableDecisionSection = WearableDecisionSection()
     teacher: NetworkSection = NetworkSection.of(TEACHER)
     teacher_schedule: ScheduleSection = ScheduleSection(
-        steps=1400, learning_rate=3e-3, precision="bfloat16", validate_every=1400, keep="last"
+        steps=3200, learning_rate=3e-3, precision="bfloat16", validate_every=3200, keep="last"
     )
     student: NetworkSection = NetworkSection.of(STUDENTS["dense-16k"])
     student_schedule: ScheduleSection = ScheduleSection(
