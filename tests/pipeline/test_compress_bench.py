@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from beatlens.evaluate.figures import write_figures
 from beatlens.pipeline.compress_bench import left_to_make, older_rows, with_older
-from beatlens.pipeline.compress_cells import Cell, cells_of
+from beatlens.pipeline.compress_cells import Cell, Workshop, all_seeds, cells_of
 from beatlens.pipeline.compress_plans import (
     BOTH,
     LARGE,
@@ -24,6 +25,8 @@ from beatlens.pipeline.compress_plans import (
     plans,
 )
 from beatlens.pipeline.compress_rates import RATES_TRIED
+from beatlens.pipeline.data import Prepared
+from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.tasks.strips import CLASSES
 
@@ -32,6 +35,7 @@ from ..toml_text import toml_of
 from .tiny import tiny_recipe
 
 pytestmark = pytest.mark.export
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_method_is_compared_with_and_without_matching_at_two_budgets() -> None:
@@ -87,6 +91,16 @@ def test_a_table_is_completed_row_by_row_in_the_order_of_the_plans() -> None:
     # A difference to something else is another row.
     found = with_older([row(second, spearman=0.4, less="teacher")], older, ["4 bit", "weights"])
     assert sorted(r["spearman"] for r in found) == [0.1, 0.2, 0.4]
+
+
+def test_the_table_is_of_the_released_teachers(tmp_path: Path) -> None:
+    rows = load_figures(ROOT / "docs" / "figures" / "compress.json").rows
+    recipe = Recipe.read(ROOT / "models" / "compress.toml")
+    nothing = cast(Prepared, None)  # of the recordings nothing is looked at
+    shop = Workshop(recipe, nothing, ROOT / "models/teachers/strips", tmp_path, plans())
+    assert {(row["seed"], row["basis"]) for row in rows} <= {
+        (seed, shop.basis(seed)) for seed in all_seeds(shop.teachers)
+    }
 
 
 def test_starting_networks_are_named_by_their_weights() -> None:

@@ -13,7 +13,7 @@ RELEASED = sorted(path.parent.name for path in MODELS.glob("*/bundle"))
 
 
 def test_there_are_models() -> None:
-    assert {"beats", "beats-6k", "strips", "strips-6k"} <= set(RELEASED)
+    assert {"beats", "beats-6k", "strips", "strips-31k", "strips-10k", "strips-6k"} <= set(RELEASED)
 
 
 @pytest.mark.parametrize("engine", ["simulator", "litert"])
@@ -48,3 +48,12 @@ def test_released_beats_run_alike_in_c(name: str, data_dir: Path) -> None:
         found.append([(b.time_s, b.class_name, b.probabilities) for b in beats])
     assert found[0] == found[1]
     assert sum(kind == "v" for _, kind, _ in found[0]) > 10
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_index_names_every_model_and_its_bytes(name: str) -> None:
+    folder = MODELS / name / "bundle"
+    sizes = [(folder / file).stat().st_size for file in ("model.tflite", "weights.blpk")]
+    lines = (MODELS / "README.md").read_text(encoding="utf-8").splitlines()
+    (line,) = (line for line in lines if line.startswith(f"| [{name}]({name}) |"))
+    assert "{:,} / {:,}".format(*sizes) in line
