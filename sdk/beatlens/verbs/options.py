@@ -56,15 +56,18 @@ Threads = Annotated[
 
 
 Jobs = Annotated[
-    int, typer.Option("--jobs", min=1, help="Recordings read at a time, each by its own process.")
+    int,
+    typer.Option(
+        "--jobs", min=1, help="Recordings worked on at a time, each by a process of its own."
+    ),
 ]
 Scheduler = Annotated[
     str | None,
     typer.Option(
         "--scheduler",
         metavar="ADDRESS",
-        help="A Dask scheduler, tcp://HOST:PORT: recordings are read by its workers instead, which "
-        "find them under the same paths.",
+        help="A Dask scheduler, tcp://HOST:PORT: its workers do it instead, and find recordings "
+        "under the same paths.",
     ),
 ]
 

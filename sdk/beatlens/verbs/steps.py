@@ -127,8 +127,10 @@ def compress(
         ),
     ] = None,
 ) -> None:
-    """Run the recipe's compression steps, without any: distil the student with matched maps, then
-    train it as int8. Writes student.pt, quantized.pt.
+    """Make the network small, its map kept, and int8. Writes student.pt, quantized.pt.
+
+    Runs the recipe's compression steps; the default ones distil the student with matched maps, then
+    train it as int8.
     """
     chosen, folder = opened_any(recipe, run, threads)
     if teacher is not None and not isinstance(chosen, Recipe):
