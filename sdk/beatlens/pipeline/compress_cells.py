@@ -180,11 +180,16 @@ class Workshop:
         return FileLock(path.with_suffix(".lock"))
 
     def make(self, cell: Cell) -> None:
-        """Make a cell: train, quantise, run, write. Does nothing where it is complete."""
-        if self.done(cell):
-            return
+        """Make a cell: train, quantise, run, write. Does nothing where it is complete.
+
+        Benchmarks may run side by side in one folder: a cell that another is making is waited for.
+        """
+        with self._alone(self.place(cell) / "cell.json"):
+            if not self.done(cell):
+                self._make(cell)
+
+    def _make(self, cell: Cell) -> None:
         place, plan = self.place(cell), self.plans[cell.method, cell.share]
-        place.mkdir(parents=True, exist_ok=True)
         pool = self.pool(cell.seed)
         recipe = self._recipe(cell, plan)
         said = self._said(cell.seed, "validation", cut_strips(self.prepared.validation))
