@@ -109,13 +109,19 @@ class LinearHead:
         trained.copy_(weight.reshape(trained.shape))
         cast(Tensor, self._module.bias).copy_(bias)
         if isinstance(self.net, QuantizedEvidenceNet):
-            quantizer = self.net.head.output
-            quantizer.observing = True
-            for x in inputs:
-                self.net(x)
-            quantizer.observing = False
-            quantizer.settle()
-            self.net.calibrate_logits(inputs)
+            self._calibrate(self.net, inputs)
+
+    @staticmethod
+    def _calibrate(net: QuantizedEvidenceNet, inputs: Sequence[Tensor]) -> None:
+        """Set what follows the features anew; they are the same as before and computed once."""
+        features = [net.features(x) for x in inputs]
+        quantizer = net.head.output
+        quantizer.observing = True
+        for seen in features:
+            net.head(seen)
+        quantizer.observing = False
+        quantizer.settle()
+        net.cover_logits(net.head(seen).mean(dim=2) for seen in features)
 
 
 def linear_head(net: nn.Module, head: str | None = None, layer: str | None = None) -> LinearHead:

@@ -317,7 +317,12 @@ class QuantizedEvidenceNet(nn.Module):
     @torch.no_grad()
     def calibrate_logits(self, batches: Iterable[Tensor]) -> None:
         """Set the scale of the `logits` output; again after a training, which moves the logits."""
-        largest = torch.stack([self(x).abs().max() for x in batches]).max()
+        self.cover_logits(self(x) for x in batches)
+
+    @torch.no_grad()
+    def cover_logits(self, logits: Iterable[Tensor]) -> None:
+        """Set the scale of the `logits` output to hold these, `[B, C]` each, with some headroom."""
+        largest = torch.stack([batch.abs().max() for batch in logits]).max()
         self.logit_scale.copy_(largest.clamp(min=1e-3) * 1.25 / 127)
 
 
