@@ -25,9 +25,10 @@ from beatlens.errors import BeatlensError
 from beatlens.evaluate.bootstrap import paired_difference
 from beatlens.evaluate.strips import Measured, Reference, Run, measure, row_of
 from beatlens.pipeline.compress_cells import Cell, Workshop
+from beatlens.pipeline.compress_plans import BOTH, PAPER
+from beatlens.report.tables import Row
 
 Done = Callable[[Cell, int, int, float], None]
-Row = Mapping[str, Any]
 DECIDED = ("macro_ap", "loc_auc_pvc", "point_pvc")
 PAIRED = (*DECIDED, "spearman", "spearman_p5", "same_peak")
 NAMED = ("method", "share", "matching", "seed")
@@ -65,7 +66,7 @@ def with_older(rows: Sequence[Row], older: Sequence[Row], plans: Iterable[str]) 
 
     new = {name(row) for row in rows}
     order = {method: place for place, method in enumerate(dict.fromkeys(("teacher", *plans)))}
-    matchings = ("-", "none", "classwise", "ewa", "swa", "sswa")
+    matchings = ("-", *BOTH, *PAPER)
 
     def place(row: Row) -> tuple[int, ...]:
         share, method = row["share"], order.get(row["method"], len(order))

@@ -91,7 +91,8 @@ def some_strips(prepared: Prepared, every: int = EVERY) -> StripSet:
 
 def all_seeds(teachers: Path) -> list[int]:
     """Seeds whose teacher is in a folder of `seed-N/teacher.pt`."""
-    return sorted(int(path.parent.name[5:]) for path in teachers.glob("seed-*/teacher.pt"))
+    names = (path.parent.name.removeprefix("seed-") for path in teachers.glob("seed-*/teacher.pt"))
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 @dataclass

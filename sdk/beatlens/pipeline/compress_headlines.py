@@ -1,4 +1,4 @@
-"""What the five compression systems claim, and the project of its matching, held against the table.
+"""What five compression systems claim, and we of our matching, held against the table.
 
 Everything is computed from the rows of `compress.json`, `compress_differences.json` and
 `compress_rates.json`, so that a line can be checked by hand. A claim whose cells are not measured
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from beatlens.pipeline.compress_plans import LARGE, SMALL
+from beatlens.report.tables import Row
 
-Row = Mapping[str, Any]
 POINT = 0.01
 """Of macro AP."""
 TIMES_FASTER = 20

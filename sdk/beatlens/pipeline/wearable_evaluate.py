@@ -177,16 +177,19 @@ def rows_of(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[str, 
 
     `score` and `f1_CLASS` are of the recordings as they are; `published_score` counts classes as
     often as the challenge's whole training set has them, and `published_prior_score` is that of
-    decisions that expect it. Intervals draw recordings, so they say
-    nothing of what another training would give.
+    decisions that expect it. Intervals draw recordings, so they say nothing of what another
+    training would give. `teacher_steps` tells the teachers of two recipes apart.
     """
     names = {"teacher": ("teacher", "float"), "student": (recipe.name, "float"),
              "device": (recipe.name, "int8")}  # fmt: skip
     rows = []
     for form, told in said.items():
         model, kind = names[form]
-        row: dict[str, Any] = {"model": model, "form": kind, "seed": recipe.seed,
-                               "bytes": told.bytes, "recordings": len(told.records)}  # fmt: skip
+        row: dict[str, Any] = {
+            "model": model, "form": kind, "seed": recipe.seed,
+            "teacher_steps": recipe.teacher_schedule.steps,
+            "bytes": told.bytes, "recordings": len(told.records),
+        }  # fmt: skip
         row |= _scores(told)
         if form != "teacher":
             row |= _agreement(told)

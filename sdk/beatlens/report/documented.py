@@ -80,7 +80,9 @@ def _noisy_enough(row: Row) -> bool:
     return row["snr_db"] is None or row["snr_db"] <= LEAST_NOISE_DB
 
 
-WEARABLE = DocumentedTable("wearable.json", of.WEARABLE, ("model", "form"), _everything)
+WEARABLE = DocumentedTable(
+    "wearable.json", of.WEARABLE, ("model", "teacher_steps", "form"), _everything
+)
 
 README: Mapping[str, DocumentedTable] = {
     "attribution-short": DocumentedTable(

@@ -147,7 +147,8 @@ def compress(
             f"{folder / 'teacher.pt'} is not there: run `beatlens train` first, or give --teacher"
         )
     taught_by = taken_teacher(teacher or folder / "teacher.pt", chosen)
-    keep_teacher(taught_by, chosen, folder)
+    if teacher is not None:
+        keep_teacher(taught_by, chosen, folder)
     student, _ = compressed(chosen, prepared_for(chosen, folder, data), taught_by, folder)
     console.print(f"student: {student.weights:,} weights, {folder / 'quantized.pt'}")
 

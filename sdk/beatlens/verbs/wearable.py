@@ -35,6 +35,8 @@ from beatlens.verbs.options import (
 from beatlens.wearable_recipe import FOLDS, WearableRecipe
 
 COMMAND = "beatlens bench wearable RECIPE"
+KEY = ("model", "form", "seed", "teacher_steps")
+"""What names a row of the figures."""
 
 
 def prepared_for(
@@ -131,7 +133,7 @@ def bench(
         return
     described = f"{recordings.described}; every one told by networks not trained on it, 5 folds"
     write_figures(folder / FIGURES, COMMAND, described, rows)
-    merge_figures(out / "wearable.json", COMMAND, described, rows, key=("model", "form", "seed"))
+    merge_figures(out / "wearable.json", COMMAND, described, rows, key=KEY)
 
 
 def _folds(text: str) -> list[int]:
