@@ -59,4 +59,4 @@ def test_a_table_on_two_pages_is_filled_on_both(tmp_path: Path) -> None:
     write(tmp_path, "wearable.json", [row])
     figures(tmp_path)
     for page in ("README.md", "docs/wearable.md"):
-        assert "| wearable-af | int8 | 20,000 | 0.750 |" in (tmp_path / page).read_text()
+        assert "| wearable-af | 3200 | int8 | 20,000 | 0.750 |" in (tmp_path / page).read_text()
