@@ -196,6 +196,36 @@ def test_classes_without_both_labels_keep_their_head() -> None:
     assert done.log[-1]["classes_fitted"] == 0
 
 
+def test_the_teacher_stands_in_for_labels_nobody_knows() -> None:
+    teacher = lively(SMALL["dense"])
+    # Of every class the teacher says yes to some crops and no to others.
+    shown = taught(teacher).shown(teacher, 0, 160)
+    teacher.head.bias.data -= shown.evidence.mean(2).median(0).values
+
+    def nobody_knows(logits: Tensor, first: int) -> Tensor:
+        return torch.full_like(logits, UNKNOWN)
+
+    def as_decided(logits: Tensor, first: int) -> Tensor:
+        return (logits > 0).float()
+
+    heads = []
+    for labels_of, unknown in ((nobody_knows, "teacher"), (as_decided, "out")):
+        net = damaged(teacher)
+        method = ManifoldHead(crops=160, unknown=unknown)
+        done = method(net, taught(teacher, labels_of), BUDGET)
+        assert done.log[-1]["classes_fitted"] == 4
+        heads.append(net.head.weight.detach())
+    torch.testing.assert_close(*heads)
+
+    def contrary(logits: Tensor, first: int) -> Tensor:
+        return (logits <= 0).float()
+
+    # A label that is known counts, whatever the teacher says.
+    net = damaged(teacher)
+    ManifoldHead(crops=160, unknown="teacher")(net, taught(teacher, contrary), BUDGET)
+    assert not torch.allclose(net.head.weight, heads[0], rtol=0.01)
+
+
 def test_it_refuses_what_it_cannot_hold() -> None:
     masked = lively(SMALL["dense"])
     impose(masked.head, Mask(torch.ones(4, 8, 1)))
@@ -212,6 +242,8 @@ def test_it_refuses_what_it_cannot_hold() -> None:
     for settings in ({"ridge": 0.0}, {"sigma": 0.0}, {"iterations": 0}):
         with pytest.raises(RecipeError, match="expected ridge > 0, sigma > 0"):
             ManifoldHead(**settings)
+    with pytest.raises(RecipeError, match="unknown is 'student', expected out or teacher"):
+        ManifoldHead(unknown="student")
 
 
 def test_without_examples_it_is_refused() -> None:

@@ -226,7 +226,7 @@ class RepairEvidence:
         kept = {name: tensor.clone() for name, tensor in net.state_dict().items()}
         found = self._fit(head, lesson)
         inputs = lesson.inputs(net, CALIBRATION_BATCHES) if head.calibrates else []
-        head.put(found[:, :-1], found[:, -1], inputs)
+        head.put(found[:, :-1], found[:, -1], [head.features(x) for x in inputs])
         after = self._judge(head, lesson)
         better = after["objective"] < before["objective"]  # false for NaN, too
         if self.keep_score:

@@ -285,8 +285,7 @@ def closed_form(
     looked = time.perf_counter()
     (weight, bias), figures = solve(head, seen)
     solved = time.perf_counter()
-    inputs = lesson.inputs(head.net, CALIBRATION_BATCHES) if head.calibrates else []
-    head.put(weight, bias, inputs)
+    head.put(weight, bias, seen.maps)
     row: LogRow = {
         "method": method,
         "event": "fitted",

@@ -74,7 +74,7 @@ class LinearHead:
 
     @property
     def calibrates(self) -> bool:
-        """Whether `put` needs inputs: the head of an int8 network does."""
+        """Whether `put` needs features: the head of an int8 network does."""
         return isinstance(self.net, QuantizedEvidenceNet)
 
     def parameters(self) -> list[nn.Parameter]:
@@ -99,22 +99,22 @@ class LinearHead:
         return cam(features, self.weight.to(features), self.bias.to(features))
 
     @torch.no_grad()
-    def put(self, weight: Tensor, bias: Tensor, inputs: Sequence[Tensor]) -> None:
+    def put(self, weight: Tensor, bias: Tensor, features: Sequence[Tensor]) -> None:
         """Give the head other weights `[C, K]` and another bias `[C]`.
 
         A constraint goes on holding. An int8 head's output scale, and the scale of the logits, are
-        set anew from `inputs` (batches `[B, leads, N]`), as `QuantizedEvidenceNet.calibrate` does.
+        set anew from what the head is given (`features` of some batches, `[B, K, T]`), as
+        `QuantizedEvidenceNet.calibrate` does.
         """
         trained = trained_tensor(self._module, self._tensor)
         trained.copy_(weight.reshape(trained.shape))
         cast(Tensor, self._module.bias).copy_(bias)
         if isinstance(self.net, QuantizedEvidenceNet):
-            self._calibrate(self.net, inputs)
+            self._calibrate(self.net, features)
 
     @staticmethod
-    def _calibrate(net: QuantizedEvidenceNet, inputs: Sequence[Tensor]) -> None:
-        """Set what follows the features anew; they are the same as before and computed once."""
-        features = [net.features(x) for x in inputs]
+    def _calibrate(net: QuantizedEvidenceNet, features: Sequence[Tensor]) -> None:
+        """Set what follows the features anew."""
         quantizer = net.head.output
         quantizer.observing = True
         for seen in features:
@@ -214,11 +214,13 @@ def _probe(net: nn.Module) -> Tensor:
 @dataclass(frozen=True)
 class Pooled:
     """What a head decides on: `features [n, K]` (means over columns), float64; `labels [n, C]`, NaN
-    where not known; `teacher [n, C]`, the teacher's logits."""
+    where not known; `teacher [n, C]`, the teacher's logits; `maps`, the first batches' features
+    before their columns were averaged, `[B, K, T]`, where the head calibrates."""
 
     features: Tensor
     labels: Tensor
     teacher: Tensor
+    maps: Sequence[Tensor] = ()
 
 
 def pooled(head: LinearHead, lesson: Lesson, crops: int, batch: int = 32) -> Pooled:
@@ -227,9 +229,13 @@ def pooled(head: LinearHead, lesson: Lesson, crops: int, batch: int = 32) -> Poo
         raise RecipeError(f"crops are {crops} and batch is {batch}, expected at least 2 and 1")
     head.net.eval()
     rows: list[tuple[Tensor, Tensor, Tensor]] = []
+    maps: list[Tensor] = []
     for first in range(0, crops, batch):
         shown = lesson.shown(head.net, first, min(batch, crops - first))
-        features = head.features(shown.inputs).double().mean(dim=2)
-        rows.append((features, shown.labels.double(), shown.evidence.double().mean(dim=2)))
+        features = head.features(shown.inputs)
+        if head.calibrates and len(maps) < CALIBRATION_BATCHES:
+            maps.append(features)
+        mean, evidence = features.double().mean(dim=2), shown.evidence.double().mean(dim=2)
+        rows.append((mean, shown.labels.double(), evidence))
     features, labels, teacher = (torch.cat(parts) for parts in zip(*rows, strict=True))
-    return Pooled(features, labels, teacher)
+    return Pooled(features, labels, teacher, maps)

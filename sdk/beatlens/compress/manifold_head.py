@@ -15,9 +15,9 @@ correlated. Several classes at once pay for the latter where classes do go toget
 
 What is ours, the published layer being for one class out of many:
 
-- every class has its own weights `a[i, c]`, zero where its label is not known; they are made to sum
-  to 1, half of it over the samples that have the class and half over those that do not (without
-  that a rare class would be an offset);
+- every class has its own weights `a[i, c]`, zero where its label is not known (or the teacher's
+  decision stands in for it); they are made to sum to 1, half of it over the samples that have the
+  class and half over those that do not (without that a rare class would be an offset);
 - the weights are those of the adaptive loss (Nie, Wang, Huang & Ding, IJCAI 2013), from squares at
   a large `sigma` to absolute values at a small one;
 - `S`, of which there is one, takes each sample by the mean of its weights over the classes;
@@ -141,6 +141,8 @@ class ManifoldHead:
         ridge: g, in units of the features' mean variance.
         sigma: of the adaptive loss, in margins: absolute values when small, squares when large.
         iterations: at most so many.
+        unknown: labels that are not known are left `out`, or are what the `teacher` decides (at
+            probability 0.5): more examples for classes that few databases label.
         head, layer: names in a network of one's own, see `linear_head`.
 
     Raises:
@@ -151,9 +153,10 @@ class ManifoldHead:
 
     crops: int = 2048
     batch: int = 32
-    ridge: float = 1.0
+    ridge: float = 0.1
     sigma: float = 10.0
     iterations: int = 30
+    unknown: str = "out"
     head: str | None = None
     layer: str | None = None
 
@@ -163,6 +166,8 @@ class ManifoldHead:
                 f"ridge is {self.ridge}, sigma is {self.sigma} and iterations are "
                 f"{self.iterations}, expected ridge > 0, sigma > 0 and at least 1 iteration"
             )
+        if self.unknown not in ("out", "teacher"):
+            raise RecipeError(f"unknown is {self.unknown!r}, expected out or teacher")
 
     @property
     def name(self) -> str:
@@ -201,11 +206,14 @@ class ManifoldHead:
 
     def _solve(self, head: LinearHead, seen: Pooled) -> tuple[Fit, LogRow]:
         weight, bias = head.weight.clone(), head.bias.clone()
-        classes = decided(seen.labels)
+        labels = seen.labels
+        if self.unknown == "teacher":
+            labels = torch.where(torch.isnan(labels), (seen.teacher > 0).to(labels), labels)
+        classes = decided(labels)
         figures: LogRow = {"classes_fitted": int(classes.sum())}
         if not classes.any():
             return (weight, bias), figures
-        labels = seen.labels[:, classes]
+        labels = labels[:, classes]
         found = fit_manifold(seen.features, labels, self.ridge, self.sigma, self.iterations)
         outputs = seen.features @ found.weight + found.bias
         for column, c in enumerate(torch.nonzero(classes).flatten().tolist()):

@@ -164,7 +164,7 @@ def _heads(student: str) -> dict[str, Plan]:
         "distilled": Plan(student, matchings=(*BOTH, *PAPER)),
         "distilled, int8 after training": Plan(student, trained=False),
         "head, ridge": Plan(student, after=(RefitHead(kind="ridge"),)),
-        "head, manifold": Plan(student, after=(ManifoldHead(crops=512),)),
+        "head, manifold": Plan(student, after=(ManifoldHead(crops=512, unknown="teacher"),)),
         "head, gradient": Plan(student, after=(RefitHead(kind="gradient"),)),
         "evidence repair": Plan(student, after=(RepairEvidence(),)),
         "evidence repair, worst strip": Plan(student, after=(RepairEvidence(power=8.0),)),
