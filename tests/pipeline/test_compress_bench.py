@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from beatlens.errors import RecipeError
 from beatlens.evaluate.figures import write_figures
 from beatlens.pipeline.compress_bench import left_to_make, older_rows, with_older
 from beatlens.pipeline.compress_cells import Cell, Workshop, all_seeds, cells_of
@@ -29,6 +30,7 @@ from beatlens.pipeline.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.tasks.strips import CLASSES
+from beatlens.verbs.bench_compress import compared
 
 from ..nets.networks import lively
 from ..toml_text import toml_of
@@ -143,6 +145,18 @@ def test_quick_benchmark_runs_cells_as_processes_and_goes_on(tmp_path: Path) -> 
     assert made == {p: p.stat().st_mtime_ns for p in (tmp_path / "bench").rglob("cell.json")}
 
 
+def test_methods_and_budgets_are_chosen_by_name() -> None:
+    everything = compared("", "", quickly=False)
+    assert everything.keys() == plans().keys()
+    assert compared("", "300, 20", quickly=False).keys() == {
+        key for key in everything if key[1] in (300, 20)
+    }
+    assert [*compared("weights", "20", quickly=True)] == [("weights", 20)]
+    assert {share for _, share in compared("", "", quickly=True)} == {SMALL}
+    with pytest.raises(RecipeError, match="no such plan: methods 'head, ridge' at shares 300"):
+        compared("head, ridge", "300", quickly=False)
+
+
 def test_learning_rates_are_tried_on_validation_patients(tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(toml_of(tiny_recipe().model_dump(mode="json")), encoding="utf-8")
@@ -177,6 +191,9 @@ def test_wrong_names_and_missing_teachers_are_one_line(tmp_path: Path) -> None:
     wrong = beatlens(*base, "--methods", "channels L7", cwd=tmp_path)
     assert wrong.returncode != 0
     assert "method is 'channels L7', expected some of" in wrong.stdout + wrong.stderr
+    wrong = beatlens(*base, "--shares", "100, 50", cwd=tmp_path)
+    assert wrong.returncode != 0
+    assert "share is '50', expected some of: 100, 300, 20" in wrong.stdout + wrong.stderr
     missing = beatlens(*base, "--seeds", "0", "--teachers", "nowhere", cwd=tmp_path)
     assert missing.returncode != 0
     assert "no such teacher; train it with" in " ".join((missing.stdout + missing.stderr).split())

@@ -21,7 +21,7 @@ from beatlens.pipeline.compress_bench import (
 )
 from beatlens.pipeline.compress_cells import Cell, Workshop, all_seeds, cells_of, quick
 from beatlens.pipeline.compress_headlines import Measurements, headlines
-from beatlens.pipeline.compress_plans import BOTH, SHARES, SMALL, plans, retraining
+from beatlens.pipeline.compress_plans import BOTH, SHARES, SMALL, Plan, plans, retraining
 from beatlens.pipeline.compress_rates import RATES_TRIED, rate_cells, rate_rows
 from beatlens.pipeline.compress_tries import Tries
 from beatlens.pipeline.train import taken_teacher
@@ -64,6 +64,10 @@ def compress(
     teachers: Teachers = Path("runs/strips"),
     seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0,1,2",
     jobs: Jobs = 2,
+    shares: Annotated[
+        str,
+        typer.Option(help="Only these budgets: `100,300`, the teacher's bytes divided by these."),
+    ] = "",
     methods: Methods = "",
     cell: OneCell = "",
     quickly: Quickly = False,
@@ -78,13 +82,7 @@ def compress(
     chosen, folder = opened(recipe, run, threads)
     chosen = quick(chosen) if quickly else chosen
     numbers = [int(part) for part in seeds.split(",")]
-    known = plans()
-    wanted = _named(methods, [*{method: None for method, _ in known}])
-    wanted = wanted or (QUICK_METHODS if quickly else ())
-    kept = {key: plan for key, plan in known.items() if not wanted or key[0] in wanted}
-    if quickly:
-        kept = {key: replace(plan, matchings=BOTH) for key, plan in kept.items()
-                if key[1] == SMALL}  # fmt: skip
+    kept = compared(methods, shares, quickly=quickly)
     prepared = prepared_for(chosen, folder, data)
     workshop = Workshop(chosen, prepared, teachers, folder, kept, quick=quickly)
     cells = cells_of(kept, numbers)
@@ -107,7 +105,7 @@ def _write_table(workshop: Workshop, cells: Sequence[Cell], of: str, out: Path) 
     command = " ".join(f"beatlens bench compress {of}".split())
     described = f"{workshop.prepared.description}; every third strip"
     rows, differences = (
-        with_older(new, older_rows(out / f"{name}.json", bases), (cell.method for cell in cells))
+        with_older(new, older_rows(out / f"{name}.json", bases), (method for method, _ in plans()))
         for name, new in zip(("compress", "compress_differences"), found, strict=True)
     )
     write_figures(out / "compress.json", command, described, rows)
@@ -206,6 +204,28 @@ def _named(methods: str, known: Sequence[str]) -> tuple[str, ...]:
     if unknown := [name for name in wanted if name not in known]:
         raise RecipeError(f"method is {unknown[0]!r}, expected some of: {'; '.join(sorted(known))}")
     return wanted
+
+
+def compared(methods: str, shares: str, *, quickly: bool) -> dict[tuple[str, int], Plan]:
+    """The plans of the options' texts, all where they are empty; of a quick benchmark a few."""
+    known = plans()
+    wanted = _named(methods, [*{method: None for method, _ in known}])
+    wanted = wanted or (QUICK_METHODS if quickly else ())
+    budgets = [share.strip() for share in shares.split(",") if share.strip()]
+    if unknown := [share for share in budgets if share not in map(str, SHARES)]:
+        allowed = ", ".join(map(str, SHARES))
+        raise RecipeError(f"share is {unknown[0]!r}, expected some of: {allowed}")
+    taken = [int(share) for share in budgets] or ((SMALL,) if quickly else SHARES)
+    kept = {
+        (method, share): plan
+        for (method, share), plan in known.items()
+        if share in taken and (not wanted or method in wanted)
+    }
+    if quickly:
+        kept = {key: replace(plan, matchings=BOTH) for key, plan in kept.items()}
+    if not kept:
+        raise RecipeError(f"no such plan: methods {methods!r} at shares {shares or SMALL}")
+    return kept
 
 
 def _one(workshop: Workshop, cells: Sequence[Cell], name: str) -> None:
