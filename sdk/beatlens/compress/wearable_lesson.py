@@ -26,7 +26,7 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.rhythm import RhythmTables
 from beatlens.training.loop import Schedule
-from beatlens.training.wearable_objective import mean_evidence, rhythm_worth
+from beatlens.training.wearable_objective import columns_inside, mean_evidence, rhythm_worth
 
 
 class WearableDistillObjective(nn.Module):
@@ -72,8 +72,8 @@ class WearableDistillObjective(nn.Module):
         features = self.student.features(geometry.trim(windows, self._span).unsqueeze(1))
         maps = self.student.head(features).float()
         worth = rhythm_worth(self._others[0], rhythm)
-        mine = mean_evidence(maps, lengths, self._span // maps.shape[2]) + worth
-        theirs = mean_evidence(evidence, lengths, self._span // evidence.shape[2]) + worth
+        mine = mean_evidence(maps, lengths, self._stride(maps)) + worth
+        theirs = mean_evidence(evidence, lengths, self._stride(evidence)) + worth
         loss = torch.zeros(())
         if weights.kd < 1:
             named = F.cross_entropy(mine, labels, label_smoothing=weights.smoothing)
@@ -83,11 +83,19 @@ class WearableDistillObjective(nn.Module):
         if self._matching is not None and weights.matching > 0:
             present = log_odds(theirs).clamp(-MOST_ODDS, MOST_ODDS).detach()
             head = self.student.head.weight.squeeze(2)
-            inside = lengths / self._span
-            student = centred_seen(levelled(maps, inside), head, features, present)
-            teacher = centred_seen(levelled(evidence, inside), self._head, activations, present)
+            shown, wanted = self._levelled(maps, lengths), self._levelled(evidence, lengths)
+            student = centred_seen(shown, head, features, present)
+            teacher = centred_seen(wanted, self._head, activations, present)
             loss = loss + weights.matching * self._matching(student, teacher)
         return loss
+
+    def _stride(self, maps: Tensor) -> int:
+        """Samples of a column."""
+        return self._span // maps.shape[2]
+
+    def _levelled(self, maps: Tensor, lengths: Tensor) -> Tensor:
+        """Maps that show nothing after a recording's end."""
+        return levelled(maps, columns_inside(lengths, self._stride(maps), maps.shape[2]))
 
 
 def levelled(maps: Tensor, inside: Tensor) -> Tensor:
@@ -95,14 +103,14 @@ def levelled(maps: Tensor, inside: Tensor) -> Tensor:
 
     Args:
         maps: `[B, C, T]`.
-        inside: share of each crop's columns that is of the recording, `[B]`.
+        inside: which columns are of the recording, bool `[B, T]`, one at least.
 
-    >>> levelled(torch.tensor([[[1.0, 3.0, 9.0, 9.0]]]), torch.tensor([0.5])).tolist()
+    >>> inside = torch.tensor([[True, True, False, False]])
+    >>> levelled(torch.tensor([[[1.0, 3.0, 9.0, 9.0]]]), inside).tolist()
     [[[1.0, 3.0, 2.0, 2.0]]]
     """
-    columns = (inside * maps.shape[2]).round().clamp(min=1)
-    there = (torch.arange(maps.shape[2]) < columns[:, None])[:, None]
-    means = (maps * there).sum(dim=2, keepdim=True) / columns[:, None, None]
+    there = inside[:, None]
+    means = (maps * there).sum(dim=2, keepdim=True) / there.sum(dim=2, keepdim=True)
     return torch.where(there, maps, means)
 
 

@@ -24,9 +24,19 @@ def mean_evidence(evidence: Tensor, lengths: Tensor, stride: int) -> Tensor:
     >>> mean_evidence(evidence, torch.tensor([17]), stride=8)
     tensor([[2.]])
     """
-    columns = (lengths // stride).clamp(min=1)
-    inside = torch.arange(evidence.shape[2]) < columns[:, None]
-    return (evidence * inside[:, None]).sum(dim=2) / columns[:, None]
+    inside = columns_inside(lengths, stride, evidence.shape[2])
+    return (evidence * inside[:, None]).sum(dim=2) / inside.sum(dim=1, keepdim=True)
+
+
+def columns_inside(lengths: Tensor, stride: int, columns: int) -> Tensor:
+    """Which of a crop's columns are wholly of the recording, bool `[B, columns]`.
+
+    `lengths` and `stride` as in `mean_evidence`; the first column always is.
+
+    >>> columns_inside(torch.tensor([17, 3]), stride=8, columns=3).tolist()
+    [[True, True, False], [True, False, False]]
+    """
+    return torch.arange(columns) < (lengths // stride).clamp(min=1)[:, None]
 
 
 def rhythm_worth(tables: RhythmTables, rhythm: Tensor) -> Tensor:
