@@ -1,5 +1,6 @@
 """Databases: where they are looked for, what they hold; the counts that any loader must reach."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -243,6 +244,31 @@ def test_lists_that_lead_elsewhere_are_refused(made: Path, entry: str) -> None:
     (made / "mitdb" / "RECORDS").write_text(f"100\n{entry}\n")
     with pytest.raises(DataError, match=r"RECORDS: entry is"):
         listed_records(made / "mitdb")
+
+
+def test_a_changed_file_changes_the_fingerprint(made: Path) -> None:
+    def fingerprint() -> str:
+        return find_database("mitdb", made).fingerprint
+
+    before = fingerprint()
+    assert before == fingerprint()
+    (made / "mitdb" / "100.qrs").write_bytes(b"\0\0")
+    added = fingerprint()
+    assert added != before
+    os.utime(made / "mitdb" / "100.qrs", ns=(1, 1))
+    assert fingerprint() != added
+    (made / "mitdb" / "100.qrs").unlink()
+    assert fingerprint() == before
+
+
+def test_labels_above_the_records_are_in_the_fingerprint(tmp_path: Path) -> None:
+    training = tmp_path / "challenge-2017" / "training"
+    write_record(training)
+    table = training.parent / "REFERENCE-v3.csv"
+    table.write_text("100,N\n")
+    before = find_database("cinc2017", tmp_path).fingerprint
+    table.write_text("100,A\n101,N\n")
+    assert find_database("cinc2017", tmp_path).fingerprint != before
 
 
 def test_records_not_as_the_database_are_refused(made: Path) -> None:

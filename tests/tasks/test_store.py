@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from beatlens.errors import DataError
 from beatlens.signals.simulate import LEAD, simulate_patient
 from beatlens.tasks.beats import BeatTrack, beat_track
-from beatlens.tasks.store import INDEX, read_tracks, write_tracks
+from beatlens.tasks.store import INDEX, kept_tracks, read_tracks, write_tracks
 from beatlens.tasks.strips import Track
 from beatlens.tasks.wearable import WearableTrack, wearable_track
 
@@ -67,6 +68,31 @@ def test_tracks_come_back_as_they_were_written(made: Callable[[], list], tmp_pat
 def test_no_tracks_are_no_tracks(tmp_path: Path) -> None:
     write_tracks(tmp_path / "store", [])
     assert read_tracks(tmp_path / "store", Track) == []
+
+
+def test_tracks_are_made_once_for_what_they_are_made_of(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def making(role: str, count: int) -> Callable[[], Iterator[Track]]:
+        def make() -> Iterator[Track]:
+            made.append(role)
+            yield from [make_track()] * count
+
+        return make
+
+    make = {"train": making("train", 2), "test": making("test", 1)}
+    labels = ("labels of Monday",)
+    first = kept_tracks(tmp_path, labels, make, Track)
+    assert [len(first[role]) for role in ("train", "test")] == [2, 1]
+    kept_tracks(tmp_path, labels, make, Track)
+    assert made == ["train", "test"]
+    kept_tracks(tmp_path, ("labels of Tuesday",), make, Track)
+    assert made == ["train", "test"] * 2
+    # Where one role was not finished, only that is made.
+    shutil.rmtree(next(tmp_path.glob("*-test")))
+    for name in (("labels of Monday",), ("labels of Tuesday",)):
+        kept_tracks(tmp_path, name, make, Track)
+    assert made == [*["train", "test"] * 2, "test"]
 
 
 def test_a_store_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from beatlens.beat_recipe import BeatDataSection, BeatRecipe
 from beatlens.pipeline.data import ROLES, SIMULATION_SEED, at_hand
@@ -19,7 +18,7 @@ from beatlens.signals.databases import database_in, find_database
 from beatlens.signals.rhythm import CONTEXTS
 from beatlens.tasks.beat_sampling import BeatSampler
 from beatlens.tasks.beats import CLASSES, BeatTrack, beat_track
-from beatlens.tasks.store import read_tracks, write_tracks
+from beatlens.tasks.store import kept_tracks
 from beatlens.tasks.workers import ALONE, Workers
 
 Progress = Callable[[str, int, int], None]
@@ -62,8 +61,8 @@ def prepare_beats(
 ) -> PreparedBeats:
     """Condition everything a recipe trains, chooses and tests on, and find the R peaks in it.
 
-    What was prepared is kept in the run folder and used again while the data section stays as it
-    is.
+    What was prepared is kept in the run folder and used again while the data section and the
+    databases' files stay as they are.
 
     Args:
         recipe: `recipe.data` says which databases, or simulated ECG.
@@ -82,19 +81,17 @@ def prepare_beats(
     if simulated:
         return _simulated(section, progress)
     wanted = _wanted(section, data)
-    key = hashlib.sha256(f"beats {CONTEXTS} {wanted} {data}".encode()).hexdigest()[:12]
-    cache = folder / "tracks"
-    cache.mkdir(parents=True, exist_ok=True)
-    tracks: dict[str, list[BeatTrack]] = {}
-    with FileLock(cache / "lock"):
-        for role in ROLES:
-            store = cache / f"{key}-{role}"
-            if not store.exists():
-                shown = None if progress is None else partial(progress, role)
-                names = dict.fromkeys(name for name, _ in wanted[role])
-                folders = tuple((name, find_database(name, data).folder) for name in names)
-                write_tracks(store, workers.map(BeatTrackOf(folders), wanted[role], shown))
-            tracks[role] = read_tracks(store, BeatTrack)
+    names = dict.fromkeys(name for name, _ in chain(*wanted.values()))
+    databases = [find_database(name, data) for name in names]
+    track_of = BeatTrackOf(tuple((database.name, database.folder) for database in databases))
+
+    def made(role: str) -> Iterator[BeatTrack]:
+        shown = None if progress is None else partial(progress, role)
+        return workers.map(track_of, wanted[role], shown)
+
+    made_of = (CONTEXTS, wanted, [database.fingerprint for database in databases])
+    make = {role: partial(made, role) for role in ROLES}
+    tracks = kept_tracks(folder / "tracks", made_of, make, BeatTrack)
     mitdb = find_database("mitdb", data)
     reference = {record: mitdb.annotations(record) for _, record in wanted["test"]}
     return PreparedBeats(

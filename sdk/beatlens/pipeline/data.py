@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from beatlens.errors import DataError
 from beatlens.evaluate.strips import Run, choose_thresholds
@@ -18,11 +17,12 @@ from beatlens.signals import simulate, splits
 from beatlens.signals.databases import find_database
 from beatlens.tasks.prepare import Assumptions, beat_track, tracks_of
 from beatlens.tasks.sampling import CropSampler
-from beatlens.tasks.store import read_tracks, write_tracks
+from beatlens.tasks.store import kept_tracks
 from beatlens.tasks.strips import CLASSES, StripSet, Track
 from beatlens.tasks.workers import ALONE, Workers
 
 Progress = Callable[[str, int, int], None]
+Made = Callable[[], Iterable[Track]]
 SIMULATION_SEED = 2024
 ROLES = ("train", "validation", "test")
 
@@ -75,9 +75,9 @@ def prepare(
 ) -> Prepared:
     """Load, condition and label everything a recipe trains, chooses and tests on.
 
-    What was prepared is kept in the run folder and used again while the data section stays as it
-    is. Recordings go there one by one and training reads crops from there, so there may be more of
-    them than memory holds.
+    What was prepared is kept in the run folder and used again while the data section and the
+    databases' files stay as they are. Recordings go there one by one and training reads crops from
+    there, so there may be more of them than memory holds.
 
     Args:
         recipe: `recipe.data` says which databases, or simulated ECG.
@@ -94,20 +94,14 @@ def prepare(
         section.source == "auto" and not at_hand("mitdb", data)
     )
     names = ("simulated",) if simulated else _databases_at_hand(section, data)
-    key = hashlib.sha256(f"{section.model_dump_json()}{names}{data}{splits.TRAIN}".encode())
-    cache = folder / "tracks"
-    stores = {role: cache / f"{key.hexdigest()[:12]}-{role}" for role in ROLES}
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / "lock"):  # runs of several seeds may start at once in one folder
-        if not all(store.exists() for store in stores.values()):
-            made = (
-                _simulated(section, progress)
-                if simulated
-                else _real(section, names, data, progress, workers)
-            )
-            for role, store in stores.items():
-                write_tracks(store, made[role])
-        tracks = {role: read_tracks(store, Track) for role, store in stores.items()}
+    copies = () if simulated else tuple(find_database(name, data).fingerprint for name in names)
+    made_of = (section.model_dump_json(), names, copies, splits.TRAIN)
+    make = (
+        _simulated(section, progress)
+        if simulated
+        else _real(section, names, data, progress, workers)
+    )
+    tracks = kept_tracks(folder / "tracks", made_of, make, Track)
     described = _describe(section, simulated, names, tracks)
     return Prepared(**tracks, simulated=simulated, description=described)
 
@@ -133,35 +127,38 @@ def _real(
     data: Path | None,
     progress: Progress | None,
     workers: Workers,
-) -> dict[str, Iterable[Track]]:
+) -> dict[str, Made]:
     train_records, validation_records = splits.roles(final_fit=section.final_fit)
     assumed = Assumptions(section.normal_has_no_ectopy, section.ludb_ectopy)
 
     def read(name: str, records: Iterable[str] | None) -> Iterator[Track]:
         return tracks_of(name, records, data, progress, assumed, workers)
 
+    others = [name for name in names if name != "mitdb"]
     return {
-        "train": chain(
-            read("mitdb", train_records), *(read(name, None) for name in names if name != "mitdb")
+        "train": lambda: chain(
+            read("mitdb", train_records), *(read(name, None) for name in others)
         ),
-        "validation": read("mitdb", validation_records),
-        "test": read("mitdb", splits.DS2),
+        "validation": lambda: read("mitdb", validation_records),
+        "test": lambda: read("mitdb", splits.DS2),
     }
 
 
-def _simulated(section: DataSection, progress: Progress | None) -> dict[str, Iterable[Track]]:
-    patients = simulate.simulate_database(
-        section.simulated_patients, SIMULATION_SEED, duration_s=section.simulated_seconds
-    )
+def _simulated(section: DataSection, progress: Progress | None) -> dict[str, Made]:
+    @cache
+    def patients() -> dict[str, list[simulate.SimulatedRecording]]:
+        return simulate.simulate_database(
+            section.simulated_patients, SIMULATION_SEED, duration_s=section.simulated_seconds
+        )
 
     def read(role: str) -> Iterator[Track]:
-        group = patients[role]
+        group = patients()[role]
         for done, patient in enumerate(group, start=1):
             yield beat_track(patient.recording, patient.annotations, simulate.LEAD, CLASSES)
             if progress is not None:
                 progress(f"simulated, {role}", done, len(group))
 
-    return {role: read(role) for role in ROLES}
+    return {role: partial(read, role) for role in ROLES}
 
 
 def _describe(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from beatlens.pipeline.data import at_hand
 from beatlens.signals.databases import database_in, find_database
 from beatlens.signals.simulate import simulate_patient
-from beatlens.tasks.store import read_tracks, write_tracks
+from beatlens.tasks.store import kept_tracks
 from beatlens.tasks.wearable import CLASSES, SYMBOLS, WearableTrack, wearable_track
 from beatlens.tasks.wearable_sampling import WearableSampler
 from beatlens.tasks.workers import ALONE, Workers
@@ -118,7 +116,7 @@ def read_recordings(
 ) -> Recordings:
     """Condition all recordings, and find the R peaks in them.
 
-    What was prepared is kept in the run folder and used again while it is the same records.
+    What was prepared is kept in the run folder and used again while it is the same files.
 
     Args:
         section: says whether real or simulated ECG.
@@ -143,15 +141,10 @@ def read_recordings(
         return Recordings(tracks, True, described)
     database = find_database("cinc2017", data)
     records = sorted(database.records())
-    key = hashlib.sha256(f"wearable {records} {data}".encode()).hexdigest()[:12]
-    cache = folder / "tracks"
-    cache.mkdir(parents=True, exist_ok=True)
-    store = cache / key
-    with FileLock(cache / "lock"):
-        if not store.exists():
-            shown = None if progress is None else partial(progress, "cinc2017")
-            write_tracks(store, workers.map(WearableTrackOf(database.folder), records, shown))
-        tracks = read_tracks(store, WearableTrack)
+    shown = None if progress is None else partial(progress, "cinc2017")
+    make = partial(workers.map, WearableTrackOf(database.folder), records, shown)
+    made_of = (records, database.fingerprint)
+    tracks = kept_tracks(folder / "tracks", made_of, {"all": make}, WearableTrack)["all"]
     described = (
         f"real ECG of hand-held devices: {len(tracks)} of cinc2017's "
         f"{database.published.records} recordings ({counted(tracks)}), labels of version 3"

@@ -12,6 +12,7 @@ without a folder for the version inside.
 """
 
 import csv
+import hashlib
 import os
 import re
 from collections import Counter
@@ -71,6 +72,19 @@ class Database:
     def complete(self) -> bool:
         """Whether as many records are on disk as were published."""
         return len(self._stems) >= self.published.records
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes where a file of the database is changed, added or taken away: a digest of their
+        names, sizes and times, 12 hexadecimal digits."""
+        files = {path for path in self.folder.rglob("*") if path.is_file()}
+        if self.published.table:
+            files.add(self._table)
+        digest = hashlib.sha256(self.name.encode())
+        for path in sorted(files):
+            about = path.stat()
+            digest.update(f"{path} {about.st_size} {about.st_mtime_ns}\n".encode())
+        return digest.hexdigest()[:12]
 
     def patient(self, record: str) -> str:
         """Who the record is of, unique over all databases; DataError if there is no such record.

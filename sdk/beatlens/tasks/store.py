@@ -6,18 +6,22 @@ into memory, so that a crop reads its own few seconds and nothing else.
 
     write_tracks(folder, (condition_and_label(record) for record in records))
     tracks = read_tracks(folder, Track)      # tracks[7].x is a part of the file
+
+`kept_tracks` keeps the stores of a run: one per role, made once for the same recordings.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from beatlens.errors import DataError
@@ -27,6 +31,33 @@ LONG = ("x", "usable")
 """Fields with a value per sample."""
 INDEX = "index.npz"
 Arrays = dict[str, list[NDArray[Any]]]
+
+
+def kept_tracks(
+    folder: Path,
+    made_of: tuple[object, ...],
+    make: Mapping[str, Callable[[], Iterable[Any]]],
+    kind: type[T],
+) -> dict[str, list[T]]:
+    """Tracks by role, out of the stores in a folder; what is not there yet is made and written.
+
+    Args:
+        folder: of all stores of a run; runs of several seeds may start in one at once.
+        made_of: all that tracks depend on, of which the text counts: databases' fingerprints,
+            records, what labels are taken to say. Anything else makes other stores.
+        make: makes the tracks of a role, one after the other.
+        kind: their class.
+    """
+    key = hashlib.sha256(repr((kind.__name__, *made_of)).encode()).hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[T]] = {}
+    with FileLock(folder / "lock"):
+        for role, made in make.items():
+            store = folder / f"{key}-{role}"
+            if not store.exists():
+                write_tracks(store, made())
+            found[role] = read_tracks(store, kind)
+    return found
 
 
 def write_tracks(folder: Path, tracks: Iterable[Any]) -> None:
