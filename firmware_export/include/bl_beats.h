@@ -3,8 +3,9 @@
  * what speaks for it. The same bits as beatlens.BeatStream gives.
  *
  * R peaks are found in the front end's samples (bl_qrs.h). A beat's score for
- * a class is the sum of the evidence around its R peak, what its rhythm is
- * worth by six tables, and an offset; the largest wins.
+ * a class is the sum of the evidence around its R peak, what its rhythm and its
+ * likeness to the last beats (bl_contexts.h) are worth by tables, and an
+ * offset; the largest wins.
  *
  * C99, freestanding, as beatlens.h. All memory is the caller's.
  *
@@ -30,17 +31,13 @@
 #include <stdint.h>
 
 #include "beatlens.h"
+#include "bl_contexts.h"
 #include "bl_qrs.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Contexts: early, pause, slow, change, balance, irregular. */
-#define BL_RHYTHM_CONTEXTS 6
-#define BL_RHYTHM_BINS 32
-#define BL_RHYTHM_INTERVALS 32
-#define BL_RHYTHM_CHANGES 16
 #define BL_BEATS_WAITING 32 /* R peaks whose evidence is not there yet */
 
 /* What is decided on beats. */
@@ -73,22 +70,11 @@ typedef struct {
     uint8_t assessable;
     uint8_t class_number;
     uint8_t doubts; /* bits of bl_doubt */
-    uint8_t contexts[BL_RHYTHM_CONTEXTS]; /* steps of 1/16, the last 1/64 */
+    uint8_t contexts[BL_CONTEXTS]; /* see bl_contexts.h */
 } bl_beat_finding;
 
 /* Gets a finding; what it points to is lost when the function returns. */
 typedef void (*bl_on_beat)(void *context, const bl_beat_finding *finding);
-
-/* Intervals between R peaks; private. */
-typedef struct {
-    uint32_t last;                           /* R peak */
-    uint16_t before;                         /* interval; 0: none */
-    uint16_t intervals[BL_RHYTHM_INTERVALS]; /* the newest last */
-    uint16_t changes[BL_RHYTHM_CHANGES];
-    uint8_t interval_count;
-    uint8_t change_count;
-    uint8_t begun;
-} bl_rhythm;
 
 /* State; private. */
 typedef struct {
@@ -97,12 +83,12 @@ typedef struct {
     bl_on_beat on_beat;
     void *context;
     bl_qrs qrs;
-    bl_rhythm rhythm;
-    bl_beat_finding taken; /* its evidence is there, its rhythm is not */
+    bl_contexts known;
+    bl_beat_finding taken; /* its evidence is there, its contexts are not */
     int32_t *scores;
     int8_t *evidence; /* of `taken` */
     uint32_t peaks[BL_BEATS_WAITING];
-    uint8_t contexts[BL_BEATS_WAITING][BL_RHYTHM_CONTEXTS];
+    uint8_t contexts[BL_BEATS_WAITING][BL_CONTEXTS];
     uint8_t peak_count;
     uint8_t context_count; /* of `taken` and of the peaks behind it */
     uint8_t has_taken;

@@ -16,7 +16,7 @@ typedef struct {
     uint8_t assessable;
     uint8_t class_number;
     uint8_t doubts;
-    uint8_t contexts[BL_RHYTHM_CONTEXTS];
+    uint8_t contexts[BL_CONTEXTS];
     const int32_t *scores; /* [classes], of an assessable one */
 } bl_golden_beat;
 

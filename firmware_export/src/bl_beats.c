@@ -1,143 +1,17 @@
-/* Beats: R peaks, their rhythm and their evidence; see ../include/bl_beats.h.
+/* Beats: R peaks, their contexts and their evidence; see ../include/bl_beats.h.
  *
  * Peaks wait in a queue until the columns around them are there. Then the
  * first is taken: its columns are copied, for it may wait long for the next
- * beat, which its rhythm needs. */
+ * beat, which its contexts need. */
 
 #include "bl_beats.h"
 
-#define CONTEXTS BL_RHYTHM_CONTEXTS
-#define BINS BL_RHYTHM_BINS
-#define INTERVALS BL_RHYTHM_INTERVALS
-#define CHANGES BL_RHYTHM_CHANGES
-#define WAITING BL_BEATS_WAITING
-#define RATIO_STEPS 16
-#define CHANGE_STEPS 64
-#define USUAL 8
-#define LONGEST 0xFFFFu
-#define AT_THE_END UINT32_MAX
-
-/* Rhythm */
-
-static void begin_rhythm(bl_rhythm *r)
-{
-    r->before = 0;
-    r->interval_count = r->change_count = r->begun = 0;
-}
-
-/* The upper one of the two in the middle: as many below it as half of all. */
-static uint32_t median(const uint16_t *values, uint32_t count)
-{
-    uint32_t i, k;
-
-    for (i = 0; i + 1 < count; i++) {
-        uint32_t below = 0, equal = 0;
-
-        for (k = 0; k < count; k++) {
-            below += values[k] < values[i];
-            equal += values[k] == values[i];
-        }
-        if (below <= count / 2 && count / 2 < below + equal)
-            break;
-    }
-    return values[i];
-}
-
-/* A ratio to the mean of some intervals, one at least, in steps. */
-static uint8_t steps(uint32_t part, const uint16_t *whole, uint32_t count,
-                     uint32_t of_one)
-{
-    uint32_t sum = whole[0], i, found;
-
-    for (i = 1; i < count; i++)
-        sum += whole[i];
-    found = part * of_one * count / sum;
-    return (uint8_t)(found < BINS ? found : BINS - 1);
-}
-
-/* Of the last peak, with the interval after it; 0: there is none. A ratio with
- * an interval that is not there is 1. */
-static void context_of(const bl_rhythm *r, uint16_t after, uint8_t *context)
-{
-    uint32_t count = r->interval_count, i;
-    uint32_t last = count < USUAL ? count : USUAL;
-    const uint16_t *all = r->intervals, *usual = all + count - last;
-    uint16_t first = r->before != 0 ? r->before : after != 0 ? after : 1;
-
-    if (count == 0) {
-        all = usual = &first;
-        count = last = 1;
-    }
-    for (i = 0; i + 1 < CONTEXTS; i++)
-        context[i] = RATIO_STEPS;
-    if (after != 0)
-        context[1] = steps(after, usual, last, RATIO_STEPS);
-    if (r->before != 0) {
-        context[0] = steps(r->before, usual, last, RATIO_STEPS);
-        context[2] = steps(r->before, all, count, RATIO_STEPS);
-        context[3] = steps(r->before, usual + last - 1, 1, RATIO_STEPS);
-        if (after != 0)
-            context[4] = steps(r->before, &after, 1, RATIO_STEPS);
-    }
-    context[5] = 0;
-    if (r->change_count > 0)
-        context[5] = steps(median(r->changes, r->change_count), usual, last,
-                           CHANGE_STEPS);
-}
-
-/* Appends a value; the oldest of `most` gives way. */
-static uint8_t append(uint16_t *values, uint8_t count, uint32_t most,
-                      uint16_t value)
-{
-    if (count == most) {
-        uint32_t i;
-
-        for (i = 1; i < most; i++)
-            values[i - 1] = values[i];
-        count--;
-    }
-    values[count] = value;
-    return (uint8_t)(count + 1);
-}
-
-/* The interval before the last peak becomes one of those that were before. */
-static void remember(bl_rhythm *r)
-{
-    if (r->before == 0)
-        return;
-    if (r->interval_count > 0) {
-        uint16_t last = r->intervals[r->interval_count - 1];
-        uint16_t change = (uint16_t)(last < r->before ? r->before - last
-                                                      : last - r->before);
-
-        r->change_count = append(r->changes, r->change_count, CHANGES, change);
-    }
-    r->interval_count =
-        append(r->intervals, r->interval_count, INTERVALS, r->before);
-}
-
-/* Takes a peak. Returns whether the one before it has its context now. */
-static int follow(bl_rhythm *r, uint32_t peak, uint8_t *context)
-{
-    uint32_t after = peak - r->last;
-
-    if (!r->begun) {
-        r->begun = 1;
-        r->last = peak;
-        return 0;
-    }
-    if (after > LONGEST)
-        after = LONGEST;
-    context_of(r, (uint16_t)after, context);
-    remember(r);
-    r->last = peak;
-    r->before = (uint16_t)after;
-    return 1;
-}
+#define CONTEXTS BL_CONTEXTS
+#define BINS BL_CONTEXT_BINS
 
 /* Findings */
 
-/* Sums evidence and adds what the rhythm is worth; the first largest wins. */
+/* Sums evidence and adds what the contexts are worth; the first largest wins. */
 static void decide(bl_beats *b, bl_beat_finding *f)
 {
     const bl_beat_task *t = b->task;
@@ -275,7 +149,7 @@ static void note_peak(void *state, uint32_t peak)
 {
     bl_beats *b = state;
 
-    if (follow(&b->rhythm, peak, b->contexts[b->context_count]))
+    if (bl_contexts_push(&b->known, peak, b->contexts[b->context_count]))
         b->context_count++;
     b->peaks[b->peak_count++] = peak;
     advance(b, 0);
@@ -285,6 +159,7 @@ static void hear_sample(void *state, int8_t x)
 {
     bl_beats *b = state;
 
+    bl_contexts_hear(&b->known, x);
     bl_qrs_push(&b->qrs, x, note_peak, b);
 }
 
@@ -298,12 +173,10 @@ static void close_stretch(void *state)
     bl_beats *b = state;
 
     bl_qrs_end(&b->qrs, note_peak, b);
-    if (b->rhythm.begun) {
-        context_of(&b->rhythm, 0, b->contexts[b->context_count]);
+    if (bl_contexts_end(&b->known, b->contexts[b->context_count]))
         b->context_count++;
-    }
     advance(b, 1);
-    begin_rhythm(&b->rhythm);
+    bl_contexts_begin(&b->known);
 }
 
 static const bl_listener listener = {hear_sample, see_column,
@@ -347,7 +220,7 @@ int bl_beats_init(bl_beats *b, const bl_beat_task *task,
     b->taken.evidence = b->evidence;
     b->peak_count = b->context_count = b->has_taken = 0;
     bl_qrs_init(&b->qrs);
-    begin_rhythm(&b->rhythm);
+    bl_contexts_begin(&b->known);
     bl_listen(&b->stream, &listener, b);
     return BL_OK;
 }

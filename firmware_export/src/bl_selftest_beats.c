@@ -22,7 +22,7 @@ static int same_beat(const bl_beat_finding *f, const bl_golden_beat *g,
     if (!same || !f->assessable)
         return same;
     same = f->class_number == g->class_number && f->doubts == g->doubts;
-    for (i = 0; i < BL_RHYTHM_CONTEXTS; i++)
+    for (i = 0; i < BL_CONTEXTS; i++)
         same &= f->contexts[i] == g->contexts[i];
     for (i = 0; i < classes; i++)
         same &= f->scores[i] == g->scores[i];

@@ -18,6 +18,7 @@ from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.rhythm import RhythmTables
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.simulate import LEAD, simulate_patient
 from beatlens.tasks.beat_sampling import CROP_SPAN, BeatSampler
 from beatlens.tasks.beats import CLASSES, beat_track
@@ -39,7 +40,7 @@ def pool() -> TeacherPool:
 
 def tables() -> RhythmTables:
     torch.manual_seed(1)
-    made = RhythmTables(len(CLASSES))
+    made = RhythmTables(len(CLASSES), len(CONTEXTS))
     torch.nn.init.normal_(made.values)
     return made
 

@@ -51,7 +51,7 @@ def recordings() -> tuple[list[BeatTrack], BeatReasons, np.ndarray]:
     every = np.arange(BEATS)
     reasons = BeatReasons(
         every.astype(str), every, np.full(BEATS, 100), np.full(BEATS, V), np.full(BEATS, V),
-        evidence, np.zeros((BEATS, 6, 4)), np.zeros(4), STRIDE,
+        evidence, np.zeros((BEATS, 7, 4)), np.zeros(4), STRIDE,
     )  # fmt: skip
     return tracks, reasons, at
 

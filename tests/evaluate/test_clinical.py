@@ -24,8 +24,9 @@ from beatlens.evaluate.clinical import (
     wave_row,
 )
 from beatlens.evaluate.waves import WAVES, wave_columns
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.delineation import BeatWaves
-from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.signals.rhythm import BINS
 from beatlens.tasks.beats import UNKNOWN, BeatTrack
 
 COLUMNS, STRIDE = 17, 8
@@ -36,7 +37,7 @@ def beats(count: int, seed: int = 0, records: int = 5) -> BeatReasons:
     """Random decisions of some recordings, every class as likely."""
     rng = np.random.default_rng(seed)
     evidence = rng.normal(size=(count, 4, COLUMNS)).astype(np.float32)
-    rhythm, offsets = rng.normal(size=(count, 6, 4)), np.array([0.0, 0.5, -0.5, 0.1])
+    rhythm, offsets = rng.normal(size=(count, len(CONTEXTS), 4)), np.array([0.0, 0.5, -0.5, 0.1])
     scores = evidence.mean(axis=2, dtype=np.float64) + rhythm.sum(axis=1) + offsets
     record = np.arange(count) % records
     return BeatReasons(
@@ -72,17 +73,17 @@ def test_contributions_sum_to_the_difference_of_the_scores() -> None:
 def test_decisions_are_taken_apart_as_they_were_made() -> None:
     rng = np.random.default_rng(1)
     peaks = np.array([40, 400, 700, 1190])  # the first and last spans are moved in
-    contexts = rng.integers(0, BINS, (4, 6))
+    contexts = rng.integers(0, BINS, (4, len(CONTEXTS)))
     track = BeatTrack("a", "mitdb", np.zeros(1200, np.int8), np.ones(1200, bool), peaks,
                       np.array([0, 1, 2, UNKNOWN]), contexts, 360, 3375)  # fmt: skip
     evidence = rng.normal(size=(4, 150)).astype(np.float32)
-    tables, offsets = rng.normal(size=(6, BINS, 4)), np.array([0.0, 1.0, 0.0, -1.0])
+    tables, offsets = rng.normal(size=(len(CONTEXTS), BINS, 4)), np.array([0.0, 1.0, 0.0, -1.0])
     decided = [np.array([0, 1, 2, 0])]
     run = BeatRun([track], [evidence], [np.zeros((4, 4))])
     reasons = reasons_of(run, decided, tables, offsets, STRIDE)
     assert reasons.first.tolist() == [0, 336, 632, 1064]
     expected = evidence[:, 42 : 42 + COLUMNS].mean(axis=1)
-    expected = expected + sum(tables[i, contexts[1, i]] for i in range(6)) + offsets
+    expected = expected + sum(tables[i, contexts[1, i]] for i in range(len(CONTEXTS))) + offsets
     np.testing.assert_allclose(reasons.scores()[1], expected, rtol=1e-5)
     assert reasons[np.array([1, 3])].labels.tolist() == [1, UNKNOWN]
     with pytest.raises(SignalError, match="there is no beat"):

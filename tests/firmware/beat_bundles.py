@@ -14,8 +14,9 @@ from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.pipeline.export import golden_inputs
 from beatlens.runtime.beat_rule import BeatRule, Calibration
 from beatlens.runtime.bundle import Bundle
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.frontend import LSB_MV
-from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.signals.rhythm import BINS
 from beatlens.tasks.beat_sampling import CROP_SPAN
 from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, LONG_NAMES
 

@@ -63,7 +63,7 @@ def test_damage_is_seen(bundle: Bundle, file: str, array: str, tmp_path: Path) -
 
 def test_stack_is_bounded(tmp_path: Path) -> None:
     require_tools()
-    library = ("beatlens", "bl_beats", "bl_frontend", "bl_qrs", *ENGINE)
+    library = ("beatlens", "bl_beats", "bl_contexts", "bl_frontend", "bl_qrs", *ENGINE)
     objects = measure.compile_objects("cortex-m4", map(source, library), tmp_path, "-Os")
     functions = ("bl_beats_push", "bl_beats_gap", "bl_beats_end")
     needed = measure.stack_bytes(

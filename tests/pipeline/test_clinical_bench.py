@@ -29,9 +29,9 @@ from beatlens.pipeline.clinical_networks import (
     explained_int8,
     explained_teacher,
 )
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.databases import find_database
 from beatlens.signals.delineation import NONE
-from beatlens.signals.rhythm import CONTEXTS
 from beatlens.tasks.beats import UNKNOWN
 from beatlens.verbs.app import app
 

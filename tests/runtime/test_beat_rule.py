@@ -7,7 +7,9 @@ import pytest
 
 from beatlens.errors import ModelError, SignalError
 from beatlens.runtime.beat_rule import BeatRule, Calibration, beat_columns
-from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.runtime.fields import Fields
+from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.rhythm import BINS
 
 SCALE, COLUMNS = 0.05, (4, 7)
 CALM = Calibration(1.0, np.zeros(3))
@@ -48,9 +50,25 @@ def test_spans_stay_inside_the_recording() -> None:
         beat_columns(peaks, 8, 4, 7, 10)
 
 
+def test_a_rule_of_before_there_was_a_likeness_is_read() -> None:
+    made, _, _ = rule()
+    document = made.document()
+
+    def read(section: dict[str, object]) -> BeatRule:
+        return BeatRule.read(Fields("bundle.json", section, "beats"), 3, 11, SCALE)
+
+    again = read(document)
+    assert (again.tables == made.tables).all()
+    document["tables"] = {name: t for name, t in document["tables"].items() if name != "alike"}
+    older = read(document)
+    assert (older.tables[:-1] == made.tables[:-1]).all()
+    assert not older.tables[-1].any()
+    assert older.tables.shape == made.tables.shape
+
+
 def test_tables_that_do_not_fit_are_refused() -> None:
     _, tables, offsets = rule()
-    with pytest.raises(ModelError, match=r"rhythm tables are \[6, 32, 3\], expected 6 contexts"):
+    with pytest.raises(ModelError, match=r"contexts are \[7, 32, 3\], expected 7 contexts"):
         BeatRule.of(tables, offsets[:2], SCALE, COLUMNS, CALM, 0.0, -1e3)
     with pytest.raises(ModelError, match="largest entry 44000"):
         BeatRule.of(tables, np.array([0, 200.0, 0]), SCALE, COLUMNS, CALM, 0.0, -1e3)

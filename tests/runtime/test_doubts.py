@@ -10,8 +10,9 @@ from beatlens.runtime.beat_rule import BeatRule, Calibration
 from beatlens.runtime.doubts import CLOSE, DOUBTS, UNFAMILIAR, bits_of, names_of
 from beatlens.runtime.finding import Limits
 from beatlens.runtime.stream import Stream
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.frontend import FrontEnd
-from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.signals.rhythm import BINS
 
 from .cases import GAIN, RATE, ecg_counts, run
 
@@ -46,7 +47,7 @@ def test_a_lead_over_the_likeliest_other_class_is_close_or_not() -> None:
 
 def test_classes_that_are_rare_are_doubted_sooner() -> None:
     likely, rare = rule([0, 0, 0], 1.0, -9.0), rule([0, 0, -3.0], 1.0, -9.0)
-    assert likely.decide(np.array([[0, 0, 50]]), np.zeros((1, 6), np.int64)) == 2
+    assert likely.decide(np.array([[0, 0, 50]]), np.zeros((1, len(CONTEXTS)), np.int64)) == 2
     assert doubted(likely, 0, 0, 50) == 0
     assert doubted(rare, 0, 0, 50) == CLOSE  # -3 logits by temperature 2: 60 steps
     assert doubted(rare, 0, 0, 75) == 0

@@ -16,7 +16,8 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.folder import FILES, MANIFEST, SUMS
 from beatlens.runtime.manifest import read_manifest
 from beatlens.runtime.recording_stream import explain_whole
-from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.signals.beat_contexts import CONTEXTS as OF_BEATS
+from beatlens.signals.rhythm import BINS
 from beatlens.tasks.wearable import CLASSES, LONG_NAMES
 
 from .cases import GAIN, RATE, TITLES, ecg_counts
@@ -99,7 +100,7 @@ def test_a_malformed_rule_is_refused(
 
 
 def beat_rule(scale: float) -> BeatRule:
-    tables, calm = np.zeros((len(CONTEXTS), BINS, 4)), Calibration(1.0, np.zeros(4))
+    tables, calm = np.zeros((len(OF_BEATS), BINS, 4)), Calibration(1.0, np.zeros(4))
     return BeatRule.of(tables, np.zeros(4), scale, (4, 7), calm, 0.0, 0.0)
 
 

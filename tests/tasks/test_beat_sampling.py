@@ -17,7 +17,7 @@ def track_with(labels: list[int], record: str = "a", database: str = "mitdb") ->
     n = 100 * (len(labels) + 2)
     peaks = np.arange(1, len(labels) + 1) * 100
     x = (np.arange(n) % 100).astype(np.int8)
-    contexts = np.tile(peaks[:, None] // 100, (1, 6)) % 32
+    contexts = np.tile(peaks[:, None] // 100, (1, 7)) % 32
     return BeatTrack(
         record, database, x, np.ones(n, bool), peaks, np.array(labels), contexts, 128, n
     )

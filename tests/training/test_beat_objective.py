@@ -50,7 +50,7 @@ def test_evidence_and_tables_learn_to_tell_beats_apart() -> None:
     peaks[:, 0], peaks[:, 1] = 300, 600
     labels = torch.tensor([[0, 1], [0, 2]] * 4)
     windows[1::2, CROP_CONTEXT + 580 : CROP_CONTEXT + 620] += 1.0  # the ventricular ones are wide
-    contexts = torch.zeros(8, 2, 6, dtype=torch.int64)
+    contexts = torch.zeros(8, 2, 7, dtype=torch.int64)
     contexts[:, 0], contexts[::2, 1], contexts[1::2, 1] = 16, 10, 16  # the others early
     optimizer = torch.optim.Adam(objective.parameters(), lr=0.03)
     losses = []

@@ -41,7 +41,7 @@ static void keep_beat(void *context, const bl_beat_finding *f)
     to->padded = f->defects.padded;
     to->starts_padded = f->padded_ends & 1;
     to->ends_padded = f->padded_ends >> 1;
-    for (i = 0; i < BL_RHYTHM_CONTEXTS; i++)
+    for (i = 0; i < BL_CONTEXTS; i++)
         to->contexts[i] = f->contexts[i];
     for (i = 0; i < f->columns * classes; i++)
         h->batch->evidence[(uint64_t)at * bytes + i] = f->evidence[i];

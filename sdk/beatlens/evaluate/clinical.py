@@ -22,7 +22,7 @@ from beatlens.evaluate.waves import (
     wave_shares,
     wave_sums,
 )
-from beatlens.signals.rhythm import CONTEXTS
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.tasks.beats import BEFORE, CLASSES, UNKNOWN
 
 Floats = NDArray[np.float64]

@@ -21,11 +21,12 @@ from beatlens.firmware.plan import plan
 from beatlens.firmware.sensor import sensor_source
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_chain import rule_of
-from beatlens.runtime.beat_finding import STEPS, BeatFinding
+from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.doubts import bits_of
 from beatlens.runtime.finding import Limits
+from beatlens.signals.beat_contexts import STEPS
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 
 GOLDEN_S = 16.0
@@ -62,8 +63,8 @@ def write_beats(
             bundle, frontend, name, f"{name}_sensor", f"{name}_golden_beats", limits
         ),
     }
-    engine = ["beatlens.c", "bl_beats.c", "bl_frontend.c", "bl_qrs.c", "bl_selftest.c",
-              "bl_selftest_beats.c", *engine_sources(drawn)]  # fmt: skip
+    engine = ["beatlens.c", "bl_beats.c", "bl_contexts.c", "bl_frontend.c", "bl_qrs.c",
+              "bl_selftest.c", "bl_selftest_beats.c", *engine_sources(drawn)]  # fmt: skip
     memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
     tests = [
         f"bl_selftest_net(&{name}_golden_net, memory, sizeof memory)",
@@ -76,7 +77,7 @@ def write_beats(
         "and read `include/bl_beats.h`, which has an example.",
         f"A stream needs {beat_memory_bytes(bundle, drawn, taps):,} bytes of memory (`{memory}`) "
         "and a `bl_beats`; a beat is decided on "
-        f"{rule.before + rule.after} columns of evidence and six rhythm contexts.",
+        f"{rule.before + rule.after} columns of evidence and seven contexts.",
     ]
     statics = "static bl_beats beats;"
     files = package_files(name, target, drawn, made, engine, memory, tests, facts, statics)

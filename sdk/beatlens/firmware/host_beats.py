@@ -33,13 +33,14 @@ from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.chain import PIECE
 from beatlens.runtime.finding import Limits, Tally
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import REFRACTORY
-from beatlens.signals.rhythm import CONTEXTS
 
 SOURCES = (
     "src/beatlens.c",
     "src/bl_beats.c",
+    "src/bl_contexts.c",
     "src/bl_frontend.c",
     "src/bl_net.c",
     "src/bl_qrs.c",

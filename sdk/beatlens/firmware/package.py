@@ -48,7 +48,7 @@ KERNEL_FILES: Mapping[str, tuple[str, ...]] = {
 PORTABLE = ("bl_kernels.c", "bl_scale.h")
 GOLDEN_CASES = 2
 HEADERS = ("beatlens.h", "bl_frontend.h", "bl_kernels.h", "bl_net.h", "bl_selftest.h")
-BEAT_HEADERS = (*HEADERS, "bl_beats.h", "bl_qrs.h", "bl_selftest_beats.h")
+BEAT_HEADERS = (*HEADERS, "bl_beats.h", "bl_contexts.h", "bl_qrs.h", "bl_selftest_beats.h")
 Files = dict[str, str]
 
 

@@ -34,9 +34,9 @@ class RhythmTables(nn.Module):
     torch.Size([2, 5, 4])
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, contexts: int = len(CONTEXTS)) -> None:
         super().__init__()
-        self.values = nn.Parameter(torch.zeros(len(CONTEXTS), BINS, classes))
+        self.values = nn.Parameter(torch.zeros(contexts, BINS, classes))
 
     def forward(self, contexts: Tensor) -> Tensor:
         """What contexts int64 `[..., 6]` are worth, logits `[..., C]`."""
@@ -64,7 +64,8 @@ def load_tables(path: Path) -> RhythmTables:
     """Read rhythm tables. Raises `ModelError` where the file is missing or something else."""
     try:
         state = read_state(path, TABLES_FORMAT)["tables"]
-        tables = RhythmTables(state["values"].shape[-1])
+        contexts, _, classes = state["values"].shape
+        tables = RhythmTables(classes, contexts)
         tables.load_state_dict(state)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
         raise ModelError(f"{path}: damaged rhythm tables: {error}") from error

@@ -14,8 +14,8 @@ from beatlens.beat_recipe import BeatDataSection, BeatRecipe
 from beatlens.pipeline.data import ROLES, SIMULATION_SEED, at_hand
 from beatlens.signals import simulate, splits
 from beatlens.signals.annotations import Annotations
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.databases import database_in, find_database
-from beatlens.signals.rhythm import CONTEXTS
 from beatlens.tasks.beat_sampling import BeatSampler
 from beatlens.tasks.beats import CLASSES, BeatTrack, beat_track
 from beatlens.tasks.store import kept_tracks

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.evaluate.ec57 import START_S
+from beatlens.signals.beat_contexts import beat_contexts
 from beatlens.signals.databases import Database
 from beatlens.signals.delineation import NONE, BeatWaves, delineate, marked_waves
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recording
-from beatlens.signals.rhythm import rhythm_contexts
 from beatlens.tasks.beats import CLASSES, UNKNOWN, BeatTrack
 from beatlens.tasks.prepare import condition
 
@@ -116,7 +116,7 @@ def ludb_track(recording: Recording) -> BeatTrack:
         usable=out.usable,
         peaks=peaks,
         labels=np.full(len(peaks), UNKNOWN, np.int64),
-        contexts=rhythm_contexts(peaks),
+        contexts=beat_contexts(out.x, peaks),
         rate_hz=recording.rate_hz,
         samples=recording.samples,
     )

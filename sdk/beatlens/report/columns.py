@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beatlens.report.tables import Column
-from beatlens.signals.rhythm import CONTEXTS
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.tasks.wearable import CLASSES
 
 

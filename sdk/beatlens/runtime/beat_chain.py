@@ -1,6 +1,6 @@
 """What lies between the counts of a lead and the findings on its beats.
 
-Front end, then two things side by side: the network's evidence, and R peaks with their rhythm. A
+Front end, then two things side by side: the network's evidence, and R peaks with their contexts. A
 beat's evidence is taken as soon as it is there; it is decided when the next R peak is. Memory does
 not grow with the recording: the detector finds no beat later than after `KEPT_S` seconds.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
-from beatlens.runtime.beat_finding import STEPS, BeatFinding
+from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.doubts import names_of
@@ -23,9 +23,9 @@ from beatlens.runtime.engines import Engine, dequantize
 from beatlens.runtime.finding import Columns, Limits, Tally, described
 from beatlens.runtime.stretch import Stretch
 from beatlens.runtime.stretches import StretchChain
+from beatlens.signals.beat_contexts import STEPS, BeatContexts
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import QrsDetector
-from beatlens.signals.rhythm import RhythmContexts
 
 KEPT_S = 10
 """Seconds of evidence that are kept: the detector looks at 8 s before it first decides, and finds
@@ -80,7 +80,7 @@ class _BeatStretch:
         self._columns_of = Stretch(
             frontend, engine, bundle.geometry, first=first, hop=hop, span=hop, heard=self._hear
         )
-        self._detector, self._rhythm = QrsDetector(), RhythmContexts()
+        self._detector, self._known = QrsDetector(), BeatContexts()
         self._peaks: deque[int] = deque()  # whose evidence is not taken yet
         self._taken: deque[_Taken] = deque()  # that are not decided yet
         self._contexts: deque[tuple[int, ...]] = deque()  # of those and of the next peaks
@@ -99,7 +99,7 @@ class _BeatStretch:
         for columns in self._columns_of.close(None if until is None else until - self._first):
             self._add(columns)
         self._follow(self._detector.flush())
-        context = self._rhythm.end()
+        context = self._known.end()
         if context is not None:
             self._contexts.append(context)
         self._take(ended=True)
@@ -107,11 +107,12 @@ class _BeatStretch:
 
     def _hear(self, x: NDArray[np.int8]) -> None:
         """Look for R peaks in the front end's samples."""
+        self._known.hear(x)
         self._follow(self._detector.push(x))
 
     def _follow(self, peaks: Iterable[int]) -> None:
         for peak in peaks:
-            context = self._rhythm.push(peak)
+            context = self._known.push(peak)
             if context is not None:
                 self._contexts.append(context)
             self._peaks.append(peak)
@@ -190,7 +191,7 @@ def beat_finding(
     Args:
         bundle, peak, start, tally: as for `beat_without_decision`.
         evidence: int8 `[T, C]`, of its columns.
-        context: of its rhythm.
+        context: its contexts.
         class_number: what it is.
         doubts: bits, see `beatlens.runtime.doubts`.
     """

@@ -11,9 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import RecipeError
-from beatlens.signals.rhythm import CHANGE_STEPS, CONTEXTS, RATIO_STEPS
-
-STEPS = dict(zip(CONTEXTS, (*5 * (RATIO_STEPS,), CHANGE_STEPS), strict=True))
 
 
 @dataclass(frozen=True)
@@ -21,11 +18,11 @@ class BeatReason:
     """A part of what makes one class likelier than another.
 
     Attributes:
-        what: `evidence`, of a stretch of signal, or the name of a rhythm context.
+        what: `evidence`, of a stretch of signal, or the name of a context.
         start_s, end_s: the stretch, in seconds from the R peak, of a whole recording from its
-            start; None for rhythm.
-        ratio: the context's ratio (see `beatlens.signals.rhythm`), of a whole recording the mean
-            one; None for evidence.
+            start; None for a context.
+        ratio: the context's ratio or share (see `beatlens.signals.beat_contexts`), of a whole
+            recording the mean one; None for evidence.
         contribution: to the difference of the two classes' logits.
     """
 
@@ -52,9 +49,9 @@ class BeatFinding:
         probabilities: calibrated, by class. The class decided on may not be the likeliest one: the
             rule's offsets say how likely each has to be.
         evidence: float32 `[C, T]` in logit units, read-only, columns of the span.
-        rhythm: float64 `[6, C]`: what each context adds, logit units.
+        rhythm: float64 `[7, C]`: what each context adds, logit units.
         offsets: float64 `[C]`, the rule's, logit units.
-        contexts: the six contexts as ratios, by name.
+        contexts: the seven contexts as ratios, by name.
         classes: names of the C classes.
 
     Mean evidence, the sum of `rhythm` and the offset are a class's score; the largest wins.
@@ -82,7 +79,7 @@ class BeatFinding:
             against: the other class; None is the one that came second.
 
         Returns:
-            Rhythm contexts, and stretches of consecutive columns whose evidence has one sign. Their
+            Contexts, and stretches of consecutive columns whose evidence has one sign. Their
             contributions, with the difference of the offsets, sum to the difference of the scores.
             Empty for a beat that is not assessable.
 

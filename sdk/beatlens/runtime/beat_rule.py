@@ -1,4 +1,4 @@
-"""The decision on a beat, in integers: evidence summed around its R peak, plus its rhythm.
+"""The decision on a beat, in integers: evidence summed around its R peak, plus its contexts.
 
     score[class] = sum of int8 evidence over the beat's columns
                  + sum over contexts of table[context][class] + offset[class]
@@ -26,6 +26,8 @@ from beatlens.runtime.rhythm_section import (
     read_tables,
     tables_document,
 )
+from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.rhythm import CONTEXTS as RHYTHM
 
 LARGEST_DOUBT = 1 << 24
 
@@ -81,7 +83,7 @@ class BeatRule:
 
     Args:
         before, after: columns of a beat's span before its R peak's, and from that on.
-        tables: int64 `[6, BINS, C]`, steps of the evidence sum.
+        tables: int64 `[7, BINS, C]`, steps of the evidence sum.
         offsets: int64 `[C]`, likewise.
         scale: what one step of evidence is worth, logit units.
         calibration: of probabilities.
@@ -101,7 +103,7 @@ class BeatRule:
 
     def __post_init__(self) -> None:
         classes = len(self.offsets)
-        check_tables(self.tables, classes)
+        check_tables(self.tables, CONTEXTS, classes)
         entries = (self.tables, self.offsets, self.doubt.odds)
         largest = max(int(np.abs(array).max()) for array in entries)
         if largest >= LARGEST_ENTRY or self.before < 0 or self.after < 1:
@@ -121,7 +123,7 @@ class BeatRule:
         close: float,
         familiar: float,
     ) -> BeatRule:
-        """Round tables `[6, BINS, C]`, offsets `[C]` and limits of doubt, all logits, to steps."""
+        """Round tables `[7, BINS, C]`, offsets `[C]` and limits of doubt, all logits, to steps."""
         step = scale / sum(columns)
         return cls(
             *columns,
@@ -157,7 +159,7 @@ class BeatRule:
     def scores(
         self, sums: NDArray[np.int64], contexts: NDArray[np.int64], *, offsets: bool = True
     ) -> NDArray[np.int64]:
-        """Scores `[b, C]` of evidence sums `[b, C]` and rhythm contexts `[b, 6]`."""
+        """Scores `[b, C]` of evidence sums `[b, C]` and contexts `[b, 7]`."""
         found = sums + sum(table[contexts[:, i]] for i, table in enumerate(self.tables))
         return np.asarray(found + self.offsets if offsets else found, np.int64)
 
@@ -194,7 +196,7 @@ class BeatRule:
             "before": self.before,
             "after": self.after,
             "offsets": self.offsets.tolist(),
-            "tables": tables_document(self.tables),
+            "tables": tables_document(self.tables, CONTEXTS),
             "temperature": self.calibration.temperature,
             "bias": self.calibration.bias.tolist(),
             "odds": self.doubt.odds.tolist(),
@@ -219,7 +221,11 @@ class BeatRule:
         before = fields.integer("before", 0, columns - 1)
         after = fields.integer("after", 1, columns - before)
         offsets = fields.integers("offsets", classes, -most, most)
-        tables = read_tables(fields.section("tables"), classes)
+        section = fields.section("tables")
+        # Bundles made before there was a likeness have tables of the rhythm alone.
+        known = CONTEXTS if "alike" in section.names() else RHYTHM
+        tables = read_tables(section, known, classes)
+        tables = np.pad(tables, ((0, len(CONTEXTS) - len(known)), (0, 0), (0, 0)))
         temperature = fields.number("temperature", 1e-3, 1e3)
         bias = fields.numbers("bias", classes, -100.0, 100.0)
         odds = fields.integers("odds", classes, -most, most)

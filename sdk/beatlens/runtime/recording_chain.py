@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError, SignalError
-from beatlens.runtime.beat_finding import STEPS
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.doubts import names_of
 from beatlens.runtime.engines import Engine, dequantize
@@ -24,7 +23,7 @@ from beatlens.runtime.stretch import Stretch
 from beatlens.runtime.stretches import StretchChain
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import QrsDetector
-from beatlens.signals.rhythm import CONTEXTS, RhythmContexts
+from beatlens.signals.rhythm import CONTEXTS, STEPS, RhythmContexts
 
 
 class RecordingChain(StretchChain[RecordingFinding]):

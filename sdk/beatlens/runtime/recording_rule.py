@@ -92,7 +92,7 @@ class RecordingRule:
     calibration: Calibration
 
     def __post_init__(self) -> None:
-        check_tables(self.tables, len(self.offsets))
+        check_tables(self.tables, CONTEXTS, len(self.offsets))
         _check_largest(self.tables, self.offsets, self.scale)
 
     @classmethod
@@ -156,7 +156,7 @@ class RecordingRule:
         """What `bundle.json` says of the rule."""
         return {
             "offsets": self.offsets.tolist(),
-            "tables": tables_document(self.tables),
+            "tables": tables_document(self.tables, CONTEXTS),
             "temperature": self.calibration.temperature,
             "bias": self.calibration.bias.tolist(),
         }
@@ -170,7 +170,7 @@ class RecordingRule:
         """
         most = LARGEST_ENTRY - 1
         offsets = fields.integers("offsets", classes, -most, most)
-        tables = read_tables(fields.section("tables"), classes)
+        tables = read_tables(fields.section("tables"), CONTEXTS, classes)
         temperature = fields.number("temperature", 1e-3, 1e3)
         bias = fields.numbers("bias", classes, -100.0, 100.0)
         fields.finish()

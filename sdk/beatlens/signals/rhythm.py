@@ -38,6 +38,8 @@ from beatlens.errors import SignalError
 CONTEXTS = ("early", "pause", "slow", "change", "balance", "irregular")
 BINS = 32
 RATIO_STEPS, CHANGE_STEPS = 16, 64
+STEPS = dict(zip(CONTEXTS, (*5 * (RATIO_STEPS,), CHANGE_STEPS), strict=True))
+"""Steps of a ratio of 1, by name."""
 USUAL, LONGER, CHANGES = 8, 32, 16
 """Intervals whose mean counts, those of longer ago, and changes whose median counts."""
 LONGEST = (1 << 16) - 1

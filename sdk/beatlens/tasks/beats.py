@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.signals.annotations import Annotations
+from beatlens.signals.beat_contexts import beat_contexts
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recorded
-from beatlens.signals.rhythm import rhythm_contexts
 from beatlens.tasks.prepare import condition, to_model_rate
 
 CLASSES = ("n", "s", "v", "f")
@@ -49,7 +49,7 @@ class BeatTrack:
         usable: bool `[n]`, false where the front end raised a flag.
         peaks: R peaks found by the detector, int64 `[b]`.
         labels: number of the class of each, int64 `[b]`, or `UNKNOWN`.
-        contexts: rhythm contexts, int64 `[b, 6]`.
+        contexts: of each, int64 `[b, 7]`, see `beatlens.signals.beat_contexts`.
         rate_hz, samples: of the recording itself.
     """
 
@@ -106,7 +106,7 @@ def beat_track(recording: Recorded, annotations: Annotations, lead: str) -> Beat
         usable=out.usable,
         peaks=peaks,
         labels=found,
-        contexts=rhythm_contexts(peaks),
+        contexts=beat_contexts(out.x, peaks),
         rate_hz=recording.rate_hz,
         samples=recording.samples,
     )

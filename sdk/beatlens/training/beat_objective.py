@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.rhythm import RhythmTables
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.tasks.beat_sampling import CROP_SPAN, BeatSampler
 from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN
 from beatlens.training.objective import excerpt_logits
@@ -68,13 +69,13 @@ class BeatNet(nn.Module):
     def __init__(self, net: EvidenceNet) -> None:
         super().__init__()
         self.net = net
-        self.tables = RhythmTables(len(CLASSES))
+        self.tables = RhythmTables(len(CLASSES), len(CONTEXTS))
 
 
 class BeatObjective(nn.Module):
     """Loss of a network and its tables, trained together on labels alone.
 
-    `forward(windows [B, N] mV, peaks [B, E], labels [B, E], contexts [B, E, 6])` returns the loss;
+    `forward(windows [B, N] mV, peaks [B, E], labels [B, E], contexts [B, E, 7])` returns the loss;
     see `BeatSampler.batch`.
     """
 

@@ -1,0 +1,214 @@
+/* Contexts of beats; see ../include/bl_contexts.h. */
+
+#include "bl_contexts.h"
+
+#define BINS BL_CONTEXT_BINS
+#define INTERVALS BL_INTERVALS
+#define CHANGES BL_CHANGES
+#define RATIO_STEPS 16
+#define CHANGE_STEPS 64
+#define USUAL 8
+#define LONGEST 0xFFFFu
+
+#define BEATS BL_ALIKE_BEATS
+#define SEEN BL_ALIKE_SEEN
+#define KEPT BL_ALIKE_KEPT
+#define BEFORE 8 /* samples of a QRS before its R peak */
+#define SHIFT 2
+#define LENGTH (SEEN - 2 * SHIFT)
+#define SHARES 31
+#define ALIKE 6 /* its place among the contexts */
+
+/* Rhythm */
+
+/* The upper one of the two in the middle: as many below it as half of all. */
+static uint32_t median(const uint16_t *values, uint32_t count)
+{
+    uint32_t i, k;
+
+    for (i = 0; i + 1 < count; i++) {
+        uint32_t below = 0, equal = 0;
+
+        for (k = 0; k < count; k++) {
+            below += values[k] < values[i];
+            equal += values[k] == values[i];
+        }
+        if (below <= count / 2 && count / 2 < below + equal)
+            break;
+    }
+    return values[i];
+}
+
+/* A ratio to the mean of some intervals, one at least, in steps. */
+static uint8_t steps(uint32_t part, const uint16_t *whole, uint32_t count,
+                     uint32_t of_one)
+{
+    uint32_t sum = whole[0], i, found;
+
+    for (i = 1; i < count; i++)
+        sum += whole[i];
+    found = part * of_one * count / sum;
+    return (uint8_t)(found < BINS ? found : BINS - 1);
+}
+
+/* Of the last peak, with the interval after it; 0: there is none. A ratio with
+ * an interval that is not there is 1. */
+static void rhythm_of(const bl_contexts *r, uint16_t after, uint8_t *context)
+{
+    uint32_t count = r->interval_count, i;
+    uint32_t last = count < USUAL ? count : USUAL;
+    const uint16_t *all = r->intervals, *usual = all + count - last;
+    uint16_t first = r->before != 0 ? r->before : after != 0 ? after : 1;
+
+    if (count == 0) {
+        all = usual = &first;
+        count = last = 1;
+    }
+    for (i = 0; i < 5; i++)
+        context[i] = RATIO_STEPS;
+    if (after != 0)
+        context[1] = steps(after, usual, last, RATIO_STEPS);
+    if (r->before != 0) {
+        context[0] = steps(r->before, usual, last, RATIO_STEPS);
+        context[2] = steps(r->before, all, count, RATIO_STEPS);
+        context[3] = steps(r->before, usual + last - 1, 1, RATIO_STEPS);
+        if (after != 0)
+            context[4] = steps(r->before, &after, 1, RATIO_STEPS);
+    }
+    context[5] = 0;
+    if (r->change_count > 0)
+        context[5] = steps(median(r->changes, r->change_count), usual, last,
+                           CHANGE_STEPS);
+}
+
+/* Appends a value; the oldest of `most` gives way. */
+static uint8_t append(uint16_t *values, uint8_t count, uint32_t most,
+                      uint16_t value)
+{
+    if (count == most) {
+        uint32_t i;
+
+        for (i = 1; i < most; i++)
+            values[i - 1] = values[i];
+        count--;
+    }
+    values[count] = value;
+    return (uint8_t)(count + 1);
+}
+
+/* The interval before the last peak becomes one of those that were before. */
+static void remember(bl_contexts *r)
+{
+    if (r->before == 0)
+        return;
+    if (r->interval_count > 0) {
+        uint16_t last = r->intervals[r->interval_count - 1];
+        uint16_t change = (uint16_t)(last < r->before ? r->before - last
+                                                      : last - r->before);
+
+        r->change_count = append(r->changes, r->change_count, CHANGES, change);
+    }
+    r->interval_count =
+        append(r->intervals, r->interval_count, INTERVALS, r->before);
+}
+
+/* Likeness */
+
+/* Of a QRS, or of two, times LENGTH squared: below 2^24. */
+static int32_t covariance(const int8_t *a, const int8_t *b)
+{
+    int32_t sum_a = 0, sum_b = 0, products = 0, i;
+
+    for (i = 0; i < LENGTH; i++) {
+        sum_a += a[i];
+        sum_b += b[i];
+        products += a[i] * b[i];
+    }
+    return LENGTH * products - sum_a * sum_b;
+}
+
+/* Whether two beats' correlation is above 0.9 for any shift. */
+static int are_alike(const int8_t *mine, int32_t variance, const int8_t *other)
+{
+    uint32_t shift;
+
+    for (shift = 0; shift <= 2 * SHIFT; shift++) {
+        const int8_t *theirs = other + shift;
+        int64_t common = covariance(mine + SHIFT, theirs);
+
+        if (common > 0 &&
+            100 * common * common >
+                81 * ((int64_t)variance * covariance(theirs, theirs)))
+            return 1;
+    }
+    return 0;
+}
+
+/* A sample of the stretch, if it is there. */
+static int8_t heard(const bl_contexts *k, uint32_t sample)
+{
+    return sample < k->heard ? k->x[sample % KEPT] : 0;
+}
+
+/* How many of the last beats look like the one at `peak`; remembers it. */
+static uint8_t likeness(bl_contexts *k, uint32_t peak)
+{
+    int8_t beat[SEEN];
+    uint32_t alike = 0, among = k->beat_count, i;
+    int32_t variance;
+
+    for (i = 0; i < SEEN; i++)
+        beat[i] = heard(k, peak + i - BEFORE - SHIFT); /* huge if below 0 */
+    variance = covariance(beat + SHIFT, beat + SHIFT);
+    for (i = 0; i < among; i++)
+        alike += (uint32_t)are_alike(beat, variance, k->beats[i]);
+    for (i = 0; i < SEEN; i++)
+        k->beats[k->next_beat][i] = beat[i];
+    k->next_beat = (uint8_t)((k->next_beat + 1) % BEATS);
+    if (among < BEATS)
+        k->beat_count++;
+    return (uint8_t)(among > 0 ? SHARES * alike / among : SHARES);
+}
+
+/* Interface */
+
+void bl_contexts_begin(bl_contexts *k)
+{
+    k->before = 0;
+    k->interval_count = k->change_count = k->begun = 0;
+    k->beat_count = k->next_beat = 0;
+    k->heard = 0;
+}
+
+void bl_contexts_hear(bl_contexts *k, int8_t x)
+{
+    k->x[k->heard++ % KEPT] = x;
+}
+
+int bl_contexts_push(bl_contexts *k, uint32_t peak, uint8_t of[BL_CONTEXTS])
+{
+    uint32_t after = k->begun ? peak - k->last : 0;
+    int found = k->begun;
+
+    if (after > LONGEST)
+        after = LONGEST;
+    if (found) {
+        rhythm_of(k, (uint16_t)after, of);
+        of[ALIKE] = k->alike;
+        remember(k);
+        k->before = (uint16_t)after;
+    }
+    k->begun = 1;
+    k->last = peak;
+    k->alike = likeness(k, peak);
+    return found;
+}
+
+int bl_contexts_end(bl_contexts *k, uint8_t of[BL_CONTEXTS])
+{
+    if (!k->begun)
+        return 0;
+    rhythm_of(k, 0, of);
+    of[ALIKE] = k->alike;
+    return 1;
+}
