@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from beatlens.evaluate.beats import (
 )
 from beatlens.integer.build import build_graph
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.rhythm import RhythmTables, load_tables
+from beatlens.nets.rhythm import RhythmTables, load_tables, save_tables
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
 from beatlens.pipeline.beat_evaluate import (
@@ -36,10 +37,13 @@ from beatlens.pipeline.beat_evaluate import (
 )
 from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle
+from beatlens.pipeline.train import keep_teacher
+from beatlens.recipe import Recipe
 from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.stream import explain_recording
 from beatlens.signals.annotations import read_annotations
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.beat_sampling import CROP_SPAN
 from beatlens.tasks.beats import CLASSES, beat_track
@@ -97,6 +101,28 @@ def test_a_run_is_kept(run: Run, folder: Path) -> None:
     compressed = compress_beats(recipe, prepared, again, kept, folder)
     assert (compressed[0].head.weight == student.head.weight).all()
     assert compressed[1].logit_scale == quantized.logit_scale
+
+
+def test_a_teacher_trained_elsewhere_comes_with_its_tables(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    recipe, _, teacher, tables, *_ = run
+    keep_teacher(folder / "teacher.pt", recipe, tmp_path / "run")
+    again, kept = train_beat_teacher(recipe, run[1], tmp_path / "run")
+    assert (again.head.weight == teacher.head.weight).all()
+    assert (kept.values == tables.values).all()
+    keep_teacher(folder / "teacher.pt", recipe, tmp_path / "run")  # the same again
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "run", other)
+    (other / "rhythm.pt").unlink()
+    with pytest.raises(ModelError, match=r"rhythm\.pt"):
+        keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    save_tables(other / "rhythm.pt", RhythmTables(len(CLASSES), len(CONTEXTS)))
+    with pytest.raises(RecipeError, match="another teacher than the one given"):
+        keep_teacher(other / "teacher.pt", recipe, tmp_path / "run")
+    with pytest.raises(ModelError, match=r"that tells n, s, v, f; expected .* that tells pvc, sve"):
+        keep_teacher(folder / "teacher.pt", Recipe.parse({"teacher": NETWORK}), tmp_path / "new")
 
 
 def test_evidence_does_not_depend_on_where_windows_are_cut(run: Run) -> None:

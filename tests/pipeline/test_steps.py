@@ -112,15 +112,16 @@ def test_a_teacher_trained_elsewhere_is_taken_if_it_fits(ready: tuple, tmp_path:
     recipe = tiny_recipe()
     path = tmp_path / "elsewhere.pt"
     save_net(path, teacher, recipe.teacher.spec)
-    taken = taken_teacher(path, recipe)
-    keep_teacher(taken, recipe, tmp_path / "run")
+    keep_teacher(path, recipe, tmp_path / "run")
     kept = load_net(tmp_path / "run" / "teacher.pt")[0]
     assert all(torch.equal(t, kept.state_dict()[n]) for n, t in teacher.state_dict().items())
-    keep_teacher(taken, recipe, tmp_path / "run")  # the same again
+    keep_teacher(path, recipe, tmp_path / "run")  # the same again
+    taken = taken_teacher(path, recipe)
     with torch.no_grad():
         taken.head.weight += 1
+    save_net(tmp_path / "changed.pt", taken, recipe.teacher.spec)
     with pytest.raises(RecipeError, match="another teacher than the one given"):
-        keep_teacher(taken, recipe, tmp_path / "run")
+        keep_teacher(tmp_path / "changed.pt", recipe, tmp_path / "run")
     with pytest.raises(ModelError, match="expected the recipe's teacher"):
         taken_teacher(path, recipe.model_copy(update={"teacher": recipe.student}))
 

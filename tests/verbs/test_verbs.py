@@ -151,7 +151,7 @@ def _as_wfdb(folder: Path, recording: object) -> Path:
         (("data", "get", "mitbd"), "mitbd"),
         (
             ("compress", str(MODELS / "beats.toml"), "--run", "{tmp}", "--teacher", "x.pt"),
-            "expected a recipe of strips",
+            "x.pt",
         ),
     ],
 )

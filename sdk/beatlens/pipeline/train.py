@@ -14,11 +14,16 @@ from beatlens.evaluate.strips import Explaining, run_network
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
+from beatlens.nets.rhythm import load_tables, save_tables
 from beatlens.pipeline.data import Prepared
-from beatlens.recipe import Recipe
+from beatlens.recipe import ModelRecipe, Recipe
+from beatlens.tasks import beats, wearable
 from beatlens.tasks.strips import CLASSES, StripSet, cut_strips
 from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import TaskObjective, crops_of, seed_everything
+
+RHYTHM = "rhythm.pt"
+CLASSES_OF = {"strips": CLASSES, "beats": beats.CLASSES, "wearable": wearable.CLASSES}
 
 
 def macro_ap(net: Explaining, strips: StripSet) -> dict[str, float]:
@@ -47,32 +52,47 @@ def train_teacher(
     )
 
 
-def taken_teacher(path: Path, recipe: Recipe) -> EvidenceNet:
+def taken_teacher(path: Path, recipe: ModelRecipe) -> EvidenceNet:
     """A teacher that was trained elsewhere, read from its file.
 
-    Raises `ModelError` where that is no network, or one of other layers than the recipe's teacher.
+    Raises `ModelError` where that is no network, or one of other layers than the recipe's teacher
+    or for other classes than its task's.
     """
     teacher, spec = load_net(path)
-    if spec != recipe.teacher.spec or teacher.classes != CLASSES:
+    classes = CLASSES_OF[recipe.task]
+    if spec != recipe.teacher.spec or teacher.classes != classes:
         raise ModelError(
             f"{path}: a network of {spec.as_dict()} that tells {', '.join(teacher.classes)}; "
             f"expected the recipe's teacher, {recipe.teacher.spec.as_dict()} that tells "
-            f"{', '.join(CLASSES)}"
+            f"{', '.join(classes)}"
         )
     return teacher
 
 
-def keep_teacher(teacher: EvidenceNet, recipe: Recipe, folder: Path) -> None:
-    """Make a teacher the run folder's own. Raises `RecipeError` where that has another already."""
-    path = folder / "teacher.pt"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        save_net(path, teacher, recipe.teacher.spec)
+def keep_teacher(path: Path, recipe: ModelRecipe, folder: Path) -> None:
+    """Make a teacher that was trained elsewhere the run folder's own.
+
+    Tasks that know a beat's rhythm have tables beside the network, in `rhythm.pt`; they come along.
+
+    Raises:
+        ModelError: see `taken_teacher`; or there are no tables beside it.
+        RecipeError: the run folder has another teacher already.
+    """
+    teacher, kept = taken_teacher(path, recipe), folder / "teacher.pt"
+    tables = None if recipe.task == "strips" else load_tables(path.with_name(RHYTHM))
+    folder.mkdir(parents=True, exist_ok=True)
+    if not kept.exists():
+        if tables is not None:
+            save_tables(folder / RHYTHM, tables)
+        save_net(kept, teacher, recipe.teacher.spec)
         return
-    present = load_net(path)[0].state_dict()
-    if any(not torch.equal(tensor, present[name]) for name, tensor in teacher.state_dict().items()):
+    present, given = load_net(kept)[0].state_dict(), teacher.state_dict()
+    same = all(torch.equal(tensor, present[name]) for name, tensor in given.items())
+    if tables is not None:
+        same &= torch.equal(tables.values, load_tables(folder / RHYTHM).values)
+    if not same:
         raise RecipeError(
-            f"{path} is another teacher than the one given; use another run folder (--run)"
+            f"{kept} is another teacher than the one given; use another run folder (--run)"
         )
 
 

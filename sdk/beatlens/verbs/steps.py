@@ -123,7 +123,8 @@ def compress(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A trained teacher.pt of a strips recipe, instead of the run folder's own.",
+            help="A trained teacher.pt (with the rhythm.pt beside it, if its task has one), "
+            "instead of the run folder's own.",
         ),
     ] = None,
 ) -> None:
@@ -133,22 +134,17 @@ def compress(
     train it as int8.
     """
     chosen, folder = opened_any(recipe, run, threads)
-    if teacher is not None and not isinstance(chosen, Recipe):
-        raise RecipeError(
-            f"--teacher {teacher}: a {chosen.task} recipe's teacher has rhythm tables beside it, "
-            "expected a recipe of strips; run `beatlens train` instead"
-        )
+    if teacher is not None:
+        keep_teacher(teacher, chosen, folder)
     if isinstance(chosen, BeatRecipe):
         return beats.compress(chosen, folder, data)
     if isinstance(chosen, WearableRecipe):
         return wearable.compress(chosen, folder, data)
-    if teacher is None and not (folder / "teacher.pt").exists():
+    if not (folder / "teacher.pt").exists():
         raise ModelError(
             f"{folder / 'teacher.pt'} is not there: run `beatlens train` first, or give --teacher"
         )
-    taught_by = taken_teacher(teacher or folder / "teacher.pt", chosen)
-    if teacher is not None:
-        keep_teacher(taught_by, chosen, folder)
+    taught_by = taken_teacher(folder / "teacher.pt", chosen)
     student, _ = compressed(chosen, prepared_for(chosen, folder, data), taught_by, folder)
     console.print(f"student: {student.weights:,} weights, {folder / 'quantized.pt'}")
 
