@@ -114,34 +114,37 @@ static void remember(bl_contexts *r)
 
 /* Likeness */
 
-/* Of a QRS, or of two, times LENGTH squared: below 2^24. */
-static int32_t covariance(const int8_t *a, const int8_t *b)
+/* Whether two beats' correlation is above 0.9 for any shift. Covariances are
+ * times LENGTH squared, below 2^24; the other beat's sums move with the shift.
+ */
+static int are_alike(const int8_t *mine, const int8_t *other)
 {
-    int32_t sum_a = 0, sum_b = 0, products = 0, i;
+    int32_t sum = 0, squares = 0, their_sum = 0, their_squares = 0, i, shift;
+    int64_t variance;
 
     for (i = 0; i < LENGTH; i++) {
-        sum_a += a[i];
-        sum_b += b[i];
-        products += a[i] * b[i];
+        sum += mine[i];
+        squares += mine[i] * mine[i];
+        their_sum += other[i];
+        their_squares += other[i] * other[i];
     }
-    return LENGTH * products - sum_a * sum_b;
-}
+    variance = LENGTH * squares - sum * sum;
+    for (shift = 0;; shift++) {
+        int32_t products = 0, gone = other[shift], next;
+        int64_t common, theirs;
 
-/* Whether two beats' correlation is above 0.9 for any shift. */
-static int are_alike(const int8_t *mine, int32_t variance, const int8_t *other)
-{
-    uint32_t shift;
-
-    for (shift = 0; shift <= 2 * SHIFT; shift++) {
-        const int8_t *theirs = other + shift;
-        int64_t common = covariance(mine + SHIFT, theirs);
-
-        if (common > 0 &&
-            100 * common * common >
-                81 * ((int64_t)variance * covariance(theirs, theirs)))
+        for (i = 0; i < LENGTH; i++)
+            products += mine[i] * other[shift + i];
+        common = LENGTH * products - sum * their_sum;
+        theirs = LENGTH * their_squares - their_sum * their_sum;
+        if (common > 0 && 100 * common * common > 81 * variance * theirs)
             return 1;
+        if (shift == 2 * SHIFT)
+            return 0;
+        next = other[shift + LENGTH];
+        their_sum += next - gone;
+        their_squares += next * next - gone * gone;
     }
-    return 0;
 }
 
 /* A sample of the stretch, if it is there. */
@@ -155,13 +158,11 @@ static uint8_t likeness(bl_contexts *k, uint32_t peak)
 {
     int8_t beat[SEEN];
     uint32_t alike = 0, among = k->beat_count, i;
-    int32_t variance;
 
     for (i = 0; i < SEEN; i++)
         beat[i] = heard(k, peak + i - BEFORE - SHIFT); /* huge if below 0 */
-    variance = covariance(beat + SHIFT, beat + SHIFT);
     for (i = 0; i < among; i++)
-        alike += (uint32_t)are_alike(beat, variance, k->beats[i]);
+        alike += (uint32_t)are_alike(beat + SHIFT, k->beats[i]);
     for (i = 0; i < SEEN; i++)
         k->beats[k->next_beat][i] = beat[i];
     k->next_beat = (uint8_t)((k->next_beat + 1) % BEATS);

@@ -105,7 +105,7 @@ class BeatRecipe(ModelRecipe):
     )
     distill: DistillSection = DistillSection(kd=0.7, temperature=3.0, matching_weight=4.0)
     quantize_schedule: ScheduleSection = ScheduleSection(
-        steps=600, learning_rate=1e-3, batch=32, validate_every=600, keep="last"
+        steps=2000, learning_rate=1e-3, batch=32, validate_every=2000, keep="last"
     )
 
 

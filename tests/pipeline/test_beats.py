@@ -31,7 +31,9 @@ from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
 from beatlens.pipeline.beat_evaluate import (
     ANNOTATOR,
     UNROUNDED,
+    BeatEvaluation,
     evaluate_beats,
+    merge_evaluation,
     rule_of,
     write_evaluation,
 )
@@ -257,6 +259,16 @@ def test_evaluation_counts_every_network_and_writes_annotations(run: Run, folder
     read = read_annotations(folder / "ec57", track.record, ANNOTATOR, track.samples)
     assert read.symbol.tolist() == found.beats[track.record].symbol.tolist()
     assert "SIMULATED" in json.loads((folder / "figures.json").read_text())["data"]
+
+
+def test_older_rows_of_a_network_go(run: Run, tmp_path: Path) -> None:
+    line = {"model": "tiny", "form": "int8", "seed": 0}
+    bins = [{**line, "class": "s", "bin": name} for name in ("0 to 0.5", "0.5 to 1")]
+    other = {**bins[1], "model": "other"}
+    for kept in ([*bins, other], bins[:1]):
+        merge_evaluation("evaluate", run[1], BeatEvaluation([line], [line], kept, {}), tmp_path)
+    rows = json.loads((tmp_path / "reliability.json").read_text())["rows"]
+    assert rows == [other, bins[0]]
 
 
 def test_offsets_and_calibration_are_better_than_none_on_what_they_are_chosen_on(run: Run) -> None:

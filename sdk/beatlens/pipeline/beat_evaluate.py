@@ -212,11 +212,14 @@ def write_evaluation(
 def merge_evaluation(
     command: str, prepared: PreparedBeats, found: BeatEvaluation, out: Path
 ) -> None:
-    """Put the rows into `ec57.json`, `ec57_records.json`, `reliability.json` of the docs."""
+    """Put the rows into `ec57.json`, `ec57_records.json`, `reliability.json` of the docs.
+
+    All older rows of the same networks go: a bin of probabilities may be empty now.
+    """
     keys = ("model", "form", "seed")
-    for name, rows, more in (
-        ("ec57.json", found.rows, ("split", "mapping")),
-        ("ec57_records.json", found.records, ("record",)),
-        ("reliability.json", found.reliability, ("class", "bin")),
+    for name, rows in (
+        ("ec57.json", found.rows),
+        ("ec57_records.json", found.records),
+        ("reliability.json", found.reliability),
     ):
-        merge_figures(out / name, command, prepared.description, rows, (*keys, *more))
+        merge_figures(out / name, command, prepared.description, rows, keys)

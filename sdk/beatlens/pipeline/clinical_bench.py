@@ -62,14 +62,16 @@ class ClinicalFigures:
     checks: list[Row]
 
     def merge(self, command: str, data: str, out: Path) -> None:
-        """Put the rows into `clinical.json`, `clinical_reasons.json`, `clinical_checks.json`."""
-        keys = ("data", "boundaries", "class", "model", "form")
-        for name, rows, more in (
-            ("clinical.json", self.waves, ("outcome",)),
-            ("clinical_reasons.json", self.contributions, ("beat",)),
-            ("clinical_checks.json", self.checks, ()),
+        """Put the rows into `clinical.json`, `clinical_reasons.json`, `clinical_checks.json`.
+
+        All older rows of the same networks go: there may be beats of fewer outcomes now.
+        """
+        for name, rows in (
+            ("clinical.json", self.waves),
+            ("clinical_reasons.json", self.contributions),
+            ("clinical_checks.json", self.checks),
         ):
-            merge_figures(out / name, command, data, rows, (*keys, *more))
+            merge_figures(out / name, command, data, rows, ("model", "form"))
 
 
 def clinical_figures(
