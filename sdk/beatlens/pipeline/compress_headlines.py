@@ -7,7 +7,8 @@ yet has no line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ def _has(row: Row, wanted: Mapping[str, Any]) -> bool:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value is not None and not math.isnan(value)]
     return sum(known) / len(known) if known else None
 
 
@@ -135,14 +136,17 @@ def _matching(found: Measurements) -> list[dict[str, Any]]:
         return []
     pairs = sorted({(row["method"], row["share"]) for row in rows})
 
-    def mean(pair: tuple[str, int], key: str) -> float:
-        values = [row[key] for row in rows if (row["method"], row["share"]) == pair]
-        return sum(values) / len(values)
+    def least(key: str) -> float | None:
+        means = [
+            _mean([row[key] for row in rows if (row["method"], row["share"]) == pair])
+            for pair in pairs
+        ]
+        return min((value for value in means if value is not None), default=None)
 
-    def worst(key: str, choose: Callable[[Sequence[float]], float]) -> float:
-        return choose([mean(pair, key) for pair in pairs])
-
-    gained, cost = worst("spearman_lo", min), -worst("macro_ap", min)
+    gained, gain = least("spearman_lo"), least("macro_ap")
+    if gained is None or gain is None:
+        return []
+    cost = -gain
     return [
         _line("classwise matching", f"least lower end of the Spearman gained, of {len(pairs)} "
               "methods and budgets", gained, 0.0, None, met=gained > 0),

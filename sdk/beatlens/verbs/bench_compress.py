@@ -89,16 +89,16 @@ def compress(
     if cell:
         _one(workshop, cells, cell)
         return
+    basis = {seed: workshop.basis(seed) for seed in numbers}
+    missing = left_to_make(cells, older_rows(out / "compress.json", basis))
     if not table_only:
-        basis = {seed: workshop.basis(seed) for seed in numbers}
-        missing = left_to_make(cells, older_rows(out / "compress.json", basis))
         options = _options(recipe, run, data, teachers, quickly)
         _all(workshop, missing, jobs, "compress", [*options, "--seeds", seeds])
-    _write_table(workshop, cells, f"{recipe or ''} --teachers {teachers}", out)
+    _write_table(workshop, missing, f"{recipe or ''} --teachers {teachers}", out)
 
 
 def _write_table(workshop: Workshop, cells: Sequence[Cell], of: str, out: Path) -> None:
-    """Measure the cells that are complete and add their rows to the figures files."""
+    """Measure those of some cells that are complete and add their rows to the figures files."""
     complete = [one for one in cells if workshop.done(one)]
     found = Table(workshop).figures(complete)
     bases = {seed: workshop.basis(seed) for seed in all_seeds(workshop.teachers)}
@@ -112,7 +112,7 @@ def _write_table(workshop: Workshop, cells: Sequence[Cell], of: str, out: Path) 
     write_figures(out / "compress_differences.json", command, described, differences)
     claims = headlines(Measurements(rows, differences, _rates(out / "compress_rates.json")))
     write_figures(out / "compress_headlines.json", command, described, claims)
-    console.print(f"{out / 'compress.json'}: {len(complete)} of {len(cells)} cells are here")
+    console.print(f"{out / 'compress.json'}: {len(complete)} of {len(cells)} cells are new")
 
 
 def _rates(path: Path) -> Sequence[Row]:
