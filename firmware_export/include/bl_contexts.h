@@ -26,9 +26,9 @@ extern "C" {
 #define BL_CONTEXT_BINS 32
 #define BL_INTERVALS 32
 #define BL_CHANGES 16
-#define BL_ALIKE_BEATS 16 /* that a beat is held against */
-#define BL_ALIKE_SEEN 28  /* samples of each */
-#define BL_ALIKE_KEPT 1080 /* samples: R peaks are found eight seconds late */
+#define BL_ALIKE_BEATS 16  /* that a beat is held against */
+#define BL_ALIKE_SEEN 28   /* samples of each */
+#define BL_ALIKE_KEPT 1080 /* samples: a peak may be found 8.2 s late */
 
 /* State; private. */
 typedef struct {
@@ -39,12 +39,12 @@ typedef struct {
     uint8_t interval_count;
     uint8_t change_count;
     uint8_t begun;
-    uint8_t alike;       /* of the last beat */
-    uint8_t beat_count;  /* remembered */
-    uint8_t next_beat;   /* whose place is the next one's */
+    uint8_t alike;                    /* of the last beat */
+    uint8_t beat_count;               /* remembered */
+    uint8_t next_beat;                /* whose place is the next one's */
     int8_t beats[BL_ALIKE_BEATS][BL_ALIKE_SEEN];
-    uint32_t heard;      /* samples */
-    int8_t x[BL_ALIKE_KEPT]; /* sample i is at i % BL_ALIKE_KEPT */
+    uint32_t heard;                   /* samples */
+    int8_t x[BL_ALIKE_KEPT];          /* sample i is at i % BL_ALIKE_KEPT */
 } bl_contexts;
 
 /* Begins a stretch of signal. */

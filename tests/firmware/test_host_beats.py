@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,17 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beatlens.errors import ModelError
-from beatlens.firmware.beat_task import beat_memory_bytes, beat_task_source
+from beatlens.firmware.beat_task import LATE, beat_memory_bytes, beat_task_source
 from beatlens.firmware.plan import plan
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.bundle import Bundle
+from beatlens.signals import likeness
+from beatlens.signals.beat_contexts import CONTEXTS, KEPT
 from beatlens.signals.databases import find_database
+from beatlens.signals.likeness import REMEMBERED, SEEN
+from beatlens.signals.rhythm import BINS
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_patient
 
 from .beat_bundles import beat_bundle
 
 RATE_HZ = 360
+ENGINE = Path(__file__).parents[2] / "firmware_export"
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +114,17 @@ def test_real_hearts(bundle: Bundle, data_dir: Path, record: str) -> None:
     found = findings(bundle, "c", [counts])
     check_same(found, findings(bundle, "litert", [counts]))
     assert len(found) > 200
+
+
+def test_constants_in_c_are_those_of_python() -> None:
+    header = (ENGINE / "include" / "bl_contexts.h").read_text()
+    found = {name: int(value) for name, value in re.findall(r"#define (BL_\w+) (\d+)", header)}
+    assert found["BL_CONTEXTS"] == len(CONTEXTS)
+    assert found["BL_CONTEXT_BINS"] == BINS
+    assert found["BL_ALIKE_BEATS"] == REMEMBERED
+    assert found["BL_ALIKE_SEEN"] == SEEN
+    # The samples around a beat that is found as late as can be are still there.
+    assert min(found["BL_ALIKE_KEPT"], KEPT) >= LATE + likeness.BEFORE + likeness.SHIFT
 
 
 def test_what_the_generator_refuses(bundle: Bundle) -> None:
