@@ -124,7 +124,7 @@ def test_the_bound_holds_what_paint_shows(
 def test_no_function_calls_itself(level: str, tmp_path: Path) -> None:
     """However much is inlined, and through pointers too: a circle made on purpose is seen."""
     require_tools()
-    objects = measure.compile_objects("cortex-m4", measure.library_sources(), tmp_path, level)
+    objects = measure.compile_objects("cortex-m4", measure.engine_files(), tmp_path, level)
     functions = [name for name in measure.symbols(objects).defined if name.startswith("bl_")]
     copies = {"memcpy": 0, "memset": 0}
     stacks = measure.stack_bytes(objects, functions, helpers=copies)

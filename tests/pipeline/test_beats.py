@@ -120,6 +120,9 @@ def test_a_teacher_trained_elsewhere_comes_with_its_tables(
     with pytest.raises(ModelError, match=r"rhythm\.pt"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+    save_tables(other / "rhythm.pt", RhythmTables(len(CLASSES), 6))
+    with pytest.raises(ModelError, match=r"not of 7 contexts: .*; train the teacher again"):
+        keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
     save_tables(other / "rhythm.pt", RhythmTables(len(CLASSES), len(CONTEXTS)))
     with pytest.raises(RecipeError, match="another teacher than the one given"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "run")

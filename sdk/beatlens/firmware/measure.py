@@ -100,7 +100,7 @@ def has_tools() -> bool:
     return all(shutil.which(PREFIX + tool) for tool in TOOLS)
 
 
-def library_sources() -> list[Path]:
+def engine_files() -> list[Path]:
     """The sources of the C library, sorted."""
     return sorted((c_folder() / "src").glob("*.c"))
 

@@ -22,6 +22,8 @@ from beatlens.nets.files import read_state
 from beatlens.signals.rhythm import BINS, CONTEXTS
 
 TABLES_FORMAT = "beatlens-rhythm-1"
+TABLES_FILE = "rhythm.pt"
+"""Its name in a run folder, beside `teacher.pt`."""
 SMOOTH, SMALL = 1.0, 0.1
 """Weights of neighbouring entries' differences and of entries in `RhythmTables.roughness`."""
 
@@ -60,13 +62,19 @@ def save_tables(path: Path, tables: RhythmTables) -> None:
     part.replace(path)
 
 
-def load_tables(path: Path) -> RhythmTables:
-    """Read rhythm tables. Raises `ModelError` where the file is missing or something else."""
+def load_tables(path: Path, contexts: int = len(CONTEXTS)) -> RhythmTables:
+    """Read rhythm tables of so many contexts.
+
+    Raises `ModelError` where the file is missing, something else, or of other contexts.
+    """
     try:
         state = read_state(path, TABLES_FORMAT)["tables"]
-        contexts, _, classes = state["values"].shape
-        tables = RhythmTables(classes, contexts)
+        tables = RhythmTables(state["values"].shape[-1], contexts)
         tables.load_state_dict(state)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
-        raise ModelError(f"{path}: damaged rhythm tables: {error}") from error
+        why = " ".join(str(error).split())
+        raise ModelError(
+            f"{path}: damaged rhythm tables, or not of {contexts} contexts: {why}; train the "
+            "teacher again"
+        ) from error
     return tables.requires_grad_(False)

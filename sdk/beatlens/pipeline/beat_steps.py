@@ -21,12 +21,13 @@ from beatlens.evaluate.strips import Explaining
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.nets.rhythm import RhythmTables, load_tables, save_tables
+from beatlens.nets.rhythm import TABLES_FILE, RhythmTables, load_tables, save_tables
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.compress import Taught, compress_from_pool
 from beatlens.pipeline.student import POOL_SEED
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.tasks.beat_sampling import CROP_SPAN
 from beatlens.tasks.beats import CLASSES, BeatTrack
 from beatlens.training.beat_objective import BeatNet, BeatObjective, beat_crops_of
@@ -49,7 +50,7 @@ def train_beat_teacher(
     """
     path = folder / "teacher.pt"
     if path.exists():
-        return load_net(path)[0], load_tables(folder / "rhythm.pt")
+        return load_net(path)[0], load_tables(folder / TABLES_FILE, len(CONTEXTS))
     folder.mkdir(parents=True, exist_ok=True)
     schedule, validation = recipe.teacher_schedule.schedule, prepared.validation
     checkpoint = path.with_suffix(".checkpoint")
@@ -57,7 +58,7 @@ def train_beat_teacher(
         recipe.teacher.spec, schedule, recipe, prepared, validation, checkpoint, report
     )
     if world()[0] == 0:
-        save_tables(folder / "rhythm.pt", both.tables)
+        save_tables(folder / TABLES_FILE, both.tables)
         save_net(path, both.net, recipe.teacher.spec)
         write_history(path.with_suffix(".json"), history)
         checkpoint.unlink(missing_ok=True)

@@ -14,16 +14,18 @@ from beatlens.evaluate.strips import Explaining, run_network
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.nets.rhythm import load_tables, save_tables
+from beatlens.nets.rhythm import TABLES_FILE, load_tables, save_tables
 from beatlens.pipeline.data import Prepared
 from beatlens.recipe import ModelRecipe, Recipe
+from beatlens.signals import beat_contexts, rhythm
 from beatlens.tasks import beats, wearable
 from beatlens.tasks.strips import CLASSES, StripSet, cut_strips
 from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import TaskObjective, crops_of, seed_everything
 
-RHYTHM = "rhythm.pt"
 CLASSES_OF = {"strips": CLASSES, "beats": beats.CLASSES, "wearable": wearable.CLASSES}
+CONTEXTS_OF = {"beats": len(beat_contexts.CONTEXTS), "wearable": len(rhythm.CONTEXTS)}
+"""Of the tables that a task's teacher has beside it, if it has any."""
 
 
 def macro_ap(net: Explaining, strips: StripSet) -> dict[str, float]:
@@ -79,17 +81,19 @@ def keep_teacher(path: Path, recipe: ModelRecipe, folder: Path) -> None:
         RecipeError: the run folder has another teacher already.
     """
     teacher, kept = taken_teacher(path, recipe), folder / "teacher.pt"
-    tables = None if recipe.task == "strips" else load_tables(path.with_name(RHYTHM))
+    contexts = CONTEXTS_OF.get(recipe.task)
+    tables = None if contexts is None else load_tables(path.with_name(TABLES_FILE), contexts)
     folder.mkdir(parents=True, exist_ok=True)
     if not kept.exists():
         if tables is not None:
-            save_tables(folder / RHYTHM, tables)
+            save_tables(folder / TABLES_FILE, tables)
         save_net(kept, teacher, recipe.teacher.spec)
         return
     present, given = load_net(kept)[0].state_dict(), teacher.state_dict()
     same = all(torch.equal(tensor, present[name]) for name, tensor in given.items())
-    if tables is not None:
-        same &= torch.equal(tables.values, load_tables(folder / RHYTHM).values)
+    if tables is not None and contexts is not None:
+        present_tables = load_tables(folder / TABLES_FILE, contexts)
+        same &= torch.equal(tables.values, present_tables.values)
     if not same:
         raise RecipeError(
             f"{kept} is another teacher than the one given; use another run folder (--run)"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from beatlens.errors import DataError, RecipeError
+from beatlens.nets.rhythm import TABLES_FILE
 from beatlens.pipeline.folder import CLAIM
 from beatlens.pipeline.wearable_data import Recordings
 from beatlens.pipeline.wearable_evaluate import (
@@ -106,6 +107,6 @@ def _check_teachers(recipe: WearableRecipe, teachers: Path) -> None:
 
 def _take_teacher(source: Path, target: Path) -> None:
     """Copy a fold's teacher where it is not there yet, its tables first."""
-    for name in ("rhythm.pt", "teacher.json", "teacher.pt"):
+    for name in (TABLES_FILE, "teacher.json", "teacher.pt"):
         if (source / name).exists() and not (target / name).exists():
             shutil.copyfile(source / name, target / name)

@@ -22,7 +22,7 @@ from beatlens.evaluate.wearable import WearableRun, challenge_score, run_wearabl
 from beatlens.nets.backbones import build
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.nets.rhythm import RhythmTables, load_tables, save_tables
+from beatlens.nets.rhythm import TABLES_FILE, RhythmTables, load_tables, save_tables
 from beatlens.pipeline.compress import Taught, compress_from_pool
 from beatlens.pipeline.student import POOL_SEED
 from beatlens.pipeline.train import write_history
@@ -48,7 +48,7 @@ def train_wearable_teacher(
     """
     path = folder / "teacher.pt"
     if path.exists():
-        return load_net(path)[0], load_tables(folder / "rhythm.pt")
+        return load_net(path)[0], load_tables(folder / TABLES_FILE)
     folder.mkdir(parents=True, exist_ok=True)
     seed_everything(recipe.seed)
     both = WearableNet(build(recipe.teacher.spec, CLASSES))
@@ -67,7 +67,7 @@ def train_wearable_teacher(
                   recipe.teacher_schedule.schedule, validate, score="score",
                   checkpoint=checkpoint, report=report)  # fmt: skip
     if world()[0] == 0:
-        save_tables(folder / "rhythm.pt", both.tables)
+        save_tables(folder / TABLES_FILE, both.tables)
         save_net(path, both.net, recipe.teacher.spec)
         write_history(path.with_suffix(".json"), history)
         checkpoint.unlink(missing_ok=True)

@@ -108,11 +108,11 @@ def _alike(mine: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool
     all of it below 2^57.
     """
     least, of = LEAST_SQUARE
-    found = np.zeros(mine.shape[:-1], bool)
+    variance, found = _covariance(mine, mine), np.zeros(mine.shape[:-1], bool)
     for shift in range(2 * SHIFT + 1):
         theirs = other[..., shift : shift + LENGTH]
         covariance = _covariance(mine, theirs)
-        variances = _covariance(mine, mine) * _covariance(theirs, theirs)
+        variances = variance * _covariance(theirs, theirs)
         found |= (covariance > 0) & (of * covariance * covariance > least * variances)
     return found
 

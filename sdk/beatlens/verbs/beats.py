@@ -13,7 +13,7 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.figures import merge_figures
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.nets.rhythm import RhythmTables, load_tables
+from beatlens.nets.rhythm import TABLES_FILE, RhythmTables, load_tables
 from beatlens.pipeline import beat_crossval
 from beatlens.pipeline.beat_data import PreparedBeats, count_labels, prepare_beats
 from beatlens.pipeline.beat_evaluate import (
@@ -25,6 +25,7 @@ from beatlens.pipeline.beat_evaluate import (
 from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle
 from beatlens.pipeline.student import load_quantized
+from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.tasks.workers import ALONE, Workers
 from beatlens.verbs.options import (
     DataFolder,
@@ -57,7 +58,7 @@ def train(recipe: BeatRecipe, folder: Path, data: Path | None, workers: Workers 
     prepared = prepared_for(recipe, folder, data, workers)
     with training_bar("teacher") as report:
         train_beat_teacher(recipe, prepared, folder, report)
-    console.print(f"teacher: {folder / 'teacher.pt'}, rhythm: {folder / 'rhythm.pt'}")
+    console.print(f"teacher: {folder / 'teacher.pt'}, rhythm: {folder / TABLES_FILE}")
 
 
 def compress(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
@@ -132,7 +133,7 @@ def crossval(
 def _teacher(folder: Path) -> tuple[EvidenceNet, RhythmTables]:
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
-    return load_net(folder / "teacher.pt")[0], load_tables(folder / "rhythm.pt")
+    return load_net(folder / "teacher.pt")[0], load_tables(folder / TABLES_FILE, len(CONTEXTS))
 
 
 def networks_of(

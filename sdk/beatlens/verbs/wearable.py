@@ -13,7 +13,7 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.figures import merge_figures, write_figures
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.nets.rhythm import RhythmTables, load_tables
+from beatlens.nets.rhythm import TABLES_FILE, RhythmTables, load_tables
 from beatlens.pipeline.export import export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.wearable_crossval import FIGURES, out_of_fold
@@ -147,7 +147,7 @@ def _folds(text: str) -> list[int]:
 def _teacher(folder: Path) -> tuple[EvidenceNet, RhythmTables]:
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
-    return load_net(folder / "teacher.pt")[0], load_tables(folder / "rhythm.pt")
+    return load_net(folder / "teacher.pt")[0], load_tables(folder / TABLES_FILE)
 
 
 def _networks(
