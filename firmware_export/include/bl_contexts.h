@@ -1,7 +1,8 @@
 /*
- * What is known of a beat beside the evidence around it: its rhythm, and how
- * many of the last beats look like it. The same whole numbers as
- * beatlens.signals.beat_contexts gives. C99, freestanding; part of bl_beats.h.
+ * What is known of a beat beside the evidence around it: its rhythm, how many
+ * of the last beats look like it, and how erratic the rhythm of the last minute
+ * was. The same whole numbers as beatlens.signals.beat_contexts gives. C99,
+ * freestanding; part of bl_beats.h.
  *
  * Samples first, then the R peaks found in them:
  *
@@ -21,11 +22,13 @@
 extern "C" {
 #endif
 
-/* early, pause, slow, change, balance, irregular, alike: each in 32 steps. */
-#define BL_CONTEXTS 7
+/* early, pause, slow, change, balance, irregular, alike, erratic: each in 32
+ * steps. */
+#define BL_CONTEXTS 8
 #define BL_CONTEXT_BINS 32
 #define BL_INTERVALS 32
 #define BL_CHANGES 16
+#define BL_DISTANCES 64    /* from the nearest interval before */
 #define BL_ALIKE_BEATS 16  /* that a beat is held against */
 #define BL_ALIKE_SEEN 28   /* samples of each */
 #define BL_ALIKE_KEPT 1080 /* samples: a peak may be found 8.2 s late */
@@ -36,10 +39,13 @@ typedef struct {
     uint16_t before;                  /* interval; 0: none */
     uint16_t intervals[BL_INTERVALS]; /* the newest last */
     uint16_t changes[BL_CHANGES];
+    uint16_t distances[BL_DISTANCES];
     uint8_t interval_count;
     uint8_t change_count;
+    uint8_t distance_count;
     uint8_t begun;
     uint8_t alike;                    /* of the last beat */
+    uint8_t erratic;                  /* the rhythm up to it */
     uint8_t beat_count;               /* remembered */
     uint8_t next_beat;                /* whose place is the next one's */
     int8_t beats[BL_ALIKE_BEATS][BL_ALIKE_SEEN];

@@ -5,8 +5,12 @@
 #define BINS BL_CONTEXT_BINS
 #define INTERVALS BL_INTERVALS
 #define CHANGES BL_CHANGES
+#define DISTANCES BL_DISTANCES
 #define RATIO_STEPS 16
 #define CHANGE_STEPS 64
+#define DISTANCE_STEPS 256
+#define NEAREST_OF 4 /* intervals before one that it is held against */
+#define FEWEST 16    /* distances, without which there is nothing to say */
 #define USUAL 8
 #define LONGEST 0xFFFFu
 
@@ -17,26 +21,31 @@
 #define SHIFT 2
 #define LENGTH (SEEN - 2 * SHIFT)
 #define SHARES 31
-#define ALIKE 6 /* its place among the contexts */
+#define ALIKE 6 /* their places among the contexts */
+#define ERRATIC 7
 
 /* Rhythm */
 
-/* The upper one of the two in the middle: as many below it as half of all. */
+/* The upper one of the two in the middle: the largest number that no more than
+ * half of the values are below, found bit by bit. */
 static uint32_t median(const uint16_t *values, uint32_t count)
 {
-    uint32_t i, k;
+    uint32_t found = 0, bit, i;
 
-    for (i = 0; i + 1 < count; i++) {
-        uint32_t below = 0, equal = 0;
+    for (bit = 1u << 15; bit != 0; bit >>= 1) {
+        uint32_t below = 0;
 
-        for (k = 0; k < count; k++) {
-            below += values[k] < values[i];
-            equal += values[k] == values[i];
-        }
-        if (below <= count / 2 && count / 2 < below + equal)
-            break;
+        for (i = 0; i < count; i++)
+            below += values[i] < (found | bit);
+        if (below <= count / 2)
+            found |= bit;
     }
-    return values[i];
+    return found;
+}
+
+static uint16_t difference(uint16_t a, uint16_t b)
+{
+    return (uint16_t)(a < b ? b - a : a - b);
 }
 
 /* A ratio to the mean of some intervals, one at least, in steps. */
@@ -101,15 +110,33 @@ static void remember(bl_contexts *r)
 {
     if (r->before == 0)
         return;
-    if (r->interval_count > 0) {
-        uint16_t last = r->intervals[r->interval_count - 1];
-        uint16_t change = (uint16_t)(last < r->before ? r->before - last
-                                                      : last - r->before);
-
-        r->change_count = append(r->changes, r->change_count, CHANGES, change);
-    }
+    if (r->interval_count > 0)
+        r->change_count = append(
+            r->changes, r->change_count, CHANGES,
+            difference(r->intervals[r->interval_count - 1], r->before));
     r->interval_count =
         append(r->intervals, r->interval_count, INTERVALS, r->before);
+}
+
+/* How erratic the rhythm is up to an interval behind those remembered. */
+static uint8_t erratic(bl_contexts *r, uint16_t interval)
+{
+    uint32_t count = r->interval_count, i;
+    uint16_t nearest = LONGEST;
+
+    for (i = count < NEAREST_OF ? 0 : count - NEAREST_OF; i < count; i++) {
+        uint16_t distance = difference(r->intervals[i], interval);
+
+        if (distance < nearest)
+            nearest = distance;
+    }
+    if (count > 0)
+        r->distance_count =
+            append(r->distances, r->distance_count, DISTANCES, nearest);
+    if (r->distance_count < FEWEST)
+        return 0;
+    return steps(median(r->distances, r->distance_count), r->intervals, count,
+                 DISTANCE_STEPS);
 }
 
 /* Likeness */
@@ -176,7 +203,7 @@ static uint8_t likeness(bl_contexts *k, uint32_t peak)
 void bl_contexts_begin(bl_contexts *k)
 {
     k->before = 0;
-    k->interval_count = k->change_count = k->begun = 0;
+    k->interval_count = k->change_count = k->distance_count = k->begun = 0;
     k->beat_count = k->next_beat = 0;
     k->heard = 0;
 }
@@ -196,9 +223,11 @@ int bl_contexts_push(bl_contexts *k, uint32_t peak, uint8_t of[BL_CONTEXTS])
     if (found) {
         rhythm_of(k, (uint16_t)after, of);
         of[ALIKE] = k->alike;
+        of[ERRATIC] = k->erratic;
         remember(k);
         k->before = (uint16_t)after;
     }
+    k->erratic = found ? erratic(k, (uint16_t)after) : 0;
     k->begun = 1;
     k->last = peak;
     k->alike = likeness(k, peak);
@@ -211,5 +240,6 @@ int bl_contexts_end(bl_contexts *k, uint8_t of[BL_CONTEXTS])
         return 0;
     rhythm_of(k, 0, of);
     of[ALIKE] = k->alike;
+    of[ERRATIC] = k->erratic;
     return 1;
 }

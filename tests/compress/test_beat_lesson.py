@@ -17,8 +17,8 @@ from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.nets.rhythm import RhythmTables
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.nets.context_tables import ContextTables
+from beatlens.signals.beat_contexts import LEARNT
 from beatlens.signals.simulate import LEAD, simulate_patient
 from beatlens.tasks.beat_sampling import CROP_SPAN, BeatSampler
 from beatlens.tasks.beats import CLASSES, beat_track
@@ -38,9 +38,9 @@ def pool() -> TeacherPool:
     return TeacherPool(build(TEACHER, CLASSES), sampler, 64, span=CROP_SPAN, activations=True)
 
 
-def tables() -> RhythmTables:
+def tables() -> ContextTables:
     torch.manual_seed(1)
-    made = RhythmTables(len(CLASSES), len(CONTEXTS))
+    made = ContextTables(len(CLASSES), len(LEARNT))
     torch.nn.init.normal_(made.values)
     return made
 

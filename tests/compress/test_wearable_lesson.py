@@ -21,7 +21,7 @@ from beatlens.compress.wearable_lesson import (
 )
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.nets.rhythm import RhythmTables
+from beatlens.nets.context_tables import ContextTables
 from beatlens.signals.simulate import simulate_patient
 from beatlens.tasks.wearable import CLASSES, wearable_track
 from beatlens.tasks.wearable_sampling import CROP_CONTEXT, WearableDraw, WearableSampler
@@ -46,9 +46,9 @@ def pool() -> TeacherPool:
     return TeacherPool(build(TEACHER, CLASSES), sampler, 64, span=sampler.span, activations=True)
 
 
-def tables() -> RhythmTables:
+def tables() -> ContextTables:
     torch.manual_seed(1)
-    made = RhythmTables(len(CLASSES))
+    made = ContextTables(len(CLASSES))
     torch.nn.init.normal_(made.values)
     return made
 

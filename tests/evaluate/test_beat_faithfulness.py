@@ -146,7 +146,7 @@ def test_a_sample_has_every_class_of_every_recording() -> None:
     _, reasons, _ = recordings()
     record, decided = np.repeat(["a", "b"], 12), np.tile([0, 0, 0, 0, 0, 2], 4)
     mixed = BeatReasons(
-        record, reasons.track, reasons.first, decided, decided, reasons.evidence, reasons.rhythm,
+        record, reasons.track, reasons.first, decided, decided, reasons.evidence, reasons.worth,
         reasons.offsets, STRIDE,
     )  # fmt: skip
     chosen = sample_beats(mixed, 3)

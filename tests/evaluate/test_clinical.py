@@ -64,9 +64,9 @@ def test_contributions_sum_to_the_difference_of_the_scores() -> None:
         np.testing.assert_allclose(reasons.contrast(mine, other).total, expected)
     row = contribution_row(reasons, columns_of(50), S)
     assert row["sum"] == pytest.approx((scores[:, S] - scores[:, N]).mean())
-    assert row["signal"] + row["rhythm"] + row["offset"] == pytest.approx(row["sum"])
+    assert row["signal"] + row["contexts"] + row["offset"] == pytest.approx(row["sum"])
     assert sum(row[f"signal_{w}"] for w in WAVES) == pytest.approx(row["signal"])
-    assert sum(row[c] for c in CONTEXTS) == pytest.approx(row["rhythm"])
+    assert sum(row[c] for c in CONTEXTS) == pytest.approx(row["contexts"])
     assert row["sum_lo"] < row["sum"] < row["sum_hi"]
 
 
@@ -106,7 +106,7 @@ def test_evidence_in_qrs_alone_is_found_there() -> None:
     reasons = beats(40)
     evidence = np.zeros_like(reasons.evidence)
     evidence[np.arange(40), reasons.decided, QRS_COLUMNS] = 3, 1
-    reasons = replace(reasons, evidence=evidence, rhythm=0 * reasons.rhythm)
+    reasons = replace(reasons, evidence=evidence, worth=0 * reasons.worth)
     row = wave_row(reasons, columns_of(40))
     assert row["share_qrs"] == row["share_qrs_lo"] == row["peak_qrs"] == 1
     assert row["share_before_qrs"] == row["share_p"] == row["silent"] == 0

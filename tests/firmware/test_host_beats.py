@@ -20,6 +20,7 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.signals import likeness
 from beatlens.signals.beat_contexts import CONTEXTS, KEPT
 from beatlens.signals.databases import find_database
+from beatlens.signals.erratic import DISTANCES
 from beatlens.signals.likeness import REMEMBERED, SEEN
 from beatlens.signals.rhythm import BINS
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_patient
@@ -121,6 +122,7 @@ def test_constants_in_c_are_those_of_python() -> None:
     found = {name: int(value) for name, value in re.findall(r"#define (BL_\w+) (\d+)", header)}
     assert found["BL_CONTEXTS"] == len(CONTEXTS)
     assert found["BL_CONTEXT_BINS"] == BINS
+    assert found["BL_DISTANCES"] == DISTANCES
     assert found["BL_ALIKE_BEATS"] == REMEMBERED
     assert found["BL_ALIKE_SEEN"] == SEEN
     # The samples around a beat that is found as late as can be are still there.

@@ -24,8 +24,8 @@ from beatlens.evaluate.beats import (
     run_integer_beats,
 )
 from beatlens.integer.build import build_graph
+from beatlens.nets.context_tables import ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.rhythm import RhythmTables, load_tables, save_tables
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
 from beatlens.pipeline.beat_evaluate import (
@@ -45,10 +45,10 @@ from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.stream import explain_recording
 from beatlens.signals.annotations import read_annotations
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.beat_contexts import LEARNT
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import CLASSES, beat_track
+from beatlens.tasks.beats import CLASSES, beat_tables, beat_track
 from beatlens.tasks.strips import to_millivolts
 from beatlens.verbs.app import app
 
@@ -65,7 +65,9 @@ TINY = {
     "quantize_schedule": SHORT,
     "distill": {"pool": 128},
 }
-Run = tuple[BeatRecipe, PreparedBeats, EvidenceNet, RhythmTables, EvidenceNet, QuantizedEvidenceNet]
+Run = tuple[
+    BeatRecipe, PreparedBeats, EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet
+]
 
 
 @pytest.fixture(scope="module")
@@ -116,14 +118,14 @@ def test_a_teacher_trained_elsewhere_comes_with_its_tables(
     keep_teacher(folder / "teacher.pt", recipe, tmp_path / "run")  # the same again
     other = tmp_path / "other"
     shutil.copytree(tmp_path / "run", other)
-    (other / "rhythm.pt").unlink()
-    with pytest.raises(ModelError, match=r"rhythm\.pt"):
+    (other / "tables.pt").unlink()
+    with pytest.raises(ModelError, match=r"tables\.pt"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
     assert not (tmp_path / "new").exists()
-    save_tables(other / "rhythm.pt", RhythmTables(len(CLASSES), 6))
+    save_tables(other / "tables.pt", ContextTables(len(CLASSES), 6))
     with pytest.raises(ModelError, match=r"not of 7 contexts: .*; train the teacher again"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
-    save_tables(other / "rhythm.pt", RhythmTables(len(CLASSES), len(CONTEXTS)))
+    save_tables(other / "tables.pt", ContextTables(len(CLASSES), len(LEARNT)))
     with pytest.raises(RecipeError, match="another teacher than the one given"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "run")
     with pytest.raises(ModelError, match=r"that tells n, s, v, f; expected .* that tells pvc, sve"):
@@ -142,13 +144,27 @@ def test_evidence_does_not_depend_on_where_windows_are_cut(run: Run) -> None:
     assert to_millivolts(window).dtype == np.float32
 
 
+def test_an_erratic_rhythm_speaks_against_s_and_less_so_against_v(run: Run) -> None:
+    _, prepared, _, tables, _, quantized = run
+    worth = beat_tables(tables.array())
+    assert (worth[:-1] == tables.array()).all()
+    rule = rule_of(quantized, tables, prepared)[1]
+    erratic = dict(zip(CLASSES, rule.step * rule.tables[-1].T, strict=True))
+    for name in "nf":
+        assert not erratic[name].any()
+    assert (np.diff(erratic["s"]) <= 0).all()
+    assert (np.diff(erratic["v"]) <= 0).all()
+    assert erratic["s"][[6, 12, 31]] == pytest.approx([0.0, -2.0, -4.0], abs=rule.step)
+    assert erratic["v"][31] == pytest.approx(-1.5, abs=rule.step)
+
+
 def test_the_int8_model_says_what_its_float_form_says(run: Run) -> None:
     _, prepared, _, tables, _, quantized = run
     graph, rule = rule_of(quantized, tables, prepared)
     said, decided = run_integer_beats(
         integer_windows(graph), graph, quantized.geometry, rule, prepared.test
     )
-    fake = run_beats(quantized, tables.array(), prepared.test)
+    fake = run_beats(quantized, beat_tables(tables.array()), prepared.test)
     for mine, theirs in zip(said.evidence, fake.evidence, strict=True):
         assert mine == pytest.approx(theirs, abs=1e-5)
     for mine, theirs in zip(said.logits, fake.logits, strict=True):
@@ -276,7 +292,7 @@ def test_older_rows_of_a_network_go(run: Run, tmp_path: Path) -> None:
 
 def test_offsets_and_calibration_are_better_than_none_on_what_they_are_chosen_on(run: Run) -> None:
     _, prepared, teacher, tables, *_ = run
-    chosen = run_beats(teacher, tables.array(), prepared.validation)
+    chosen = run_beats(teacher, beat_tables(tables.array()), prepared.validation)
     logits, labels, _ = chosen.beats()
     offsets = choose_offsets(chosen)
     assert offsets[0] == 0
@@ -360,7 +376,7 @@ def test_missing_data_and_damaged_tables_are_refused(tmp_path: Path) -> None:
     recipe = BeatRecipe.parse({"data": {"source": "real"}})
     with pytest.raises(DataError, match="expected a folder that exists"):
         prepare_beats(recipe, tmp_path, tmp_path / "nothing")
-    path = tmp_path / "rhythm.pt"
+    path = tmp_path / "tables.pt"
     path.write_bytes(b"x")
     with pytest.raises(ModelError, match="not a network file"):
         load_tables(path)

@@ -17,9 +17,9 @@ from beatlens.evaluate.wearable import (
     run_integer_wearable,
     run_wearable,
 )
+from beatlens.nets.context_tables import ContextTables, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.nets.rhythm import RhythmTables, load_tables
 from beatlens.pipeline.export import Exported, export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.wearable_crossval import FIGURES
@@ -49,7 +49,7 @@ from beatlens.wearable_recipe import WearableRecipe
 from .wearable_runs import TINY, simulated
 
 pytestmark = pytest.mark.export
-Networks = tuple[EvidenceNet, RhythmTables, EvidenceNet, QuantizedEvidenceNet]
+Networks = tuple[EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet]
 Run = tuple[WearableRecipe, PreparedWearable, Networks]
 
 
@@ -97,7 +97,7 @@ def test_a_run_is_kept(run: Run, folder: Path) -> None:
     loaded = load_quantized(folder / "quantized.pt", load_net(folder / "student.pt")[0])
     x = torch.zeros(1, 1, 1000)
     assert (loaded.evidence(x) == quantized.evidence(x)).all()
-    assert (load_tables(folder / "rhythm.pt").values == tables.values).all()
+    assert (load_tables(folder / "tables.pt").values == tables.values).all()
 
 
 def test_the_same_recipe_trains_the_same_teacher(run: Run, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_bundle_says_what_was_measured_out_of_fold(
 
 def test_offsets_beyond_the_rules_range_are_refused(run: Run, tmp_path: Path) -> None:
     recipe, prepared, (*_, quantized) = run
-    loud = RhythmTables(len(CLASSES))
+    loud = ContextTables(len(CLASSES))
     loud.values.data.fill_(1e6)
     with pytest.raises(ModelError, match="largest entry of tables and offsets is"):
         export_wearable_bundle(recipe, prepared, loud, quantized, tmp_path)

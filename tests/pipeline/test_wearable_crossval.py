@@ -115,7 +115,7 @@ def test_recipes_with_one_teacher_share_it(
     assert lines == [f"smaller, seed 0: fold {fold + 1} of 5" for fold in FOLDS]
     assert (found["teacher"].logits == said["teacher"].logits).all()
     for fold in FOLDS:
-        for name in ("teacher.pt", "rhythm.pt", "teacher.json"):
+        for name in ("teacher.pt", "tables.pt", "teacher.json"):
             mine, theirs = (fold_folder(f, RECIPE, fold) / name for f in (tmp_path, folder))
             assert mine.read_bytes() == theirs.read_bytes()
 

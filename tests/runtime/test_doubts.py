@@ -20,7 +20,7 @@ STEP = 0.1
 
 
 def rule(bias: list[float], close: float, familiar: float) -> BeatRule:
-    """Columns of one step each, no rhythm, and an offset that makes class 1 win easily."""
+    """Columns of one step each, no context, and an offset that makes class 1 win easily."""
     return BeatRule.of(
         np.zeros((len(CONTEXTS), BINS, 3)),
         np.array([0.0, 2.0, 0.0]),

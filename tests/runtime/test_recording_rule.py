@@ -14,7 +14,7 @@ from beatlens.errors import ModelError, SignalError
 from beatlens.runtime.beat_rule import Calibration
 from beatlens.runtime.fields import Fields, parse
 from beatlens.runtime.recording_rule import FRACTION, MOST_COLUMNS, RecordingRule, Sums
-from beatlens.runtime.rhythm_section import LARGEST_ENTRY
+from beatlens.runtime.tables_section import LARGEST_ENTRY
 from beatlens.signals.rhythm import BINS, CONTEXTS
 
 SCALE, CLASSES = 0.05, 3

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beatlens.signals.beat_contexts import CONTEXTS, STEPS, BeatContexts, beat_contexts
+from beatlens.signals.erratic import erratic_rhythm
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.likeness import likeness
 from beatlens.signals.qrs import QrsDetector, detect_qrs
@@ -35,12 +36,13 @@ def streamed(x: np.ndarray, lengths: list[int]) -> list[tuple[int, ...]]:
     return [one for one in [*found, known.end()] if one is not None]
 
 
-def test_they_are_the_rhythms_and_the_likeness() -> None:
+def test_they_are_the_rhythms_the_likeness_and_how_erratic() -> None:
     x = samples(3, 60)
     peaks = detect_qrs(x)
     found = beat_contexts(x, peaks)
-    np.testing.assert_array_equal(found[:, :-1], rhythm_contexts(peaks))
-    np.testing.assert_array_equal(found[:, -1], likeness(x, peaks))
+    np.testing.assert_array_equal(found[:, :-2], rhythm_contexts(peaks))
+    np.testing.assert_array_equal(found[:, -2], likeness(x, peaks))
+    np.testing.assert_array_equal(found[:, -1], erratic_rhythm(peaks))
     assert found.shape == (len(peaks), len(CONTEXTS))
     assert 0 <= found.min() <= found.max() < BINS
     assert tuple(STEPS) == CONTEXTS

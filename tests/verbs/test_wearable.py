@@ -70,7 +70,7 @@ def write_record(folder: Path, name: str, counts: np.ndarray) -> Path:
 
 def test_every_step_leaves_its_files(folder: Path) -> None:
     assert {p.name for p in folder.iterdir()} >= {
-        "recipe.json", "teacher.pt", "rhythm.pt", "student.pt", "quantized.pt", "figures.json",
+        "recipe.json", "teacher.pt", "tables.pt", "student.pt", "quantized.pt", "figures.json",
         "bundle",
     }  # fmt: skip
     figures = json.loads((folder / "figures.json").read_text())
@@ -143,7 +143,7 @@ def test_verbs_say_what_comes_first(recipe: Path, tmp_path: Path, folder: Path) 
     empty = tmp_path / "empty"
     for verb in ("compress", "export", "evaluate"):
         assert "run `beatlens train` first" in refused(ModelError, verb, recipe, "--run", empty)
-    for name in ("teacher.pt", "rhythm.pt"):
+    for name in ("teacher.pt", "tables.pt"):
         (empty / name).write_bytes((folder / name).read_bytes())
     for verb in ("export", "evaluate"):
         assert "run `beatlens compress` first" in refused(ModelError, verb, recipe, "--run", empty)

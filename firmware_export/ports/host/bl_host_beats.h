@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "bl_contexts.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -21,7 +23,7 @@ typedef struct {
     uint32_t assessable;
     uint32_t class_number;
     uint32_t doubts;
-    uint32_t contexts[7]; /* BL_CONTEXTS of them */
+    uint32_t contexts[BL_CONTEXTS];
     uint32_t columns;
     uint32_t lost;
     uint32_t flat;

@@ -24,8 +24,8 @@ from beatlens.compress.contract import Lesson
 from beatlens.compress.distill import DistillWeights, TeacherPool
 from beatlens.compress.lesson_for import taught_by
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.rhythm import RhythmTables
 from beatlens.training.beat_objective import beat_evidence, beat_label_loss
 from beatlens.training.loop import Schedule
 
@@ -66,7 +66,7 @@ class BeatDistillObjective(nn.Module):
         self,
         student: EvidenceNet | QuantizedEvidenceNet,
         teacher_head: Tensor,
-        tables: RhythmTables,
+        tables: ContextTables,
         span: int,
         weights: DistillWeights,
         matching: Matching | None,
@@ -154,7 +154,7 @@ def centred_seen(evidence: Tensor, head: Tensor, activations: Tensor, present: T
 
 def beat_lesson(
     pool: TeacherPool,
-    tables: RhythmTables,
+    tables: ContextTables,
     weights: DistillWeights,
     matching: Matching | None,
     schedule: Schedule,

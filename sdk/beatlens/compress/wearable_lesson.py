@@ -3,7 +3,7 @@
     loss = (1 - w) * labels + w * KD + lambda * matching
 
 As in `beatlens.compress.beat_lesson`, with one decision a crop: KD is over its classes, only
-evidence is learnt (the teacher's rhythm tables are added on both sides), and what is matched is
+evidence is learnt (the teacher's context tables are added on both sides), and what is matched is
 each class's evidence less the mean of all. Columns after the end of a short recording hold a signal
 that is made up, and count for nothing.
 """
@@ -23,8 +23,8 @@ from beatlens.compress.contract import Lesson
 from beatlens.compress.distill import DistillWeights, TeacherPool
 from beatlens.compress.lesson_for import taught_by
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.rhythm import RhythmTables
 from beatlens.training.loop import Schedule
 from beatlens.training.wearable_objective import columns_inside, mean_evidence, rhythm_worth
 
@@ -47,7 +47,7 @@ class WearableDistillObjective(nn.Module):
         self,
         student: EvidenceNet | QuantizedEvidenceNet,
         teacher_head: Tensor,
-        tables: RhythmTables,
+        tables: ContextTables,
         span: int,
         weights: DistillWeights,
         matching: Matching | None,
@@ -116,7 +116,7 @@ def levelled(maps: Tensor, inside: Tensor) -> Tensor:
 
 def wearable_lesson(
     pool: TeacherPool,
-    tables: RhythmTables,
+    tables: ContextTables,
     weights: DistillWeights,
     matching: Matching | None,
     schedule: Schedule,

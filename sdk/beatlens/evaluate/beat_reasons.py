@@ -1,4 +1,4 @@
-"""Decisions on beats taken apart: evidence by column, rhythm by context, and the offset.
+"""Decisions on beats taken apart: evidence by column, contexts one by one, and the offset.
 
 What makes one class likelier than another is a sum, so parts of it can be counted without any
 approximation: `BeatFinding.why` says it of one beat, this of thousands.
@@ -27,18 +27,18 @@ class Contrast:
 
     Args:
         columns: of each column of evidence, `[b, T]`.
-        rhythm: of each rhythm context, `[b, 6]`.
+        worth: of each context, `[b, 8]`.
         offset: of the rule's offsets, `[b]`.
     """
 
     columns: Floats
-    rhythm: Floats
+    worth: Floats
     offset: Floats
 
     @property
     def total(self) -> Floats:
         """Difference of the two scores, `[b]`."""
-        return np.asarray(self.columns.sum(axis=1) + self.rhythm.sum(axis=1) + self.offset)
+        return np.asarray(self.columns.sum(axis=1) + self.worth.sum(axis=1) + self.offset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class BeatReasons:
         labels: class by annotation, `[b]`, or `UNKNOWN`.
         decided: class decided on, `[b]`.
         evidence: over the span, in logit units, `[b, C, T]`.
-        rhythm: what each context is worth, `[b, 6, C]`.
+        worth: what each context is worth, `[b, 8, C]`.
         offsets: the rule's, `[C]`.
         stride: samples of a column.
     """
@@ -63,7 +63,7 @@ class BeatReasons:
     labels: Classes
     decided: Classes
     evidence: NDArray[np.float32]
-    rhythm: Floats
+    worth: Floats
     offsets: Floats
     stride: int
 
@@ -74,13 +74,13 @@ class BeatReasons:
         """Some of the beats: a mask or indices."""
         return BeatReasons(
             self.record[kept], self.track[kept], self.first[kept], self.labels[kept],
-            self.decided[kept], self.evidence[kept], self.rhythm[kept], self.offsets, self.stride,
+            self.decided[kept], self.evidence[kept], self.worth[kept], self.offsets, self.stride,
         )  # fmt: skip
 
     def scores(self) -> Floats:
         """Scores `[b, C]`, of which the largest wins."""
         means = self.evidence.mean(axis=2, dtype=np.float64)
-        return np.asarray(means + self.rhythm.sum(axis=1) + self.offsets)
+        return np.asarray(means + self.worth.sum(axis=1) + self.offsets)
 
     def second(self) -> Classes:
         """The class that came second to the one decided on, `[b]`."""
@@ -92,9 +92,9 @@ class BeatReasons:
         """What makes class `mine` likelier than class `other`; of every beat, or one for all."""
         rows = np.arange(len(self))
         columns = self.evidence[rows, mine].astype(np.float64) - self.evidence[rows, other]
-        rhythm = self.rhythm[rows, :, mine] - self.rhythm[rows, :, other]
+        worth = self.worth[rows, :, mine] - self.worth[rows, :, other]
         offset = np.broadcast_to(self.offsets[mine] - self.offsets[other], len(self))
-        return Contrast(columns / columns.shape[1], rhythm, np.asarray(offset))
+        return Contrast(columns / columns.shape[1], worth, np.asarray(offset))
 
 
 def reasons_of(
@@ -130,7 +130,7 @@ def reasons_of(
             "first": first * stride,
             "labels": track.labels,
             "evidence": spans.transpose(1, 0, 2),
-            "rhythm": np.stack(worth, axis=1),
+            "worth": np.stack(worth, axis=1),
         }.items():
             parts.setdefault(name, []).append(part)
     whole = {name: np.concatenate(part) for name, part in parts.items()}

@@ -84,7 +84,7 @@ class BeatRun:
     Args:
         tracks: the recordings.
         evidence: `[C, T]` in logit units.
-        logits: float64 `[b, C]`: mean evidence of each beat's span plus its rhythm's worth.
+        logits: float64 `[b, C]`: mean evidence of each beat's span plus its contexts' worth.
     """
 
     tracks: Sequence[BeatTrack]
@@ -102,7 +102,7 @@ class BeatRun:
 def run_beats(
     net: Explaining, tables: NDArray[np.floating], tracks: Sequence[BeatTrack]
 ) -> BeatRun:
-    """Run a torch network, float or fake-quantised, with rhythm tables `[6, BINS, C]`."""
+    """Run a torch network, float or fake-quantised, with context tables `[8, BINS, C]`."""
     stride = net.geometry.stride
     evidence, logits = [], []
     for track in tracks:

@@ -126,7 +126,7 @@ def wave_row(reasons: BeatReasons, columns: Floats) -> Row:
 def contribution_row(reasons: BeatReasons, columns: Floats, ectopic: int) -> Row:
     """What speaks for S or V rather than N: mean contributions in logits, which sum to `sum`.
 
-    Keys `beats`, `records`; `signal` and its parts by wave, `signal_WAVE`; `rhythm` and its parts
+    Keys `beats`, `records`; `signal` and its parts by wave, `signal_WAVE`; `contexts` and its parts
     by context (`early`, `pause`, ...); `offset`; `sum`. All but the offset with intervals.
 
     Args:
@@ -138,8 +138,8 @@ def contribution_row(reasons: BeatReasons, columns: Floats, ectopic: int) -> Row
     waves = wave_sums(contrast.columns, columns)
     parts: dict[str, Floats] = {"signal": contrast.columns.sum(axis=1)}
     parts |= {f"signal_{name}": waves[:, number] for number, name in enumerate(WAVES)}
-    parts["rhythm"] = contrast.rhythm.sum(axis=1)
-    parts |= {name: contrast.rhythm[:, number] for number, name in enumerate(CONTEXTS)}
+    parts["contexts"] = contrast.worth.sum(axis=1)
+    parts |= {name: contrast.worth[:, number] for number, name in enumerate(CONTEXTS)}
     parts["sum"] = contrast.total
     row: Row = {"beats": len(reasons), "records": len(set(reasons.record.tolist()))}
     for key, part in parts.items():

@@ -26,7 +26,7 @@ from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.doubts import bits_of
 from beatlens.runtime.finding import Limits
-from beatlens.signals.beat_contexts import STEPS
+from beatlens.signals.beat_contexts import CONTEXTS, STEPS
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 
 GOLDEN_S = 16.0
@@ -77,7 +77,7 @@ def write_beats(
         "and read `include/bl_beats.h`, which has an example.",
         f"A stream needs {beat_memory_bytes(bundle, drawn, taps):,} bytes of memory (`{memory}`) "
         "and a `bl_beats`; a beat is decided on "
-        f"{rule.before + rule.after} columns of evidence and seven contexts.",
+        f"{rule.before + rule.after} columns of evidence and {len(CONTEXTS)} contexts.",
     ]
     statics = "static bl_beats beats;"
     files = package_files(name, target, drawn, made, engine, memory, tests, facts, statics)

@@ -22,7 +22,7 @@ from beatlens.evaluate.beats import BeatRun, run_beats
 from beatlens.evaluate.bootstrap import average_precision_statistic, interval
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_steps import train_beat_network
-from beatlens.tasks.beats import CLASSES, UNKNOWN, BeatTrack
+from beatlens.tasks.beats import CLASSES, UNKNOWN, BeatTrack, beat_tables
 from beatlens.training.loop import Report
 
 FOLDS = 4
@@ -73,7 +73,7 @@ def _told(
     schedule = recipe.student_schedule.model_copy(update={"keep": "last"}).schedule
     both = train_beat_network(recipe.student.spec, schedule, recipe, fold, (), None, report)[0]
     with torch.no_grad():
-        return run_beats(both.net.eval(), both.tables.array(), held_out).logits
+        return run_beats(both.net.eval(), beat_tables(both.tables.array()), held_out).logits
 
 
 def row_of(recipe: BeatRecipe, found: BeatRun) -> dict[str, Any]:

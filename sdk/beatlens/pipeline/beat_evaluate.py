@@ -29,15 +29,15 @@ from beatlens.evaluate.reliability import calibration_error, reliability_rows
 from beatlens.integer.build import build_graph
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.rhythm import RhythmTables
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_steps import beat_fidelity
 from beatlens.runtime.beat_rule import BeatRule, Calibration
 from beatlens.signals.annotations import MAPPINGS, Annotations, write_annotations
 from beatlens.signals.splits import DS2_WITHOUT_202
 from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack
+from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack, beat_tables
 
 Decided = Sequence[NDArray[np.int64]]
 ANNOTATOR = "device"
@@ -58,26 +58,27 @@ class BeatEvaluation:
 
 
 def rule_of(
-    quantized: QuantizedEvidenceNet, tables: RhythmTables, prepared: PreparedBeats
+    quantized: QuantizedEvidenceNet, tables: ContextTables, prepared: PreparedBeats
 ) -> tuple[IntegerGraph, BeatRule]:
     """The int8 network and the whole-number rule that decides with it.
 
     Offsets, calibration and what is doubted are chosen on validation patients.
     """
-    validation = run_beats(quantized, tables.array(), prepared.validation)
+    worth = beat_tables(tables.array())
+    validation = run_beats(quantized, worth, prepared.validation)
     graph, stride = build_graph(quantized, CROP_SPAN), quantized.geometry.stride
     scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
     columns = BEFORE // stride, AFTER // stride
     offsets, calibration = choose_offsets(validation), calibrate(validation)
     doubt = choose_doubts(validation, offsets, calibration)
-    return graph, BeatRule.of(tables.array(), offsets, scale, columns, calibration, *doubt)
+    return graph, BeatRule.of(worth, offsets, scale, columns, calibration, *doubt)
 
 
 def evaluate_beats(
     recipe: BeatRecipe,
     prepared: PreparedBeats,
     teacher: EvidenceNet,
-    tables: RhythmTables,
+    tables: ContextTables,
     student: EvidenceNet,
     quantized: QuantizedEvidenceNet,
 ) -> BeatEvaluation:
@@ -87,15 +88,16 @@ def evaluate_beats(
     shorter and are counted from their start.
     """
     graph, rule = rule_of(quantized, tables, prepared)
+    worth = beat_tables(tables.array())
     runs = {
-        "teacher": run_beats(teacher, tables.array(), prepared.test),
-        "student": run_beats(student, tables.array(), prepared.test),
+        "teacher": run_beats(teacher, worth, prepared.test),
+        "student": run_beats(student, worth, prepared.test),
     }
     decided: dict[str, Decided] = {}
     for name, net in (("teacher", teacher), ("student", student)):
-        offsets = choose_offsets(run_beats(net, tables.array(), prepared.validation))
+        offsets = choose_offsets(run_beats(net, worth, prepared.validation))
         decided[name] = [(logits + offsets).argmax(axis=1) for logits in runs[name].logits]
-    runs["unrounded"] = run_beats(unrounded(quantized), tables.array(), prepared.test)
+    runs["unrounded"] = run_beats(unrounded(quantized), worth, prepared.test)
     shipped = rule.step * rule.offsets
     decided["unrounded"] = [(v + shipped).argmax(axis=1) for v in runs["unrounded"].logits]
     runs["device"], decided["device"] = run_integer_beats(

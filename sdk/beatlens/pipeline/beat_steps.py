@@ -1,4 +1,4 @@
-"""Steps 2 and 3 of the beats task: the teacher with its rhythm tables, and the small network."""
+"""Steps 2 and 3 of the beats task: the teacher with its context tables, and the small network."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.beats import BeatRun, f_of_databases, run_beats
 from beatlens.evaluate.strips import Explaining
 from beatlens.nets.backbones import NetworkSpec, build
+from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.nets.rhythm import TABLES_FILE, RhythmTables, load_tables, save_tables
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.compress import Taught, compress_from_pool
 from beatlens.pipeline.student import POOL_SEED
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.beat_contexts import LEARNT
 from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import CLASSES, BeatTrack
+from beatlens.tasks.beats import CLASSES, BeatTrack, beat_tables
 from beatlens.training.beat_objective import BeatNet, BeatObjective, beat_crops_of
 from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import seed_everything
@@ -42,15 +42,15 @@ COMPARED_S = 600
 
 def train_beat_teacher(
     recipe: BeatRecipe, prepared: PreparedBeats, folder: Path, report: Report | None = None
-) -> tuple[EvidenceNet, RhythmTables]:
-    """Train the teacher of a recipe with its rhythm tables, or load them from the run folder.
+) -> tuple[EvidenceNet, ContextTables]:
+    """Train the teacher of a recipe with its context tables, or load them from the run folder.
 
-    Writes `teacher.pt`, `rhythm.pt` and `teacher.json`; an interrupted training goes on from
+    Writes `teacher.pt`, `tables.pt` and `teacher.json`; an interrupted training goes on from
     `teacher.checkpoint`.
     """
     path = folder / "teacher.pt"
     if path.exists():
-        return load_net(path)[0], load_tables(folder / TABLES_FILE, len(CONTEXTS))
+        return load_net(path)[0], load_tables(folder / TABLES_FILE, len(LEARNT))
     folder.mkdir(parents=True, exist_ok=True)
     schedule, validation = recipe.teacher_schedule.schedule, prepared.validation
     checkpoint = path.with_suffix(".checkpoint")
@@ -74,7 +74,7 @@ def train_beat_network(
     checkpoint: Path | None,
     report: Report | None = None,
 ) -> tuple[BeatNet, History]:
-    """Train one network with its rhythm tables, on the labels of the training tracks.
+    """Train one network with its context tables, on the labels of the training tracks.
 
     Without `validation` tracks nothing is measured on the way; the schedule has to keep the last
     weights.
@@ -86,7 +86,7 @@ def train_beat_network(
     def validate() -> dict[str, float]:
         if not tracks:
             return {"f": 0.0}
-        return {"f": f_of_databases(run_beats(both.net, both.tables.array(), tracks))}
+        return {"f": f_of_databases(run_beats(both.net, beat_tables(both.tables.array()), tracks))}
 
     crops = beat_crops_of(prepared.sampler(recipe, recipe.seed))
     history = fit(BeatObjective(both), both, crops, schedule, validate, score="f",
@@ -102,10 +102,10 @@ class BeatAgreement:
     """
 
     def __init__(
-        self, teacher: EvidenceNet, tables: RhythmTables, tracks: Sequence[BeatTrack]
+        self, teacher: EvidenceNet, tables: ContextTables, tracks: Sequence[BeatTrack]
     ) -> None:
         self._tracks = [track.first(COMPARED_S) for track in tracks]
-        self._tables = tables.array()
+        self._tables = beat_tables(tables.array())
         self._teacher = run_beats(teacher, self._tables, self._tracks)
 
     def __call__(self, net: Explaining) -> dict[str, float]:
@@ -152,7 +152,7 @@ def compress_beats(
     recipe: BeatRecipe,
     prepared: PreparedBeats,
     teacher: EvidenceNet,
-    tables: RhythmTables,
+    tables: ContextTables,
     folder: Path,
     report: Report | None = None,
     progress: Callable[[int, int], None] | None = None,

@@ -20,13 +20,13 @@ from beatlens.evaluate.beats import (
     run_integer_beats,
 )
 from beatlens.evaluate.strips import Explaining
+from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.rhythm import RhythmTables
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_evaluate import rule_of
 from beatlens.pipeline.student import CALIBRATION_BATCHES, POOL_SEED
 from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import BeatTrack
+from beatlens.tasks.beats import BeatTrack, beat_tables
 
 CROPS = 32
 
@@ -56,10 +56,10 @@ class Explained:
 
 
 def explained_teacher(
-    teacher: EvidenceNet, tables: RhythmTables, prepared: PreparedBeats
+    teacher: EvidenceNet, tables: ContextTables, prepared: PreparedBeats
 ) -> Explained:
     """A run's teacher, with offsets chosen on validation patients."""
-    worth = tables.array()
+    worth = beat_tables(tables.array())
     offsets = choose_offsets(run_beats(teacher, worth, prepared.validation))
 
     def reasons(tracks: Sequence[BeatTrack]) -> BeatReasons:
@@ -79,7 +79,7 @@ def explained_int8(
     prepared: PreparedBeats,
     student: EvidenceNet,
     quantized: QuantizedEvidenceNet,
-    tables: RhythmTables,
+    tables: ContextTables,
 ) -> Explained:
     """A run's int8 model, its evidence by LiteRT's reference kernels, decided in whole numbers.
 

@@ -16,7 +16,7 @@ from beatlens.evaluate.figures import commit
 from beatlens.evaluate.strips import run_network
 from beatlens.integer.build import build_graph
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.nets.rhythm import RhythmTables
+from beatlens.nets.context_tables import ContextTables
 from beatlens.pipeline import wearable_evaluate
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_evaluate import rule_of
@@ -95,7 +95,7 @@ def golden_inputs(length: int) -> np.ndarray:
 def export_beat_bundle(
     recipe: BeatRecipe,
     prepared: PreparedBeats,
-    tables: RhythmTables,
+    tables: ContextTables,
     quantized: QuantizedEvidenceNet,
     folder: Path,
 ) -> Exported:
@@ -123,7 +123,7 @@ def export_beat_bundle(
 def export_wearable_bundle(
     recipe: WearableRecipe,
     prepared: PreparedWearable,
-    tables: RhythmTables,
+    tables: ContextTables,
     quantized: QuantizedEvidenceNet,
     folder: Path,
 ) -> Exported:

@@ -12,9 +12,9 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.prediction import average_precision
 from beatlens.evaluate.strips import Explaining, run_network
 from beatlens.nets.backbones import NetworkSpec, build
+from beatlens.nets.context_tables import TABLES_FILE, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.nets.rhythm import TABLES_FILE, load_tables, save_tables
 from beatlens.pipeline.data import Prepared
 from beatlens.recipe import ModelRecipe, Recipe
 from beatlens.signals import beat_contexts, rhythm
@@ -24,7 +24,7 @@ from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import TaskObjective, crops_of, seed_everything
 
 CLASSES_OF = {"strips": CLASSES, "beats": beats.CLASSES, "wearable": wearable.CLASSES}
-CONTEXTS_OF = {"beats": len(beat_contexts.CONTEXTS), "wearable": len(rhythm.CONTEXTS)}
+CONTEXTS_OF = {"beats": len(beat_contexts.LEARNT), "wearable": len(rhythm.CONTEXTS)}
 """Of the tables that a task's teacher has beside it, if it has any."""
 
 
@@ -74,7 +74,7 @@ def taken_teacher(path: Path, recipe: ModelRecipe) -> EvidenceNet:
 def keep_teacher(path: Path, recipe: ModelRecipe, folder: Path) -> None:
     """Make a teacher that was trained elsewhere the run folder's own.
 
-    Tasks that know a beat's rhythm have tables beside the network, in `rhythm.pt`; they come along.
+    Tasks that know a beat's rhythm have tables beside the network, in `tables.pt`; they come along.
 
     Raises:
         ModelError: see `taken_teacher`; or there are no tables beside it.

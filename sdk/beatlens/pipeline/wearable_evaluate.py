@@ -32,8 +32,8 @@ from beatlens.evaluate.wearable import (
 from beatlens.integer.build import build_graph
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.rhythm import RhythmTables
 from beatlens.pipeline.wearable_data import PreparedWearable
 from beatlens.pipeline.wearable_steps import map_agreement
 from beatlens.runtime.recording_rule import RecordingRule
@@ -43,7 +43,7 @@ from beatlens.wearable_recipe import WearableRecipe
 
 AGREEMENT = ("spearman", "pearson", "same_peak")
 FORMS = ("teacher", "student", "device")
-Networks = tuple[EvidenceNet, RhythmTables, EvidenceNet, QuantizedEvidenceNet]
+Networks = tuple[EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Told:
 def rule_of(
     recipe: WearableRecipe,
     quantized: QuantizedEvidenceNet,
-    tables: RhythmTables,
+    tables: ContextTables,
     prepared: PreparedWearable,
 ) -> tuple[IntegerGraph, RecordingRule]:
     """The int8 network and the whole-number rule that decides with it.

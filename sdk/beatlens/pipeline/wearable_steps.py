@@ -1,4 +1,4 @@
-"""Steps 2 and 3 of the wearable task: the teacher with its rhythm tables, and the small network."""
+"""Steps 2 and 3 of the wearable task: the teacher with its context tables, the small network."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from beatlens.compress.wearable_lesson import wearable_lesson
 from beatlens.evaluate.strips import Explaining
 from beatlens.evaluate.wearable import WearableRun, challenge_score, run_wearable
 from beatlens.nets.backbones import build
+from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.nets.rhythm import TABLES_FILE, RhythmTables, load_tables, save_tables
 from beatlens.pipeline.compress import Taught, compress_from_pool
 from beatlens.pipeline.student import POOL_SEED
 from beatlens.pipeline.train import write_history
@@ -40,10 +40,10 @@ def train_wearable_teacher(
     prepared: PreparedWearable,
     folder: Path,
     report: Report | None = None,
-) -> tuple[EvidenceNet, RhythmTables]:
-    """Train the teacher of a recipe with its rhythm tables, or load them from the run folder.
+) -> tuple[EvidenceNet, ContextTables]:
+    """Train the teacher of a recipe with its context tables, or load them from the run folder.
 
-    Writes `teacher.pt`, `rhythm.pt` and `teacher.json`; an interrupted training goes on from
+    Writes `teacher.pt`, `tables.pt` and `teacher.json`; an interrupted training goes on from
     `teacher.checkpoint`.
     """
     path = folder / "teacher.pt"
@@ -86,7 +86,7 @@ class WearableAgreement:
     """
 
     def __init__(
-        self, teacher: EvidenceNet, tables: RhythmTables, tracks: Sequence[WearableTrack]
+        self, teacher: EvidenceNet, tables: ContextTables, tracks: Sequence[WearableTrack]
     ) -> None:
         self._tracks, self._tables = tracks, tables.array()
         self._teacher = run_wearable(teacher, self._tables, tracks)
@@ -124,7 +124,7 @@ def compress_wearable(
     recipe: WearableRecipe,
     prepared: PreparedWearable,
     teacher: EvidenceNet,
-    tables: RhythmTables,
+    tables: ContextTables,
     folder: Path,
     report: Report | None = None,
     progress: Callable[[int, int], None] | None = None,

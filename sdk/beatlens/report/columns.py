@@ -245,7 +245,7 @@ REASONS = (
     Column("signal_qrs", "QRS", digits=1, interval=False),
     Column("signal_st_t", "ST-T", digits=1, interval=False),
     Column("signal_later", "after T", digits=1, interval=False),
-    Column("rhythm", "rhythm", digits=1),
+    Column("contexts", "contexts", digits=1),
     *(Column(name, name, digits=1, interval=False) for name in CONTEXTS),
     Column("offset", "offset", digits=1, interval=False),
 )

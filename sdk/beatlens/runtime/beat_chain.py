@@ -209,7 +209,7 @@ def beat_finding(
         class_name=classes[class_number],
         probabilities=dict(zip(classes, chances, strict=True)),
         evidence=maps,
-        rhythm=step * rule.tables[np.arange(len(context)), context].astype(float),
+        worth=step * rule.tables[np.arange(len(context)), context].astype(float),
         offsets=step * rule.offsets.astype(float),
         contexts={name: v / STEPS[name] for name, v in zip(STEPS, context, strict=True)},
         classes=classes,

@@ -49,12 +49,12 @@ class BeatFinding:
         probabilities: calibrated, by class. The class decided on may not be the likeliest one: the
             rule's offsets say how likely each has to be.
         evidence: float32 `[C, T]` in logit units, read-only, columns of the span.
-        rhythm: float64 `[7, C]`: what each context adds, logit units.
+        worth: float64 `[8, C]`: what each context adds, logit units.
         offsets: float64 `[C]`, the rule's, logit units.
-        contexts: the seven contexts as ratios, by name.
+        contexts: the eight contexts as ratios, by name.
         classes: names of the C classes.
 
-    Mean evidence, the sum of `rhythm` and the offset are a class's score; the largest wins.
+    Mean evidence, the sum of `worth` and the offset are a class's score; the largest wins.
     """
 
     time_s: float
@@ -67,7 +67,7 @@ class BeatFinding:
     class_name: str | None = None
     probabilities: Mapping[str, float] | None = None
     evidence: NDArray[np.float32] | None = None
-    rhythm: NDArray[np.float64] | None = None
+    worth: NDArray[np.float64] | None = None
     offsets: NDArray[np.float64] | None = None
     contexts: Mapping[str, float] | None = None
     classes: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class BeatFinding:
         Raises:
             RecipeError: there is no such class.
         """
-        if self.evidence is None or self.rhythm is None or self.class_name is None:
+        if self.evidence is None or self.worth is None or self.class_name is None:
             return ()
         mine = self.classes.index(self.class_name)
         other = self._second(mine) if against is None else self._number(against)
@@ -94,16 +94,16 @@ class BeatFinding:
         column_s = (self.end_s - self.start_s) / len(columns)
         parts = evidence_reasons(columns / len(columns), self.start_s - self.time_s, column_s)
         for i, (name, ratio) in enumerate((self.contexts or {}).items()):
-            gain = float(self.rhythm[i, mine] - self.rhythm[i, other])
+            gain = float(self.worth[i, mine] - self.worth[i, other])
             parts.append(BeatReason(name, None, None, ratio, gain))
         return tuple(sorted(parts, key=lambda part: -part.contribution))
 
     def scores(self) -> NDArray[np.float64]:
         """Scores `[C]` in logit units; of a beat that is not assessable, empty."""
-        if self.evidence is None or self.rhythm is None or self.offsets is None:
+        if self.evidence is None or self.worth is None or self.offsets is None:
             return np.zeros(0)
         means = self.evidence.mean(axis=1, dtype=np.float64)
-        return np.asarray(means + self.rhythm.sum(axis=0) + self.offsets)
+        return np.asarray(means + self.worth.sum(axis=0) + self.offsets)
 
     def as_dict(self, reasons: int = 3) -> dict[str, Any]:
         """The finding as plain data for JSON, with the `reasons` that speak most for the class."""

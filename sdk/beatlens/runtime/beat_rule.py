@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from beatlens.errors import ModelError, SignalError
 from beatlens.runtime.doubts import CLOSE, UNFAMILIAR
 from beatlens.runtime.fields import Fields
-from beatlens.runtime.rhythm_section import (
+from beatlens.runtime.tables_section import (
     LARGEST_ENTRY,
     check_tables,
     read_tables,
     tables_document,
 )
 from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.rhythm import BINS
 from beatlens.signals.rhythm import CONTEXTS as RHYTHM
 
 LARGEST_DOUBT = 1 << 24
@@ -83,7 +84,7 @@ class BeatRule:
 
     Args:
         before, after: columns of a beat's span before its R peak's, and from that on.
-        tables: int64 `[7, BINS, C]`, steps of the evidence sum.
+        tables: int64 `[8, BINS, C]`, steps of the evidence sum.
         offsets: int64 `[C]`, likewise.
         scale: what one step of evidence is worth, logit units.
         calibration: of probabilities.
@@ -123,7 +124,7 @@ class BeatRule:
         close: float,
         familiar: float,
     ) -> BeatRule:
-        """Round tables `[7, BINS, C]`, offsets `[C]` and limits of doubt, all logits, to steps."""
+        """Round tables `[8, BINS, C]`, offsets `[C]` and limits of doubt, all logits, to steps."""
         step = scale / sum(columns)
         return cls(
             *columns,
@@ -159,7 +160,7 @@ class BeatRule:
     def scores(
         self, sums: NDArray[np.int64], contexts: NDArray[np.int64], *, offsets: bool = True
     ) -> NDArray[np.int64]:
-        """Scores `[b, C]` of evidence sums `[b, C]` and contexts `[b, 7]`."""
+        """Scores `[b, C]` of evidence sums `[b, C]` and contexts `[b, 8]`."""
         found = sums + sum(table[contexts[:, i]] for i, table in enumerate(self.tables))
         return np.asarray(found + self.offsets if offsets else found, np.int64)
 
@@ -222,10 +223,12 @@ class BeatRule:
         after = fields.integer("after", 1, columns - before)
         offsets = fields.integers("offsets", classes, -most, most)
         section = fields.section("tables")
-        # Bundles made before there was a likeness have tables of the rhythm alone.
-        known = CONTEXTS if "alike" in section.names() else RHYTHM
-        tables = read_tables(section, known, classes)
-        tables = np.pad(tables, ((0, len(CONTEXTS) - len(known)), (0, 0), (0, 0)))
+        # Bundles made before there were all contexts have no tables of the last ones.
+        later = [name for name in CONTEXTS[len(RHYTHM) :] if name in section.names()]
+        tables = np.zeros((len(CONTEXTS), BINS, classes), np.int64)
+        known = (*RHYTHM, *later)
+        at = [CONTEXTS.index(name) for name in known]
+        tables[at] = read_tables(section, known, classes)
         temperature = fields.number("temperature", 1e-3, 1e3)
         bias = fields.numbers("bias", classes, -100.0, 100.0)
         odds = fields.integers("odds", classes, -most, most)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from beatlens.errors import ModelError, SignalError
 from beatlens.runtime.beat_rule import Calibration
 from beatlens.runtime.fields import Fields
-from beatlens.runtime.rhythm_section import (
+from beatlens.runtime.tables_section import (
     LARGEST_ENTRY,
     check_tables,
     read_tables,

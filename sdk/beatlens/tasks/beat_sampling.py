@@ -65,7 +65,7 @@ class BeatSampler:
             windows: float32 `[B, CROP_CONTEXT + CROP_SPAN + CROP_CONTEXT]` in mV.
             peaks: R peaks in samples of the span, int64 `[B, MOST_BEATS]`, -1 where there is none.
             labels: class numbers, int64 `[B, MOST_BEATS]`, or `UNKNOWN`.
-            contexts: rhythm contexts, int64 `[B, MOST_BEATS, 6]`.
+            contexts: of the beats, int64 `[B, MOST_BEATS, 8]`.
         """
         crops = [self.crop(index) for index in range(first, first + size)]
         windows, peaks, labels, contexts = (np.stack(parts) for parts in zip(*crops, strict=True))

@@ -1,7 +1,7 @@
 """The beats task: which kind of beat each R peak is, by EC57's classes.
 
-A beat's decision is the mean of the evidence over a span around its R peak, plus what its rhythm
-context is worth (`beatlens.nets.rhythm`); the largest class wins. R peaks are the system's own
+A beat's decision is the mean of the evidence over a span around its R peak, plus what its contexts
+are worth (`beatlens.nets.context_tables`); the largest class wins. R peaks are the system's own
 (`beatlens.signals.qrs`), in training too; annotations only say what kind of beat a peak is. Escape
 beats `e`, `j` count as normal, as in the literature (de Chazal et al. 2004, table I).
 """
@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.signals.annotations import Annotations
-from beatlens.signals.beat_contexts import beat_contexts
+from beatlens.signals.beat_contexts import CONTEXTS, LEARNT, beat_contexts
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recorded
+from beatlens.signals.rhythm import BINS
 from beatlens.tasks.prepare import condition, to_model_rate
 
 CLASSES = ("n", "s", "v", "f")
@@ -35,8 +36,39 @@ ventricular flutter."""
 BEFORE, AFTER = 64, 72
 """Samples of a beat's span before its R peak's column, and then on: from the T wave before it,
 where an early P wave hides, to the end of its own T wave."""
+ERRATIC = (6, 18)
+"""Steps of `erratic` up to which a rhythm says nothing, and from which on it surely fibrillates."""
+FIBRILLATES = {"s": -4.0, "v": -1.5}
+"""What a rhythm that surely fibrillates says of a beat, logits."""
 PARTNER = 19
 """Samples within which an annotated beat is the peak's: EC57's 150 ms."""
+
+
+def beat_tables(learnt: NDArray[np.floating]) -> NDArray[np.float64]:
+    """What the contexts of a beat are worth: the tables that were learnt, and that of `erratic`.
+
+    In atrial fibrillation there is no focus for an early beat of the atria to come from, so an
+    erratic rhythm speaks against S, and what is then no S is no V more often. That is set, not
+    learnt: hardly any patient to learn from fibrillates, and a table that was learnt, or fitted
+    afterwards, tells patients out of fold worse than none. The numbers were chosen on DS1 and svdb
+    out of fold (docs/limits.md).
+
+    Args:
+        learnt: `[7, BINS, C]`, logits, of the contexts `beatlens.signals.beat_contexts.LEARNT`.
+
+    Returns:
+        `[8, BINS, C]`, of all of them.
+
+    >>> beat_tables(np.zeros((7, 32, 4)))[-1, [0, 6, 9, 18, 31], 1].tolist()
+    [0.0, 0.0, -1.0, -4.0, -4.0]
+    """
+    tables = np.zeros((len(CONTEXTS), BINS, len(CLASSES)))
+    tables[: len(LEARNT)] = learnt
+    none, surely = ERRATIC
+    fibrillates = np.clip((np.arange(BINS) - none) / (surely - none), 0, 1)
+    for name, worth in FIBRILLATES.items():
+        tables[CONTEXTS.index("erratic"), :, CLASSES.index(name)] += worth * fibrillates
+    return tables
 
 
 @dataclass(frozen=True)
@@ -49,7 +81,7 @@ class BeatTrack:
         usable: bool `[n]`, false where the front end raised a flag.
         peaks: R peaks found by the detector, int64 `[b]`.
         labels: number of the class of each, int64 `[b]`, or `UNKNOWN`.
-        contexts: of each, int64 `[b, 7]`, see `beatlens.signals.beat_contexts`.
+        contexts: of each, int64 `[b, 8]`, see `beatlens.signals.beat_contexts`.
         rate_hz, samples: of the recording itself.
     """
 

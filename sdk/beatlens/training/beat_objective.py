@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from beatlens.errors import ModelError
+from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.rhythm import RhythmTables
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.beat_contexts import LEARNT
 from beatlens.tasks.beat_sampling import CROP_SPAN, BeatSampler
 from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN
 from beatlens.training.objective import excerpt_logits
@@ -64,18 +64,18 @@ def beat_label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.05) -> 
 
 
 class BeatNet(nn.Module):
-    """An evidence network with the rhythm tables that were trained with it."""
+    """An evidence network with the context tables that were trained with it."""
 
     def __init__(self, net: EvidenceNet) -> None:
         super().__init__()
         self.net = net
-        self.tables = RhythmTables(len(CLASSES), len(CONTEXTS))
+        self.tables = ContextTables(len(CLASSES), len(LEARNT))
 
 
 class BeatObjective(nn.Module):
     """Loss of a network and its tables, trained together on labels alone.
 
-    `forward(windows [B, N] mV, peaks [B, E], labels [B, E], contexts [B, E, 7])` returns the loss;
+    `forward(windows [B, N] mV, peaks [B, E], labels [B, E], contexts [B, E, 8])` returns the loss;
     see `BeatSampler.batch`.
     """
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.rhythm import RhythmTables
 from beatlens.tasks.wearable import CLASSES
 from beatlens.training.beat_objective import ROUGHNESS
 
@@ -39,26 +39,26 @@ def columns_inside(lengths: Tensor, stride: int, columns: int) -> Tensor:
     return torch.arange(columns) < (lengths // stride).clamp(min=1)[:, None]
 
 
-def rhythm_worth(tables: RhythmTables, rhythm: Tensor) -> Tensor:
+def rhythm_worth(tables: ContextTables, rhythm: Tensor) -> Tensor:
     """What recordings' rhythm is worth, logits `[B, C]`: the mean over their beats.
 
     Args:
-        tables: see `beatlens.nets.rhythm`.
+        tables: see `beatlens.nets.context_tables`.
         rhythm: shares `[B, 6, BINS]`, see `beatlens.tasks.wearable.rhythm_shares`.
 
-    >>> rhythm_worth(RhythmTables(4), torch.zeros(2, 6, 32)).shape
+    >>> rhythm_worth(ContextTables(4), torch.zeros(2, 6, 32)).shape
     torch.Size([2, 4])
     """
     return torch.einsum("bks,ksc->bc", rhythm.float(), tables.values)
 
 
 class WearableNet(nn.Module):
-    """An evidence network with the rhythm tables that were trained with it."""
+    """An evidence network with the context tables that were trained with it."""
 
     def __init__(self, net: EvidenceNet) -> None:
         super().__init__()
         self.net = net
-        self.tables = RhythmTables(len(CLASSES))
+        self.tables = ContextTables(len(CLASSES))
 
 
 class WearableObjective(nn.Module):

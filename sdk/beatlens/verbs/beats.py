@@ -11,9 +11,9 @@ from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.figures import merge_figures
+from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.nets.rhythm import TABLES_FILE, RhythmTables, load_tables
 from beatlens.pipeline import beat_crossval
 from beatlens.pipeline.beat_data import PreparedBeats, count_labels, prepare_beats
 from beatlens.pipeline.beat_evaluate import (
@@ -25,7 +25,7 @@ from beatlens.pipeline.beat_evaluate import (
 from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle
 from beatlens.pipeline.student import load_quantized
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.beat_contexts import LEARNT
 from beatlens.tasks.workers import ALONE, Workers
 from beatlens.verbs.options import (
     DataFolder,
@@ -54,7 +54,7 @@ def prepared_for(
 
 
 def train(recipe: BeatRecipe, folder: Path, data: Path | None, workers: Workers = ALONE) -> None:
-    """Train the teacher and its rhythm tables."""
+    """Train the teacher and its context tables."""
     prepared = prepared_for(recipe, folder, data, workers)
     with training_bar("teacher") as report:
         train_beat_teacher(recipe, prepared, folder, report)
@@ -130,16 +130,16 @@ def crossval(
         console.print(f"seed {row['seed']}: {figures}")
 
 
-def _teacher(folder: Path) -> tuple[EvidenceNet, RhythmTables]:
+def _teacher(folder: Path) -> tuple[EvidenceNet, ContextTables]:
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
-    return load_net(folder / "teacher.pt")[0], load_tables(folder / TABLES_FILE, len(CONTEXTS))
+    return load_net(folder / "teacher.pt")[0], load_tables(folder / TABLES_FILE, len(LEARNT))
 
 
 def networks_of(
     folder: Path,
-) -> tuple[EvidenceNet, RhythmTables, EvidenceNet, QuantizedEvidenceNet]:
-    """Teacher, rhythm tables, student and int8 model of a run folder.
+) -> tuple[EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet]:
+    """Teacher, context tables, student and int8 model of a run folder.
 
     Raises:
         ModelError: the recipe was not trained or not compressed yet.

@@ -123,7 +123,7 @@ def compress(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A trained teacher.pt (with the rhythm.pt beside it, if its task has one), "
+            help="A trained teacher.pt (with the tables.pt beside it, if its task has one), "
             "instead of the run folder's own.",
         ),
     ] = None,

@@ -11,9 +11,9 @@ import typer
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.figures import merge_figures, write_figures
+from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.nets.rhythm import TABLES_FILE, RhythmTables, load_tables
 from beatlens.pipeline.export import export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.wearable_crossval import FIGURES, out_of_fold
@@ -52,7 +52,7 @@ def prepared_for(
 def train(
     recipe: WearableRecipe, folder: Path, data: Path | None, workers: Workers = ALONE
 ) -> None:
-    """Train the teacher and its rhythm tables."""
+    """Train the teacher and its context tables."""
     prepared = prepared_for(recipe, folder, data, workers)
     with training_bar("teacher") as report:
         train_wearable_teacher(recipe, prepared, folder, report)
@@ -144,7 +144,7 @@ def _folds(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _teacher(folder: Path) -> tuple[EvidenceNet, RhythmTables]:
+def _teacher(folder: Path) -> tuple[EvidenceNet, ContextTables]:
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
     return load_net(folder / "teacher.pt")[0], load_tables(folder / TABLES_FILE)
@@ -152,7 +152,7 @@ def _teacher(folder: Path) -> tuple[EvidenceNet, RhythmTables]:
 
 def _networks(
     folder: Path,
-) -> tuple[EvidenceNet, RhythmTables, EvidenceNet, QuantizedEvidenceNet]:
+) -> tuple[EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet]:
     teacher, tables = _teacher(folder)
     if not (folder / "student.pt").exists():
         raise ModelError(f"{folder / 'student.pt'} is not there: run `beatlens compress` first")

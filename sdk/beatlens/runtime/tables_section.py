@@ -1,4 +1,4 @@
-"""Tables of contexts as whole numbers: how a bundle holds and checks them.
+"""Context tables as whole numbers: how a bundle holds and checks them.
 
 A table entry says what one step of one context of a beat (`beatlens.signals.beat_contexts`; of a
 recording's beats those of `beatlens.signals.rhythm`) adds to a class's score. Needs numpy only.
@@ -23,7 +23,7 @@ def check_tables(tables: NDArray[np.int64], contexts: Sequence[str], classes: in
     """Raise `ModelError` unless tables are `[contexts, BINS, C]`."""
     if tables.shape != (len(contexts), BINS, classes):
         raise ModelError(
-            f"tables of contexts are {list(tables.shape)}, expected {len(contexts)} contexts, "
+            f"context tables are {list(tables.shape)}, expected {len(contexts)} contexts, "
             f"{BINS} steps and {classes} classes"
         )
 

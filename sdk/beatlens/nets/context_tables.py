@@ -1,11 +1,12 @@
-"""What a beat's rhythm context is worth in the decision on it.
+"""What a beat's contexts are worth in the decision on it.
 
     logits [C] of a beat = mean evidence over its span + sum over contexts of table[context][class]
 
-A rhythm table is a list of numbers for each context (`beatlens.signals.rhythm`) and class, learnt
-with the teacher. It adds to the decision as evidence does, so an explanation stays a sum: so much
-from these 100 ms, so much from being early. A network that is made smaller keeps its teacher's
-tables as they are; they cost the device a look-up.
+A table is a list of numbers for each step of a context (`beatlens.signals.beat_contexts`; of a
+recording's beats those of `beatlens.signals.rhythm`) and class, learnt with the teacher. It adds to
+the decision as evidence does, so an explanation stays a sum: so much from these 100 ms, so much
+from being early. A network that is made smaller keeps its teacher's tables as they are; they cost
+the device a look-up.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from beatlens.errors import ModelError
 from beatlens.nets.files import read_state
 from beatlens.signals.rhythm import BINS, CONTEXTS
 
-TABLES_FORMAT = "beatlens-rhythm-1"
-TABLES_FILE = "rhythm.pt"
+TABLES_FORMAT = "beatlens-tables-1"
+TABLES_FILE = "tables.pt"
 """Its name in a run folder, beside `teacher.pt`."""
 SMOOTH, SMALL = 1.0, 0.1
-"""Weights of neighbouring entries' differences and of entries in `RhythmTables.roughness`."""
+"""Weights of neighbouring entries' differences and of entries in `ContextTables.roughness`."""
 
 
-class RhythmTables(nn.Module):
-    """Tables `[6, BINS, C]` in logit units, 0 at first.
+class ContextTables(nn.Module):
+    """Tables `[K, BINS, C]` of K contexts in logit units, 0 at first.
 
-    >>> tables = RhythmTables(4)
+    >>> tables = ContextTables(4)
     >>> tables(torch.zeros(2, 5, 6, dtype=torch.int64)).shape
     torch.Size([2, 5, 4])
     """
@@ -41,7 +42,7 @@ class RhythmTables(nn.Module):
         self.values = nn.Parameter(torch.zeros(contexts, BINS, classes))
 
     def forward(self, contexts: Tensor) -> Tensor:
-        """What contexts int64 `[..., 6]` are worth, logits `[..., C]`."""
+        """What the first K of contexts int64 `[..., K or more]` are worth, logits `[..., C]`."""
         parts = [table[contexts[..., i]] for i, table in enumerate(self.values)]
         return torch.stack(parts).sum(dim=0)
 
@@ -55,26 +56,26 @@ class RhythmTables(nn.Module):
         return SMOOTH * steps.square().mean() + SMALL * self.values.square().mean()
 
 
-def save_tables(path: Path, tables: RhythmTables) -> None:
+def save_tables(path: Path, tables: ContextTables) -> None:
     """Write tables, whole or not at all."""
     part = path.with_suffix(".part")
     torch.save({"format": TABLES_FORMAT, "tables": tables.state_dict()}, part)
     part.replace(path)
 
 
-def load_tables(path: Path, contexts: int = len(CONTEXTS)) -> RhythmTables:
-    """Read rhythm tables of so many contexts.
+def load_tables(path: Path, contexts: int = len(CONTEXTS)) -> ContextTables:
+    """Read the tables of so many contexts.
 
     Raises `ModelError` where the file is missing, something else, or of other contexts.
     """
     try:
         state = read_state(path, TABLES_FORMAT)["tables"]
-        tables = RhythmTables(state["values"].shape[-1], contexts)
+        tables = ContextTables(state["values"].shape[-1], contexts)
         tables.load_state_dict(state)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
         why = " ".join(str(error).split())
         raise ModelError(
-            f"{path}: damaged rhythm tables, or not of {contexts} contexts: {why}; train the "
+            f"{path}: damaged context tables, or not of {contexts} contexts: {why}; train the "
             "teacher again"
         ) from error
     return tables.requires_grad_(False)
