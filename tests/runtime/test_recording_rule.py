@@ -158,7 +158,7 @@ def test_offsets_decide_and_leave_probabilities_alone() -> None:
 
 def test_rules_that_do_not_fit_are_refused() -> None:
     tables = np.zeros((len(CONTEXTS), BINS, CLASSES))
-    with pytest.raises(ModelError, match=r"contexts are \[6, 32, 3\], expected 6 contexts"):
+    with pytest.raises(ModelError, match=r"tables are \[6, 32, 3\], expected 6 contexts"):
         RecordingRule.of(tables, np.zeros(2), SCALE, CALM)
     with pytest.raises(ModelError, match=r"entry of tables and offsets is 38400.*scale of 0\.05"):
         RecordingRule.of(tables, np.array([0, -30.0, 0]), SCALE, CALM)
