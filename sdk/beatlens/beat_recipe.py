@@ -23,6 +23,7 @@ from beatlens.recipe import (
     ScheduleSection,
     Section,
     Share,
+    TeacherSection,
     Weight,
     read_toml,
 )
@@ -90,7 +91,7 @@ class BeatRecipe(ModelRecipe):
     name: Annotated[str, Field(pattern=NAME)] = "beats"
     data: BeatDataSection = BeatDataSection()
     sampling: BeatSamplingSection = BeatSamplingSection()
-    teacher: NetworkSection = NetworkSection.of(TEACHER)
+    teacher: TeacherSection = TeacherSection.of(TEACHER)
     teacher_schedule: ScheduleSection = ScheduleSection(
         steps=5000, learning_rate=3e-3, precision="bfloat16", validate_every=5000, keep="last"
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from beatlens.attribution.matching import matching_of
 from beatlens.compress.distill import DistillWeights
+from beatlens.compress.heard_noise import LEAST_MV, HeardNoise
 from beatlens.compress.methods import AFTER_INT8, method_of
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec
@@ -127,7 +129,7 @@ class NetworkSection(Section):
     strides: tuple[Positive, ...]
 
     @classmethod
-    def of(cls, spec: NetworkSpec) -> NetworkSection:
+    def of(cls, spec: NetworkSpec) -> Self:
         """The section that describes a specification."""
         return cls.model_validate(spec.as_dict())
 
@@ -135,6 +137,17 @@ class NetworkSection(Section):
     def spec(self) -> NetworkSpec:
         """The specification that builds it."""
         return NetworkSpec(self.kind, self.channels, self.kernels, self.strides)
+
+
+class TeacherSection(NetworkSection):
+    """The teacher: the mean of `members` networks, each trained from another seed."""
+
+    members: Positive = 1
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The specification that builds it."""
+        return replace(super().spec, members=self.members)
 
 
 class ScheduleSection(Section):
@@ -156,13 +169,24 @@ class ScheduleSection(Section):
 
 
 class DistillSection(Section):
-    """What the student learns from its teacher; see `beatlens.compress.distill`."""
+    """What the student learns from its teacher; see `beatlens.compress.distill`.
+
+    Of a `noise_share` of the crops the student hears a copy with noise of up to `noise_mv` (see
+    `beatlens.compress.heard_noise`).
+    """
 
     matching: str = "classwise"
     kd: Share = 0.9
     matching_weight: Annotated[float, Field(ge=0)] = 8.0
     temperature: Annotated[float, Field(gt=0)] = 4.0
     pool: Positive = 12_000
+    noise_mv: Annotated[float, Field(ge=LEAST_MV)] = 0.2
+    noise_share: Share = 0.0
+
+    @property
+    def noise(self) -> HeardNoise | None:
+        """The noise a student hears; None for none."""
+        return HeardNoise(self.noise_mv, self.noise_share) if self.noise_share else None
 
     @property
     def weights(self) -> DistillWeights:
@@ -259,7 +283,7 @@ class ModelRecipe(Section):
     task: str
     name: Annotated[str, Field(pattern=NAME)]
     seed: Annotated[int, Field(ge=0)] = 0
-    teacher: NetworkSection = NetworkSection.of(TEACHER)
+    teacher: TeacherSection = TeacherSection.of(TEACHER)
     teacher_schedule: ScheduleSection = ScheduleSection(
         steps=2500, learning_rate=3e-3, precision="bfloat16", validate_every=500, keep="last"
     )
@@ -298,9 +322,31 @@ class ModelRecipe(Section):
             matching_of(recipe.distill.matching)
             _ = recipe.teacher.spec, recipe.student.spec
             recipe.compress.check()
+            recipe.check_start()
         except RecipeError as error:
             raise RecipeError(f"{where}: {error}") from error
         return recipe
+
+    def check_start(self) -> None:
+        """Raise `RecipeError` where compression starts from a teacher of several members."""
+        members = self.teacher.members
+        if self.compress.start == "teacher" and members > 1:
+            raise RecipeError(
+                f'compress.start is "teacher", which is the mean of {members} networks; expected '
+                "one that a device can have: set teacher.members = 1, or teach a student"
+            )
+
+    def of_member(self, number: int) -> Self:
+        """The recipe of one of the teacher's members, `number` 0 and up: one network, own seed.
+
+        >>> recipe = ModelRecipe(task="strips", name="a", seed=1)
+        >>> recipe.of_member(0).seed, recipe.of_member(0).teacher.members
+        (1, 1)
+        """
+        members = self.teacher.members
+        teacher = self.teacher.model_copy(update={"members": 1})
+        seed = self.seed * members + number
+        return self.model_copy(update={"teacher": teacher, "seed": seed})
 
 
 def read_toml(path: Path) -> dict[str, object]:

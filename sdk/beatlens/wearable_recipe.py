@@ -22,6 +22,7 @@ from beatlens.recipe import (
     ScheduleSection,
     Section,
     Share,
+    TeacherSection,
     Weight,
 )
 from beatlens.tasks.sampling import Augmentation
@@ -104,7 +105,7 @@ class WearableRecipe(ModelRecipe):
     data: WearableDataSection = WearableDataSection()
     sampling: WearableSamplingSection = WearableSamplingSection()
     decision: WearableDecisionSection = WearableDecisionSection()
-    teacher: NetworkSection = NetworkSection.of(TEACHER)
+    teacher: TeacherSection = TeacherSection.of(TEACHER)
     teacher_schedule: ScheduleSection = ScheduleSection(
         steps=3200, learning_rate=3e-3, precision="bfloat16", validate_every=3200, keep="last"
     )

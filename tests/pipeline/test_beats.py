@@ -132,6 +132,43 @@ def test_a_teacher_trained_elsewhere_comes_with_its_tables(
         keep_teacher(folder / "teacher.pt", Recipe.parse({"teacher": NETWORK}), tmp_path / "new")
 
 
+def test_a_teacher_of_two_members_is_their_mean(run: Run, tmp_path: Path) -> None:
+    alone, prepared, _, first, *_ = run
+    recipe = BeatRecipe.parse({**TINY, "teacher": {**NETWORK, "members": 2}})
+    teacher, tables = train_beat_teacher(recipe, prepared, tmp_path)
+    members = [
+        train_beat_teacher(recipe.of_member(i), prepared, tmp_path / "members" / str(i))
+        for i in range(2)
+    ]
+    means = np.stack([each.array() for _, each in members]).mean(0)
+    np.testing.assert_allclose(tables.array(), means, atol=1e-6)
+    # The first has the recipe's own seed, the second another.
+    np.testing.assert_array_equal(members[0][1].array(), first.array())
+    assert not np.array_equal(members[1][1].array(), first.array())
+    x = prepared.test[0].x[:CROP_SPAN]
+    windows = np.pad(x, teacher.geometry.left, mode="edge")[None]
+    said = [network_windows(net.eval())(windows) for net in (teacher, *(m[0] for m in members))]
+    np.testing.assert_allclose(said[0], np.mean(said[1:], axis=0), atol=1e-4)
+    # Students of it learn as of any other, and it can be given to another run.
+    student, quantized = compress_beats(recipe, prepared, teacher, tables, tmp_path)
+    assert student.classes == quantized.classes == CLASSES
+    keep_teacher(tmp_path / "teacher.pt", recipe, tmp_path / "other")
+    with pytest.raises(ModelError, match="expected the recipe's teacher"):
+        keep_teacher(tmp_path / "teacher.pt", alone, tmp_path / "third")
+    # What is there is not trained again.
+    (tmp_path / "teacher.pt").unlink()
+    joined = train_beat_teacher(recipe, prepared, tmp_path)[1]
+    assert np.array_equal(joined.array(), tables.array())
+
+
+def test_a_device_takes_one_network() -> None:
+    changes = {"start": "teacher", "packed_bytes": 4000, "steps": [{"method": "quantize"}]}
+    with pytest.raises(RecipeError, match="mean of 2 networks; expected one that a device can"):
+        BeatRecipe.parse({**TINY, "teacher": {**NETWORK, "members": 2}, "compress": changes})
+    with pytest.raises(RecipeError, match=r"student\.members"):
+        BeatRecipe.parse({**TINY, "student": {**NETWORK, "members": 2}})
+
+
 def test_evidence_does_not_depend_on_where_windows_are_cut(run: Run) -> None:
     _, prepared, teacher, *_ = run
     x = prepared.test[0].x

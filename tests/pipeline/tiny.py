@@ -1,13 +1,20 @@
 """A recipe small enough for a test: every step is real, every size is tiny, the ECG simulated."""
 
-from beatlens.recipe import DataSection, DistillSection, NetworkSection, Recipe, ScheduleSection
+from beatlens.recipe import (
+    DataSection,
+    DistillSection,
+    NetworkSection,
+    Recipe,
+    ScheduleSection,
+    TeacherSection,
+)
 
 
 def tiny_recipe(**changes: object) -> Recipe:
     recipe = Recipe(
         name="tiny",
         data=DataSection(source="simulated", simulated_patients=15, simulated_seconds=60),
-        teacher=NetworkSection(
+        teacher=TeacherSection(
             kind="residual", channels=(8, 8, 12), kernels=(16, 9, 9), strides=(2, 2, 2)
         ),
         teacher_schedule=ScheduleSection(

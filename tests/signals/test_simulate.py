@@ -23,7 +23,7 @@ from beatlens.signals.simulate import (
     simulate_patient,
 )
 from beatlens.signals.simulated_beats import draw_shapes, render, waves
-from beatlens.signals.simulated_noise import disturbance, draw_noise
+from beatlens.signals.simulated_noise import disturbance, draw_noise, worn_noise
 
 SEEDS = range(6)
 
@@ -384,3 +384,22 @@ def test_disturbances_have_the_size_they_are_asked_for() -> None:
     hum = type(noise)(0.0, 0.0, 0.0, 0.25, 0.02, 60, 0.0, 0.0)
     spectrum = np.abs(np.fft.rfft(disturbance(np.random.default_rng(2), hum, 36000, 360)))
     assert spectrum.argmax() == pytest.approx(60 * 100, abs=100)
+
+
+def test_worn_noise_is_within_the_front_ends_band_and_as_strong_as_said() -> None:
+    drawn = [worn_noise(np.random.default_rng(i), 12800, 128, (0.1, 0.1)) for i in range(40)]
+    power = np.abs(np.fft.rfft(drawn)) ** 2
+    frequency = np.fft.rfftfreq(12800, 1 / 128)
+    inside = (frequency > 0.3) & (frequency < 40.5)
+    assert power[:, ~inside].sum() < 0.01 * power.sum()
+    strength = np.std(drawn, axis=1)
+    assert strength.min() > 0.08  # one kind at least
+    assert np.median(strength) == pytest.approx(0.15, rel=0.35)
+    kinds = {(share[1] > 0.1, share[0] > 0.1) for share in _shares(power, frequency)}
+    assert {(True, False), (False, True), (True, True)} <= kinds
+
+
+def _shares(power: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+    """Shares of power below 7 Hz and above 9 Hz, `[n, 2]`."""
+    below, above = (power[:, where].sum(axis=1) for where in (frequency < 7, frequency > 9))
+    return np.stack([below, above], axis=1) / power.sum(axis=1)[:, None]

@@ -7,7 +7,7 @@ variable per class: `T^2 / (B C) * sum KL(sigmoid(t / T) || sigmoid(s / T))`.
 
 The teacher is run once over a pool of augmented crops (`TeacherPool`), not at every step: the
 student's step is then several times cheaper, and every student of one teacher learns from the very
-same crops.
+same crops. Students may hear noise in them that the teacher did not (`HeardNoise`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from beatlens.attribution.matching import Matching, Seen, see_evidence
+from beatlens.compress.heard_noise import HeardNoise
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
@@ -111,7 +112,8 @@ class TeacherPool:
         span: samples in the middle of a window that evidence is over; the rest is context.
         activations: keep the teacher's last activations too (bfloat16, about 41 KB per crop for
             the default teacher); EWA, SWA and SSWA need them.
-        seed: of the orders in which the crops are drawn.
+        seed: of the orders in which the crops are drawn, and of the noise.
+        noise: what students hear besides, another one each time; None for nothing.
         progress: called with (done, size).
     """
 
@@ -124,9 +126,11 @@ class TeacherPool:
         span: int = SPAN,
         activations: bool = False,
         seed: int = 0,
+        noise: HeardNoise | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.teacher, self.size, self.span, self._seed = teacher.eval(), size, span, seed
+        self._noise = noise
         chunks: list[tuple[np.ndarray, ...]] = []
         kept: list[Tensor] = []
         for first in range(0, size, 64):
@@ -160,8 +164,10 @@ class TeacherPool:
         part.replace(path)
 
     @classmethod
-    def load(cls, path: Path, teacher: EvidenceNet) -> TeacherPool:
+    def load(cls, path: Path, teacher: EvidenceNet, noise: HeardNoise | None = None) -> TeacherPool:
         """Read what `save` wrote for the same teacher; tensors stay on disk until they are used.
+
+        Noise is not kept in the file.
 
         Raises `ModelError` where the file is something else, or another teacher's.
         """
@@ -175,7 +181,7 @@ class TeacherPool:
         pool.teacher, pool._seed, pool.span = teacher.eval(), state["seed"], state["span"]
         pool._windows, pool._evidence = state["windows"], state["evidence"]
         pool._activations, pool._targets = state["activations"], state["targets"]
-        pool.size = len(pool._windows)
+        pool.size, pool._noise = len(pool._windows), noise
         with torch.no_grad():
             features = pool._features(pool._windows[:1].float() * LSB_MV)
             again = teacher.head(features)
@@ -192,11 +198,14 @@ class TeacherPool:
         """Windows `[size, n]` mV, what the sampler gives besides (a strip's labels `[size, C]`),
         the teacher's evidence `[size, C, T]`, its activations.
 
-        Every pass over the pool is in another order; which, depends on the seed and the pass only.
+        Every pass over the pool is in another order; which, and which noise is heard, depends on
+        the seed and the numbers only.
         """
         index = [self._order(i // self.size)[i % self.size] for i in range(first, first + size)]
         rows = torch.tensor(index)
         windows = self._windows[rows].float() * LSB_MV
+        if self._noise is not None:
+            windows = torch.from_numpy(self._noise.added(windows.numpy(), first, self._seed))
         activations = self._activations[rows].float()
         targets = (target[rows] for target in self._targets)
         return windows, *targets, self._evidence[rows], activations

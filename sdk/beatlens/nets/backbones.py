@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from beatlens.errors import ModelError, RecipeError
+from beatlens.nets.ensemble import Members, ensemble
 from beatlens.nets.evidence import ConvUnit, EvidenceNet, ResidualBlock
 
 
@@ -30,6 +31,7 @@ class NetworkSpec:
             repeats its channels.
         shortcuts: whether a residual block has a 1x1 unit in its shortcut, where pruning made
             widths meet that differed before; empty: where the shape changes. False for the first.
+        members: networks of this shape whose mean it is (see `beatlens.nets.ensemble`).
     """
 
     kind: str
@@ -38,6 +40,7 @@ class NetworkSpec:
     strides: tuple[int, ...]
     inner: tuple[int, ...] = ()
     shortcuts: tuple[bool, ...] = ()
+    members: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in ("residual", "dense", "depthwise"):
@@ -53,6 +56,8 @@ class NetworkSpec:
         for name in ("channels", "kernels", "strides"):
             if min(getattr(self, name)) < 1:
                 raise RecipeError(f"network {name} are {getattr(self, name)}, expected all >= 1")
+        if self.members < 1:
+            raise RecipeError(f"network members are {self.members}, expected >= 1")
         self._check_blocks()
 
     def _check_blocks(self) -> None:
@@ -81,7 +86,7 @@ class NetworkSpec:
         return self.channels[index - 1] != self.channels[index] or self.strides[index] != 1
 
     def as_dict(self) -> dict[str, object]:
-        """The specification as plain data, for a checkpoint or a bundle; empty tuples left out."""
+        """The specification as plain data, for a checkpoint or a bundle; defaults left out."""
         plain: dict[str, object] = {
             "kind": self.kind,
             "channels": self.channels,
@@ -89,7 +94,8 @@ class NetworkSpec:
             "strides": self.strides,
         }
         extra = {"inner": self.inner, "shortcuts": self.shortcuts}
-        return plain | {name: value for name, value in extra.items() if value}
+        plain |= {name: value for name, value in extra.items() if value}
+        return plain | ({"members": self.members} if self.members > 1 else {})
 
     @classmethod
     def from_dict(cls, data: dict) -> NetworkSpec:
@@ -101,7 +107,13 @@ class NetworkSpec:
             tuple(data["strides"]),
             tuple(data.get("inner", ())),
             tuple(data.get("shortcuts", ())),
+            data.get("members", 1),
         )
+
+    @property
+    def member(self) -> NetworkSpec:
+        """The specification of one member."""
+        return replace(self, members=1)
 
 
 TEACHER = NetworkSpec(
@@ -126,6 +138,8 @@ samples (dense), 354 (dense-26k, the built-in recipe's) or 384 (depthwise)."""
 
 def build(spec: NetworkSpec, classes: tuple[str, ...], leads: int = 1) -> EvidenceNet:
     """Build an evidence network with fresh weights for `leads` input channels."""
+    if spec.members > 1:
+        return ensemble([build(spec.member, classes, leads) for _ in range(spec.members)])
     blocks: list[nn.Module] = []
     previous = leads
     for index, (out, kernel, stride) in enumerate(
@@ -152,8 +166,12 @@ def spec_of(net: EvidenceNet) -> NetworkSpec:
     >>> spec_of(build(TEACHER, ("pvc", "sve"))) == TEACHER
     True
     """
-    blocks = [block for block in net.backbone if isinstance(block, ConvUnit | ResidualBlock)]
-    spec = _likely_spec(blocks) if len(blocks) == len(net.backbone) else None
+    first = next(iter(net.backbone), None)
+    backbones = first.backbones if isinstance(first, Members) else [net.backbone]
+    layers = list(backbones[0])
+    blocks = [block for block in layers if isinstance(block, ConvUnit | ResidualBlock)]
+    spec = _likely_spec(blocks) if len(blocks) == len(layers) else None
+    spec = replace(spec, members=len(backbones)) if spec else None
     leads = next((m.in_channels for m in net.modules() if isinstance(m, nn.Conv1d)), 1)
     if spec is None or _structure(build(spec, net.classes, leads)) != _structure(net):
         kinds = ", ".join(type(block).__name__ for block in net.backbone)

@@ -11,6 +11,7 @@ the device a look-up.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,17 @@ class ContextTables(nn.Module):
         """A penalty: entries few beats have seen are to be near their neighbours, and near 0."""
         steps = self.values[:, 1:] - self.values[:, :-1]
         return SMOOTH * steps.square().mean() + SMALL * self.values.square().mean()
+
+
+def mean_tables(tables: Sequence[ContextTables]) -> ContextTables:
+    """The tables of an ensemble: the mean of its members'; of one network its own."""
+    if len(tables) == 1:
+        return tables[0]
+    contexts, _, classes = tables[0].values.shape
+    joined = ContextTables(classes, contexts)
+    with torch.no_grad():
+        joined.values.copy_(torch.stack([each.values for each in tables]).mean(dim=0))
+    return joined
 
 
 def save_tables(path: Path, tables: ContextTables) -> None:

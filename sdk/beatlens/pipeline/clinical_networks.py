@@ -21,6 +21,7 @@ from beatlens.evaluate.beats import (
 )
 from beatlens.evaluate.strips import Explaining
 from beatlens.nets.context_tables import ContextTables
+from beatlens.nets.ensemble import blocks_of
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_evaluate import rule_of
@@ -121,5 +122,6 @@ def _crops(recipe: BeatRecipe, prepared: PreparedBeats, net: EvidenceNet) -> lis
 
 def depths_of(net: EvidenceNet | QuantizedEvidenceNet) -> dict[str, list[str]]:
     """Layers to draw anew from the head down: the head, with the last block, all."""
-    blocks = [f"backbone.{i}" for i in reversed(range(len(net.backbone)))]
-    return {"head": ["head"], "last": ["head", *blocks[:1]], "all": ["head", *blocks]}
+    blocks = blocks_of(net)
+    every = [name for block in reversed(blocks) for name in block]
+    return {"head": ["head"], "last": ["head", *blocks[-1]], "all": ["head", *every]}

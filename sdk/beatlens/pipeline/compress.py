@@ -98,6 +98,7 @@ def compress_from_pool(
         span=taught.span,
         activations=any(_needs_activations(recipe, step) for step in recipe.compress.steps),
         seed=recipe.seed,
+        noise=recipe.distill.noise,
         progress=progress,
     )
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from beatlens.recipe import DataSection, DistillSection, NetworkSection, Recipe, ScheduleSection
+from beatlens.recipe import (
+    DataSection,
+    DistillSection,
+    Recipe,
+    ScheduleSection,
+    TeacherSection,
+)
 
 
 def demo_recipe(*, simulated: bool = False) -> Recipe:
@@ -10,7 +16,7 @@ def demo_recipe(*, simulated: bool = False) -> Recipe:
     return Recipe(
         name="demo",
         data=DataSection(source="simulated" if simulated else "auto"),
-        teacher=NetworkSection(
+        teacher=TeacherSection(
             kind="residual",
             channels=(24, 32, 48, 64, 96),
             kernels=(16, 7, 7, 9, 11),

@@ -160,8 +160,10 @@ def make_report(recipe: Recipe, prepared: Prepared, evaluation: Evaluation, fold
 
 
 def _training_figure(folder: Path) -> Figure:
-    history = read_history(folder / "teacher.json")
-    drawn = plots.training_curves(history)
+    path, whose = folder / "teacher.json", "the teacher"
+    if not path.exists():
+        path, whose = folder / "members/0/teacher.json", "the first of the teacher's members"
+    drawn = plots.training_curves(read_history(path))
     return plots.report_figure(
-        drawn, "Training of the teacher", "Loss and validation figures over training steps"
+        drawn, f"Training of {whose}", "Loss and validation figures over training steps"
     )

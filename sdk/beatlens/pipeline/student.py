@@ -51,6 +51,7 @@ def make_pool(
         recipe.distill.pool,
         activations=activations,
         seed=recipe.seed,
+        noise=recipe.distill.noise,
         progress=progress,
     )
 

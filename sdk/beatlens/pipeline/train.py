@@ -13,9 +13,11 @@ from beatlens.evaluate.prediction import average_precision
 from beatlens.evaluate.strips import Explaining, run_network
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.context_tables import TABLES_FILE, load_tables, save_tables
+from beatlens.nets.ensemble import ensemble
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
 from beatlens.pipeline.data import Prepared
+from beatlens.pipeline.members import members_of
 from beatlens.recipe import ModelRecipe, Recipe
 from beatlens.signals import beat_contexts, rhythm
 from beatlens.tasks import beats, wearable
@@ -108,9 +110,21 @@ def train_network(
     path: Path,
     report: Report | None = None,
 ) -> EvidenceNet:
-    """Train one network on labels alone into `path`; see `train_teacher`."""
+    """Train one network, or the members of one, on labels alone into `path`.
+
+    See `train_teacher` and `beatlens.pipeline.members`.
+    """
     if path.exists():
         return load_net(path)[0]
+    if spec.members > 1:
+        members = [
+            train_network(spec.member, schedule, one, prepared, where / path.name, report)
+            for one, where in members_of(recipe, path.parent)
+        ]
+        net = ensemble([member.eval() for member in members])
+        if world()[0] == 0:
+            save_net(path, net, spec)
+        return net
     path.parent.mkdir(parents=True, exist_ok=True)
     seed_everything(recipe.seed)
     net = build(spec, CLASSES)

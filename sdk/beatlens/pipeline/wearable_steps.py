@@ -24,6 +24,7 @@ from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
 from beatlens.pipeline.compress import Taught, compress_from_pool
+from beatlens.pipeline.members import joined_members
 from beatlens.pipeline.student import POOL_SEED
 from beatlens.pipeline.train import write_history
 from beatlens.pipeline.wearable_data import PreparedWearable
@@ -44,11 +45,18 @@ def train_wearable_teacher(
     """Train the teacher of a recipe with its context tables, or load them from the run folder.
 
     Writes `teacher.pt`, `tables.pt` and `teacher.json`; an interrupted training goes on from
-    `teacher.checkpoint`.
+    `teacher.checkpoint`. Several members are trained one after the other, see
+    `beatlens.pipeline.members`.
     """
     path = folder / "teacher.pt"
     if path.exists():
         return load_net(path)[0], load_tables(folder / TABLES_FILE)
+    if recipe.teacher.members > 1:
+        return joined_members(
+            folder,
+            recipe,
+            lambda one, where: train_wearable_teacher(one, prepared, where, report),
+        )
     folder.mkdir(parents=True, exist_ok=True)
     seed_everything(recipe.seed)
     both = WearableNet(build(recipe.teacher.spec, CLASSES))

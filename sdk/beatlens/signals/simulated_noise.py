@@ -72,6 +72,34 @@ def disturbance(rng: np.random.Generator, noise: Noise, samples: int, rate_hz: i
     return total
 
 
+def worn_noise(
+    rng: np.random.Generator, samples: int, rate_hz: int, mv: tuple[float, float]
+) -> Floats:
+    """Draw what a worn sensor adds, behind a front end that keeps 0.5 to 40 Hz.
+
+    Muscles (8 to 40 Hz) and motion (0.5 to 8 Hz) that come and go, and wander (0.5 to 2 Hz): each
+    is there half of the time, one of them always, its standard deviation drawn evenly on a
+    logarithmic scale.
+
+    Args:
+        rng: where it is drawn from.
+        samples, rate_hz: length and rate, at least 80 Hz.
+        mv: least and largest standard deviation of each, mV.
+
+    >>> worn_noise(np.random.default_rng(1), 1280, 128, (0.1, 0.1)).shape
+    (1280,)
+    """
+    present = rng.uniform(size=3) < 0.5
+    if not present.any():
+        present[rng.integers(3)] = True
+    least, most = np.log(mv)
+    muscle, motion, wander = present * np.exp(rng.uniform(least, most, size=3))
+    effort, moving = (_band(rng, samples, rate_hz, 0.05, 0.5) for _ in range(2))
+    total: Floats = muscle * np.exp(0.5 * effort) * _band(rng, samples, rate_hz, 8, 40)
+    total += motion * np.exp(0.7 * moving) * _band(rng, samples, rate_hz, 0.5, 8)
+    return total + wander * _band(rng, samples, rate_hz, 0.5, 2)
+
+
 def fibrillatory_waves(
     rng: np.random.Generator, samples: int, rate_hz: int, flutter_hz: float | None = None
 ) -> Floats:

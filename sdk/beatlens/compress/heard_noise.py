@@ -1,0 +1,69 @@
+"""Noise that a student hears and its teacher did not.
+
+A teacher is run over clean crops. Of some of them its student hears a noisy copy, and is to decide
+what the teacher decided without the noise and to show what it showed: so that neither decision nor
+evidence moves with noise. (After "noisy student" training, Xie et al., CVPR 2020, section 2, where
+it is decisions that are to stay.)
+
+Noise is what a worn sensor adds within the front end's band: muscles, motion, wander; each is there
+half of the time, one of them always. Its strength is a standard deviation, drawn evenly on a
+logarithmic scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import RecipeError
+from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
+from beatlens.signals.simulated_noise import worn_noise
+
+LEAST_MV = 0.02
+"""Standard deviation of the weakest noise; less is lost in what crops have anyway."""
+STREAM = 11
+"""Tells this noise's random numbers from others drawn by the same seed and number."""
+
+
+@dataclass(frozen=True)
+class HeardNoise:
+    """How much noise there is.
+
+    Args:
+        mv: standard deviation of the strongest, mV.
+        share: of the crops that have any.
+
+    >>> windows = np.zeros((2, 1024), np.float32)
+    >>> noisy = HeardNoise(mv=0.2, share=1.0).added(windows, first=0, seed=0)
+    >>> bool((noisy.std(axis=1) > 0.01).all()), HeardNoise(0.2, 0.0).added(windows, 0, 0) is windows
+    (True, True)
+    """
+
+    mv: float
+    share: float
+
+    def __post_init__(self) -> None:
+        if self.mv < LEAST_MV or not 0 <= self.share <= 1:
+            raise RecipeError(
+                f"noise of up to {self.mv:g} mV in {self.share:g} of the crops, expected at least "
+                f"{LEAST_MV:g} mV, and a share of 0 (none) to 1"
+            )
+
+    def added(self, windows: NDArray[np.float32], first: int, seed: int) -> NDArray[np.float32]:
+        """Windows float32 `[B, n]` in mV on the front end's int8 grid, some with noise.
+
+        Window `i` is number `first + i` of all that are drawn; its noise depends on that and the
+        seed only.
+        """
+        if self.share == 0:
+            return windows
+        noisy = windows.copy()
+        for row, number in enumerate(range(first, first + len(windows))):
+            rng = np.random.default_rng([seed, number, STREAM])
+            if rng.uniform() < self.share:
+                noise = worn_noise(rng, windows.shape[1], MODEL_RATE_HZ, (LEAST_MV, self.mv))
+                noisy[row] += noise.astype(np.float32)
+        lsb = np.float32(LSB_MV)
+        return np.clip(np.round(noisy / lsb), -127, 127) * lsb

@@ -1,0 +1,46 @@
+"""A teacher of several members: each trained as a teacher of its own, then joined.
+
+Member `i` lies in `members/i/` of the run folder; what is there is not trained again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from beatlens.nets.context_tables import TABLES_FILE, ContextTables, mean_tables, save_tables
+from beatlens.nets.ensemble import ensemble
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import save_net
+from beatlens.recipe import ModelRecipe
+from beatlens.training.loop import world
+
+R = TypeVar("R", bound=ModelRecipe)
+
+
+def members_of(recipe: R, folder: Path) -> list[tuple[R, Path]]:
+    """Recipes of a teacher's members and the folders they are trained in."""
+    numbers = range(recipe.teacher.members)
+    return [(recipe.of_member(i), folder / "members" / str(i)) for i in numbers]
+
+
+def joined_members(
+    folder: Path,
+    recipe: R,
+    train: Callable[[R, Path], tuple[EvidenceNet, ContextTables]],
+) -> tuple[EvidenceNet, ContextTables]:
+    """Train the members of a teacher with context tables; write the mean of both, and return it.
+
+    Args:
+        folder: run folder; gets `teacher.pt` and `tables.pt`.
+        recipe: of the teacher.
+        train: trains the teacher of a recipe of one member into a folder, or loads it from there.
+    """
+    trained = [train(one, where) for one, where in members_of(recipe, folder)]
+    nets, tables = zip(*trained, strict=True)
+    net, joined = ensemble([each.eval() for each in nets]), mean_tables(tables)
+    if world()[0] == 0:
+        save_tables(folder / TABLES_FILE, joined)
+        save_net(folder / "teacher.pt", net, recipe.teacher.spec)
+    return net, joined.requires_grad_(False)
