@@ -1,6 +1,6 @@
 /*
  * R peaks from the front end's samples, the same as beatlens.signals.qrs
- * gives. Curvature is summed over 0.13 s; its maxima are beats where they are
+ * gives. Curvature is summed over 0.16 s; its maxima are beats where they are
  * above a threshold between the medians of the last beats and of the rest.
  *
  * C99, freestanding: no heap, no recursion, no global state, no floating
@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 #define BL_QRS_NEIGHBOURS 13  /* samples that a maximum is above, each side */
-#define BL_QRS_SUMMED 17      /* curvatures */
+#define BL_QRS_SUMMED 21      /* curvatures */
 #define BL_QRS_REMEMBERED 8   /* beats, other candidates, intervals */
 #define BL_QRS_EARLY 75       /* candidates of the first eight seconds */
 
@@ -42,7 +42,8 @@ typedef struct {
     uint32_t heard;     /* that, or since when silence counts anew */
     uint32_t waiting_at[BL_QRS_EARLY]; /* candidates that are no beats yet */
     int16_t waiting[BL_QRS_EARLY];
-    int16_t x[7];
+    int8_t x[2];         /* samples before the newest */
+    int16_t smoothed[9];
     int16_t curvature[BL_QRS_SUMMED];
     int16_t sums[2 * BL_QRS_NEIGHBOURS + 1];
     int16_t beats[BL_QRS_REMEMBERED];

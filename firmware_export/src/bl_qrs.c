@@ -2,18 +2,19 @@
 
 #include "bl_qrs.h"
 
-#define REACH 3 /* samples from a curvature's middle to its ends */
-#define BESIDE 8 /* curvatures summed on each side of the middle one */
+#define REACH 4 /* smoothed samples from a curvature's middle to its ends */
+#define SIDE (REACH + 1) /* samples */
+#define BESIDE (BL_QRS_SUMMED / 2) /* curvatures on each side of the middle */
 #define NEIGHBOURS BL_QRS_NEIGHBOURS
 #define WINDOW (2 * NEIGHBOURS + 1)
 #define REMEMBERED BL_QRS_REMEMBERED
-#define FLOOR 50
+#define FLOOR 150
 #define RATE 128
 #define REFRACTORY 26
 #define T_WAVE 46
-#define FLAT_T 11
+#define FLAT_T 13
 #define HIGH 11
-#define LOW 5
+#define LOW 4
 #define MOST 2
 #define SILENCE (4 * RATE)
 #define RECENT (8u * RATE)
@@ -240,10 +241,23 @@ static void add_curvature(bl_qrs *q, int16_t curvature, const listener *to)
         add_sum(q, (int16_t)q->sum, to);
 }
 
-/* |2 x[n] - x[n - 3] - x[n + 3]| in the middle of the newest seven. */
+/* Takes a sample, and smooths the one before it. */
+static void smooth(bl_qrs *q, int8_t x)
+{
+    uint32_t i;
+
+    for (i = 0; i < 2 * REACH; i++)
+        q->smoothed[i] = q->smoothed[i + 1];
+    q->smoothed[2 * REACH] = (int16_t)(q->x[0] + q->x[1] + x);
+    q->x[0] = q->x[1];
+    q->x[1] = x;
+}
+
+/* |2 y[n] - y[n - 4] - y[n + 4]| in the middle of the newest smoothed ones. */
 static int16_t newest_curvature(const bl_qrs *q)
 {
-    int32_t bend = 2 * q->x[REACH] - q->x[0] - q->x[2 * REACH];
+    const int16_t *y = q->smoothed;
+    int32_t bend = 2 * y[REACH] - y[0] - y[2 * REACH];
 
     return (int16_t)(bend < 0 ? -bend : bend);
 }
@@ -259,6 +273,9 @@ void bl_qrs_init(bl_qrs *q)
     q->largest = 0;
     q->last_value = -1;
     q->waiting_count = q->seconds = 0;
+    q->x[0] = q->x[1] = 0;
+    for (i = 0; i <= 2 * REACH; i++)
+        q->smoothed[i] = 0;
     for (i = 0; i < BL_QRS_SUMMED; i++)
         q->curvature[i] = 0;
     for (i = 0; i < REMEMBERED; i++) {
@@ -270,17 +287,14 @@ void bl_qrs_init(bl_qrs *q)
 void bl_qrs_push(bl_qrs *q, int8_t x, bl_on_peak on_peak, void *context)
 {
     listener to;
-    uint32_t i;
 
     to.on_peak = on_peak;
     to.context = context;
-    for (i = 0; i < 2 * REACH; i++)
-        q->x[i] = q->x[i + 1];
-    q->x[2 * REACH] = x;
+    smooth(q, x);
     q->samples++;
-    if (q->samples > 2 * REACH)
+    if (q->samples > 2 * SIDE)
         add_curvature(q, newest_curvature(q), &to);
-    else if (q->samples > REACH)
+    else if (q->samples > SIDE)
         add_curvature(q, 0, &to);
 }
 

@@ -33,7 +33,7 @@ def test_simulated_beats_are_found() -> None:
         found = peaks_of(x, recording.name, recording.samples, recording.rate_hz)
         counts += compare_beats(patient.annotations, found, recording.rate_hz, start_s=0)
     assert counts.qrs.sensitivity > 0.985
-    assert counts.qrs.predictivity > 0.99
+    assert counts.qrs.predictivity > 0.985  # simulated bursts of motion have QRS's frequencies
 
 
 def test_development_records_meet_what_is_asked(mitdb_dir: Path) -> None:
@@ -46,7 +46,7 @@ def test_development_records_meet_what_is_asked(mitdb_dir: Path) -> None:
         x = frontend.run(recording.counts[row].astype(np.int16)).x
         counts += compare_beats(truth, peaks_of(x, name, truth.length, 360), 360)
     assert counts.qrs.sensitivity > 0.994
-    assert counts.qrs.predictivity > 0.988
+    assert counts.qrs.predictivity > 0.991
 
 
 def test_a_signal_that_falls_is_followed() -> None:
@@ -57,7 +57,7 @@ def test_a_signal_that_falls_is_followed() -> None:
     fallen[3000:] = fallen[3000:] // 6
     late = [peak for peak in detect_qrs(x).tolist() if peak > 5500]
     assert [peak for peak in detect_qrs(fallen).tolist() if peak > 5500] == pytest.approx(
-        late, abs=3
+        late, abs=6
     )
 
 

@@ -3,7 +3,9 @@
 Steepness in, peaks out (after Pan and Tompkins 1985, and Hamilton and Tompkins 1986; the constants
 are ours, chosen on DS1):
 
-1. curvature over 23 ms, `|2 x[n] - x[n - 3] - x[n + 3]|`, summed over 0.13 s,
+1. the signal smoothed, `y[n] = x[n - 1] + x[n] + x[n + 1]`, and its curvature over 31 ms,
+   `|2 y[n] - y[n - 4] - y[n + 4]|`, summed over 0.16 s: most at 13 to 16 Hz, nothing at 32 and at
+   43 Hz, where there are muscles and hardly a QRS complex,
 2. maxima of that within 0.1 s on both sides are candidates,
 3. a candidate is a beat where it is above a threshold between the medians of the last eight beats
    and of the last eight other candidates, and not a T wave: much flatter than the beat before it
@@ -35,13 +37,15 @@ from numpy.typing import NDArray
 
 from beatlens.errors import SignalError
 
-REACH = 3
+SMOOTHED = 1
+"""Samples on both sides that are added to one."""
+REACH = 4
 """Samples from a curvature's middle to its ends."""
-BESIDE = 8
-"""Samples of curvature that are summed on each side of the middle one."""
+BESIDE = 10
+"""Samples of curvature that are summed on each side of the middle one. Sums fit in 16 bits."""
 NEIGHBOURS = 13
 """Samples on both sides that a candidate is the largest of."""
-FLOOR = 50
+FLOOR = 150
 """Smaller sums are no candidates: noise of one least significant bit stays below."""
 LEARNING_S = 8
 REMEMBERED = 8
@@ -50,9 +54,9 @@ REFRACTORY = 26
 """Samples after a beat without another: 0.2 s."""
 T_WAVE = 46
 """Samples after a beat in which its T wave may come: 0.36 s."""
-FLAT_T = 11
+FLAT_T = 13
 """32nds of the beat's sum that a T wave stays below."""
-HIGH, LOW = 11, 5
+HIGH, LOW = 11, 4
 """32nds of the way from the noise's median to the beats': thresholds at first sight and later."""
 MOST = 2
 """A beat counts as at most this many times the beats' median."""
@@ -62,7 +66,8 @@ signal fell."""
 RECENT = 8 * 128
 """Samples after which a candidate is not looked at again: a beat is found this late at most."""
 RATE_HZ = 128
-_MARGIN = REACH + BESIDE + NEIGHBOURS
+_SIDE = REACH + SMOOTHED
+_MARGIN = _SIDE + BESIDE + NEIGHBOURS
 
 
 def detect_qrs(x: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -133,9 +138,10 @@ class QrsDetector:
         """Of every sample that is kept; those near a side that is not an end are not to be used."""
         x, n = self._x, len(self._x)
         curved = np.zeros(n + 2 * BESIDE, np.int64)
-        if n > 2 * REACH:
-            middle = 2 * x[REACH:-REACH] - x[: -2 * REACH] - x[2 * REACH :]
-            curved[BESIDE + REACH : BESIDE + n - REACH] = np.abs(middle)
+        if n > 2 * _SIDE:
+            y = np.convolve(x, np.ones(2 * SMOOTHED + 1, np.int64), "valid")
+            bend = 2 * y[REACH:-REACH] - y[: -2 * REACH] - y[2 * REACH :]
+            curved[BESIDE + _SIDE : BESIDE + n - _SIDE] = np.abs(bend)
         return np.convolve(curved, np.ones(2 * BESIDE + 1, np.int64), "valid")[:n]
 
 
