@@ -16,6 +16,7 @@ from beatlens.signals import simulate, splits
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.databases import database_in, find_database
+from beatlens.signals.qrs import CONSTANTS
 from beatlens.tasks.beat_sampling import BeatSampler
 from beatlens.tasks.beats import CLASSES, BeatTrack, beat_track
 from beatlens.tasks.store import kept_tracks
@@ -89,7 +90,7 @@ def prepare_beats(
         shown = None if progress is None else partial(progress, role)
         return workers.map(track_of, wanted[role], shown)
 
-    made_of = (CONTEXTS, wanted, [database.fingerprint for database in databases])
+    made_of = (CONTEXTS, CONSTANTS, wanted, [database.fingerprint for database in databases])
     make = {role: partial(made, role) for role in ROLES}
     tracks = kept_tracks(folder / "tracks", made_of, make, BeatTrack)
     mitdb = find_database("mitdb", data)

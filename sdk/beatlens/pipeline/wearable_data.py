@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from beatlens.pipeline.data import at_hand
 from beatlens.signals.databases import database_in, find_database
+from beatlens.signals.qrs import CONSTANTS
 from beatlens.signals.simulate import simulate_patient
 from beatlens.tasks.store import kept_tracks
 from beatlens.tasks.wearable import CLASSES, SYMBOLS, WearableTrack, wearable_track
@@ -143,7 +144,7 @@ def read_recordings(
     records = sorted(database.records())
     shown = None if progress is None else partial(progress, "cinc2017")
     make = partial(workers.map, WearableTrackOf(database.folder), records, shown)
-    made_of = (records, database.fingerprint)
+    made_of = (CONSTANTS, records, database.fingerprint)
     tracks = kept_tracks(folder / "tracks", made_of, {"all": make}, WearableTrack)["all"]
     described = (
         f"real ECG of hand-held devices: {len(tracks)} of cinc2017's "

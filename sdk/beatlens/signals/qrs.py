@@ -65,6 +65,8 @@ SILENCE = 4 * 128
 signal fell."""
 RECENT = 8 * 128
 """Samples after which a candidate is not looked at again: a beat is found this late at most."""
+CONSTANTS = (SMOOTHED, REACH, BESIDE, NEIGHBOURS, FLOOR, T_WAVE, FLAT_T, HIGH, LOW, MOST)
+"""What tells one version's peaks from another's: tracks that are kept are of these."""
 RATE_HZ = 128
 _SIDE = REACH + SMOOTHED
 _MARGIN = _SIDE + BESIDE + NEIGHBOURS
