@@ -132,12 +132,16 @@ def test_figures_have_every_network_and_their_nulls(
     for row in found.contributions:
         parts = row["signal"] + sum(row[name] for name in CONTEXTS) + row["offset"]
         assert parts == pytest.approx(row["sum"])
+    told = {row["class"] for row in found.checks if row["form"] == "float"}
+    assert len(told) >= 2
     for row in found.checks:
         assert row["checked"] <= 2 * len(prepared.test)
         assert {"deletion_random", "drop_qrs", "elsewhere_qrs", "head_size", "head_floor"} <= set(
             row
         )
-        assert ("spearman_floor" in row) == ("none_spearman" in row) == (row["form"] == "int8")
+        assert ("none_spearman" in row) == (row["form"] == "int8")
+        kept = row["form"] == "int8" and row["class"] in told  # of others there is nothing to keep
+        assert ("spearman_floor" in row) == kept
 
 
 def test_the_command_writes_figures_beside_those_of_other_models(

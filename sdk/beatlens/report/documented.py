@@ -36,8 +36,8 @@ class DocumentedTable:
 
 LEAST_NOISE_DB = 12
 """Less noise than that is left to the figures file, and to the curves."""
-FEW = 10
-"""Beats of ludb below which a row is left to the figures file."""
+FEW = 11
+"""Beats of ludb below which a row is left to the figures file: S has no more in any network."""
 
 
 def having(**values: tuple[str | float | None, ...]) -> Shown:
