@@ -133,5 +133,4 @@ def test_real_ventricular_beats_are_unlike_the_usual_one(mitdb_dir: Path, record
     found = likeness(track.x, track.peaks)
     normal, ventricular = (found[track.labels == CLASSES.index(c)] for c in "nv")
     assert len(ventricular) > 20
-    half = 16  # of the last beats, in 32nds
-    assert np.median(normal) > half > np.median(ventricular)
+    assert np.median(normal) > STEPS / 2 > np.median(ventricular)
