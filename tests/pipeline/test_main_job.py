@@ -1,10 +1,13 @@
 """The main job, every step of it, on simulated ECG: train, compress, export, evaluate, report."""
 
+import html
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.files import load_net
@@ -103,6 +106,34 @@ def test_steps_are_not_done_twice(run: tuple) -> None:
     compress(recipe, prepared, teacher, folder)
     after = (folder / "teacher.pt").stat().st_mtime_ns, (folder / "student.pt").stat().st_mtime_ns
     assert before == after
+
+
+def test_a_teacher_of_two_members_from_training_to_report(run: tuple, tmp_path: Path) -> None:
+    alone, prepared, _, folder = run
+    short = alone.teacher_schedule.model_copy(update={"steps": 20, "validate_every": 20})
+    changes = {
+        "teacher": alone.teacher.model_copy(update={"members": 2}),
+        "teacher_schedule": short,
+        "distill": alone.distill.model_copy(update={"noise_share": 0.5}),
+    }
+    recipe = alone.model_copy(update=changes)
+    teacher = train_teacher(recipe, prepared, tmp_path)
+    members = [load_net(tmp_path / "members" / str(i) / "teacher.pt")[0] for i in range(2)]
+    x = torch.randn(1, 1, teacher.geometry.input_length(9))
+    with torch.no_grad():
+        said = [net.evidence(x) for net in (teacher, *members)]
+    assert not torch.allclose(said[1], said[2], atol=1e-3)
+    torch.testing.assert_close(said[0], (said[1] + said[2]) / 2, rtol=1e-4, atol=1e-5)
+    assert load_net(tmp_path / "teacher.pt")[1].members == 2
+    networks = compress(recipe, prepared, teacher, tmp_path)
+    found = evaluate(recipe, prepared, teacher, *networks, tmp_path, replicates=20)
+    text = make_report(recipe, prepared, found, tmp_path).read_text()
+    assert "Training of the teacher's member 0" in html.unescape(text)
+    assert "Training of the teacher's member 1" in html.unescape(text)
+    # A teacher that was trained elsewhere has no history to draw.
+    shutil.rmtree(tmp_path / "members")
+    assert "Training of" not in make_report(recipe, prepared, found, tmp_path).read_text()
+    assert "Training of the teacher" in (folder / "report.html").read_text()
 
 
 def test_attribution_bench_rows(tmp_path: Path, run: tuple) -> None:

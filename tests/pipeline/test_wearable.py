@@ -110,6 +110,22 @@ def test_the_same_recipe_trains_the_same_teacher(run: Run, tmp_path: Path) -> No
     assert (differs.head.weight != teacher.head.weight).any()
 
 
+def test_a_teacher_of_two_members_is_their_mean(run: Run, tmp_path: Path) -> None:
+    alone, prepared, (first, tables, *_) = run
+    recipe = alone.model_copy(update={"teacher": alone.teacher.model_copy(update={"members": 2})})
+    teacher, joined = train_wearable_teacher(recipe, prepared, tmp_path)
+    nets = [load_net(tmp_path / "members" / str(i) / "teacher.pt")[0] for i in range(2)]
+    known = [load_tables(tmp_path / "members" / str(i) / "tables.pt") for i in range(2)]
+    assert (nets[0].head.weight == first.head.weight).all()
+    assert (known[0].values == tables.values).all()
+    torch.testing.assert_close(joined.values, (known[0].values + known[1].values) / 2)
+    x = torch.randn(1, 1, 1000)
+    with torch.no_grad():
+        mean = (nets[0].evidence(x) + nets[1].evidence(x)) / 2
+        torch.testing.assert_close(teacher.evidence(x), mean, rtol=1e-4, atol=1e-5)
+    assert not joined.values.requires_grad
+
+
 def test_students_are_validated_on_maps_and_on_the_score(run: Run) -> None:
     _, prepared, (teacher, tables, student, _) = run
     agreement = WearableAgreement(teacher, tables, prepared.validation)

@@ -85,7 +85,7 @@ def explained_int8(
     """A run's int8 model, its evidence by LiteRT's reference kernels, decided in whole numbers.
 
     Drawn anew it is the float student with those layers drawn anew, quantised after training: all
-    scales set from the crops that the int8 model's were set from. (Drawn in the int8 model itself,
+    scales set from training crops without noise. (Drawn in the int8 model itself,
     weights would meet scales that were set for others, and say nothing.) With no layer drawn anew
     this is not the int8 model either, which was trained further: `redrawn([], seed)` is what to
     hold the others against.
@@ -112,7 +112,7 @@ def explained_int8(
 
 
 def _crops(recipe: BeatRecipe, prepared: PreparedBeats, net: EvidenceNet) -> list[torch.Tensor]:
-    """The training crops that an int8 model's scales are set from."""
+    """Training crops, as its teacher hears them, to set an int8 model's scales from."""
     sampler = prepared.sampler(recipe, POOL_SEED + recipe.seed)
     windows: list[NDArray[np.float32]] = [
         sampler.batch(i * CROPS, CROPS)[0] for i in range(CALIBRATION_BATCHES)

@@ -172,7 +172,7 @@ class Workshop:
             if not path.exists():
                 recipe = self.recipe.model_copy(update={"seed": seed})
                 make_pool(recipe, self.prepared, teacher, activations=True).save(path)
-        return TeacherPool.load(path, teacher)
+        return TeacherPool.load(path, teacher, self.recipe.distill.noise)
 
     @staticmethod
     def _alone(path: Path) -> FileLock:

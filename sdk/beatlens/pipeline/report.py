@@ -149,7 +149,7 @@ def make_report(recipe: Recipe, prepared: Prepared, evaluation: Evaluation, fold
             "seed": recipe.seed,
             "commit": commit(),
         },
-        figures=[_training_figure(folder)],
+        figures=_training_figures(folder),
         notes=[
             "Strips are chosen by rule, not by look: per class the median agreement, the lowest "
             "tenth, and one the device misses."
@@ -159,11 +159,14 @@ def make_report(recipe: Recipe, prepared: Prepared, evaluation: Evaluation, fold
     return write_report(data, folder / "report.html")
 
 
-def _training_figure(folder: Path) -> Figure:
-    path, whose = folder / "teacher.json", "the teacher"
-    if not path.exists():
-        path, whose = folder / "members/0/teacher.json", "the first of the teacher's members"
-    drawn = plots.training_curves(read_history(path))
-    return plots.report_figure(
-        drawn, f"Training of {whose}", "Loss and validation figures over training steps"
-    )
+def _training_figures(folder: Path) -> list[Figure]:
+    """How the teacher was trained, or its members; nothing where it came from elsewhere."""
+    paths = {"the teacher": folder / "teacher.json"}
+    for path in sorted(folder.glob("members/*/teacher.json")):
+        paths[f"the teacher's member {path.parent.name}"] = path
+    text = "Loss and validation figures over training steps"
+    return [
+        plots.report_figure(plots.training_curves(read_history(path)), f"Training of {whose}", text)
+        for whose, path in paths.items()
+        if path.exists()
+    ]
