@@ -26,6 +26,7 @@ extern "C" {
 
 #define BL_QRS_NEIGHBOURS 13  /* samples that a maximum is above, each side */
 #define BL_QRS_SUMMED 21      /* curvatures */
+#define BL_QRS_KEPT 32        /* of them, to find the largest near a maximum */
 #define BL_QRS_REMEMBERED 8   /* beats, other candidates, intervals */
 #define BL_QRS_EARLY 75       /* candidates of the first eight seconds */
 
@@ -44,7 +45,7 @@ typedef struct {
     int16_t waiting[BL_QRS_EARLY];
     int8_t x[2];         /* samples before the newest */
     int16_t smoothed[9];
-    int16_t curvature[BL_QRS_SUMMED];
+    int16_t curvature[BL_QRS_KEPT];
     int16_t sums[2 * BL_QRS_NEIGHBOURS + 1];
     int16_t beats[BL_QRS_REMEMBERED];
     int16_t noise[BL_QRS_REMEMBERED];

@@ -5,6 +5,8 @@
 #define REACH 4 /* smoothed samples from a curvature's middle to its ends */
 #define SIDE (REACH + 1) /* samples */
 #define BESIDE (BL_QRS_SUMMED / 2) /* curvatures on each side of the middle */
+#define NEAR 6 /* samples from a sum's maximum within which its peak lies */
+#define KEPT BL_QRS_KEPT
 #define NEIGHBOURS BL_QRS_NEIGHBOURS
 #define WINDOW (2 * NEIGHBOURS + 1)
 #define REMEMBERED BL_QRS_REMEMBERED
@@ -177,19 +179,19 @@ static void begin(bl_qrs *q, const listener *to)
         decide(q, q->waiting_at[i], q->waiting[i], to);
 }
 
-/* The sum at a sample, which may be a candidate. */
+/* The sum at a sample, and the peak if it is a candidate. */
 static void see(bl_qrs *q, uint32_t at, int16_t value, uint32_t candidate,
-                const listener *to)
+                uint32_t peak, const listener *to)
 {
     if (q->seconds == REMEMBERED) {
         if (candidate)
-            decide(q, at, value, to);
+            decide(q, peak, value, to);
         return;
     }
     if (value > q->largest)
         q->largest = value;
     if (candidate) {
-        q->waiting_at[q->waiting_count] = at;
+        q->waiting_at[q->waiting_count] = peak;
         q->waiting[q->waiting_count++] = value;
     }
     if ((at + 1) % RATE == 0) {
@@ -222,21 +224,35 @@ static uint32_t is_largest(const bl_qrs *q, uint32_t at)
     return 1;
 }
 
+/* Where the curvature is largest near a sum's maximum. */
+static uint32_t peak_near(const bl_qrs *q, uint32_t at)
+{
+    uint32_t peak = at, i;
+
+    for (i = at < NEAR ? 0 : at - NEAR; i <= at + NEAR; i++)
+        if (q->curvature[i % KEPT] > q->curvature[peak % KEPT])
+            peak = i;
+    return peak;
+}
+
 static void add_sum(bl_qrs *q, int16_t sum, const listener *to)
 {
     uint32_t at = q->summed - NEIGHBOURS;
 
     q->sums[q->summed % WINDOW] = sum;
-    if (q->summed++ >= NEIGHBOURS)
-        see(q, at, sum_at(q, at), is_largest(q, at), to);
+    if (q->summed++ >= NEIGHBOURS) {
+        uint32_t candidate = is_largest(q, at);
+
+        see(q, at, sum_at(q, at), candidate, candidate ? peak_near(q, at) : 0,
+            to);
+    }
 }
 
 static void add_curvature(bl_qrs *q, int16_t curvature, const listener *to)
 {
-    int16_t *oldest = &q->curvature[q->curved % BL_QRS_SUMMED];
-
-    q->sum += curvature - *oldest;
-    *oldest = curvature;
+    /* Of those before the first there is the 0 that all begin with. */
+    q->sum += curvature - q->curvature[(q->curved - BL_QRS_SUMMED) % KEPT];
+    q->curvature[q->curved % KEPT] = curvature;
     if (q->curved++ >= BESIDE)
         add_sum(q, (int16_t)q->sum, to);
 }
@@ -276,7 +292,7 @@ void bl_qrs_init(bl_qrs *q)
     q->x[0] = q->x[1] = 0;
     for (i = 0; i <= 2 * REACH; i++)
         q->smoothed[i] = 0;
-    for (i = 0; i < BL_QRS_SUMMED; i++)
+    for (i = 0; i < KEPT; i++)
         q->curvature[i] = 0;
     for (i = 0; i < REMEMBERED; i++) {
         q->beats[i] = q->noise[i] = 0;

@@ -6,7 +6,8 @@ are ours, chosen on DS1):
 1. the signal smoothed, `y[n] = x[n - 1] + x[n] + x[n + 1]`, and its curvature over 31 ms,
    `|2 y[n] - y[n - 4] - y[n + 4]|`, summed over 0.16 s: most at 13 to 16 Hz, nothing at 32 and at
    43 Hz, where there are muscles and hardly a QRS complex,
-2. maxima of that within 0.1 s on both sides are candidates,
+2. maxima of that within 0.1 s on both sides are candidates; each is where the curvature is largest
+   within 47 ms of the maximum, which is nearer to the R peak than the maximum of the sum,
 3. a candidate is a beat where it is above a threshold between the medians of the last eight beats
    and of the last eight other candidates, and not a T wave: much flatter than the beat before it
    and within 0.36 s of it,
@@ -45,6 +46,8 @@ BESIDE = 10
 """Samples of curvature that are summed on each side of the middle one. Sums fit in 16 bits."""
 NEIGHBOURS = 13
 """Samples on both sides that a candidate is the largest of."""
+NEAR = 6
+"""Samples from a candidate's maximum within which its peak lies: candidates keep their order."""
 FLOOR = 150
 """Smaller sums are no candidates: noise of one least significant bit stays below."""
 LEARNING_S = 8
@@ -65,7 +68,7 @@ SILENCE = 4 * 128
 signal fell."""
 RECENT = 8 * 128
 """Samples after which a candidate is not looked at again: a beat is found this late at most."""
-CONSTANTS = (SMOOTHED, REACH, BESIDE, NEIGHBOURS, FLOOR, T_WAVE, FLAT_T, HIGH, LOW, MOST)
+CONSTANTS = (SMOOTHED, REACH, BESIDE, NEIGHBOURS, NEAR, FLOOR, T_WAVE, FLAT_T, HIGH, LOW, MOST)
 """What tells one version's peaks from another's: tracks that are kept are of these."""
 RATE_HZ = 128
 _SIDE = REACH + SMOOTHED
@@ -119,7 +122,8 @@ class QrsDetector:
         """Look at all samples before `stop`."""
         if stop <= self._checked:
             return []
-        sums = self._sums(ended)
+        curved = self._curved()
+        sums = np.convolve(np.pad(curved, BESIDE), np.ones(2 * BESIDE + 1, np.int64), "valid")
         found: list[int] = []
         start = self._checked
         padded = np.pad(sums, NEIGHBOURS, constant_values=-1)
@@ -129,22 +133,31 @@ class QrsDetector:
         last = middle >= windows[:, NEIGHBOURS + 1 :].max(axis=1)
         candidates = first & last & (middle > FLOOR)
         for at in range(start, stop):
-            value = int(sums[at - self._first])
-            found += self._decisions.see(at, value, bool(candidates[at - self._first]))
+            here = at - self._first
+            peak = self._first + _peak(curved, here) if candidates[here] else None
+            found += self._decisions.see(at, int(sums[here]), peak)
         self._checked = stop
         gone = max(0, stop - _MARGIN - self._first)
         self._x, self._first = self._x[gone:], self._first + gone
         return found
 
-    def _sums(self, ended: bool) -> NDArray[np.int64]:
-        """Of every sample that is kept; those near a side that is not an end are not to be used."""
+    def _curved(self) -> NDArray[np.int64]:
+        """Curvature `[n]` of what is kept; that near a side that is not an end is not to be used."""
         x, n = self._x, len(self._x)
-        curved = np.zeros(n + 2 * BESIDE, np.int64)
+        curved = np.zeros(n, np.int64)
         if n > 2 * _SIDE:
             y = np.convolve(x, np.ones(2 * SMOOTHED + 1, np.int64), "valid")
             bend = 2 * y[REACH:-REACH] - y[: -2 * REACH] - y[2 * REACH :]
-            curved[BESIDE + _SIDE : BESIDE + n - _SIDE] = np.abs(bend)
-        return np.convolve(curved, np.ones(2 * BESIDE + 1, np.int64), "valid")[:n]
+            curved[_SIDE : n - _SIDE] = np.abs(bend)
+        return curved
+
+
+def _peak(curved: NDArray[np.int64], at: int) -> int:
+    """Where the curvature is largest near a maximum of its sums; there, unless it is larger."""
+    first = max(0, at - NEAR)
+    around = curved[first : at + NEAR + 1]
+    largest = int(around.argmax())
+    return first + largest if around[largest] > curved[at] else at
 
 
 @dataclass
@@ -160,13 +173,13 @@ class _Decisions:
     """Sample of the last beat, or since when silence counts anew."""
     last: tuple[int, int] | None = None
 
-    def see(self, at: int, value: int, candidate: bool) -> list[int]:
-        """The sum at a sample; returns beats that became certain."""
+    def see(self, at: int, value: int, peak: int | None) -> list[int]:
+        """The sum at a sample, and the peak if it is a candidate; returns beats that are certain."""
         if len(self.beats) == REMEMBERED:
-            return self._decide(at, value) if candidate else []
+            return [] if peak is None else self._decide(peak, value)
         self.largest = max(self.largest, value)
-        if candidate:
-            self.waiting.append((at, value))
+        if peak is not None:
+            self.waiting.append((peak, value))
         if (at + 1) % RATE_HZ:
             return []
         self.beats.append(self.largest)
