@@ -142,7 +142,7 @@ class QrsDetector:
         return found
 
     def _curved(self) -> NDArray[np.int64]:
-        """Curvature `[n]` of what is kept; that near a side that is not an end is not to be used."""
+        """Curvature `[n]` of what is kept; near a side that is not an end it is not to be used."""
         x, n = self._x, len(self._x)
         curved = np.zeros(n, np.int64)
         if n > 2 * _SIDE:
@@ -174,7 +174,7 @@ class _Decisions:
     last: tuple[int, int] | None = None
 
     def see(self, at: int, value: int, peak: int | None) -> list[int]:
-        """The sum at a sample, and the peak if it is a candidate; returns beats that are certain."""
+        """The sum at a sample, its peak if it is a candidate; returns beats that became certain."""
         if len(self.beats) == REMEMBERED:
             return [] if peak is None else self._decide(peak, value)
         self.largest = max(self.largest, value)
