@@ -84,6 +84,17 @@ class BeatSamplingSection(Section):
         )
 
 
+class BeatDistillSection(DistillSection):
+    """What the student learns from its teacher, and whom it hears besides the labelled patients.
+
+    An `unlabelled_share` of the crops is of the recordings of the `unlabelled` databases: of those
+    there are the teacher's decisions and evidence, but no labels.
+    """
+
+    unlabelled: tuple[Literal["cinc2017", "ludb"], ...] = ()
+    unlabelled_share: Share = 0.4
+
+
 class BeatRecipe(ModelRecipe):
     """A model of the beats task. All sections have defaults; `task = "beats"` is a recipe."""
 
@@ -104,7 +115,7 @@ class BeatRecipe(ModelRecipe):
         precision="bfloat16",
         keep="last",
     )
-    distill: DistillSection = DistillSection(kd=0.7, temperature=3.0, matching_weight=4.0)
+    distill: BeatDistillSection = BeatDistillSection(kd=0.7, temperature=3.0, matching_weight=4.0)
     quantize_schedule: ScheduleSection = ScheduleSection(
         steps=2000, learning_rate=1e-3, batch=32, validate_every=2000, keep="last"
     )

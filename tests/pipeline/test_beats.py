@@ -27,7 +27,7 @@ from beatlens.integer.build import build_graph
 from beatlens.nets.context_tables import ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
-from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
+from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats, read_unlabelled
 from beatlens.pipeline.beat_evaluate import (
     ANNOTATOR,
     UNROUNDED,
@@ -48,7 +48,7 @@ from beatlens.signals.annotations import read_annotations
 from beatlens.signals.beat_contexts import LEARNT
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import CLASSES, beat_tables, beat_track
+from beatlens.tasks.beats import CLASSES, UNKNOWN, beat_tables, beat_track
 from beatlens.tasks.strips import to_millivolts
 from beatlens.verbs.app import app
 
@@ -159,6 +159,46 @@ def test_a_teacher_of_two_members_is_their_mean(run: Run, tmp_path: Path) -> Non
     (tmp_path / "teacher.pt").unlink()
     joined = train_beat_teacher(recipe, prepared, tmp_path)[1]
     assert np.array_equal(joined.array(), tables.array())
+
+
+def test_students_hear_patients_that_only_the_teacher_labels(run: Run, tmp_path: Path) -> None:
+    alone, prepared, teacher, tables, student, _ = run
+    recipe = BeatRecipe.parse(
+        {**TINY, "distill": {"pool": 128, "unlabelled": ["cinc2017"], "unlabelled_share": 0.5}}
+    )
+    others = read_unlabelled(recipe, prepared, tmp_path)
+    assert read_unlabelled(alone, prepared, tmp_path) == []
+    known = {track.record for track in (*prepared.train, *prepared.validation, *prepared.test)}
+    assert others
+    assert not known & {track.record for track in others}
+    assert all((track.labels == UNKNOWN).all() and len(track.peaks) for track in others)
+    pair = recipe, prepared, teacher, tables, tmp_path
+    other, quantized = compress_beats(*pair, unlabelled=others)
+    assert (other.head.weight != student.head.weight).any()
+    with pytest.raises(RecipeError, match=r"distill\.unlabelled names cinc2017, but no recordings"):
+        compress_beats(recipe, prepared, teacher, tables, tmp_path / "new")
+    again = compress_beats(*pair)  # what is there is loaded
+    assert again[1].logit_scale == quantized.logit_scale
+
+
+def test_recordings_without_labels_are_read_and_kept(data_dir: Path, tmp_path: Path) -> None:
+    if not (data_dir / "ludb").is_dir():
+        pytest.skip("no real ECG: ludb is not beside this checkout")
+    data = tmp_path / "data" / "ludb"
+    data.mkdir(parents=True)
+    for path in data_dir.glob("ludb/**/[12].*"):
+        shutil.copyfile(path, data / path.name)
+    shutil.copyfile(data_dir / "ludb/ludb.csv", data / "ludb.csv")
+    recipe = BeatRecipe.parse({"distill": {"unlabelled": ["ludb"]}})
+    prepared = PreparedBeats([], [], [], {}, False, "")
+    tracks = read_unlabelled(recipe, prepared, tmp_path / "run", tmp_path / "data")
+    assert [(track.database, track.record, len(track.x)) for track in tracks] == [
+        ("ludb", "1", 1280),
+        ("ludb", "2", 1280),
+    ]
+    assert all(len(track.peaks) > 4 and (track.labels == UNKNOWN).all() for track in tracks)
+    again = read_unlabelled(recipe, prepared, tmp_path / "run", tmp_path / "data")
+    assert (again[1].x == tracks[1].x).all()
 
 
 def test_a_device_takes_one_network() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -22,6 +22,7 @@ from beatlens.tasks.beats import CLASSES, BeatTrack, beat_track
 from beatlens.tasks.store import kept_tracks
 from beatlens.tasks.workers import ALONE, Workers
 
+UNLABELLED_SEED = SIMULATION_SEED + 50_000
 Progress = Callable[[str, int, int], None]
 Wanted = dict[str, list[tuple[str, str]]]
 
@@ -95,9 +96,47 @@ def prepare_beats(
     tracks = kept_tracks(folder / "tracks", made_of, make, BeatTrack)
     mitdb = find_database("mitdb", data)
     reference = {record: mitdb.annotations(record) for _, record in wanted["test"]}
-    return PreparedBeats(
-        **tracks, reference=reference, simulated=False, description=_described(wanted)
-    )
+    described = _described(wanted, recipe.distill.unlabelled)
+    return PreparedBeats(**tracks, reference=reference, simulated=False, description=described)
+
+
+def read_unlabelled(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    folder: Path,
+    data: Path | None = None,
+    progress: Progress | None = None,
+    workers: Workers = ALONE,
+) -> list[BeatTrack]:
+    """Recordings that only a teacher labels, as `recipe.distill` has them: their first leads.
+
+    They too are kept in the run folder. Where the others are simulated, so are these.
+
+    Args:
+        recipe, folder, data, progress, workers: as for `prepare_beats`.
+        prepared: what is learnt from otherwise.
+
+    Raises:
+        DataError: a database is not found.
+    """
+    names = recipe.distill.unlabelled
+    if not names:
+        return []
+    if prepared.simulated:
+        section = recipe.data
+        patients = simulate.simulate_database(
+            section.simulated_patients, UNLABELLED_SEED, duration_s=section.simulated_seconds
+        )
+        everyone = chain(*patients.values())
+        return [beat_track(patient.recording, None, simulate.LEAD) for patient in everyone]
+    databases = [find_database(name, data) for name in names]
+    wanted = [(each.name, record) for each in databases for record in sorted(each.records())]
+    shown = None if progress is None else partial(progress, "unlabelled")
+    track_of = BeatTrackOf(tuple((each.name, each.folder) for each in databases), labelled=False)
+    make = partial(workers.map, track_of, wanted, shown)
+    made_of = (CONTEXTS, CONSTANTS, wanted, [each.fingerprint for each in databases])
+    role = "unlabelled"
+    return kept_tracks(folder / "tracks", made_of, {role: make}, BeatTrack)[role]
 
 
 def _wanted(section: BeatDataSection, data: Path | None) -> Wanted:
@@ -121,9 +160,11 @@ class BeatTrackOf:
 
     Args:
         folders: of the databases, with their names.
+        labelled: whether their beats are annotated, and what is said of them is to be known.
     """
 
     folders: tuple[tuple[str, Path], ...]
+    labelled: bool = True
 
     def __call__(self, named: tuple[str, str]) -> BeatTrack:
         """The track of one record."""
@@ -131,7 +172,7 @@ class BeatTrackOf:
         database = database_in(name, dict(self.folders)[name])
         recording = database.open(record)
         lead = "MLII" if name == "mitdb" else recording.lead_names[0]
-        return beat_track(recording, database.annotations(record), lead)
+        return beat_track(recording, database.annotations(record) if self.labelled else None, lead)
 
 
 def _simulated(section: BeatDataSection, progress: Progress | None) -> PreparedBeats:
@@ -158,15 +199,16 @@ def _simulated(section: BeatDataSection, progress: Progress | None) -> PreparedB
     )
 
 
-def _described(wanted: Wanted) -> str:
+def _described(wanted: Wanted, unlabelled: Sequence[str]) -> str:
     def counted(role: str) -> str:
         names = [name for name, _ in wanted[role]]
         return " and ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))
 
+    others = f", students also on {' and '.join(unlabelled)} without labels" if unlabelled else ""
     return (
         f"real ECG, R peaks found by the system: trained on records of DS1 and svdb "
-        f"({counted('train')}), chosen on others of them ({counted('validation')}), tested on "
-        f"mitdb DS2 ({len(wanted['test'])} records); lead MLII; inter-patient"
+        f"({counted('train')}){others}, chosen on others of them ({counted('validation')}), tested "
+        f"on mitdb DS2 ({len(wanted['test'])} records); lead MLII; inter-patient"
     )
 
 

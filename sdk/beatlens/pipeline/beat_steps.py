@@ -14,8 +14,9 @@ from beatlens.attribution.matching import matching_of
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.beat_lesson import beat_lesson
 from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import TeacherPool
+from beatlens.compress.distill import Crops, TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.errors import RecipeError
 from beatlens.evaluate.beats import BeatRun, f_of_databases, run_beats
 from beatlens.evaluate.strips import Explaining
 from beatlens.nets.backbones import NetworkSpec, build
@@ -29,14 +30,17 @@ from beatlens.pipeline.student import POOL_SEED
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe
 from beatlens.signals.beat_contexts import LEARNT
-from beatlens.tasks.beat_sampling import CROP_SPAN
+from beatlens.tasks.beat_sampling import CROP_SPAN, BeatSampler
 from beatlens.tasks.beats import CLASSES, BeatTrack, beat_tables
+from beatlens.tasks.unlabelled_crops import MixedCrops, placed_by
 from beatlens.training.beat_objective import BeatNet, BeatObjective, beat_crops_of
 from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import seed_everything
 
 EXPLAINED = tuple(CLASSES.index(name) for name in ("s", "v"))
 """Classes whose evidence is compared: normal beats are everywhere, fusion beats nowhere."""
+UNLABELLED = 1
+"""Added to the seed of labelled crops, for those of others."""
 COMPARED_S = 600
 """Seconds of each validation recording that agreement is measured on while training."""
 
@@ -164,8 +168,17 @@ def compress_beats(
     folder: Path,
     report: Report | None = None,
     progress: Callable[[int, int], None] | None = None,
+    unlabelled: Sequence[BeatTrack] = (),
 ) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
-    """Run the compression steps of a recipe; as `beatlens.pipeline.compress.compress`."""
+    """Run the compression steps of a recipe; as `beatlens.pipeline.compress.compress`.
+
+    Args:
+        recipe, prepared, teacher, tables, folder, report, progress: see there.
+        unlabelled: recordings that only the teacher labels, see `read_unlabelled`.
+
+    Raises:
+        RecipeError: the recipe wants unlabelled recordings, and none were given.
+    """
 
     @cache  # the teacher is run when it is needed first
     def agreement() -> BeatAgreement:
@@ -178,6 +191,35 @@ def compress_beats(
         weights, matching = one.distill.weights, matching_of(one.distill.matching)
         return beat_lesson(pool, tables, weights, matching, schedule, validate)
 
-    sampler = prepared.sampler(recipe, POOL_SEED + recipe.seed)
-    taught = Taught(recipe, teacher, sampler, CROP_SPAN, lesson_of)
+    def crops() -> Crops:
+        return crops_for(recipe, prepared, unlabelled, teacher, tables)
+
+    taught = Taught(recipe, teacher, crops, CROP_SPAN, lesson_of)
     return compress_from_pool(taught, folder, report, progress)
+
+
+def crops_for(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    unlabelled: Sequence[BeatTrack],
+    teacher: EvidenceNet,
+    tables: ContextTables,
+) -> Crops:
+    """Crops for students: of the training patients, and of those whom only the teacher labels."""
+    seed = POOL_SEED + recipe.seed
+    labelled = prepared.sampler(recipe, seed)
+    if not recipe.distill.unlabelled:
+        return labelled
+    heard = [track for track in unlabelled if len(track.x) >= CROP_SPAN]
+    if not heard:
+        raise RecipeError(
+            f"distill.unlabelled names {' and '.join(recipe.distill.unlabelled)}, but no "
+            "recordings of 7.5 s or more were given; expected those of `read_unlabelled`"
+        )
+    said = run_beats(teacher, beat_tables(tables.array()), heard)
+    placed = placed_by(heard, [logits.argmax(axis=1) for logits in said.logits])
+    sampling = recipe.sampling
+    others = BeatSampler(
+        placed, seed + UNLABELLED, sampling.shares, augmentation=sampling.augmentation
+    )
+    return MixedCrops(labelled, others, recipe.distill.unlabelled_share)

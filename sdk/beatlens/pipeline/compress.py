@@ -66,14 +66,14 @@ class Taught:
     Args:
         recipe: says the steps.
         teacher: the network whose evidence is kept.
-        sampler: draws the crops of the teacher's pool.
+        crops: makes what draws the crops of the teacher's pool; called if there is none to load.
         span: samples of a crop's span.
         lesson_of: what is taught out of the pool, for a recipe and a schedule.
     """
 
     recipe: ModelRecipe
     teacher: EvidenceNet
-    sampler: Crops
+    crops: Callable[[], Crops]
     span: int
     lesson_of: Callable[[TeacherPool, ModelRecipe, Schedule], Lesson]
 
@@ -93,7 +93,7 @@ def compress_from_pool(
         return student, load_quantized(quantized_path, student)
     pool = TeacherPool(
         taught.teacher,
-        taught.sampler,
+        taught.crops(),
         recipe.distill.pool,
         span=taught.span,
         activations=any(_needs_activations(recipe, step) for step in recipe.compress.steps),

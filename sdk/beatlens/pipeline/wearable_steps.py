@@ -151,5 +151,5 @@ def compress_wearable(
         return wearable_lesson(pool, tables, weights, matching, schedule, validate)
 
     sampler = prepared.sampler(recipe, POOL_SEED + recipe.seed)
-    taught = Taught(recipe, teacher, sampler, sampler.span, lesson_of)
+    taught = Taught(recipe, teacher, lambda: sampler, sampler.span, lesson_of)
     return compress_from_pool(taught, folder, report, progress)

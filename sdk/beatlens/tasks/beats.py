@@ -120,17 +120,17 @@ class BeatTrack:
         )  # fmt: skip
 
 
-def beat_track(recording: Recorded, annotations: Annotations, lead: str) -> BeatTrack:
-    """Condition a lead, find its R peaks, and label them by the annotated beats near them."""
+def beat_track(recording: Recorded, annotations: Annotations | None, lead: str) -> BeatTrack:
+    """Condition a lead, find its R peaks, and label them by the annotated beats near them.
+
+    Without annotations all labels are `UNKNOWN`.
+    """
     out = condition(recording, lead)
     peaks = detect_qrs(out.x)
-    beats = to_model_rate(annotations.beats.sample, recording.rate_hz)
-    kinds = annotations.beats.classes("aami")
-    labels = np.array([SYMBOLS.index(k) if k in SYMBOLS else UNKNOWN for k in kinds], np.int64)
-    found = labels_of_peaks(peaks, beats, labels)
-    for flutter in annotations.flutter:
-        start, end = to_model_rate(np.array([flutter.start, flutter.end]), recording.rate_hz)
-        found[(peaks >= start) & (peaks < end)] = UNKNOWN
+    if annotations is None:
+        found = np.full(len(peaks), UNKNOWN, np.int64)
+    else:
+        found = _annotated(peaks, annotations, recording.rate_hz)
     return BeatTrack(
         record=recording.name,
         database=recording.database,
@@ -142,6 +142,20 @@ def beat_track(recording: Recorded, annotations: Annotations, lead: str) -> Beat
         rate_hz=recording.rate_hz,
         samples=recording.samples,
     )
+
+
+def _annotated(
+    peaks: NDArray[np.int64], annotations: Annotations, rate_hz: int
+) -> NDArray[np.int64]:
+    """Labels of peaks, samples at 128 Hz, by annotations of samples at `rate_hz`."""
+    beats = to_model_rate(annotations.beats.sample, rate_hz)
+    kinds = annotations.beats.classes("aami")
+    labels = np.array([SYMBOLS.index(k) if k in SYMBOLS else UNKNOWN for k in kinds], np.int64)
+    found = labels_of_peaks(peaks, beats, labels)
+    for flutter in annotations.flutter:
+        start, end = to_model_rate(np.array([flutter.start, flutter.end]), rate_hz)
+        found[(peaks >= start) & (peaks < end)] = UNKNOWN
+    return found
 
 
 def labels_of_peaks(

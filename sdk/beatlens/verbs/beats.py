@@ -15,7 +15,12 @@ from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.pipeline import beat_crossval
-from beatlens.pipeline.beat_data import PreparedBeats, count_labels, prepare_beats
+from beatlens.pipeline.beat_data import (
+    PreparedBeats,
+    count_labels,
+    prepare_beats,
+    read_unlabelled,
+)
 from beatlens.pipeline.beat_evaluate import (
     BeatEvaluation,
     evaluate_beats,
@@ -26,6 +31,7 @@ from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle
 from beatlens.pipeline.student import load_quantized
 from beatlens.signals.beat_contexts import LEARNT
+from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.tasks.workers import ALONE, Workers
 from beatlens.verbs.options import (
     DataFolder,
@@ -65,8 +71,15 @@ def compress(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
     """Distil the student with matched maps, train it as int8."""
     teacher, tables = _teacher(folder)
     prepared = prepared_for(recipe, folder, data)
+    with loading_bar() as show:
+        others = read_unlabelled(recipe, prepared, folder, data, show)
+    if others:
+        hours = sum(len(track.x) for track in others) / MODEL_RATE_HZ / 3600
+        console.print(f"without labels: {len(others):,} recordings, {hours:.1f} h")
     with progress_bar("teacher's evidence") as progress, training_bar("student") as report:
-        student, _ = compress_beats(recipe, prepared, teacher, tables, folder, report, progress)
+        student, _ = compress_beats(
+            recipe, prepared, teacher, tables, folder, report, progress, others
+        )
     console.print(f"student: {student.weights:,} weights, {folder / 'quantized.pt'}")
 
 
