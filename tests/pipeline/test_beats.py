@@ -446,7 +446,9 @@ def test_recipes_name_their_task(tmp_path: Path) -> None:
     released, default = BeatRecipe.read(models / "beats.toml"), BeatRecipe()
     changed = {
         "teacher": default.teacher.model_copy(update={"members": 3}),
-        "distill": default.distill.model_copy(update={"noise_share": 0.25}),
+        "distill": default.distill.model_copy(
+            update={"noise_share": 0.25, "pool": 20_000, "unlabelled": ("cinc2017",)}
+        ),
     }
     assert released == default.model_copy(update=changed)
     small = BeatRecipe.read(models / "beats-6k.toml")

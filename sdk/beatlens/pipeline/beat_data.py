@@ -204,11 +204,13 @@ def _described(wanted: Wanted, unlabelled: Sequence[str]) -> str:
         names = [name for name, _ in wanted[role]]
         return " and ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))
 
-    others = f", students also on {' and '.join(unlabelled)} without labels" if unlabelled else ""
+    others = (
+        f"; students also heard {' and '.join(unlabelled)}, without labels" if unlabelled else ""
+    )
     return (
         f"real ECG, R peaks found by the system: trained on records of DS1 and svdb "
-        f"({counted('train')}){others}, chosen on others of them ({counted('validation')}), tested "
-        f"on mitdb DS2 ({len(wanted['test'])} records); lead MLII; inter-patient"
+        f"({counted('train')}), chosen on others of them ({counted('validation')}), tested on "
+        f"mitdb DS2 ({len(wanted['test'])} records); lead MLII; inter-patient{others}"
     )
 
 
