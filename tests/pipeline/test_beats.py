@@ -45,7 +45,7 @@ from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.stream import explain_recording
 from beatlens.signals.annotations import read_annotations
-from beatlens.signals.beat_contexts import LEARNT
+from beatlens.signals.beat_contexts import CONTEXTS, LEARNT
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.beat_sampling import CROP_SPAN
 from beatlens.tasks.beats import CLASSES, UNKNOWN, beat_tables, beat_track
@@ -223,8 +223,6 @@ def test_evidence_does_not_depend_on_where_windows_are_cut(run: Run) -> None:
 
 def test_an_erratic_rhythm_speaks_against_s_and_less_so_against_v(run: Run) -> None:
     _, prepared, _, tables, _, quantized = run
-    worth = beat_tables(tables.array())
-    assert (worth[:-1] == tables.array()).all()
     rule = rule_of(quantized, tables, prepared)[1]
     erratic = dict(zip(CLASSES, rule.step * rule.tables[-1].T, strict=True))
     for name in "nf":
@@ -233,6 +231,21 @@ def test_an_erratic_rhythm_speaks_against_s_and_less_so_against_v(run: Run) -> N
     assert (np.diff(erratic["v"]) <= 0).all()
     assert erratic["s"][[6, 12, 31]] == pytest.approx([0.0, -2.0, -4.0], abs=rule.step)
     assert erratic["v"][31] == pytest.approx(-1.5, abs=rule.step)
+
+
+def test_a_beat_that_is_not_early_speaks_against_s(run: Run) -> None:
+    _, prepared, _, tables, _, quantized = run
+    worth, learnt = beat_tables(tables.array()), tables.array()
+    set_ = worth[:-1] - learnt
+    s, named = CLASSES.index("s"), dict(zip(CONTEXTS, set_, strict=False))
+    for name in ("slow", "balance"):
+        assert named[name][[0, 12, 13, 16, 31], s] == pytest.approx([0, 0, -0.25, -1, -1])
+        named[name][:, s] = 0
+    assert not set_.any()
+    rule = rule_of(quantized, tables, prepared)[1]
+    slow = CONTEXTS.index("slow")
+    said = rule.step * rule.tables[slow, [8, 16], s]
+    assert said == pytest.approx(worth[slow, [8, 16], s], abs=rule.step)
 
 
 def test_the_int8_model_says_what_its_float_form_says(run: Run) -> None:

@@ -40,18 +40,24 @@ ERRATIC = (6, 18)
 """Steps of `erratic` up to which a rhythm says nothing, and from which on it surely fibrillates."""
 FIBRILLATES = {"s": -4.0, "v": -1.5}
 """What a rhythm that surely fibrillates says of a beat, logits."""
+ON_TIME = (12, 16)
+"""Sixteenths of an interval up to which a beat is surely early, and from which on it is not."""
+NOT_EARLY = {"slow": -1.0, "balance": -1.0}
+"""What it says of S, logits, that a beat is not early: by the last intervals, by the next one."""
 PARTNER = 19
 """Samples within which an annotated beat is the peak's: EC57's 150 ms."""
 
 
 def beat_tables(learnt: NDArray[np.floating]) -> NDArray[np.float64]:
-    """What the contexts of a beat are worth: the tables that were learnt, and that of `erratic`.
+    """What the contexts of a beat are worth: the tables that were learnt, and what is set.
 
     In atrial fibrillation there is no focus for an early beat of the atria to come from, so an
-    erratic rhythm speaks against S, and what is then no S is no V more often. That is set, not
-    learnt: hardly any patient to learn from fibrillates, and a table that was learnt, or fitted
-    afterwards, tells patients out of fold worse than none. The numbers were chosen on DS1 and svdb
-    out of fold (docs/limits.md).
+    erratic rhythm speaks against S, and what is then no S is no V more often. And an ectopic beat
+    of the atria is early by definition, so a beat that is not speaks against S, and more than
+    tables say that were learnt with a network that knew its patients. That is set, not learnt:
+    hardly any patient to learn from fibrillates, and tables that were learnt, or fitted afterwards,
+    tell patients out of fold worse. The numbers were chosen on DS1 and svdb out of fold
+    (docs/limits.md).
 
     Args:
         learnt: `[7, BINS, C]`, logits, of the contexts `beatlens.signals.beat_contexts.LEARNT`.
@@ -59,11 +65,18 @@ def beat_tables(learnt: NDArray[np.floating]) -> NDArray[np.float64]:
     Returns:
         `[8, BINS, C]`, of all of them.
 
-    >>> beat_tables(np.zeros((7, 32, 4)))[-1, [0, 6, 9, 18, 31], 1].tolist()
+    >>> tables = beat_tables(np.zeros((7, 32, 4)))
+    >>> tables[CONTEXTS.index("erratic"), [0, 6, 9, 18, 31], CLASSES.index("s")].tolist()
     [0.0, 0.0, -1.0, -4.0, -4.0]
+    >>> tables[CONTEXTS.index("slow"), [0, 12, 14, 16, 31], CLASSES.index("s")].tolist()
+    [0.0, 0.0, -0.5, -1.0, -1.0]
     """
     tables = np.zeros((len(CONTEXTS), BINS, len(CLASSES)))
     tables[: len(LEARNT)] = learnt
+    early, usual = ON_TIME
+    on_time = np.clip((np.arange(BINS) - early) / (usual - early), 0, 1)
+    for context, worth in NOT_EARLY.items():
+        tables[CONTEXTS.index(context), :, CLASSES.index("s")] += worth * on_time
     none, surely = ERRATIC
     fibrillates = np.clip((np.arange(BINS) - none) / (surely - none), 0, 1)
     for name, worth in FIBRILLATES.items():
