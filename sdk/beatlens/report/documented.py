@@ -36,8 +36,8 @@ class DocumentedTable:
 
 LEAST_NOISE_DB = 12
 """Less noise than that is left to the figures file, and to the curves."""
-FEW = 11
-"""Beats of ludb below which a row is left to the figures file: S has no more in any network."""
+FEW = 20
+"""Beats of ludb below which a row is left to the figures file: ectopic ones are fewer."""
 
 
 def having(**values: tuple[str | float | None, ...]) -> Shown:
