@@ -26,7 +26,7 @@ extern "C" {
 
 #define BL_QRS_NEIGHBOURS 13  /* samples that a maximum is above, each side */
 #define BL_QRS_SUMMED 21      /* curvatures */
-#define BL_QRS_KEPT 32        /* of them, to find the largest near a maximum */
+#define BL_QRS_KEPT 32        /* to find a peak in: a power of 2, 30 or more */
 #define BL_QRS_REMEMBERED 8   /* beats, other candidates, intervals */
 #define BL_QRS_EARLY 75       /* candidates of the first eight seconds */
 
