@@ -13,7 +13,13 @@ from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import find_database
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import QrsDetector, detect_qrs
+from beatlens.signals.recording import Recording
 from beatlens.signals.simulate import simulate_patient
+
+
+def samples_of(recording: Recording, row: int = 0) -> np.ndarray:
+    frontend = FrontEnd(recording.rate_hz, recording.counts_per_mv[row], recording.rails[row])
+    return frontend.run(recording.counts[row].astype(np.int16)).x
 
 
 def peaks_of(x: np.ndarray, name: str, length: int, rate: int) -> Annotations:
@@ -28,8 +34,7 @@ def test_simulated_beats_are_found() -> None:
     for seed in range(5):
         patient = simulate_patient(seed, 60, pvc_per_minute=6)
         recording = patient.recording
-        frontend = FrontEnd(recording.rate_hz, recording.counts_per_mv[0], recording.rails[0])
-        x = frontend.run(recording.counts[0].astype(np.int16)).x
+        x = samples_of(recording)
         found = peaks_of(x, recording.name, recording.samples, recording.rate_hz)
         counts += compare_beats(patient.annotations, found, recording.rate_hz, start_s=0)
     assert counts.qrs.sensitivity > 0.985
@@ -41,9 +46,7 @@ def test_development_records_meet_what_is_asked(mitdb_dir: Path) -> None:
     database, counts = find_database("mitdb", mitdb_dir.parent), BeatCounts({})
     for name in ("106", "108", "119", "203", "208", "223"):
         recording, truth = database.read(name), database.annotations(name)
-        row = recording.lead("MLII")
-        frontend = FrontEnd(recording.rate_hz, recording.counts_per_mv[row], recording.rails[row])
-        x = frontend.run(recording.counts[row].astype(np.int16)).x
+        x = samples_of(recording, recording.lead("MLII"))
         counts += compare_beats(truth, peaks_of(x, name, truth.length, 360), 360)
     assert counts.qrs.sensitivity > 0.994
     assert counts.qrs.predictivity > 0.991
@@ -54,9 +57,7 @@ def test_intervals_are_those_between_annotated_beats(mitdb_dir: Path) -> None:
     database = find_database("mitdb", mitdb_dir.parent)
     for name in ("101", "106", "109", "119"):
         recording, beats = database.read(name), database.annotations(name).beats.sample * 128 / 360
-        row = recording.lead("MLII")
-        frontend = FrontEnd(recording.rate_hz, recording.counts_per_mv[row], recording.rails[row])
-        peaks = detect_qrs(frontend.run(recording.counts[row].astype(np.int16)).x)
+        peaks = detect_qrs(samples_of(recording, recording.lead("MLII")))
         off = peaks - beats[np.abs(peaks[:, None] - beats).argmin(axis=1)]
         wrong = np.abs(np.diff(off[np.abs(off) < 19]))
         assert np.median(wrong) < 0.5, name
@@ -65,8 +66,7 @@ def test_intervals_are_those_between_annotated_beats(mitdb_dir: Path) -> None:
 
 def test_a_signal_that_falls_is_followed() -> None:
     recording = simulate_patient(1, 60).recording
-    frontend = FrontEnd(recording.rate_hz, recording.counts_per_mv[0], recording.rails[0])
-    x = frontend.run(recording.counts[0].astype(np.int16)).x
+    x = samples_of(recording)
     fallen = x.copy()
     fallen[3000:] = fallen[3000:] // 6
     late = [peak for peak in detect_qrs(x).tolist() if peak > 5500]

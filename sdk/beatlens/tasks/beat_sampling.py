@@ -67,9 +67,7 @@ class BeatSampler:
             labels: class numbers, int64 `[B, MOST_BEATS]`, or `UNKNOWN`.
             contexts: of the beats, int64 `[B, MOST_BEATS, 8]`.
         """
-        crops = [self.crop(index) for index in range(first, first + size)]
-        windows, peaks, labels, contexts = (np.stack(parts) for parts in zip(*crops, strict=True))
-        return windows, peaks, labels, contexts
+        return stacked([self.crop(index) for index in range(first, first + size)])
 
     def crop(self, index: int) -> BeatBatch:
         """Crop number `index`; as `batch`, without the first dimension."""
@@ -95,6 +93,12 @@ class BeatSampler:
                 return track, int(np.clip(start, 0, len(track.x) - CROP_SPAN))
         track = self._tracks[rng.choice(len(self._tracks), p=self._anywhere)]
         return track, int(rng.integers(0, len(track.x) - CROP_SPAN + 1))
+
+
+def stacked(crops: Sequence[BeatBatch]) -> BeatBatch:
+    """Crops, each without the first dimension of a batch, as a batch."""
+    windows, peaks, labels, contexts = (np.stack(parts) for parts in zip(*crops, strict=True))
+    return windows, peaks, labels, contexts
 
 
 def _beats_of(track: BeatTrack, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

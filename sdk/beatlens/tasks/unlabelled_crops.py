@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.tasks.beat_sampling import BeatBatch, BeatSampler
+from beatlens.tasks.beat_sampling import BeatBatch, BeatSampler, stacked
 from beatlens.tasks.beats import UNKNOWN, BeatTrack
 
 
@@ -45,9 +45,7 @@ class MixedCrops:
 
     def batch(self, first: int, size: int) -> BeatBatch:
         """Crops `first .. first + size - 1`; as `BeatSampler.batch`."""
-        crops = [self.crop(index) for index in range(first, first + size)]
-        windows, peaks, labels, contexts = (np.stack(parts) for parts in zip(*crops, strict=True))
-        return windows, peaks, labels, contexts
+        return stacked([self.crop(index) for index in range(first, first + size)])
 
     def crop(self, index: int) -> BeatBatch:
         """Crop number `index`."""
