@@ -84,15 +84,31 @@ class BeatSamplingSection(Section):
         )
 
 
-class BeatDistillSection(DistillSection):
-    """What the student learns from its teacher, and whom it hears besides the labelled patients.
+class UnlabelledSection(Section):
+    """Recordings whose beats nobody labelled, and who hears them (`beatlens.pipeline.beat_crops`).
 
-    An `unlabelled_share` of the crops is of the recordings of the `unlabelled` databases: of those
-    there are the teacher's decisions and evidence, but no labels.
+    Students, in a `student_share` of their crops: of those there are the teacher's decisions and
+    evidence. And the last `members` of the teacher's members. A `fibrillation_share` of their crops
+    is in recordings that are labelled atrial fibrillation, where no beat is S; an `other_share` in
+    the others, whose beats are what the members before them say.
     """
 
-    unlabelled: tuple[Literal["cinc2017", "ludb"], ...] = ()
-    unlabelled_share: Share = 0.4
+    databases: tuple[Literal["cinc2017", "ludb"], ...] = ()
+    student_share: Share = 0.4
+    members: Annotated[int, Field(ge=0)] = 0
+    fibrillation_share: Share = 0.25
+    other_share: Share = 0.25
+
+    @model_validator(mode="after")
+    def _fits(self) -> UnlabelledSection:
+        total = self.fibrillation_share + self.other_share
+        if total > 1 + 1e-9:
+            raise ValueError(
+                f"fibrillation_share and other_share add up to {total:g}, expected <= 1"
+            )
+        if self.members and not self.databases:
+            raise ValueError(f"members is {self.members}, but there are no databases for them")
+        return self
 
 
 class BeatRecipe(ModelRecipe):
@@ -115,10 +131,21 @@ class BeatRecipe(ModelRecipe):
         precision="bfloat16",
         keep="last",
     )
-    distill: BeatDistillSection = BeatDistillSection(kd=0.7, temperature=3.0, matching_weight=4.0)
+    distill: DistillSection = DistillSection(kd=0.7, temperature=3.0, matching_weight=4.0)
+    unlabelled: UnlabelledSection = UnlabelledSection()
     quantize_schedule: ScheduleSection = ScheduleSection(
         steps=2000, learning_rate=1e-3, batch=32, validate_every=2000, keep="last"
     )
+
+    @model_validator(mode="after")
+    def _has_first_members(self) -> BeatRecipe:
+        hearing, members = self.unlabelled.members, self.teacher.members
+        if hearing and hearing >= members:
+            raise ValueError(
+                f"unlabelled.members is {hearing}, expected less than the {members} of the "
+                "teacher: the first ones say what the others hear"
+            )
+        return self
 
 
 AnyRecipe = Recipe | BeatRecipe | WearableRecipe

@@ -27,7 +27,7 @@ from beatlens.integer.build import build_graph
 from beatlens.nets.context_tables import ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
-from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats, read_unlabelled
+from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
 from beatlens.pipeline.beat_evaluate import (
     ANNOTATOR,
     UNROUNDED,
@@ -48,23 +48,12 @@ from beatlens.signals.annotations import read_annotations
 from beatlens.signals.beat_contexts import CONTEXTS, LEARNT
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import CLASSES, UNKNOWN, beat_tables, beat_track
+from beatlens.tasks.beats import CLASSES, beat_tables, beat_track
 from beatlens.tasks.strips import to_millivolts
 from beatlens.verbs.app import app
 
-SHORT = {"steps": 12, "batch": 8, "learning_rate": 3e-3, "validate_every": 12, "keep": "last"}
-NETWORK = {"kind": "dense", "channels": [6, 6, 6], "kernels": [8, 8, 8], "strides": [2, 2, 2]}
-TINY = {
-    "task": "beats",
-    "name": "tiny",
-    "data": {"source": "simulated", "simulated_patients": 12, "simulated_seconds": 60},
-    "teacher": NETWORK,
-    "student": {**NETWORK, "channels": [4, 4, 4]},
-    "teacher_schedule": SHORT,
-    "student_schedule": SHORT,
-    "quantize_schedule": SHORT,
-    "distill": {"pool": 128},
-}
+from .tiny import NETWORK, TINY_BEATS
+
 Run = tuple[
     BeatRecipe, PreparedBeats, EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet
 ]
@@ -77,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Run:
-    recipe = BeatRecipe.parse(TINY)
+    recipe = BeatRecipe.parse(TINY_BEATS)
     prepared = prepare_beats(recipe, folder)
     teacher, tables = train_beat_teacher(recipe, prepared, folder)
     return (
@@ -134,7 +123,7 @@ def test_a_teacher_trained_elsewhere_comes_with_its_tables(
 
 def test_a_teacher_of_two_members_is_their_mean(run: Run, tmp_path: Path) -> None:
     alone, prepared, _, first, *_ = run
-    recipe = BeatRecipe.parse({**TINY, "teacher": {**NETWORK, "members": 2}})
+    recipe = BeatRecipe.parse({**TINY_BEATS, "teacher": {**NETWORK, "members": 2}})
     teacher, tables = train_beat_teacher(recipe, prepared, tmp_path)
     members = [
         train_beat_teacher(recipe.of_member(i), prepared, tmp_path / "members" / str(i))
@@ -161,52 +150,12 @@ def test_a_teacher_of_two_members_is_their_mean(run: Run, tmp_path: Path) -> Non
     assert np.array_equal(joined.array(), tables.array())
 
 
-def test_students_hear_patients_that_only_the_teacher_labels(run: Run, tmp_path: Path) -> None:
-    alone, prepared, teacher, tables, student, _ = run
-    recipe = BeatRecipe.parse(
-        {**TINY, "distill": {"pool": 128, "unlabelled": ["cinc2017"], "unlabelled_share": 0.5}}
-    )
-    others = read_unlabelled(recipe, prepared, tmp_path)
-    assert read_unlabelled(alone, prepared, tmp_path) == []
-    known = {track.record for track in (*prepared.train, *prepared.validation, *prepared.test)}
-    assert others
-    assert not known & {track.record for track in others}
-    assert all((track.labels == UNKNOWN).all() and len(track.peaks) for track in others)
-    pair = recipe, prepared, teacher, tables, tmp_path
-    other, quantized = compress_beats(*pair, unlabelled=others)
-    assert (other.head.weight != student.head.weight).any()
-    with pytest.raises(RecipeError, match=r"distill\.unlabelled names cinc2017, but no recordings"):
-        compress_beats(recipe, prepared, teacher, tables, tmp_path / "new")
-    again = compress_beats(*pair)  # what is there is loaded
-    assert again[1].logit_scale == quantized.logit_scale
-
-
-def test_recordings_without_labels_are_read_and_kept(data_dir: Path, tmp_path: Path) -> None:
-    if not (data_dir / "ludb").is_dir():
-        pytest.skip("no real ECG: ludb is not beside this checkout")
-    data = tmp_path / "data" / "ludb"
-    data.mkdir(parents=True)
-    for path in data_dir.glob("ludb/**/[12].*"):
-        shutil.copyfile(path, data / path.name)
-    shutil.copyfile(data_dir / "ludb/ludb.csv", data / "ludb.csv")
-    recipe = BeatRecipe.parse({"distill": {"unlabelled": ["ludb"]}})
-    prepared = PreparedBeats([], [], [], {}, False, "")
-    tracks = read_unlabelled(recipe, prepared, tmp_path / "run", tmp_path / "data")
-    assert [(track.database, track.record, len(track.x)) for track in tracks] == [
-        ("ludb", "1", 1280),
-        ("ludb", "2", 1280),
-    ]
-    assert all(len(track.peaks) > 4 and (track.labels == UNKNOWN).all() for track in tracks)
-    again = read_unlabelled(recipe, prepared, tmp_path / "run", tmp_path / "data")
-    assert (again[1].x == tracks[1].x).all()
-
-
 def test_a_device_takes_one_network() -> None:
     changes = {"start": "teacher", "packed_bytes": 4000, "steps": [{"method": "quantize"}]}
     with pytest.raises(RecipeError, match="mean of 2 networks; expected one that a device can"):
-        BeatRecipe.parse({**TINY, "teacher": {**NETWORK, "members": 2}, "compress": changes})
+        BeatRecipe.parse({**TINY_BEATS, "teacher": {**NETWORK, "members": 2}, "compress": changes})
     with pytest.raises(RecipeError, match=r"student\.members"):
-        BeatRecipe.parse({**TINY, "student": {**NETWORK, "members": 2}})
+        BeatRecipe.parse({**TINY_BEATS, "student": {**NETWORK, "members": 2}})
 
 
 def test_evidence_does_not_depend_on_where_windows_are_cut(run: Run) -> None:
@@ -400,7 +349,7 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
         '[data]\nsource = "simulated"\nsimulated_patients = 12\nsimulated_seconds = 60\n'
         + "".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in part.items())
-            for name, part in TINY.items()
+            for name, part in TINY_BEATS.items()
             if isinstance(part, dict) and name != "data"
         )
     )
@@ -436,11 +385,11 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
 def test_cross_validation_tells_every_recording_once(run: Run, tmp_path: Path) -> None:
     recipe, prepared, *_ = run
     found = out_of_fold(recipe, prepared, tmp_path)
-    records = [track.record for track in found.tracks]
+    records = [track.record for track in found.labelled.tracks]
     assert sorted(records) == sorted(t.record for t in prepared.train + prepared.validation)
-    again = out_of_fold(recipe, prepared, tmp_path, say=pytest.fail)
-    assert all((a == b).all() for a, b in zip(found.logits, again.logits, strict=True))
+    assert not found.fibrillating.tracks
     row = row_of(recipe, found)
+    assert row["fibrillating"] == 0
     for key in ("s_simulated", "v_simulated"):
         assert 0 < row[f"ap_{key}"] <= 1
         assert {f"ap_{key}_lo", f"ap_{key}_hi"} <= row.keys()
@@ -458,9 +407,10 @@ def test_recipes_name_their_task(tmp_path: Path) -> None:
     models = Path(__file__).parents[2] / "models"
     released, default = BeatRecipe.read(models / "beats.toml"), BeatRecipe()
     changed = {
-        "teacher": default.teacher.model_copy(update={"members": 3}),
-        "distill": default.distill.model_copy(
-            update={"noise_share": 0.25, "pool": 20_000, "unlabelled": ("cinc2017",)}
+        "teacher": default.teacher.model_copy(update={"members": 4}),
+        "distill": default.distill.model_copy(update={"noise_share": 0.25, "pool": 20_000}),
+        "unlabelled": default.unlabelled.model_copy(
+            update={"databases": ("cinc2017",), "members": 2}
         ),
     }
     assert released == default.model_copy(update=changed)

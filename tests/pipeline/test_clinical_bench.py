@@ -35,20 +35,9 @@ from beatlens.signals.delineation import NONE
 from beatlens.tasks.beats import UNKNOWN
 from beatlens.verbs.app import app
 
+from .tiny import TINY_BEATS
+
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
-SHORT = {"steps": 12, "batch": 8, "learning_rate": 3e-3, "validate_every": 12, "keep": "last"}
-NETWORK = {"kind": "dense", "channels": [6, 6, 6], "kernels": [8, 8, 8], "strides": [2, 2, 2]}
-TINY = {
-    "task": "beats",
-    "name": "tiny",
-    "data": {"source": "simulated", "simulated_patients": 12, "simulated_seconds": 60},
-    "teacher": NETWORK,
-    "student": {**NETWORK, "channels": [4, 4, 4]},
-    "teacher_schedule": SHORT,
-    "student_schedule": SHORT,
-    "quantize_schedule": SHORT,
-    "distill": {"pool": 128},
-}
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +47,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prepared(folder: Path) -> PreparedBeats:
-    return prepare_beats(BeatRecipe.parse(TINY), folder)
+    return prepare_beats(BeatRecipe.parse(TINY_BEATS), folder)
 
 
 @pytest.fixture(scope="module")
 def networks(folder: Path, prepared: PreparedBeats) -> list[Explained]:
-    recipe = BeatRecipe.parse(TINY)
+    recipe = BeatRecipe.parse(TINY_BEATS)
     teacher, tables = train_beat_teacher(recipe, prepared, folder)
     student, quantized = compress_beats(recipe, prepared, teacher, tables, folder)
     return [
@@ -152,7 +141,7 @@ def test_the_command_writes_figures_beside_those_of_other_models(
         'task = "beats"\nname = "tiny"\n'
         + "".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in part.items())
-            for name, part in TINY.items()
+            for name, part in TINY_BEATS.items()
             if isinstance(part, dict)
         )
     )

@@ -1,4 +1,4 @@
-"""A recipe small enough for a test: every step is real, every size is tiny, the ECG simulated."""
+"""Recipes small enough for a test: every step is real, every size is tiny, the ECG simulated."""
 
 from beatlens.recipe import (
     DataSection,
@@ -31,3 +31,18 @@ def tiny_recipe(**changes: object) -> Recipe:
         distill=DistillSection(pool=64),
     )  # fmt: skip
     return recipe.model_copy(update=changes)
+
+
+SHORT = {"steps": 12, "batch": 8, "learning_rate": 3e-3, "validate_every": 12, "keep": "last"}
+NETWORK = {"kind": "dense", "channels": [6, 6, 6], "kernels": [8, 8, 8], "strides": [2, 2, 2]}
+TINY_BEATS = {
+    "task": "beats",
+    "name": "tiny",
+    "data": {"source": "simulated", "simulated_patients": 12, "simulated_seconds": 60},
+    "teacher": NETWORK,
+    "student": {**NETWORK, "channels": [4, 4, 4]},
+    "teacher_schedule": SHORT,
+    "student_schedule": SHORT,
+    "quantize_schedule": SHORT,
+    "distill": {"pool": 128},
+}

@@ -1,4 +1,4 @@
-"""Crops of patients without labels: as many as asked for, placed by decisions, not told."""
+"""Crops of patients without labels: as many as asked for, told or only placed by decisions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from beatlens.tasks.beat_sampling import BeatSampler
-from beatlens.tasks.beats import CLASSES, UNKNOWN, BeatTrack
-from beatlens.tasks.unlabelled_crops import MixedCrops, placed_by
+from beatlens.tasks.beats import CLASSES, NOT_S, UNKNOWN, BeatTrack
+from beatlens.tasks.unlabelled_crops import MixedCrops, Untold, told_by
 
 
 def track_with(labels: list[int], level: int) -> BeatTrack:
@@ -23,20 +23,37 @@ def track_with(labels: list[int], level: int) -> BeatTrack:
 LABELLED = BeatSampler([track_with([0, 1] * 60, 10)], 1, {})
 
 
+OTHERS = BeatSampler([track_with([2] * 60, -10)], 2, {})
+FIBRILLATING = BeatSampler([track_with([NOT_S] * 60, -20)], 3, {})
+
+
 def mixed(share: float) -> MixedCrops:
-    return MixedCrops(LABELLED, BeatSampler([track_with([2] * 60, -10)], 2, {}), share)
+    return MixedCrops(LABELLED, [(Untold(OTHERS), share)], 5)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.4, 0.6, 1.0])
-def test_the_share_is_kept_evenly_and_its_labels_are_not_told(share: float) -> None:
-    windows, peaks, labels, contexts = mixed(share).batch(0, 100)
+def test_the_share_is_kept_and_its_labels_are_not_told(share: float) -> None:
+    windows, peaks, labels, contexts = mixed(share).batch(0, 400)
     other = windows.mean(axis=1) < 0
-    assert other.sum() == round(100 * share)
-    assert np.abs(np.cumsum(other) - share * np.arange(1, 101)).max() <= 1
+    assert other.mean() == pytest.approx(share, abs=0.05)
+    assert share > 0.01 or not other.any()
+    assert share < 0.99 or other.all()
     assert (labels[other] == UNKNOWN).all()
     assert (labels[~other][peaks[~other] >= 0] != UNKNOWN).all()
     assert ((peaks >= 0).sum(axis=1) > 5).all()
-    assert contexts.shape == (100, 32, 8)
+    assert contexts.shape == (400, 32, 8)
+
+
+def test_several_sources_have_their_shares_and_labels() -> None:
+    crops = MixedCrops(LABELLED, [(FIBRILLATING, 0.25), (OTHERS, 0.35)], 5)
+    windows, peaks, labels, _ = crops.batch(0, 400)
+    level, told = windows.mean(axis=1).round(2), labels[:, 0]
+    fibrillating, others, rest = (told == NOT_S), (told == 2), (told == 0) | (told == 1)
+    assert fibrillating.mean() == pytest.approx(0.25, abs=0.05)
+    assert others.mean() == pytest.approx(0.35, abs=0.05)
+    assert (fibrillating | others | rest).all()
+    assert len(set(level[fibrillating])) == len(set(level[others])) == 1
+    assert (peaks[fibrillating] >= 0).any(axis=1).all()
 
 
 def test_a_crop_depends_on_its_number_only() -> None:
@@ -49,6 +66,6 @@ def test_crops_are_placed_where_the_teacher_decided() -> None:
     track = replace(track_with([0] * 400, 0), labels=np.full(400, UNKNOWN))
     decided = np.zeros(400, np.int64)
     decided[200] = CLASSES.index("s")
-    sampler = BeatSampler(placed_by([track], [decided]), 0, {"s": 1.0})
+    sampler = BeatSampler(told_by([track], [decided]), 0, {"s": 1.0})
     assert (sampler.batch(0, 20)[2] == CLASSES.index("s")).any(axis=1).all()
     assert (track.labels == UNKNOWN).all()

@@ -8,7 +8,7 @@ import torch
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.tasks.beat_sampling import CROP_CONTEXT, CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES
+from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, NOT_S, UNKNOWN
 from beatlens.training.beat_objective import (
     BeatNet,
     BeatObjective,
@@ -39,6 +39,24 @@ def test_unknown_beats_teach_nothing() -> None:
     assert (logits.grad[0, 1:] == 0).all()
     assert logits.grad[0, 0].abs().sum() > 0
     assert beat_label_loss(logits, torch.full((1, 3), -1)).item() == 0
+
+
+def test_of_a_beat_that_is_no_s_only_that_is_taught() -> None:
+    logits = torch.randn(1, 2, 4, requires_grad=True)
+    beat_label_loss(logits, torch.tensor([[NOT_S, UNKNOWN]])).backward()
+    assert logits.grad is not None
+    grad, s = logits.grad[0, 0], CLASSES.index("s")
+    assert grad[s] > 0 > max(grad[c] for c in range(4) if c != s)
+    # The other classes stay as likely beside each other as they were.
+    rest = [c for c in range(4) if c != s]
+    shares = torch.softmax(logits.detach()[0, 0, rest], 0)
+    assert torch.allclose(grad[rest] / grad[rest].sum(), shares, atol=1e-5)
+    assert (logits.grad[0, 1] == 0).all()
+    # One such beat counts as one of a known class.
+    sure = torch.tensor([[[0.0, -9.0, 0.0, 0.0], [0.0, 0.0, 9.0, 0.0]]])
+    both = beat_label_loss(sure, torch.tensor([[NOT_S, 2]]), smoothing=0)
+    alone = beat_label_loss(sure, torch.tensor([[UNKNOWN, 2]]), smoothing=0)
+    assert both.item() == pytest.approx(alone.item() / 2, abs=1e-4)
 
 
 def test_evidence_and_tables_learn_to_tell_beats_apart() -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,18 +27,11 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.signals.frontend import LSB_MV
+from beatlens.tasks.sampling import Crops
 from beatlens.tasks.strips import SPAN
 from beatlens.training.objective import known_label_loss
 
 POOL_FORMAT = "beatlens-pool-2"
-
-
-class Crops(Protocol):
-    """Where a pool's crops come from: a sampler of any task."""
-
-    def batch(self, first: int, size: int) -> tuple[np.ndarray, ...]:
-        """Crops `first .. first + size - 1`: windows float32 `[size, n]` in mV, and whatever the
-        task's loss wants to know of them, arrays `[size, ...]`."""
 
 
 def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:

@@ -12,17 +12,20 @@ import numpy as np
 
 from beatlens.beat_recipe import BeatDataSection, BeatRecipe
 from beatlens.pipeline.data import ROLES, SIMULATION_SEED, at_hand
+from beatlens.pipeline.wearable_data import simulated_recordings
 from beatlens.signals import simulate, splits
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.databases import database_in, find_database
 from beatlens.signals.qrs import CONSTANTS
 from beatlens.tasks.beat_sampling import BeatSampler
-from beatlens.tasks.beats import CLASSES, BeatTrack, beat_track
+from beatlens.tasks.beats import CLASSES, NOT_S, UNKNOWN, BeatTrack, beat_track
 from beatlens.tasks.store import kept_tracks
 from beatlens.tasks.workers import ALONE, Workers
 
 UNLABELLED_SEED = SIMULATION_SEED + 50_000
+FIBRILLATION = "A"
+"""cinc2017's label of a recording in atrial fibrillation."""
 Progress = Callable[[str, int, int], None]
 Wanted = dict[str, list[tuple[str, str]]]
 
@@ -96,7 +99,7 @@ def prepare_beats(
     tracks = kept_tracks(folder / "tracks", made_of, make, BeatTrack)
     mitdb = find_database("mitdb", data)
     reference = {record: mitdb.annotations(record) for _, record in wanted["test"]}
-    described = _described(wanted, recipe.distill.unlabelled)
+    described = _described(wanted, recipe.unlabelled.databases)
     return PreparedBeats(**tracks, reference=reference, simulated=False, description=described)
 
 
@@ -108,9 +111,10 @@ def read_unlabelled(
     progress: Progress | None = None,
     workers: Workers = ALONE,
 ) -> list[BeatTrack]:
-    """Recordings that only a teacher labels, as `recipe.distill` has them: their first leads.
+    """The recordings of `recipe.unlabelled`, whose beats nobody labelled: their first leads.
 
-    They too are kept in the run folder. Where the others are simulated, so are these.
+    All labels are `UNKNOWN`, or `NOT_S` where a recording is labelled atrial fibrillation as a
+    whole. They too are kept in the run folder. Where the others are simulated, so are these.
 
     Args:
         recipe, folder, data, progress, workers: as for `prepare_beats`.
@@ -119,22 +123,21 @@ def read_unlabelled(
     Raises:
         DataError: a database is not found.
     """
-    names = recipe.distill.unlabelled
+    names = recipe.unlabelled.databases
     if not names:
         return []
     if prepared.simulated:
         section = recipe.data
-        patients = simulate.simulate_database(
-            section.simulated_patients, UNLABELLED_SEED, duration_s=section.simulated_seconds
+        made = simulated_recordings(
+            section.simulated_patients, section.simulated_seconds, UNLABELLED_SEED
         )
-        everyone = chain(*patients.values())
-        return [beat_track(patient.recording, None, simulate.LEAD) for patient in everyone]
+        return [beat_track(one, known_of(symbol), simulate.LEAD) for one, symbol in made]
     databases = [find_database(name, data) for name in names]
     wanted = [(each.name, record) for each in databases for record in sorted(each.records())]
     shown = None if progress is None else partial(progress, "unlabelled")
     track_of = BeatTrackOf(tuple((each.name, each.folder) for each in databases), labelled=False)
     make = partial(workers.map, track_of, wanted, shown)
-    made_of = (CONTEXTS, CONSTANTS, wanted, [each.fingerprint for each in databases])
+    made_of = (CONTEXTS, CONSTANTS, NOT_S, wanted, [each.fingerprint for each in databases])
     role = "unlabelled"
     return kept_tracks(folder / "tracks", made_of, {role: make}, BeatTrack)[role]
 
@@ -160,7 +163,8 @@ class BeatTrackOf:
 
     Args:
         folders: of the databases, with their names.
-        labelled: whether their beats are annotated, and what is said of them is to be known.
+        labelled: whether their beats are annotated, and what is said of them is to be known. If
+            not, what a recording's own label says of all of them.
     """
 
     folders: tuple[tuple[str, Path], ...]
@@ -172,7 +176,19 @@ class BeatTrackOf:
         database = database_in(name, dict(self.folders)[name])
         recording = database.open(record)
         lead = "MLII" if name == "mitdb" else recording.lead_names[0]
-        return beat_track(recording, database.annotations(record) if self.labelled else None, lead)
+        if self.labelled:
+            return beat_track(recording, database.annotations(record), lead)
+        label = database.label(record) if name == "cinc2017" else None
+        return beat_track(recording, known_of(label), lead)
+
+
+def known_of(label: str | None) -> int:
+    """What is known of all beats of a recording, by its label in cinc2017.
+
+    >>> known_of("A"), known_of("N"), known_of(None)
+    (-2, -1, -1)
+    """
+    return NOT_S if label == FIBRILLATION else UNKNOWN
 
 
 def _simulated(section: BeatDataSection, progress: Progress | None) -> PreparedBeats:
@@ -205,7 +221,7 @@ def _described(wanted: Wanted, unlabelled: Sequence[str]) -> str:
         return " and ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))
 
     others = (
-        f"; students also heard {' and '.join(unlabelled)}, without labels" if unlabelled else ""
+        f"; heard besides: {' and '.join(unlabelled)}, beats not labelled" if unlabelled else ""
     )
     return (
         f"real ECG, R peaks found by the system: trained on records of DS1 and svdb "

@@ -14,60 +14,82 @@ from beatlens.attribution.matching import matching_of
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.beat_lesson import beat_lesson
 from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import Crops, TeacherPool
+from beatlens.compress.distill import TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import RecipeError
 from beatlens.evaluate.beats import BeatRun, f_of_databases, run_beats
 from beatlens.evaluate.strips import Explaining
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
+from beatlens.pipeline.beat_crops import member_crops, student_crops
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.compress import Taught, compress_from_pool
-from beatlens.pipeline.members import joined_members
-from beatlens.pipeline.student import POOL_SEED
+from beatlens.pipeline.members import Member, joined_members, mean_of
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe
 from beatlens.signals.beat_contexts import LEARNT
-from beatlens.tasks.beat_sampling import CROP_SPAN, BeatSampler
+from beatlens.tasks.beat_sampling import CROP_SPAN
 from beatlens.tasks.beats import CLASSES, BeatTrack, beat_tables
-from beatlens.tasks.unlabelled_crops import MixedCrops, placed_by
+from beatlens.tasks.sampling import Crops
 from beatlens.training.beat_objective import BeatNet, BeatObjective, beat_crops_of
 from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import seed_everything
 
 EXPLAINED = tuple(CLASSES.index(name) for name in ("s", "v"))
 """Classes whose evidence is compared: normal beats are everywhere, fusion beats nowhere."""
-UNLABELLED = 1
-"""Added to the seed of labelled crops, for those of others."""
 COMPARED_S = 600
 """Seconds of each validation recording that agreement is measured on while training."""
 
 
 def train_beat_teacher(
-    recipe: BeatRecipe, prepared: PreparedBeats, folder: Path, report: Report | None = None
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    folder: Path,
+    report: Report | None = None,
+    unlabelled: Sequence[BeatTrack] = (),
 ) -> tuple[EvidenceNet, ContextTables]:
     """Train the teacher of a recipe with its context tables, or load them from the run folder.
 
     Writes `teacher.pt`, `tables.pt` and `teacher.json`; an interrupted training goes on from
     `teacher.checkpoint`. Several members are trained one after the other, see
-    `beatlens.pipeline.members`.
+    `beatlens.pipeline.members`, and the last ones hear the `unlabelled` recordings
+    (`beatlens.pipeline.beat_crops`).
+
+    Raises:
+        RecipeError: the recipe wants unlabelled recordings, and none were given.
     """
     path = folder / "teacher.pt"
     if path.exists():
         return load_net(path)[0], load_tables(folder / TABLES_FILE, len(LEARNT))
-    if recipe.teacher.members > 1:
-        return joined_members(
-            folder,
-            recipe,
-            lambda one, where: train_beat_teacher(one, prepared, where, report),
-        )
+    if recipe.teacher.members == 1:
+        crops = prepared.sampler(recipe, recipe.seed)
+        return _train_member(recipe, prepared, crops, folder, report)
+    first = recipe.teacher.members - recipe.unlabelled.members
+
+    def member(one: BeatRecipe, where: Path, before: Sequence[Member]) -> Member:
+        if len(before) < first or (where / "teacher.pt").exists():
+            return train_beat_teacher(one, prepared, where, report)
+        crops = member_crops(one, prepared, unlabelled, *mean_of(before[:first]))
+        return _train_member(one, prepared, crops, where, report)
+
+    return joined_members(folder, recipe, member)
+
+
+def _train_member(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    crops: Crops,
+    folder: Path,
+    report: Report | None,
+) -> Member:
+    """Train a teacher of one network into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "teacher.pt"
     schedule, validation = recipe.teacher_schedule.schedule, prepared.validation
     checkpoint = path.with_suffix(".checkpoint")
     both, history = train_beat_network(
-        recipe.teacher.spec, schedule, recipe, prepared, validation, checkpoint, report
+        recipe.teacher.spec, schedule, recipe.seed, crops, validation, checkpoint, report
     )
     if world()[0] == 0:
         save_tables(folder / TABLES_FILE, both.tables)
@@ -80,18 +102,18 @@ def train_beat_teacher(
 def train_beat_network(
     spec: NetworkSpec,
     schedule: Schedule,
-    recipe: BeatRecipe,
-    prepared: PreparedBeats,
+    seed: int,
+    crops: Crops,
     validation: Sequence[BeatTrack],
     checkpoint: Path | None,
     report: Report | None = None,
 ) -> tuple[BeatNet, History]:
-    """Train one network with its context tables, on the labels of the training tracks.
+    """Train one network with its context tables, on crops with labels.
 
     Without `validation` tracks nothing is measured on the way; the schedule has to keep the last
     weights.
     """
-    seed_everything(recipe.seed)
+    seed_everything(seed)
     both = BeatNet(build(spec, CLASSES))
     tracks = [track.first(COMPARED_S) for track in validation]
 
@@ -100,8 +122,7 @@ def train_beat_network(
             return {"f": 0.0}
         return {"f": f_of_databases(run_beats(both.net, beat_tables(both.tables.array()), tracks))}
 
-    crops = beat_crops_of(prepared.sampler(recipe, recipe.seed))
-    history = fit(BeatObjective(both), both, crops, schedule, validate, score="f",
+    history = fit(BeatObjective(both), both, beat_crops_of(crops), schedule, validate, score="f",
                   checkpoint=checkpoint, report=report)  # fmt: skip
     return both, history
 
@@ -174,7 +195,7 @@ def compress_beats(
 
     Args:
         recipe, prepared, teacher, tables, folder, report, progress: see there.
-        unlabelled: recordings that only the teacher labels, see `read_unlabelled`.
+        unlabelled: recordings that only the teacher tells, see `read_unlabelled`.
 
     Raises:
         RecipeError: the recipe wants unlabelled recordings, and none were given.
@@ -192,34 +213,7 @@ def compress_beats(
         return beat_lesson(pool, tables, weights, matching, schedule, validate)
 
     def crops() -> Crops:
-        return crops_for(recipe, prepared, unlabelled, teacher, tables)
+        return student_crops(recipe, prepared, unlabelled, teacher, tables)
 
     taught = Taught(recipe, teacher, crops, CROP_SPAN, lesson_of)
     return compress_from_pool(taught, folder, report, progress)
-
-
-def crops_for(
-    recipe: BeatRecipe,
-    prepared: PreparedBeats,
-    unlabelled: Sequence[BeatTrack],
-    teacher: EvidenceNet,
-    tables: ContextTables,
-) -> Crops:
-    """Crops for students: of the training patients, and of those whom only the teacher labels."""
-    seed = POOL_SEED + recipe.seed
-    labelled = prepared.sampler(recipe, seed)
-    if not recipe.distill.unlabelled:
-        return labelled
-    heard = [track for track in unlabelled if len(track.x) >= CROP_SPAN]
-    if not heard:
-        raise RecipeError(
-            f"distill.unlabelled names {' and '.join(recipe.distill.unlabelled)}, but no "
-            "recordings of 7.5 s or more were given; expected those of `read_unlabelled`"
-        )
-    said = run_beats(teacher, beat_tables(tables.array()), heard)
-    placed = placed_by(heard, [logits.argmax(axis=1) for logits in said.logits])
-    sampling = recipe.sampling
-    others = BeatSampler(
-        placed, seed + UNLABELLED, sampling.shares, augmentation=sampling.augmentation
-    )
-    return MixedCrops(labelled, others, recipe.distill.unlabelled_share)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beatlens.attribution.matching import matching_of
 from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import Crops, TeacherPool
+from beatlens.compress.distill import TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import spec_of
@@ -24,6 +24,7 @@ from beatlens.pipeline.student import (
     save_quantized,
 )
 from beatlens.recipe import ModelRecipe, Recipe, StepSection
+from beatlens.tasks.sampling import Crops
 from beatlens.training.loop import Report, Schedule, world
 
 

@@ -5,7 +5,7 @@ Member `i` lies in `members/i/` of the run folder; what is there is not trained 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from beatlens.recipe import ModelRecipe
 from beatlens.training.loop import world
 
 R = TypeVar("R", bound=ModelRecipe)
+Member = tuple[EvidenceNet, ContextTables]
 
 
 def members_of(recipe: R, folder: Path) -> list[tuple[R, Path]]:
@@ -28,19 +29,27 @@ def members_of(recipe: R, folder: Path) -> list[tuple[R, Path]]:
 def joined_members(
     folder: Path,
     recipe: R,
-    train: Callable[[R, Path], tuple[EvidenceNet, ContextTables]],
-) -> tuple[EvidenceNet, ContextTables]:
+    train: Callable[[R, Path, Sequence[Member]], Member],
+) -> Member:
     """Train the members of a teacher with context tables; write the mean of both, and return it.
 
     Args:
         folder: run folder; gets `teacher.pt` and `tables.pt`.
         recipe: of the teacher.
-        train: trains the teacher of a recipe of one member into a folder, or loads it from there.
+        train: trains the teacher of a recipe of one member into a folder, or loads it from there;
+            is given the members before it.
     """
-    trained = [train(one, where) for one, where in members_of(recipe, folder)]
-    nets, tables = zip(*trained, strict=True)
-    net, joined = ensemble([each.eval() for each in nets]), mean_tables(tables)
+    trained: list[Member] = []
+    for one, where in members_of(recipe, folder):
+        trained.append(train(one, where, trained))
+    net, tables = mean_of(trained)
     if world()[0] == 0:
-        save_tables(folder / TABLES_FILE, joined)
+        save_tables(folder / TABLES_FILE, tables)
         save_net(folder / "teacher.pt", net, recipe.teacher.spec)
-    return net, joined.requires_grad_(False)
+    return net, tables.requires_grad_(False)
+
+
+def mean_of(members: Sequence[Member]) -> Member:
+    """The mean of networks and that of their tables."""
+    nets, tables = zip(*members, strict=True)
+    return ensemble([net.eval() for net in nets]), mean_tables(tables)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from beatlens.pipeline.data import at_hand
 from beatlens.signals.databases import database_in, find_database
 from beatlens.signals.qrs import CONSTANTS
+from beatlens.signals.recording import Recording
 from beatlens.signals.simulate import simulate_patient
 from beatlens.tasks.store import kept_tracks
 from beatlens.tasks.wearable import CLASSES, SYMBOLS, WearableTrack, wearable_track
@@ -171,14 +172,23 @@ def counted(tracks: Sequence[WearableTrack]) -> str:
     return ", ".join(f"{counts[number]} {name}" for number, name in enumerate(CLASSES))
 
 
-def _simulated(section: WearableDataSection, progress: Progress | None) -> Iterator[WearableTrack]:
-    total = section.simulated_recordings
-    for number in range(total):
-        if progress is not None:
-            progress("simulated", number, total)
+def simulated_recordings(count: int, seconds: float, seed: int) -> Iterator[tuple[Recording, str]]:
+    """Recordings with labels as cinc2017 has, simulated, each label in turn.
+
+    >>> [symbol for _, symbol in simulated_recordings(5, 10, seed=1)]
+    ['N', 'A', 'O', '~', 'N']
+    """
+    for number in range(count):
         symbol = SYMBOLS[number % len(SYMBOLS)]
         kinds = SIMULATED[symbol]
         kind = kinds[number // len(SYMBOLS) % len(kinds)]
-        seconds = section.simulated_seconds
-        patient = simulate_patient(SIMULATION_SEED + number, seconds, rate_hz=300, **kind)
-        yield wearable_track(patient.recording, symbol)
+        yield simulate_patient(seed + number, seconds, rate_hz=300, **kind).recording, symbol
+
+
+def _simulated(section: WearableDataSection, progress: Progress | None) -> Iterator[WearableTrack]:
+    total = section.simulated_recordings
+    made = simulated_recordings(total, section.simulated_seconds, SIMULATION_SEED)
+    for number, (recording, symbol) in enumerate(made):
+        if progress is not None:
+            progress("simulated", number, total)
+        yield wearable_track(recording, symbol)

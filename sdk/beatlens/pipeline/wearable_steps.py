@@ -55,7 +55,7 @@ def train_wearable_teacher(
         return joined_members(
             folder,
             recipe,
-            lambda one, where: train_wearable_teacher(one, prepared, where, report),
+            lambda one, where, _: train_wearable_teacher(one, prepared, where, report),
         )
     folder.mkdir(parents=True, exist_ok=True)
     seed_everything(recipe.seed)

@@ -163,6 +163,7 @@ BEATS_CROSSVAL = (
     Column("ap_v_svdb", "AP V, svdb", digits=2),
     Column("predictivity_s_mitdb", "+P of S at Se 65, DS1", digits=0, interval=False),
     Column("predictivity_s_svdb", "svdb", digits=0, interval=False),
+    Column("s_in_fibrillation", "called S in fibrillation, %", digits=1),
 )
 QUALITY = (
     Column("trials", "places", digits=None, interval=False),
@@ -180,6 +181,8 @@ NOISE_BEATS = (
     Column("undecided", "undecided, %", digits=0, interval=False),
     Column("spearman", "Spearman with clean", digits=2, interval=False),
     Column("same_peak", "same top column", digits=2),
+    Column("same_peak_v", "of V", digits=2),
+    Column("same_peak_s", "of S", digits=2),
 )
 NOISE_SHORT = picked(
     NOISE_BEATS,
@@ -189,6 +192,7 @@ NOISE_SHORT = picked(
     "wrong_doubted",
     "doubted",
     "same_peak",
+    "same_peak_v",
 )
 NOISE_STRIPS = (
     Column("macro_ap", "macro AP", digits=2),

@@ -33,6 +33,8 @@ SYMBOLS = ("N", "S", "V", "F")
 UNKNOWN = -1
 """Label of a peak that no beat was annotated at, of a paced or unclassifiable beat, and of one in
 ventricular flutter."""
+NOT_S = -2
+"""Label of a beat of which only that is known: its patient's atria fibrillate."""
 BEFORE, AFTER = 64, 72
 """Samples of a beat's span before its R peak's column, and then on: from the T wave before it,
 where an early P wave hides, to the end of its own T wave."""
@@ -93,7 +95,7 @@ class BeatTrack:
         x: int8 `[n]`, front end output.
         usable: bool `[n]`, false where the front end raised a flag.
         peaks: R peaks found by the detector, int64 `[b]`.
-        labels: number of the class of each, int64 `[b]`, or `UNKNOWN`.
+        labels: number of the class of each, int64 `[b]`, `NOT_S` or `UNKNOWN`.
         contexts: of each, int64 `[b, 8]`, see `beatlens.signals.beat_contexts`.
         rate_hz, samples: of the recording itself.
     """
@@ -133,17 +135,20 @@ class BeatTrack:
         )  # fmt: skip
 
 
-def beat_track(recording: Recorded, annotations: Annotations | None, lead: str) -> BeatTrack:
+def beat_track(recording: Recorded, known: Annotations | int, lead: str) -> BeatTrack:
     """Condition a lead, find its R peaks, and label them by the annotated beats near them.
 
-    Without annotations all labels are `UNKNOWN`.
+    Args:
+        recording: of any rate.
+        known: the annotations; without, the label of all beats, `UNKNOWN` or `NOT_S`.
+        lead: its name.
     """
     out = condition(recording, lead)
     peaks = detect_qrs(out.x)
-    if annotations is None:
-        found = np.full(len(peaks), UNKNOWN, np.int64)
+    if isinstance(known, int):
+        found = np.full(len(peaks), known, np.int64)
     else:
-        found = _annotated(peaks, annotations, recording.rate_hz)
+        found = _annotated(peaks, known, recording.rate_hz)
     return BeatTrack(
         record=recording.name,
         database=recording.database,

@@ -7,12 +7,21 @@ exactly, and that workers of a distributed run draw different crops without talk
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
 from beatlens.tasks.strips import CLASSES, CONTEXT, OCCASIONAL, SPAN, Track
+
+
+class Crops(Protocol):
+    """Where crops come from: a sampler of any task."""
+
+    def batch(self, first: int, size: int) -> tuple[np.ndarray, ...]:
+        """Crops `first .. first + size - 1`: windows float32 `[size, n]` in mV, and whatever the
+        task's loss wants to know of them, arrays `[size, ...]`."""
 
 
 @dataclass(frozen=True)

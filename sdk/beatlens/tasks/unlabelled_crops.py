@@ -1,47 +1,69 @@
-"""Crops of patients whom nobody labelled: what a teacher says of them, its students learn too.
+"""Crops of patients whose beats nobody labelled, among those of others.
 
-A student agrees with its teacher most on the patients that it learnt from. More patients cost
-nothing here: decisions and evidence are the teacher's, only labels are missing.
+What is taught of their beats is what networks say that learnt from labels, and of patients in
+atrial fibrillation that no beat is supraventricular (`beatlens.tasks.beats.NOT_S`). More patients
+cost nothing here but their labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.tasks.beat_sampling import BeatBatch, BeatSampler, stacked
+from beatlens.tasks.beat_sampling import BeatBatch, stacked
 from beatlens.tasks.beats import UNKNOWN, BeatTrack
 
 
-def placed_by(
-    tracks: Sequence[BeatTrack], decided: Sequence[NDArray[np.integer]]
-) -> list[BeatTrack]:
-    """Tracks with a teacher's decisions, class numbers `[b]` each, where their labels would be.
+class CropSource(Protocol):
+    """Draws crops by their numbers, as `BeatSampler` does."""
 
-    A sampler then finds rare beats in them; `MixedCrops` takes the decisions away again.
-    """
+    def crop(self, index: int) -> BeatBatch:
+        """Crop number `index`, without the first dimension of a batch."""
+
+
+def told_by(tracks: Sequence[BeatTrack], decided: Sequence[NDArray[np.integer]]) -> list[BeatTrack]:
+    """Tracks with a network's decisions, class numbers `[b]` each, where their labels would be."""
     return [
         replace(track, labels=np.asarray(numbers, np.int64))
         for track, numbers in zip(tracks, decided, strict=True)
     ]
 
 
-class MixedCrops:
-    """Crops of labelled recordings, and of others a fixed share, evenly between them.
-
-    Crop `i` depends on the samplers' seeds and on `i` only.
+class Untold:
+    """Crops placed by labels that are not given on.
 
     Args:
-        labelled: draws crops with labels.
-        unlabelled: draws crops of which no label is given on.
-        share: of the crops that are not labelled, 0 to 1.
+        source: draws them.
     """
 
-    def __init__(self, labelled: BeatSampler, unlabelled: BeatSampler, share: float) -> None:
-        self._labelled, self._unlabelled, self._share = labelled, unlabelled, share
+    def __init__(self, source: CropSource) -> None:
+        self._source = source
+
+    def crop(self, index: int) -> BeatBatch:
+        """Crop number `index`, all of whose labels are `UNKNOWN`."""
+        window, peaks, labels, contexts = self._source.crop(index)
+        return window, peaks, np.full_like(labels, UNKNOWN), contexts
+
+
+class MixedCrops:
+    """Crops of several sources, each drawn with its share.
+
+    Crop `i` depends on the sources, on the seed, and on `i` only.
+
+    Args:
+        rest: where crops are from that are of none of the others.
+        others: sources and their shares, 0 to 1 together.
+        seed: of the draw.
+    """
+
+    def __init__(
+        self, rest: CropSource, others: Sequence[tuple[CropSource, float]], seed: int
+    ) -> None:
+        self._rest, self._others, self._seed = rest, tuple(others), seed
 
     def batch(self, first: int, size: int) -> BeatBatch:
         """Crops `first .. first + size - 1`; as `BeatSampler.batch`."""
@@ -49,7 +71,9 @@ class MixedCrops:
 
     def crop(self, index: int) -> BeatBatch:
         """Crop number `index`."""
-        if int((index + 1) * self._share) == int(index * self._share):
-            return self._labelled.crop(index)
-        window, peaks, labels, contexts = self._unlabelled.crop(index)
-        return window, peaks, np.full_like(labels, UNKNOWN), contexts
+        pick = np.random.default_rng([self._seed, index]).uniform()
+        for source, share in self._others:
+            pick -= share
+            if pick < 0:
+                return source.crop(index)
+        return self._rest.crop(index)

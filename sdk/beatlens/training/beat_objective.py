@@ -12,13 +12,15 @@ from beatlens.errors import ModelError
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.signals.beat_contexts import LEARNT
-from beatlens.tasks.beat_sampling import CROP_SPAN, BeatSampler
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN
+from beatlens.tasks.beat_sampling import CROP_SPAN
+from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, NOT_S
+from beatlens.tasks.sampling import Crops
 from beatlens.training.objective import excerpt_logits
 
 CLASS_WEIGHTS = (1.0, 1.0, 1.0, 0.5)
 """Fusion beats count half: nearly all there are come from one patient."""
 ROUGHNESS = 0.1
+S = CLASSES.index("s")
 
 
 def beat_evidence(evidence: Tensor, peaks: Tensor, stride: int) -> Tensor:
@@ -47,20 +49,36 @@ def beat_evidence(evidence: Tensor, peaks: Tensor, stride: int) -> Tensor:
 
 
 def beat_label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.05) -> Tensor:
-    """Cross entropy over the beats whose class is known, weighted by `CLASS_WEIGHTS`.
+    """Mean loss of the beats of which something is known.
+
+    Where it is the class: cross entropy, weighted by `CLASS_WEIGHTS`. Where it is only that the
+    beat is no S: that of S or not.
 
     Args:
         logits: `[B, E, C]`.
-        labels: class numbers, int64 `[B, E]`, or `UNKNOWN`.
+        labels: class numbers, int64 `[B, E]`, `NOT_S` or `UNKNOWN`.
         smoothing: see `torch.nn.functional.cross_entropy`.
 
     >>> beat_label_loss(torch.zeros(1, 2, 4), torch.tensor([[2, -1]])).item()
     1.3862943649291992
+    >>> round(beat_label_loss(torch.zeros(1, 1, 4), torch.tensor([[NOT_S]]), 0.0).exp().item(), 6)
+    1.333333
     """
-    known = labels != UNKNOWN
+    known = labels >= 0
     target = labels[known]
     each = F.cross_entropy(logits[known], target, reduction="none", label_smoothing=smoothing)
-    return (each * torch.tensor(CLASS_WEIGHTS)[target]).sum() / known.sum().clamp(min=1)
+    each = each * torch.tensor(CLASS_WEIGHTS)[target]
+    told = known.sum() + (labels == NOT_S).sum()
+    return (each.sum() + _not_s(logits[labels == NOT_S], smoothing).sum()) / told.clamp(min=1)
+
+
+def _not_s(logits: Tensor, smoothing: float) -> Tensor:
+    """Cross entropy `[M]` of S or not with "not", smoothed as if it were one of the C classes."""
+    count = logits.shape[1]
+    odds = logits[:, S] - logits[:, [c for c in range(count) if c != S]].logsumexp(dim=1)
+    return F.binary_cross_entropy_with_logits(
+        odds, torch.full_like(odds, smoothing / count), reduction="none"
+    )
 
 
 class BeatNet(nn.Module):
@@ -92,10 +110,10 @@ class BeatObjective(nn.Module):
         return beat_label_loss(logits, labels) + ROUGHNESS * tables.roughness()
 
 
-def beat_crops_of(sampler: BeatSampler) -> Callable[[int, int], tuple[Tensor, ...]]:
+def beat_crops_of(crops: Crops) -> Callable[[int, int], tuple[Tensor, ...]]:
     """Batches for `fit` out of a sampler."""
 
     def batches(first: int, size: int) -> tuple[Tensor, ...]:
-        return tuple(torch.from_numpy(array) for array in sampler.batch(first, size))
+        return tuple(torch.from_numpy(array) for array in crops.batch(first, size))
 
     return batches

@@ -32,6 +32,7 @@ from beatlens.pipeline.export import export_beat_bundle
 from beatlens.pipeline.student import load_quantized
 from beatlens.signals.beat_contexts import LEARNT
 from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.tasks.beats import NOT_S, BeatTrack
 from beatlens.tasks.workers import ALONE, Workers
 from beatlens.verbs.options import (
     DataFolder,
@@ -59,11 +60,32 @@ def prepared_for(
     return prepared
 
 
+def unlabelled_for(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    folder: Path,
+    data: Path | None,
+    workers: Workers = ALONE,
+) -> list[BeatTrack]:
+    """Recordings whose beats nobody labelled, with a bar while they are read."""
+    with loading_bar() as show:
+        others = read_unlabelled(recipe, prepared, folder, data, show, workers)
+    if others:
+        hours = sum(len(track.x) for track in others) / MODEL_RATE_HZ / 3600
+        fibrillating = sum(bool((track.labels == NOT_S).any()) for track in others)
+        console.print(
+            f"beats not labelled: {len(others):,} recordings, {hours:.1f} h, "
+            f"{fibrillating:,} in fibrillation"
+        )
+    return others
+
+
 def train(recipe: BeatRecipe, folder: Path, data: Path | None, workers: Workers = ALONE) -> None:
     """Train the teacher and its context tables."""
     prepared = prepared_for(recipe, folder, data, workers)
+    others = unlabelled_for(recipe, prepared, folder, data, workers)
     with training_bar("teacher") as report:
-        train_beat_teacher(recipe, prepared, folder, report)
+        train_beat_teacher(recipe, prepared, folder, report, others)
     console.print(f"teacher: {folder / 'teacher.pt'}, rhythm: {folder / TABLES_FILE}")
 
 
@@ -71,11 +93,7 @@ def compress(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
     """Distil the student with matched maps, train it as int8."""
     teacher, tables = _teacher(folder)
     prepared = prepared_for(recipe, folder, data)
-    with loading_bar() as show:
-        others = read_unlabelled(recipe, prepared, folder, data, show)
-    if others:
-        hours = sum(len(track.x) for track in others) / MODEL_RATE_HZ / 3600
-        console.print(f"without labels: {len(others):,} recordings, {hours:.1f} h")
+    others = unlabelled_for(recipe, prepared, folder, data)
     with progress_bar("teacher's evidence") as progress, training_bar("student") as report:
         student, _ = compress_beats(
             recipe, prepared, teacher, tables, folder, report, progress, others
@@ -127,14 +145,18 @@ def crossval(
     if not isinstance(chosen, BeatRecipe):
         raise RecipeError(f"{recipe}: task is {chosen.task!r}, expected a recipe of the task beats")
     prepared, rows = prepared_for(chosen, folder, data), []
+    others = unlabelled_for(chosen, prepared, folder, data)
     with training_bar("training") as report:
         for seed in (int(part) for part in seeds.split(",")):
             seeded = chosen.model_copy(update={"seed": seed})
             found = beat_crossval.out_of_fold(
-                seeded, prepared, folder / "crossval", report=report, say=console.print
+                seeded, prepared, folder / "crossval", others, report=report, say=console.print
             )
             rows.append(beat_crossval.row_of(seeded, found))
-    described = "MIT-BIH DS1 and svdb, every recording told by a network not trained on it"
+    described = (
+        "MIT-BIH DS1 and svdb, and cinc2017's recordings in fibrillation, every recording told by "
+        "networks not trained on it"
+    )
     merge_figures(out / "beats_crossval.json", "beatlens bench beats-crossval RECIPE", described,
                   rows, key=("recipe", "seed"))  # fmt: skip
     for row in rows:

@@ -1,0 +1,105 @@
+"""Which crops of beats who hears: members of the teacher, and students.
+
+The teacher's first members hear the labelled patients. From recordings whose beats nobody labelled
+(`recipe.unlabelled`) the others learn besides what fibrillation is not: where a whole recording is
+labelled atrial fibrillation, no beat is S. So that they do not learn to know S by the device that
+recorded it, they hear that device's other recordings too; of those, what the first members say
+counts as labels (pseudo-labels: Lee, ICML workshop 2013; of a first generation for a second one:
+Xie et al., CVPR 2020). Students hear all of them as their teacher tells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from beatlens.beat_recipe import BeatRecipe
+from beatlens.errors import RecipeError
+from beatlens.evaluate.beats import run_beats
+from beatlens.nets.context_tables import ContextTables
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.pipeline.beat_data import PreparedBeats
+from beatlens.pipeline.student import POOL_SEED
+from beatlens.tasks.beat_sampling import CROP_SPAN, BeatSampler
+from beatlens.tasks.beats import NOT_S, BeatTrack, beat_tables
+from beatlens.tasks.unlabelled_crops import MixedCrops, Untold, told_by
+
+FIBRILLATION, OTHERS = 1, 2
+"""Added to the seed of labelled crops, for those of recordings without labels."""
+
+
+def member_crops(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    unlabelled: Sequence[BeatTrack],
+    first: EvidenceNet,
+    tables: ContextTables,
+) -> MixedCrops:
+    """Crops for a member of the teacher that hears recordings without labels.
+
+    Args:
+        recipe: the member's.
+        prepared: the labelled patients.
+        unlabelled: see `beatlens.pipeline.beat_data.read_unlabelled`.
+        first, tables: the mean of the members before, whose decisions are taken for labels.
+
+    Raises:
+        RecipeError: none of the recordings fibrillates, or all do, and it should hear such.
+    """
+    section, seed = recipe.unlabelled, recipe.seed
+    heard = _heard(recipe, unlabelled)
+    fibrillating = [track for track in heard if (track.labels == NOT_S).any()]
+    rest = [track for track in heard if not (track.labels == NOT_S).any()]
+    others: list[tuple[BeatSampler, float]] = []
+    if section.fibrillation_share:
+        if not fibrillating:
+            raise RecipeError(
+                "unlabelled.fibrillation_share is above 0, but no recording of "
+                f"{' and '.join(section.databases)} is labelled atrial fibrillation"
+            )
+        sampler = BeatSampler(
+            fibrillating, seed + FIBRILLATION, {}, augmentation=recipe.sampling.augmentation
+        )
+        others.append((sampler, section.fibrillation_share))
+    if section.other_share and rest:
+        others.append((_told(recipe, rest, seed + OTHERS, first, tables), section.other_share))
+    return MixedCrops(prepared.sampler(recipe, seed), others, seed)
+
+
+def student_crops(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    unlabelled: Sequence[BeatTrack],
+    teacher: EvidenceNet,
+    tables: ContextTables,
+) -> BeatSampler | MixedCrops:
+    """Crops for students: of the labelled patients, and of those whom only the teacher tells."""
+    section, seed = recipe.unlabelled, POOL_SEED + recipe.seed
+    labelled = prepared.sampler(recipe, seed)
+    if not section.databases:
+        return labelled
+    heard = _told(recipe, _heard(recipe, unlabelled), seed + OTHERS, teacher, tables)
+    return MixedCrops(labelled, [(Untold(heard), section.student_share)], seed)
+
+
+def _heard(recipe: BeatRecipe, unlabelled: Sequence[BeatTrack]) -> list[BeatTrack]:
+    heard = [track for track in unlabelled if len(track.x) >= CROP_SPAN and len(track.peaks)]
+    if not heard:
+        raise RecipeError(
+            f"unlabelled.databases names {' and '.join(recipe.unlabelled.databases)}, but no "
+            "recordings of 7.5 s or more were given; expected those of `read_unlabelled`"
+        )
+    return heard
+
+
+def _told(
+    recipe: BeatRecipe,
+    tracks: Sequence[BeatTrack],
+    seed: int,
+    net: EvidenceNet,
+    tables: ContextTables,
+) -> BeatSampler:
+    """Crops of recordings in which a network's decisions stand where labels would."""
+    said = run_beats(net, beat_tables(tables.array()), tracks)
+    told = told_by(tracks, [logits.argmax(axis=1) for logits in said.logits])
+    sampling = recipe.sampling
+    return BeatSampler(told, seed, sampling.shares, augmentation=sampling.augmentation)
