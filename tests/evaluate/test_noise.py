@@ -96,6 +96,18 @@ def test_agreement_of_evidence_minds_where_spans_begin() -> None:
     assert outcome([], clean=clean).same_peak.size == 0
 
 
+def test_agreement_is_told_by_what_beats_were_called_without_noise() -> None:
+    kinds = ["v" if i % 4 == 0 else "n" for i in range(len(TIMES))]
+    clean = outcome([beat(t, kind) for t, kind in zip(TIMES, kinds, strict=True)])
+    noisy = [beat(t, "v", peak=5 if kind == "v" else 12)
+             for t, kind in zip(TIMES, kinds, strict=True)]  # fmt: skip
+    found = outcome(noisy, clean=clean)
+    assert sorted(found.compared.tolist()) == sorted(kinds)
+    row = beat_row([found, found], [clean, clean])
+    assert row["same_peak_v"] == 1 > row["same_peak"]
+    assert np.isnan(row["same_peak_s"])  # there were none
+
+
 def strip(pvc: bool, doubts: tuple[str, ...] = (), peak: int = 3) -> Finding:
     evidence = np.full((len(CLASSES), 20), -1, np.float32)
     evidence[0, peak] = 30.0 if pvc else 0.0

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from beatlens.beat_recipe import BeatRecipe, read_recipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError, ModelError, RecipeError
+from beatlens.evaluate.beat_offsets import choose_offsets
 from beatlens.evaluate.beats import (
     calibrate,
-    choose_offsets,
     integer_windows,
     network_windows,
     recording_evidence,

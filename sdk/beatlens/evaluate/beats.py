@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -25,14 +24,13 @@ from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.geometry import Geometry
 from beatlens.runtime.beat_rule import BeatRule, Calibration, beat_columns
 from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack
+from beatlens.tasks.beats import AFTER, BEFORE, UNKNOWN, BeatTrack
 from beatlens.tasks.strips import to_millivolts
 
 Windows = NDArray[np.int8]
 RunWindows = Callable[[Windows], NDArray[Any]]
 BATCH = 64
 MEASURES = ("qrs", "veb", "sveb")
-OFFSET_RANGE, OFFSET_STEP = 3.0, 0.25
 CLOSE_SHARE, UNFAMILIAR_SHARE = 0.05, 0.01
 """Of right decisions on validation patients that are to be doubted."""
 
@@ -121,52 +119,6 @@ def beat_means(
     first = beat_columns(peaks, stride, before, after, evidence.shape[1])
     upto = np.pad(evidence.astype(np.float64).cumsum(axis=1), ((0, 0), (1, 0)))
     return np.asarray((upto[:, first + before + after] - upto[:, first]).T / (before + after))
-
-
-def choose_offsets(run: BeatRun) -> NDArray[np.float64]:
-    """Offsets `[C]` in logits, on validation patients, on a grid; N has offset 0.
-
-    What is made largest is the mean over the databases of `f_score`. Fusion beats are not looked
-    at: hardly any patient has one.
-    """
-    logits, labels, databases = run.beats()
-    steps = np.arange(-OFFSET_RANGE, OFFSET_RANGE + OFFSET_STEP, OFFSET_STEP)
-    best, chosen = -1.0, np.zeros(len(CLASSES))
-    for s, v, f in product(steps, steps, (-2.0, 0.0)):
-        offsets = np.array([0.0, s, v, f])
-        decided = (logits + offsets).argmax(axis=1)
-        scores = [f_score(decided[databases == d], labels[databases == d]) for d in set(databases)]
-        if np.mean(scores) > best:
-            best, chosen = float(np.mean(scores)), offsets
-    return chosen
-
-
-def f_of_databases(run: BeatRun) -> float:
-    """`f_score` of decisions without offsets, the mean over the databases."""
-    logits, labels, databases = run.beats()
-    decided = logits.argmax(axis=1)
-    return float(np.mean([f_score(decided[databases == d], labels[databases == d])
-                          for d in set(databases)]))  # fmt: skip
-
-
-def f_score(decided: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Mean of V's F1 and S's F2; fusion beats called V count neither way, as in EC57.
-
-    F2 counts a missed beat four times a false one (van Rijsbergen 1979, chapter 7). S beats are one
-    in thirty; published detectors of them are set so, with a sensitivity of about 78 % at a
-    predictivity of 40 to 50 %.
-
-    Args:
-        decided, labels: class numbers `[b]`.
-    """
-    scores = []
-    for name, excused, weight in (("s", (), 4.0), ("v", ("f",), 1.0)):
-        number = CLASSES.index(name)
-        counted = ~np.isin(labels, [CLASSES.index(e) for e in excused])
-        right = np.sum((decided == number) & (labels == number))
-        claimed, there = np.sum((decided == number) & counted), np.sum(labels == number)
-        scores.append((1 + weight) * right / max(1, claimed + weight * there))
-    return float(np.mean(scores))
 
 
 def calibrate(run: BeatRun) -> Calibration:

@@ -36,6 +36,7 @@ Stretches = Sequence[tuple[int, int]]
 Floats = NDArray[np.float64]
 SYMBOLS = {"n": "N", "s": "S", "v": "V", "f": "F"}
 UNKNOWN = "Q"
+ECTOPIC = ("s", "v")
 SLACK = 2
 """Columns by which the spans of one beat may differ, with noise and without."""
 REPLICATES = 400
@@ -49,8 +50,8 @@ class BeatOutcome:
         counts: by EC57.
         found: beats found; `decided` of them; `doubted` of those.
         wrong: calls that are wrong; `wrong_doubted` of them are flagged.
-        spearman, same_peak: `[k]`, agreement of the decided classes' evidence with the clean
-            recording's, of beats decided on in both.
+        compared: `[k]`, what a beat was called without noise, of beats decided on in both.
+        spearman, same_peak: `[k]`, agreement of that class's evidence with the clean recording's.
         by_beat: findings by their partner's sample in the reference.
     """
 
@@ -60,6 +61,7 @@ class BeatOutcome:
     doubted: int
     wrong: int
     wrong_doubted: int
+    compared: NDArray[np.str_]
     spearman: Floats
     same_peak: Floats
     by_beat: Mapping[int, BeatFinding]
@@ -117,9 +119,9 @@ def _within(pair: Pair, stretches: Stretches) -> bool:
 
 def _agreement(
     clean: Mapping[int, BeatFinding], noisy: Mapping[int, BeatFinding], column_s: float
-) -> tuple[Floats, Floats]:
-    """Spearman and same peak `[k]` of the maps of beats that are in both."""
-    ranks, peaks = [np.zeros(0)], [np.zeros(0)]
+) -> tuple[NDArray[np.str_], Floats, Floats]:
+    """Classes without noise, Spearman and same peak `[k]` of the maps of beats that are in both."""
+    names: list[str] = []
     theirs, mine = [], []
     for sample in clean.keys() & noisy.keys():
         a, b = clean[sample], noisy[sample]
@@ -128,13 +130,13 @@ def _agreement(
             continue
         number, length = a.classes.index(a.class_name), a.evidence.shape[1] - SLACK
         first = max(0, shift)
+        names.append(a.class_name)
         theirs.append(_map(a.evidence, number)[first : first + length])
         mine.append(_map(b.evidence, number)[first - shift : first - shift + length])
-    if theirs:
-        pair = np.array(theirs, np.float64), np.array(mine, np.float64)
-        ranks.append(np.nan_to_num(spearman(*pair)))
-        peaks.append(same_peak(*pair))
-    return np.concatenate(ranks), np.concatenate(peaks)
+    if not theirs:
+        return np.array(names, str), np.zeros(0), np.zeros(0)
+    pair = np.array(theirs, np.float64), np.array(mine, np.float64)
+    return np.array(names, str), np.nan_to_num(spearman(*pair)), same_peak(*pair)
 
 
 def _map(evidence: NDArray[np.float32], number: int) -> NDArray[np.float32]:
@@ -196,7 +198,8 @@ def beat_row(outcomes: Sequence[BeatOutcome], clean: Sequence[BeatOutcome]) -> d
 
     Sensitivity and +P of QRS, V and S; `veb_loss`, points of sensitivity less than `clean`; shares
     of beats undecided and doubted, of calls that are wrong, and of wrong ones that are doubted;
-    and agreement with the clean evidence, 0 to 1.
+    and agreement with the clean evidence, 0 to 1: of all beats, and `same_peak_CLASS` of those that
+    were called ectopic without noise.
     """
     row: dict[str, float] = {}
     for name in ("qrs", "veb", "sveb"):
@@ -211,6 +214,11 @@ def beat_row(outcomes: Sequence[BeatOutcome], clean: Sequence[BeatOutcome]) -> d
     for name in ("spearman", "same_peak"):
         scores = np.concatenate([getattr(o, name) for o in outcomes])
         _interval(row, name, mean_statistic(scores), groups)
+    compared = np.concatenate([o.compared for o in outcomes])
+    same = np.concatenate([o.same_peak for o in outcomes])
+    for name in ECTOPIC:
+        there = compared == name
+        _interval(row, f"same_peak_{name}", mean_statistic(same[there]), groups[there])
     return row
 
 

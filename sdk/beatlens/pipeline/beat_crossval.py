@@ -151,11 +151,10 @@ def row_of(recipe: BeatRecipe, told: OutOfFold) -> dict[str, Any]:
             row[f"predictivity_{key}"] = 100 * _predictivity(truth, score, sensitivity)
     s = CLASSES.index("s")
     level = np.quantile(chances[labels == s, s], 1 - AT_SENSITIVITY["s"])
-    quiet = told.fibrillating
-    groups = np.concatenate([np.full(len(each), i) for i, each in enumerate(quiet.logits)] or [[]])
-    called = [100 * (_chances(each)[:, s] >= level) for each in quiet.logits]
+    called = [100 * (_chances(each)[:, s] >= level) for each in told.fibrillating.logits]
     row["fibrillating"] = len(called)
     if len(called) > 1:
+        groups = np.repeat(np.arange(len(called)), [len(each) for each in called])
         ends = interval(mean_statistic(np.concatenate(called)), groups, n=200)
         key = "s_in_fibrillation"
         row |= {key: ends.estimate, f"{key}_lo": ends.lo, f"{key}_hi": ends.hi}

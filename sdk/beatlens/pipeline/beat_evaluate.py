@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.unrounded import unrounded
+from beatlens.evaluate.beat_offsets import choose_offsets
 from beatlens.evaluate.beats import (
     BeatRun,
     calibrate,
     choose_doubts,
-    choose_offsets,
     ec57_row,
     integer_windows,
     run_beats,

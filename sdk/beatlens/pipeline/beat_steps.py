@@ -16,7 +16,8 @@ from beatlens.compress.beat_lesson import beat_lesson
 from beatlens.compress.contract import Lesson
 from beatlens.compress.distill import TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.evaluate.beats import BeatRun, f_of_databases, run_beats
+from beatlens.evaluate.beat_offsets import f_of_databases
+from beatlens.evaluate.beats import BeatRun, run_beats
 from beatlens.evaluate.strips import Explaining
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables, save_tables

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from beatlens.attribution.faithfulness import randomised
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.evaluate.beat_offsets import choose_offsets
 from beatlens.evaluate.beat_reasons import BeatReasons, reasons_of
 from beatlens.evaluate.beats import (
-    choose_offsets,
     integer_windows,
     run_beats,
     run_integer_beats,

@@ -44,8 +44,8 @@ FIBRILLATES = {"s": -4.0, "v": -1.5}
 """What a rhythm that surely fibrillates says of a beat, logits."""
 ON_TIME = (12, 16)
 """Sixteenths of an interval up to which a beat is surely early, and from which on it is not."""
-NOT_EARLY = {"slow": -1.0, "balance": -1.0}
-"""What it says of S, logits, that a beat is not early: by the last intervals, by the next one."""
+NOT_EARLY = {"slow": {"s": -1.0, "v": -0.5}, "balance": {"s": -1.0, "v": -0.5}}
+"""What it says, logits, that a beat is not early: by the last intervals, by the next one."""
 PARTNER = 19
 """Samples within which an annotated beat is the peak's: EC57's 150 ms."""
 
@@ -54,11 +54,12 @@ def beat_tables(learnt: NDArray[np.floating]) -> NDArray[np.float64]:
     """What the contexts of a beat are worth: the tables that were learnt, and what is set.
 
     In atrial fibrillation there is no focus for an early beat of the atria to come from, so an
-    erratic rhythm speaks against S, and what is then no S is no V more often. And an ectopic beat
-    of the atria is early by definition, so a beat that is not speaks against S, and more than
-    tables say that were learnt with a network that knew its patients. That is set, not learnt:
-    hardly any patient to learn from fibrillates, and tables that were learnt, or fitted afterwards,
-    tell patients out of fold worse. The numbers were chosen on DS1 and svdb out of fold
+    erratic rhythm speaks against S, and what is then no S is no V more often. And a premature beat
+    is early by definition (escape beats, which are not, are few), so a beat that is not early
+    speaks against S, and against V, which its shape tells as well, half as much: more than tables
+    say that were learnt with a network that knew its patients. That is set, not learnt: hardly any
+    patient to learn from fibrillates, and tables that were learnt, or fitted afterwards, tell
+    patients out of fold worse. The numbers were chosen on DS1 and svdb out of fold
     (docs/limits.md).
 
     Args:
@@ -77,8 +78,9 @@ def beat_tables(learnt: NDArray[np.floating]) -> NDArray[np.float64]:
     tables[: len(LEARNT)] = learnt
     early, usual = ON_TIME
     on_time = np.clip((np.arange(BINS) - early) / (usual - early), 0, 1)
-    for context, worth in NOT_EARLY.items():
-        tables[CONTEXTS.index(context), :, CLASSES.index("s")] += worth * on_time
+    for context, said in NOT_EARLY.items():
+        for name, worth in said.items():
+            tables[CONTEXTS.index(context), :, CLASSES.index(name)] += worth * on_time
     none, surely = ERRATIC
     fibrillates = np.clip((np.arange(BINS) - none) / (surely - none), 0, 1)
     for name, worth in FIBRILLATES.items():

@@ -1,0 +1,74 @@
+"""Offsets on patients made by hand, who need to be decided on differently."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from beatlens.evaluate.beat_offsets import choose_offsets, f_of_databases, f_score
+from beatlens.evaluate.beats import BeatRun
+from beatlens.tasks.beats import NOT_S, UNKNOWN, BeatTrack
+
+N, S, V, F = range(4)
+
+
+def told(needs: dict[str, list[tuple[float, int]]]) -> BeatRun:
+    """A run of patients whose S beats lie `need` logits below N; their normal beats 2 below that.
+
+    Args:
+        needs: by database, of every patient the need and how many S beats there are.
+    """
+    rng = np.random.default_rng(0)
+    tracks, logits = [], []
+    for database, patients in needs.items():
+        for number, (need, count) in enumerate(patients):
+            labels = np.array([N] * 200 + [S] * count + [V] * 20 + [UNKNOWN] * 5)
+            said = np.zeros((len(labels), 4))
+            said[labels == N, N], said[labels == S, N] = need + 2, need
+            said[labels == V, V] = 6
+            said += rng.normal(0, 0.05, said.shape)
+            n, peaks = 128 * len(labels), 128 * np.arange(len(labels))
+            contexts = np.zeros((len(labels), 8), np.int64)
+            tracks.append(BeatTrack(f"{number}", database, np.zeros(n, np.int8), np.ones(n, bool),
+                                    peaks, labels, contexts, 128, n))  # fmt: skip
+            logits.append(said)
+    return BeatRun(tracks, [], logits)
+
+
+def test_offsets_are_those_that_patients_need() -> None:
+    run = told({"a": [(2.0, 30)] * 4, "b": [(2.0, 30)] * 3})
+    offsets = choose_offsets(run)
+    assert offsets[N] == 0
+    assert 2 < offsets[S] < 4
+    logits, labels, _ = run.beats()
+    assert f_score((logits + offsets).argmax(axis=1), labels) > 0.99
+    assert f_of_databases(run) < 0.6
+    np.testing.assert_array_equal(choose_offsets(run), offsets)  # nothing is left to chance
+
+
+def test_one_patient_of_many_beats_does_not_decide_alone() -> None:
+    same = choose_offsets(told({"a": [(0.5, 20)] * 7}))[S]
+    offset = choose_offsets(told({"a": [(0.5, 20)] * 6 + [(4.0, 400)]}))[S]
+    alone = choose_offsets(told({"a": [(4.0, 400)]}))[S]
+    assert same + 0.5 < offset < alone - 0.5  # the best of all would be `alone`
+
+
+def test_what_is_not_known_to_be_of_a_class_does_not_count() -> None:
+    assert f_score(np.array([S, S, V, V]), np.array([S, UNKNOWN, V, NOT_S])) == 1
+    run = told({"a": [(1.0, 20)] * 4})
+    for track in run.tracks:
+        track.labels[track.labels == UNKNOWN] = NOT_S
+    np.testing.assert_array_equal(choose_offsets(run), choose_offsets(told({"a": [(1.0, 20)] * 4})))
+
+
+@pytest.mark.parametrize(
+    ("decided", "expected"),
+    [
+        ([N, S, V, V], 1.0),
+        ([N, N, V, V], 0.5),
+        ([S, S, V, V], (5 / 6 + 1) / 2),
+        ([N, S, N, V], 0.5),
+    ],
+)
+def test_the_score_is_the_mean_of_s_f2_and_v_f1(decided: list[int], expected: float) -> None:
+    assert f_score(np.array(decided), np.array([N, S, V, F])) == pytest.approx(expected)
