@@ -72,3 +72,10 @@ def test_what_is_not_known_to_be_of_a_class_does_not_count() -> None:
 )
 def test_the_score_is_the_mean_of_s_f2_and_v_f1(decided: list[int], expected: float) -> None:
     assert f_score(np.array(decided), np.array([N, S, V, F])) == pytest.approx(expected)
+
+
+def test_where_there_are_no_such_beats_nothing_is_changed() -> None:
+    assert choose_offsets(told({"a": [(1.0, 0)] * 4}))[S] == 0
+    # A half without any says nothing; those with some are as before.
+    few = choose_offsets(told({"a": [(1.0, 0)] * 3 + [(1.0, 20)]}))[S]
+    assert 0 < few <= choose_offsets(told({"a": [(1.0, 20)] * 4}))[S]
