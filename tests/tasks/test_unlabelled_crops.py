@@ -62,6 +62,16 @@ def test_a_crop_depends_on_its_number_only() -> None:
     np.testing.assert_array_equal(mixed(0).batch(3, 5)[2], LABELLED.batch(3, 5)[2])
 
 
+def test_which_source_a_crop_is_of_says_nothing_of_where_it_is_placed() -> None:
+    labels = [0] * 400
+    labels[200] = CLASSES.index("s")
+    rare = BeatSampler([track_with(labels, 10)], 5, {"s": 0.4})
+    for crops in (rare, MixedCrops(rare, [(Untold(OTHERS), 0.5)], 5)):
+        windows, _, told, _ = crops.batch(0, 800)
+        mine = told[windows.mean(axis=1) > 0]
+        assert (mine == CLASSES.index("s")).any(axis=1).mean() == pytest.approx(0.4, abs=0.06)
+
+
 def test_crops_are_placed_where_the_teacher_decided() -> None:
     track = replace(track_with([0] * 400, 0), labels=np.full(400, UNKNOWN))
     decided = np.zeros(400, np.int64)

@@ -24,7 +24,7 @@ from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.geometry import Geometry
 from beatlens.runtime.beat_rule import BeatRule, Calibration, beat_columns
 from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, UNKNOWN, BeatTrack
+from beatlens.tasks.beats import AFTER, BEFORE, BeatTrack
 from beatlens.tasks.strips import to_millivolts
 
 Windows = NDArray[np.int8]
@@ -93,7 +93,7 @@ class BeatRun:
         """Logits, labels and databases of all beats whose class is known."""
         labels = np.concatenate([track.labels for track in self.tracks])
         databases = [np.full(len(track.labels), track.database) for track in self.tracks]
-        known = labels != UNKNOWN
+        known = labels >= 0
         return np.concatenate(self.logits)[known], labels[known], np.concatenate(databases)[known]
 
 

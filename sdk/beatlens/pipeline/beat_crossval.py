@@ -27,7 +27,7 @@ from beatlens.pipeline.beat_crops import member_crops
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_steps import train_beat_network
 from beatlens.pipeline.members import Member, mean_of
-from beatlens.tasks.beats import CLASSES, NOT_S, UNKNOWN, BeatTrack, beat_tables
+from beatlens.tasks.beats import CLASSES, NOT_S, BeatTrack, beat_tables
 from beatlens.tasks.sampling import Crops
 from beatlens.training.loop import Report
 
@@ -137,7 +137,7 @@ def row_of(recipe: BeatRecipe, told: OutOfFold) -> dict[str, Any]:
     logits, labels, databases = found.beats()
     records = np.concatenate([np.full(len(t.labels), f"{t.database}/{t.record}")
                               for t in found.tracks])  # fmt: skip
-    records = records[np.concatenate([t.labels for t in found.tracks]) != UNKNOWN]
+    records = records[np.concatenate([t.labels for t in found.tracks]) >= 0]
     chances = _chances(logits)
     for database in sorted(set(databases)):
         there = databases == database

@@ -37,7 +37,7 @@ from beatlens.runtime.beat_rule import BeatRule, Calibration
 from beatlens.signals.annotations import MAPPINGS, Annotations, write_annotations
 from beatlens.signals.splits import DS2_WITHOUT_202
 from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack, beat_tables
+from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, BeatTrack, beat_tables
 
 Decided = Sequence[NDArray[np.int64]]
 ANNOTATOR = "device"
@@ -128,7 +128,7 @@ def evaluate_beats(
 def _reliability(run: BeatRun, rule: BeatRule) -> list[dict[str, Any]]:
     """Rows of bins, and one of all of them with the errors before and after calibration."""
     logits, labels, _ = run.beats()
-    kept = [track.labels != UNKNOWN for track in run.tracks]
+    kept = [track.labels >= 0 for track in run.tracks]
     records = np.repeat([t.record for t in run.tracks], [int(k.sum()) for k in kept])
     truth = np.eye(len(CLASSES))[labels]
     none = Calibration(1.0, np.zeros(len(CLASSES)))

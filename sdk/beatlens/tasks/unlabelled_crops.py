@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from beatlens.tasks.beat_sampling import BeatBatch, stacked
 from beatlens.tasks.beats import UNKNOWN, BeatTrack
 
+OF_SOURCES = 1
+"""Tells the draw of a source from the sources' own, whose first draw is where to place a crop: of
+the same seed they would be the same number, and the rest would be placed by what is left of it."""
+
 
 class CropSource(Protocol):
     """Draws crops by their numbers, as `BeatSampler` does."""
@@ -71,7 +75,7 @@ class MixedCrops:
 
     def crop(self, index: int) -> BeatBatch:
         """Crop number `index`."""
-        pick = np.random.default_rng([self._seed, index]).uniform()
+        pick = np.random.default_rng([self._seed, index, OF_SOURCES]).uniform()
         for source, share in self._others:
             pick -= share
             if pick < 0:
