@@ -47,12 +47,29 @@ class BeatDataSection(Section):
     simulated_seconds: Annotated[int, Field(ge=60)] = 120
 
 
-class BeatSamplingSection(Section):
-    """How crops are drawn: shares placed around beats of each class, weights of databases."""
+class PlacedShares(Section):
+    """Share of the crops placed around a beat of each class; the rest is placed anywhere."""
 
     s: Share = 0.4
     v: Share = 0.25
     f: Share = 0.08
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> PlacedShares:
+        total = sum(self.shares.values())
+        if total > 1 + 1e-9:
+            raise ValueError(f"shares s, v and f add up to {total:g}, expected <= 1")
+        return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """By the name of the class."""
+        return {"s": self.s, "v": self.v, "f": self.f}
+
+
+class BeatSamplingSection(PlacedShares):
+    """How crops are drawn: shares placed around beats of each class, weights of databases."""
+
     database_weights: dict[BeatSource, Weight] = Field(default={"mitdb": 2.0, "svdb": 1.0})
     gain: tuple[float, float] = (0.5, 1.5)
     wander_mv: Annotated[float, Field(ge=0)] = 0.1
@@ -61,17 +78,9 @@ class BeatSamplingSection(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> BeatSamplingSection:
-        total = sum(self.shares.values())
-        if total > 1 + 1e-9:
-            raise ValueError(f"shares s, v and f add up to {total:g}, expected <= 1")
         if not 0 < self.gain[0] <= self.gain[1]:
             raise ValueError(f"gain is {self.gain}, expected lowest and highest factor, above 0")
         return self
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """Share of the crops placed around a beat of each class."""
-        return {"s": self.s, "v": self.v, "f": self.f}
 
     @property
     def augmentation(self) -> Augmentation:
@@ -90,7 +99,8 @@ class UnlabelledSection(Section):
     Students, in a `student_share` of their crops: of those there are the teacher's decisions and
     evidence. And the last `members` of the teacher's members. A `fibrillation_share` of their crops
     is in recordings that are labelled atrial fibrillation, where no beat is S; an `other_share` in
-    the others, whose beats are what the members before them say.
+    the others, whose beats are what the members before them say. Of both, the crops of labelled
+    patients are placed as `labelled` says, if it says, else as those of the other members.
     """
 
     databases: tuple[Literal["cinc2017", "ludb"], ...] = ()
@@ -98,6 +108,7 @@ class UnlabelledSection(Section):
     members: Annotated[int, Field(ge=0)] = 0
     fibrillation_share: Share = 0.25
     other_share: Share = 0.25
+    labelled: PlacedShares | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> UnlabelledSection:

@@ -12,7 +12,7 @@ from beatlens.beat_recipe import BeatRecipe, UnlabelledSection
 from beatlens.errors import RecipeError
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.pipeline.beat_crops import member_crops
+from beatlens.pipeline.beat_crops import heard_by_members, member_crops
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats, read_unlabelled
 from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
@@ -74,12 +74,38 @@ def test_the_last_members_hear_what_the_first_ones_say(run: Run, tmp_path: Path)
     (tmp_path / "teacher.pt").unlink()
     again = train_beat_teacher(recipe, prepared, tmp_path)[1]
     assert np.array_equal(again.array(), tables.array())
-    crops = member_crops(recipe.of_member(1), prepared, others, first, first_tables)
+    heard = heard_by_members(recipe, others, first, first_tables)
+    crops = member_crops(recipe.of_member(1), prepared, heard)
     labels = crops.batch(0, 200)[2]
     fibrillating = (labels == NOT_S).any(axis=1)
     assert fibrillating.mean() == pytest.approx(0.3, abs=0.08)
     assert not ((labels >= 0).any(axis=1) & fibrillating).any()
     assert set(labels[~fibrillating].ravel().tolist()) <= {UNKNOWN, *range(len(CLASSES))}
+
+
+def test_labelled_crops_of_those_who_hear_others_are_placed_as_the_recipe_says(
+    run: Run, tmp_path: Path
+) -> None:
+    prepared, first, tables = run
+    with_s = {}
+    for share in (0.0, 0.9):
+        recipe = BeatRecipe.parse({
+            **TINY_BEATS,
+            "teacher": {**NETWORK, "members": 2},
+            "unlabelled": {
+                **HEARD, "members": 1, "fibrillation_share": 0.5, "other_share": 0.0,
+                "labelled": {"s": share, "v": 0.0, "f": 0.0},
+            },
+        })  # fmt: skip
+        others = read_unlabelled(recipe, prepared, tmp_path)
+        heard = heard_by_members(recipe, others, first, tables)
+        labels = member_crops(recipe.of_member(1), prepared, heard).batch(0, 300)[2]
+        labelled = labels[(labels >= 0).any(axis=1)]
+        with_s[share] = (labelled == CLASSES.index("s")).any(axis=1).mean()
+    assert with_s[0.9] > 0.85
+    assert with_s[0.0] < with_s[0.9] - 0.2
+    with pytest.raises(RecipeError, match=r"unlabelled\.labelled.* add up to 1\.2"):
+        BeatRecipe.parse({"unlabelled": {"labelled": {"s": 0.5, "v": 0.5, "f": 0.2}}})
 
 
 def test_what_cannot_be_heard_is_refused(run: Run, tmp_path: Path) -> None:
@@ -94,7 +120,7 @@ def test_what_cannot_be_heard_is_refused(run: Run, tmp_path: Path) -> None:
     others = read_unlabelled(recipe, prepared, tmp_path)
     calm = [track for track in others if (track.labels == UNKNOWN).all()]
     with pytest.raises(RecipeError, match=r"no recording of cinc2017 is labelled atrial fib"):
-        member_crops(recipe.of_member(1), prepared, calm, first, tables)
+        heard_by_members(recipe, calm, first, tables)
     for section, message in (
         ({**HEARD, "members": 2}, r"unlabelled\.members is 2, expected less than the 2"),
         ({"members": 1}, "members is 1, but there are no databases"),

@@ -11,6 +11,7 @@ Xie et al., CVPR 2020). Students hear all of them as their teacher tells them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.errors import RecipeError
@@ -27,42 +28,66 @@ FIBRILLATION, OTHERS = 1, 2
 """Added to the seed of labelled crops, for those of recordings without labels."""
 
 
-def member_crops(
+@dataclass(frozen=True)
+class HeardByMembers:
+    """Recordings without labels as the last members of a teacher hear them.
+
+    Args:
+        fibrillating: no beat of them is S.
+        others: of the same databases, what the first members say in place of labels.
+    """
+
+    fibrillating: Sequence[BeatTrack]
+    others: Sequence[BeatTrack]
+
+
+def heard_by_members(
     recipe: BeatRecipe,
-    prepared: PreparedBeats,
     unlabelled: Sequence[BeatTrack],
     first: EvidenceNet,
     tables: ContextTables,
-) -> MixedCrops:
+) -> HeardByMembers:
+    """What all members of the teacher are told that hear recordings without labels.
+
+    Args:
+        recipe: of the teacher.
+        unlabelled: see `beatlens.pipeline.beat_data.read_unlabelled`.
+        first, tables: the mean of the first members, whose decisions are taken for labels.
+
+    Raises:
+        RecipeError: none of the recordings fibrillates, or there are none, and it should hear such.
+    """
+    section, heard = recipe.unlabelled, _heard(recipe, unlabelled)
+    fibrillating = [track for track in heard if (track.labels == NOT_S).any()]
+    if section.fibrillation_share and not fibrillating:
+        raise RecipeError(
+            "unlabelled.fibrillation_share is above 0, but no recording of "
+            f"{' and '.join(section.databases)} is labelled atrial fibrillation"
+        )
+    rest = [track for track in heard if not (track.labels == NOT_S).any()]
+    wanted = rest if section.other_share else []
+    return HeardByMembers(fibrillating, _told(wanted, first, tables))
+
+
+def member_crops(recipe: BeatRecipe, prepared: PreparedBeats, heard: HeardByMembers) -> MixedCrops:
     """Crops for a member of the teacher that hears recordings without labels.
 
     Args:
         recipe: the member's.
         prepared: the labelled patients.
-        unlabelled: see `beatlens.pipeline.beat_data.read_unlabelled`.
-        first, tables: the mean of the members before, whose decisions are taken for labels.
-
-    Raises:
-        RecipeError: none of the recordings fibrillates, or all do, and it should hear such.
+        heard: the others.
     """
     section, seed = recipe.unlabelled, recipe.seed
-    heard = _heard(recipe, unlabelled)
-    fibrillating = [track for track in heard if (track.labels == NOT_S).any()]
-    rest = [track for track in heard if not (track.labels == NOT_S).any()]
     others: list[tuple[BeatSampler, float]] = []
     if section.fibrillation_share:
-        if not fibrillating:
-            raise RecipeError(
-                "unlabelled.fibrillation_share is above 0, but no recording of "
-                f"{' and '.join(section.databases)} is labelled atrial fibrillation"
-            )
+        augmentation = recipe.sampling.augmentation
         sampler = BeatSampler(
-            fibrillating, seed + FIBRILLATION, {}, augmentation=recipe.sampling.augmentation
+            heard.fibrillating, seed + FIBRILLATION, {}, augmentation=augmentation
         )
         others.append((sampler, section.fibrillation_share))
-    if section.other_share and rest:
-        others.append((_told(recipe, rest, seed + OTHERS, first, tables), section.other_share))
-    return MixedCrops(prepared.sampler(recipe, seed), others, seed)
+    if heard.others:
+        others.append((_sampler(recipe, heard.others, seed + OTHERS), section.other_share))
+    return MixedCrops(prepared.sampler(recipe, seed, section.labelled), others, seed)
 
 
 def student_crops(
@@ -74,11 +99,12 @@ def student_crops(
 ) -> BeatSampler | MixedCrops:
     """Crops for students: of the labelled patients, and of those whom only the teacher tells."""
     section, seed = recipe.unlabelled, POOL_SEED + recipe.seed
-    labelled = prepared.sampler(recipe, seed)
     if not section.databases:
-        return labelled
-    heard = _told(recipe, _heard(recipe, unlabelled), seed + OTHERS, teacher, tables)
-    return MixedCrops(labelled, [(Untold(heard), section.student_share)], seed)
+        return prepared.sampler(recipe, seed)
+    labelled = prepared.sampler(recipe, seed, section.labelled)
+    told = _told(_heard(recipe, unlabelled), teacher, tables)
+    heard = Untold(_sampler(recipe, told, seed + OTHERS))
+    return MixedCrops(labelled, [(heard, section.student_share)], seed)
 
 
 def _heard(recipe: BeatRecipe, unlabelled: Sequence[BeatTrack]) -> list[BeatTrack]:
@@ -91,15 +117,12 @@ def _heard(recipe: BeatRecipe, unlabelled: Sequence[BeatTrack]) -> list[BeatTrac
     return heard
 
 
-def _told(
-    recipe: BeatRecipe,
-    tracks: Sequence[BeatTrack],
-    seed: int,
-    net: EvidenceNet,
-    tables: ContextTables,
-) -> BeatSampler:
-    """Crops of recordings in which a network's decisions stand where labels would."""
+def _told(tracks: Sequence[BeatTrack], net: EvidenceNet, tables: ContextTables) -> list[BeatTrack]:
+    """Recordings with a network's decisions where labels would be."""
     said = run_beats(net, beat_tables(tables.array()), tracks)
-    told = told_by(tracks, [logits.argmax(axis=1) for logits in said.logits])
+    return told_by(tracks, [logits.argmax(axis=1) for logits in said.logits])
+
+
+def _sampler(recipe: BeatRecipe, told: Sequence[BeatTrack], seed: int) -> BeatSampler:
     sampling = recipe.sampling
     return BeatSampler(told, seed, sampling.shares, augmentation=sampling.augmentation)

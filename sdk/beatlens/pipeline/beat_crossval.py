@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.evaluate.beats import BeatRun, run_beats
 from beatlens.evaluate.bootstrap import average_precision_statistic, interval, mean_statistic
-from beatlens.pipeline.beat_crops import member_crops
+from beatlens.pipeline.beat_crops import heard_by_members, member_crops
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_steps import train_beat_network
 from beatlens.pipeline.members import Member, mean_of
@@ -113,7 +113,8 @@ def _told(
     first, last = recipe.of_member(0), recipe.of_member(recipe.teacher.members - 1)
     members = [trained(first, fold.sampler(first, first.seed))]
     if recipe.unlabelled.members:
-        members.append(trained(last, member_crops(last, fold, unlabelled, *members[0])))
+        heard = heard_by_members(recipe, unlabelled, *members[0])
+        members.append(trained(last, member_crops(last, fold, heard)))
     net, tables = mean_of(members)
     with torch.no_grad():
         return run_beats(net.eval(), beat_tables(tables.array()), held_out).logits

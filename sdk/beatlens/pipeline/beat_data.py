@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from beatlens.beat_recipe import BeatDataSection, BeatRecipe
+from beatlens.beat_recipe import BeatDataSection, BeatRecipe, PlacedShares
 from beatlens.pipeline.data import ROLES, SIMULATION_SEED, at_hand
 from beatlens.pipeline.wearable_data import simulated_recordings
 from beatlens.signals import simulate, splits
@@ -45,13 +45,15 @@ class PreparedBeats:
     simulated: bool
     description: str
 
-    def sampler(self, recipe: BeatRecipe, seed: int) -> BeatSampler:
-        """Training crops as the recipe wants them."""
+    def sampler(
+        self, recipe: BeatRecipe, seed: int, placed: PlacedShares | None = None
+    ) -> BeatSampler:
+        """Training crops as the recipe wants them, or `placed` otherwise."""
         sampling = recipe.sampling
         return BeatSampler(
             self.train,
             seed,
-            sampling.shares,
+            (placed or sampling).shares,
             {str(name): weight for name, weight in sampling.database_weights.items()},
             sampling.augmentation,
         )

@@ -23,7 +23,12 @@ from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.pipeline.beat_crops import member_crops, student_crops
+from beatlens.pipeline.beat_crops import (
+    HeardByMembers,
+    heard_by_members,
+    member_crops,
+    student_crops,
+)
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.compress import Taught, compress_from_pool
 from beatlens.pipeline.members import Member, joined_members, mean_of
@@ -68,10 +73,14 @@ def train_beat_teacher(
         return _train_member(recipe, prepared, crops, folder, report)
     first = recipe.teacher.members - recipe.unlabelled.members
 
+    @cache  # whoever hears them is told the same
+    def heard(*before: Member) -> HeardByMembers:
+        return heard_by_members(recipe, unlabelled, *mean_of(before))
+
     def member(one: BeatRecipe, where: Path, before: Sequence[Member]) -> Member:
         if len(before) < first or (where / "teacher.pt").exists():
             return train_beat_teacher(one, prepared, where, report)
-        crops = member_crops(one, prepared, unlabelled, *mean_of(before[:first]))
+        crops = member_crops(one, prepared, heard(*before[:first]))
         return _train_member(one, prepared, crops, where, report)
 
     return joined_members(folder, recipe, member)

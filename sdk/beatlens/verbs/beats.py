@@ -86,7 +86,7 @@ def train(recipe: BeatRecipe, folder: Path, data: Path | None, workers: Workers 
     others = unlabelled_for(recipe, prepared, folder, data, workers)
     with training_bar("teacher") as report:
         train_beat_teacher(recipe, prepared, folder, report, others)
-    console.print(f"teacher: {folder / 'teacher.pt'}, rhythm: {folder / TABLES_FILE}")
+    console.print(f"teacher: {folder / 'teacher.pt'}, context tables: {folder / TABLES_FILE}")
 
 
 def compress(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:

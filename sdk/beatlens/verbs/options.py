@@ -103,6 +103,7 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with _bar() as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+        _hide_unless_begun(bar, task)
 
 
 @contextmanager
@@ -150,6 +151,14 @@ def training_bar(what: str) -> Iterator[Report]:
             bar.update(task, completed=step, total=steps, description=f"{what}  [dim]{text}[/dim]")
 
         yield report
+        _hide_unless_begun(bar, task)
+
+
+def _hide_unless_begun(bar: Progress, task: TaskID) -> None:
+    """What was made before is loaded, and there was nothing to count."""
+    (row,) = (each for each in bar.tasks if each.id == task)
+    if row.total is None:
+        bar.update(task, visible=False)
 
 
 def _bar(shown: Console | None = None) -> Progress:
