@@ -98,7 +98,7 @@ figures: $(VENV)/.demo-ready
 
 # Reference models lie beside a checkout, where they are at hand; the released one is in it.
 bench-firmware: $(VENV)/.test-ready
-	$(BIN)/beatlens bench firmware $(foreach model,strips strips-31k strips-10k strips-6k beats beats-6k,--bundle models/$(model)/bundle) \
+	$(BIN)/beatlens bench firmware $(foreach model,strips strips-31k strips-20k strips-10k strips-6k beats beats-6k,--bundle models/$(model)/bundle) \
 	  $(if $(wildcard ../shared/anchors),--windows ../shared/anchors)
 
 clean:

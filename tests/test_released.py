@@ -15,7 +15,7 @@ from beatlens.report.tables import load_figures
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "figures"
-SIZES = {"beats": "beats-6k", "wearable-af": "wearable-af-6k"}
+SIZES = {"strips-20k": "strips-6k", "beats": "beats-6k", "wearable-af": "wearable-af-6k"}
 Row = dict[str, Any]
 
 

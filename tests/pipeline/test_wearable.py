@@ -32,6 +32,7 @@ from beatlens.pipeline.wearable_evaluate import (
     rule_of,
     save_told,
     tell,
+    wrong_rows,
 )
 from beatlens.pipeline.wearable_steps import (
     WearableAgreement,
@@ -249,6 +250,22 @@ def test_rows_are_the_figures_of_what_was_told(run: Run, told: dict[str, Told]) 
     assert rows[2]["spearman"] == pytest.approx(agreement[:, 0].mean())
     assert rows[2]["same_peak"] == pytest.approx(agreement[:, 2].mean())
     assert rows[2]["spearman_p5"] <= rows[2]["spearman"]
+
+
+def test_recordings_told_wrong_are_named(run: Run, told: dict[str, Told]) -> None:
+    rows, said = wrong_rows(run[0], told), told["device"]
+    wrong = said.decided != said.labels
+    assert {row["record"] for row in rows} == set(said.records[wrong].tolist())
+    assert len(rows) == wrong.sum() > 0
+    for row in rows:
+        (i,) = np.flatnonzero(said.records == row["record"])
+        assert CLASSES[said.labels[i]] == row["label"] != row["decided"]
+        assert CLASSES[told["teacher"].decided[i]] == row["teacher"]
+        assert row["probability"] == said.chances[i, said.decided[i]]
+        assert row["probability_of_label"] == said.chances[i, said.labels[i]]
+        assert row["spearman"] == said.agreement[i, 0]
+    surest = [row["probability"] for row in rows]
+    assert surest == sorted(surest, reverse=True)
 
 
 def test_what_was_told_is_kept(told: dict[str, Told], tmp_path: Path) -> None:

@@ -172,6 +172,8 @@ def test_bench_adds_its_rows_when_all_folds_are_there(recipe: Path, tmp_path: Pa
     assert [row["recordings"] for row in figures["rows"]] == [80, 80, 80]
     assert "every one told by networks not trained on it, 5 folds" in figures["data"]
     assert json.loads((tmp_path / "run" / "crossval.json").read_text())["rows"] == figures["rows"]
+    wrong = json.loads((tmp_path / "run" / "crossval_wrong.json").read_text())["rows"]
+    assert all(row["label"] != row["decided"] for row in wrong)
     done(*command)  # rows of the same recipe and seed are replaced
     again = json.loads((tmp_path / "out" / "wearable.json").read_text())
     assert again["rows"] == figures["rows"]

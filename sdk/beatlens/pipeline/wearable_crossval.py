@@ -26,8 +26,9 @@ from beatlens.recipe import read_json
 from beatlens.training.loop import Report
 from beatlens.wearable_recipe import FOLDS, WearableRecipe
 
-FIGURES = "crossval.json"
-"""Figures file in the run folder: the rows of the benchmark, for the bundle."""
+FIGURES, WRONG = "crossval.json", "crossval_wrong.json"
+"""Figures files in the run folder: the rows of the benchmark, for the bundle; and the recordings
+that the int8 model tells wrong."""
 SHARED = ("data", "sampling", "teacher", "teacher_schedule")
 """Sections that make a teacher what it is."""
 

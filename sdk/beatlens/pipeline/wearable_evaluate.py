@@ -197,6 +197,28 @@ def rows_of(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[str, 
     return rows
 
 
+def wrong_rows(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[str, Any]]:
+    """A row for each recording that the int8 model tells otherwise than its label, surest first.
+
+    `probability` is that of what was decided, `probability_of_label` that of what it should have
+    been; `teacher` is what the teacher decided, `spearman` how far their maps agree.
+    """
+    told, teacher = said["device"], said["teacher"]
+    rows = []
+    for i in np.flatnonzero(told.decided != told.labels):
+        rows.append({
+            "model": recipe.name, "form": "int8", "seed": recipe.seed,
+            "record": str(told.records[i]),
+            "label": CLASSES[told.labels[i]],
+            "decided": CLASSES[told.decided[i]],
+            "probability": float(told.chances[i, told.decided[i]]),
+            "probability_of_label": float(told.chances[i, told.labels[i]]),
+            "teacher": CLASSES[teacher.decided[i]],
+            "spearman": float(told.agreement[i, AGREEMENT.index("spearman")]),
+        })  # fmt: skip
+    return sorted(rows, key=lambda row: (-row["probability"], row["record"]))
+
+
 def _scores(told: Told) -> dict[str, float]:
     decided, labels, records = told.decided, told.labels, told.records
     plain = score_statistic(challenge_score, decided, labels)

@@ -16,9 +16,9 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.pipeline.export import export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
-from beatlens.pipeline.wearable_crossval import FIGURES, out_of_fold
+from beatlens.pipeline.wearable_crossval import FIGURES, WRONG, out_of_fold
 from beatlens.pipeline.wearable_data import PreparedWearable, prepare_wearable, read_recordings
-from beatlens.pipeline.wearable_evaluate import rows_of, tell
+from beatlens.pipeline.wearable_evaluate import rows_of, tell, wrong_rows
 from beatlens.pipeline.wearable_steps import compress_wearable, train_wearable_teacher
 from beatlens.tasks.wearable import CLASSES
 from beatlens.tasks.workers import ALONE, Workers
@@ -114,7 +114,9 @@ def bench(
 ) -> None:
     """Whole recordings of cinc2017, five-fold: teacher, student and int8 model, trained anew each.
 
-    Adds the recipe's rows to docs/figures/wearable.json. Interrupted, it goes on where it stopped.
+    Adds the recipe's rows to docs/figures/wearable.json, and writes the recordings that the int8
+    model tells wrong to crossval_wrong.json of the run folder. Interrupted, it goes on where it
+    stopped.
     """
     numbers = _folds(folds)
     chosen, folder = opened_any(recipe, run, threads)
@@ -133,6 +135,7 @@ def bench(
         return
     described = f"{recordings.described}; every one told by networks not trained on it, 5 folds"
     write_figures(folder / FIGURES, COMMAND, described, rows)
+    write_figures(folder / WRONG, COMMAND, described, wrong_rows(chosen, said))
     merge_figures(out / "wearable.json", COMMAND, described, rows, key=KEY)
 
 
