@@ -11,7 +11,7 @@ import pytest
 import wfdb
 from typer.testing import CliRunner
 
-from beatlens.beat_recipe import BeatRecipe, read_recipe
+from beatlens.beat_recipe import BeatRecipe, PlacedShares, read_recipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError, ModelError, RecipeError
 from beatlens.evaluate.beat_offsets import choose_offsets
@@ -413,12 +413,16 @@ def test_recipes_name_their_task(tmp_path: Path) -> None:
         "teacher": default.teacher.model_copy(update={"members": 4}),
         "distill": default.distill.model_copy(update={"noise_share": 0.25, "pool": 20_000}),
         "unlabelled": default.unlabelled.model_copy(
-            update={"databases": ("cinc2017",), "members": 2}
+            update={
+                "databases": ("cinc2017",),
+                "members": 2,
+                "labelled": PlacedShares(s=0.0, v=0.35, f=0.15),
+            }
         ),
     }
     assert released == default.model_copy(update=changed)
     small = BeatRecipe.read(models / "beats-6k.toml")
-    assert small.teacher == released.teacher
+    assert (small.teacher, small.unlabelled) == (released.teacher, released.unlabelled)
     assert small.student.spec != released.student.spec
 
 
