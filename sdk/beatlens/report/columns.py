@@ -125,6 +125,8 @@ FIRMWARE_SHORT = picked(
 )
 QRS = (
     Column("beats", "beats", digits=None, interval=False),
+    Column("missed", "missed", digits=None, interval=False),
+    Column("wrong", "false", digits=None, interval=False),
     Column("sensitivity", "Se, %", digits=2),
     Column("predictivity", "+P, %", digits=2),
     Column("average_sensitivity", "average Se", digits=2, interval=False),

@@ -145,7 +145,7 @@ DEVICE: Mapping[str, DocumentedTable] = {
     "host": DocumentedTable("host.json", of.HOST, ("engine", "way", "kernels", "bits")),
 }
 BEATS: Mapping[str, DocumentedTable] = {
-    "qrs": DocumentedTable("qrs.json", of.QRS, ("split",)),
+    "qrs": DocumentedTable("qrs.json", of.QRS, ("split", "detector", "commit")),
     "ec57": DocumentedTable("ec57.json", of.EC57, ("split", "mapping", "model", "form")),
     "beats-crossval": DocumentedTable(
         "beats_crossval.json", of.BEATS_CROSSVAL, ("recipe", "steps")

@@ -77,6 +77,17 @@ _ALL = (
         annotated=False,
     ),
     Published(
+        name="qtdb",
+        slug="qtdb",
+        version="1.0.0",
+        title="QT Database",
+        records=105,
+        # Some of its headers say that the gain is not known (sel14046 is the first).
+        expected=Expected(rate_hz=250, leads=2, uncalibrated=True),
+        annotator="atr",
+        annotated=False,
+    ),
+    Published(
         name="ludb",
         slug="ludb",
         version="1.0.1",

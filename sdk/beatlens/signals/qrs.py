@@ -70,6 +70,8 @@ RECENT = 8 * 128
 """Samples after which a candidate is not looked at again: a beat is found this late at most."""
 CONSTANTS = (SMOOTHED, REACH, BESIDE, NEIGHBOURS, NEAR, FLOOR, T_WAVE, FLAT_T, HIGH, LOW, MOST)
 """What tells one version's peaks from another's: tracks that are kept are of these."""
+DETECTOR = 1
+"""Which of the detectors there have been these decisions are, in the figures: 1 is the first."""
 RATE_HZ = 128
 _SIDE = REACH + SMOOTHED
 _MARGIN = _SIDE + BESIDE + NEIGHBOURS

@@ -35,7 +35,7 @@ def list_databases(data: DataFolder = None) -> None:
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="mitdb, svdb, cinc2017, ludb or nstdb")],
+    name: Annotated[str, typer.Argument(help="mitdb, svdb, cinc2017, ludb, nstdb or qtdb")],
     folder: Annotated[
         Path | None,
         typer.Option("--to", metavar="DIR", help="Where to. (default: the user's cache)"),
@@ -49,7 +49,7 @@ def get(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="mitdb, svdb, cinc2017, ludb or nstdb")],
+    name: Annotated[str, typer.Argument(help="mitdb, svdb, cinc2017, ludb, nstdb or qtdb")],
     data: DataFolder = None,
 ) -> None:
     """Read every record of a database with all checks; says which are damaged."""
