@@ -3,8 +3,9 @@
     python examples/beats_of_a_recording.py models/beats/bundle path/to/mitdb/119 --lead MLII
     python examples/beats_of_a_recording.py models/beats/bundle --simulate 60
 
-R peaks are found on the way. A beat's reasons are stretches of signal and its rhythm; with the
-offsets of the model's rule they sum to the difference of the two classes' scores.
+R peaks are found on the way. A beat's reasons are segments of signal and its rhythm; with the
+offsets of the model's rule they sum to the difference of the two classes' scores. Samples that the
+file marks as missing are gaps, as in `beatlens explain`.
 """
 
 import argparse
@@ -26,9 +27,12 @@ def main() -> None:
         recording.rate_hz, recording.counts_per_mv[lead], rails=recording.rails[lead]
     )
     counts: Counter[str] = Counter()
+    missing = None if recording.missing is None else recording.missing[lead]
     for start in range(0, recording.samples, recording.rate_hz):
-        second = recording.counts[lead, start : start + recording.rate_hz]
-        counts.update(show(bundle, beat) for beat in stream.push(second))
+        second = slice(start, start + recording.rate_hz)
+        lost = None if missing is None else missing[second]
+        beats = stream.push(recording.counts[lead, second], lost)
+        counts.update(show(bundle, beat) for beat in beats)
     counts.update(show(bundle, beat) for beat in stream.flush())
     print("; ".join(f"{number} x {kind}" for kind, number in counts.most_common()))
 

@@ -23,11 +23,11 @@ def main() -> None:
     stream = bundle.stream(
         recording.rate_hz, recording.counts_per_mv[lead], rails=recording.rails[lead]
     )
+    missing = None if recording.missing is None else recording.missing[lead]
     for start in range(0, recording.samples, recording.rate_hz):
         second = slice(start, start + recording.rate_hz)
-        counts = recording.counts[lead, second]
-        lost = recording.missing is not None and recording.missing[lead, second].any()
-        for finding in stream.gap(len(counts)) if lost else stream.push(counts):
+        lost = None if missing is None else missing[second]
+        for finding in stream.push(recording.counts[lead, second], lost):
             show(bundle, finding)
     for finding in stream.flush():
         show(bundle, finding)

@@ -5,9 +5,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from beatlens.runtime.beat_stream import explain_beats
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.stream import explain_recording
+from beatlens.signals.simulate import simulate_patient
+from beatlens.signals.wfdb_files import read_recording
 
 from .firmware.beat_bundles import beat_bundle
 from .runtime.conftest import make_bundle
@@ -53,6 +61,47 @@ def test_beats_of_a_recording_come_with_reasons(
     assert re.search(r"\d+ x (normal|supraventricular|ventricular|fusion)", text)
     reasons = re.findall(r" s  [svf] 0\.\d\d  .*\([+-]\d+\.\d\)", text)
     assert len(reasons) > 5
+
+
+def gapped_record(folder: Path) -> Path:
+    """60 s of simulated ECG with single samples and half seconds missing, amid beats."""
+    counts = simulate_patient(7, 60, pvc_per_minute=8).recording.counts[0].astype("<i2")
+    for at in range(5, 55, 7):
+        counts[at * 360 + 100 * (at % 5)] = -(1 << 15)
+        counts[at * 360 + 1000 : at * 360 + 1180] = -(1 << 15)
+    counts.tofile(folder / "r.dat")
+    total = int(counts.sum(dtype=np.int64)) % 65536
+    (folder / "r.hea").write_text(
+        f"r 1 360 {len(counts)}\nr.dat 16 200 16 0 {counts[0]} {total} 0 MLII\n"
+    )
+    return folder / "r"
+
+
+def test_missing_samples_are_gaps_in_the_examples_as_in_the_library(tmp_path: Path) -> None:
+    beat_bundle(tmp_path)
+    make_bundle("dense", tmp_path / "strips")
+    record = gapped_record(tmp_path)
+    whole = read_recording(tmp_path, "r")
+    assert whole.missing is not None
+    given = (whole.counts[0], 360, 200.0)
+    options = {"missing": whole.missing[0], "rails": whole.rails[0]}
+    model = Bundle.load(tmp_path / "bundle")
+    beats = Counter(
+        "not assessable" if beat.class_name is None else model.titles[beat.class_name]
+        for beat in explain_beats(model, *given, **options)
+    )
+    text = example("beats_of_a_recording.py", str(tmp_path / "bundle"), str(record))
+    said = {name: int(n) for n, name in re.findall(r"(\d+) x ([^;\n]+)", text.splitlines()[-1])}
+    assert said == beats
+    plain = explain_beats(model, *given, rails=whole.rails[0])
+    assert len(list(plain)) != sum(beats.values())  # the gaps matter
+
+    spans = [
+        f"{f.start_s:7.1f} .. {f.end_s:7.1f} s"
+        for f in explain_recording(Bundle.load(tmp_path / "strips"), *given, **options)
+    ]
+    text = example("stream_a_recording.py", str(tmp_path / "strips"), str(record))
+    assert [line[:20] for line in text.splitlines() if ".." in line] == spans
 
 
 def test_own_evidence_network_becomes_a_file(tmp_path: Path) -> None:

@@ -93,7 +93,10 @@ def main() -> None:
         sys.exit(__doc__)
     bundle = Bundle.load(sys.argv[1])
     recording = recording_of(sys.argv[2] if len(sys.argv) == 3 else None)
-    counts = recording.counts[0][: SECONDS * recording.rate_hz].astype(np.int16)
+    part = slice(SECONDS * recording.rate_hz)
+    counts = recording.counts[0, part].astype(np.int16)
+    if recording.missing is not None and recording.missing[0, part].any():
+        sys.exit(f"samples are missing in the first {SECONDS} s, expected none: main.c has no gaps")
     sensor = FrontEnd(recording.rate_hz, recording.counts_per_mv[0], recording.rails[0])
     with tempfile.TemporaryDirectory() as folder:
         device = said_by_device(build(Path(folder), bundle, sensor, counts))

@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from beatlens.errors import RecipeError, SignalError
+from beatlens.errors import DataError, RecipeError, SignalError
 from beatlens.runtime.finding import Limits
-from beatlens.runtime.stream import Stream
-from beatlens.signals.frontend import RATES_HZ
+from beatlens.runtime.stream import Stream, explain_recording
+from beatlens.signals.frontend import RATES_HZ, FrontEnd, quantize_millivolts
+from beatlens.signals.recording import Recording
 
 from .cases import GAIN, RATE, assert_same, ecg_counts, run, touching
 
@@ -247,3 +248,70 @@ def test_a_gap_at_the_start_at_the_end_and_alone(bundle, engine):
 def test_an_impossible_gap_is_refused(bundle, engine, samples):
     with pytest.raises(SignalError, match="gap is"):
         Stream(bundle, RATE, GAIN, engine=engine).gap(samples)
+
+
+# Samples that are missing, named by the caller
+
+
+def gone_of(length: int) -> np.ndarray:
+    """Single samples and longer gaps, one of them at the start."""
+    gone = np.zeros(length, bool)
+    gone[:40] = gone[1000] = gone[2500:2503] = True
+    gone[RATE * 20 : RATE * 23] = True
+    return gone
+
+
+@pytest.mark.parametrize("sizes", [(7,), (360,), (10_000,)])
+def test_missing_samples_of_a_push_are_gaps(bundle, engine, sizes):
+    counts = ecg_counts(40)
+    gone = gone_of(len(counts))
+    wanted = list(explain_recording(bundle, counts, RATE, GAIN, missing=gone, engine=engine))
+    assert any("gap" in " ".join(f.reasons) for f in wanted)
+    spoilt = np.where(gone, -(1 << 20), counts)
+    for pushed in ((spoilt, gone), (np.ma.masked_array(spoilt, gone), None)):
+        stream, found = Stream(bundle, RATE, GAIN, engine=engine), []
+        for start in range(0, len(counts), sizes[0]):
+            part = slice(start, start + sizes[0])
+            found += stream.push(pushed[0][part], None if pushed[1] is None else pushed[1][part])
+        assert_same(found + stream.flush(), wanted)
+
+
+def test_masked_millivolts_and_recordings_are_gaps(bundle, engine):
+    counts = ecg_counts(40)
+    gone = gone_of(len(counts))
+    millivolts = np.where(gone, np.nan, counts / 200)
+    wanted = list(explain_recording(bundle, counts / 200, RATE, missing=gone, engine=engine))
+    masked = np.ma.masked_array(millivolts, gone)
+    assert_same(list(explain_recording(bundle, masked, RATE, engine=engine)), wanted)
+    stream = Stream(bundle, RATE, engine=engine)
+    assert_same(stream.push_millivolts(masked) + stream.flush(), wanted)
+    stream = Stream(bundle, RATE, engine=engine)
+    half = np.ma.masked_array(millivolts, gone & (np.arange(len(gone)) < 2000))
+    found = stream.push_millivolts(half, missing=gone & (np.arange(len(gone)) >= 2000))
+    assert_same(found + stream.flush(), wanted)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (np.zeros(99, bool), r"missing is bool \(99,\), expected bool \(100,\)"),
+        (np.zeros(100, int), r"missing is int64 \(100,\), expected bool"),
+    ],
+)
+def test_a_mask_of_another_shape_is_refused(bundle, engine, missing, message):
+    stream = Stream(bundle, RATE, GAIN, engine=engine)
+    with pytest.raises(SignalError, match=message):
+        stream.push(np.zeros(100, np.int16), missing)
+    assert stream.seconds == 0
+
+
+def test_masked_arrays_are_refused_where_there_are_no_gaps():
+    masked = np.ma.masked_array(np.zeros(10, np.int64), [False] * 9 + [True])
+    with pytest.raises(SignalError, match="1 samples are masked, expected a plain array"):
+        FrontEnd(RATE, GAIN).run(masked)
+    with pytest.raises(SignalError, match="1 samples are masked, expected a plain array"):
+        quantize_millivolts(masked / 200)
+    with pytest.raises(DataError, match="counts of recording 'x' are a masked array"):
+        Recording("x", "", "x", RATE, ("II",), masked[None], (GAIN,), ((-2048, 2047),))
+    # A masked array that hides nothing is a plain one.
+    assert len(FrontEnd(RATE, GAIN).run(np.ma.masked_array(np.zeros(400, np.int64))).x)

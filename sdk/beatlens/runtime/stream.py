@@ -53,8 +53,15 @@ class LeadStream(Generic[Found]):
         """Seconds since the first sample, lost ones included."""
         return self._chain.received / self._frontend.rate_hz
 
-    def push(self, counts: NDArray[np.integer[Any]]) -> list[Found]:
+    def push(
+        self, counts: NDArray[np.integer[Any]], missing: NDArray[np.bool_] | None = None
+    ) -> list[Found]:
         """Take integer counts `[n]`, any n, and return the findings that became ready.
+
+        Args:
+            counts: of one lead; the masked ones of a masked array are missing.
+            missing: bool `[n]`, true for samples that are not there, whatever `counts` holds: they
+                are gaps, see `gap`. `Recording.missing` is given here.
 
         Raises SignalError, and leaves the stream as it was, if the samples are not 16-bit integer
         counts of one lead, if this is a stream of millivolts, or if the stream has ended.
@@ -65,14 +72,17 @@ class LeadStream(Generic[Found]):
                 "this stream takes millivolts (push_millivolts); for integer counts give "
                 "counts_per_mv when the stream is made"
             )
-        return self._chain.push(self._frontend.check(_array(counts)))
+        samples, gone = _parted(counts, missing)
+        return self._take(self._frontend.check(samples), gone)
 
-    def push_millivolts(self, millivolts: NDArray[np.floating[Any]]) -> list[Found]:
+    def push_millivolts(
+        self, millivolts: NDArray[np.floating[Any]], missing: NDArray[np.bool_] | None = None
+    ) -> list[Found]:
         """Take floating point samples in millivolt `[n]`, any n; else as `push`.
 
         Raises SignalError, and leaves the stream as it was, if a sample is NaN, infinite or beyond
         +-163.8 mV, if the samples are not floating point numbers, if this is a stream of counts,
-        or if the stream has ended. Missing samples are told to `gap`.
+        or if the stream has ended. A NaN is no gap: name missing samples by `missing` or `gap`.
         """
         self._check_open()
         if not self._millivolts:
@@ -80,13 +90,13 @@ class LeadStream(Generic[Found]):
                 "this stream takes integer counts (push); for millivolts make it without "
                 "counts_per_mv"
             )
-        samples = _array(millivolts)
+        samples, gone = _parted(millivolts, missing)
         if not np.issubdtype(samples.dtype, np.floating):
             raise SignalError(
                 f"samples are {samples.dtype}, expected floating point millivolts; integer counts "
                 "go to push, in a stream made with counts_per_mv"
             )
-        return self._chain.push(self._frontend.check(quantize_millivolts(samples)))
+        return self._take(self._frontend.check(quantize_millivolts(samples)), gone)
 
     def gap(self, samples: int) -> list[Found]:
         """Say that the sensor lost this many samples here; time goes on.
@@ -113,6 +123,17 @@ class LeadStream(Generic[Found]):
         self._check_open()
         self._flushed = True
         return self._chain.end()
+
+    def _take(self, counts: NDArray[np.int64], missing: NDArray[np.bool_] | None) -> list[Found]:
+        """Checked counts, and which of them are missing."""
+        if missing is None:
+            return self._chain.push(counts)
+        found: list[Found] = []
+        edges = np.flatnonzero(np.diff(missing)) + 1
+        for part, gone in zip(np.split(counts, edges), np.split(missing, edges), strict=True):
+            if len(part):
+                found += self._chain.gap(len(part)) if gone[0] else self._chain.push(part)
+        return found
 
     def _check_open(self) -> None:
         if self._flushed:
@@ -186,7 +207,8 @@ def explain_recording(
 
     Args:
         bundle, rate_hz, counts_per_mv: as for `Stream`.
-        samples: `[n]`, counts, or millivolts if `counts_per_mv` is None; a memory map will do.
+        samples: `[n]`, counts, or millivolts if `counts_per_mv` is None; a memory map will do. The
+            masked ones of a masked array are missing.
         missing: bool `[n]`, true for samples that are not there: gaps.
         options: `rails`, `hop_s`, `engine`, `limits` of `Stream`.
 
@@ -218,15 +240,11 @@ def explain_pieces(
 
 def checked_pieces(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> Iterator[Piece]:
     """A recording in pieces; `SignalError` now where it is not one."""
-    samples = _array(samples)
-    if samples.ndim != 1 or not len(samples):
-        raise SignalError(f"recording has shape {samples.shape}, expected one lead [n], n >= 1")
-    missing = None if missing is None else np.asarray(missing)
-    if missing is not None and (missing.shape != samples.shape or missing.dtype != np.bool_):
-        raise SignalError(
-            f"missing is {missing.dtype} {missing.shape}, expected bool {samples.shape}"
-        )
-    return _cut(samples, missing)
+    array = _array(samples)
+    if array.ndim != 1 or not len(array):
+        raise SignalError(f"recording has shape {array.shape}, expected one lead [n], n >= 1")
+    masked = _checked_mask(missing, samples, array)
+    return _cut(array, masked)
 
 
 def _cut(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> Iterator[Piece]:
@@ -239,13 +257,7 @@ def explained(stream: LeadStream[Found], pieces: Iterable[Piece]) -> Iterator[Fo
     """All findings of a stream on a recording in pieces."""
     push = stream.push_millivolts if stream._millivolts else stream.push
     for samples, missing in pieces:
-        if missing is None:
-            yield from push(samples)
-            continue
-        edges = np.flatnonzero(np.diff(missing)) + 1
-        for part, gone in zip(np.split(samples, edges), np.split(missing, edges), strict=True):
-            if len(part):
-                yield from stream.gap(len(part)) if gone[0] else push(part)
+        yield from push(samples, missing)
     yield from stream.flush()
 
 
@@ -286,6 +298,33 @@ def _array(samples: Any) -> NDArray[Any]:
         return np.asarray(samples)
     except ValueError as error:
         raise SignalError(f"samples are no array of one lead [n] ({error})") from error
+
+
+def _parted(
+    samples: Any, missing: NDArray[np.bool_] | None
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Samples, 0 where they are missing, and where that is; None: nowhere."""
+    array = _array(samples)
+    gone = _checked_mask(missing, samples, array)
+    if gone is None or not gone.any():
+        return array, None
+    filled = array.copy()
+    filled[gone] = 0
+    return filled, gone
+
+
+def _checked_mask(missing: Any, samples: Any, array: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Where samples are missing, as told and as masked."""
+    if missing is not None:
+        missing = np.asarray(missing)
+        if missing.shape != array.shape or missing.dtype != np.bool_:
+            raise SignalError(
+                f"missing is {missing.dtype} {missing.shape}, expected bool {array.shape}"
+            )
+    if isinstance(samples, np.ma.MaskedArray):
+        masked = np.ma.getmaskarray(samples)
+        return np.asarray(masked if missing is None else missing | masked)
+    return missing
 
 
 def _front_end(

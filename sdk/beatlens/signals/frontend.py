@@ -99,6 +99,15 @@ class Conditioned:
         return cls(**{name: np.concatenate(arrays) for name, arrays in columns.items()})
 
 
+def refuse_masked(samples: object) -> None:
+    """Raise `SignalError` for a masked array: its masked samples would be taken as good."""
+    if isinstance(samples, np.ma.MaskedArray) and np.ma.is_masked(samples):
+        raise SignalError(
+            f"{int(np.ma.getmaskarray(samples).sum())} samples are masked, expected a plain array; "
+            "give the mask to a stream as `missing`"
+        )
+
+
 def quantize_millivolts(millivolts: np.ndarray) -> np.ndarray:
     """Turn samples in millivolt, float `[n]`, into int16 counts at 200 counts per millivolt.
 
@@ -107,6 +116,7 @@ def quantize_millivolts(millivolts: np.ndarray) -> np.ndarray:
     >>> quantize_millivolts(np.array([0.0, 1.0, -0.5])).tolist()
     [0, 200, -100]
     """
+    refuse_masked(millivolts)
     values = np.asarray(millivolts, dtype=np.float64)
     if values.ndim != 1:
         raise SignalError(f"millivolts has shape {values.shape}, expected one lead [n]")
@@ -177,6 +187,7 @@ class FrontEnd:
 
     def check(self, counts: np.ndarray) -> np.ndarray:
         """Return the counts as int64 `[n]`, or raise `SignalError` naming what is wrong."""
+        refuse_masked(counts)
         counts = np.asarray(counts)
         if counts.ndim != 1:
             raise SignalError(f"samples have shape {counts.shape}, expected one lead [n]")

@@ -83,6 +83,14 @@ class Recording:
     calibrated: bool = True
     missing: NDArray[np.bool_] | None = None
 
+    def __post_init__(self) -> None:
+        """Raise DataError for masked counts: everything that reads them would drop the mask."""
+        if isinstance(self.counts, np.ma.MaskedArray) and np.ma.is_masked(self.counts):
+            raise DataError(
+                f"counts of recording {self.name!r} are a masked array, expected a plain one; give "
+                "the mask as `missing`, and any count in its place"
+            )
+
     @property
     def samples(self) -> int:
         """Samples per lead."""
