@@ -40,7 +40,9 @@ def test_counts_are_those_of_bxb(record: str, shared_dir: Path, mitdb_dir: Path)
     cases = json.loads((shared_dir / "ec57" / "cases.json").read_text())["cases"]
     (case,) = [case for case in cases if case["record"] == record]
     reference = find_database("mitdb", mitdb_dir.parent).annotations(record)
-    test = read_annotations(shared_dir / "ec57", record, case["annotator"], reference.length)
+    test = read_annotations(
+        shared_dir / "ec57", record, case["annotator"], reference.length, rate_hz=RATE
+    )
     found = compare_beats(reference, test, RATE, mapping="bxb")
     assert dict(found.pairs) == case["counts"]
     rates = {"QRS": found.qrs, "VEB": found.veb, "SVEB": found.sveb}

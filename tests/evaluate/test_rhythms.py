@@ -35,7 +35,7 @@ def test_annotations_say_where_the_rhythm_changes(tmp_path: Path) -> None:
     assert said.aux == ("(N", "(AFIB", "(N", "(AFIB")
     assert said.sample.tolist() == [round(c * STRIDE * RATE / 128) for c in (0, 200, 500, 900)]
     write_annotations(tmp_path, "rhythm", said, RATE)
-    again = read_annotations(tmp_path, "made", "rhythm", SAMPLES)
+    again = read_annotations(tmp_path, "made", "rhythm", SAMPLES, rate_hz=RATE)
     assert [(r.start, r.label) for r in again.rhythms] == [(r.start, r.label) for r in said.rhythms]
     found = compare_episodes(said, again, RATE, start_s=0)
     assert found.episode_sensitivity == found.duration_predictivity == 1

@@ -317,7 +317,9 @@ def test_evaluation_counts_every_network_and_writes_annotations(run: Run, folder
         assert row["qrs_sensitivity_lo"] <= row["qrs_sensitivity"] <= row["qrs_sensitivity_hi"]
     write_evaluation(recipe, prepared, found, folder)
     track = prepared.test[0]
-    read = read_annotations(folder / "ec57", track.record, ANNOTATOR, track.samples)
+    read = read_annotations(
+        folder / "ec57", track.record, ANNOTATOR, track.samples, rate_hz=track.rate_hz
+    )
     assert read.symbol.tolist() == found.beats[track.record].symbol.tolist()
     assert "SIMULATED" in json.loads((folder / "figures.json").read_text())["data"]
 

@@ -51,7 +51,7 @@ def test_episodes_of_a_network_that_always_says_fibrillation(
                 seconds[r.label] += max(0, r.end - max(r.start, 300 * 360)) / 360
     asked = 3 * 1505.556 - seconds["AFL"]
     assert whole["duration_predictivity"] == pytest.approx(100 * seconds["AFIB"] / asked, rel=1e-3)
-    said = read_annotations(tmp_path / "ec57", "202", "rhythm", 650_000)
+    said = read_annotations(tmp_path / "ec57", "202", "rhythm", 650_000, rate_hz=360)
     assert [r.label for r in said.rhythms] == ["AFIB"]
     assert len(load_figures(tmp_path / "ec57_episodes.json").rows) == 4
 

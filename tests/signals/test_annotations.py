@@ -195,6 +195,76 @@ def test_reads_what_wfdb_wrote(tmp_path: Path) -> None:
     assert found.beats.symbol.tolist() == symbols
 
 
+def timed(folder: Path, resolution: float, times: list[int], name: str = "x") -> None:
+    symbols = ["N"] * len(times)
+    wfdb.wrann(name, "atr", np.array(times), symbol=symbols, fs=resolution, write_dir=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("resolution", "times", "wanted"),
+    [
+        (1000, [1000, 2000, 3000], [360, 720, 1080]),
+        (360, [1000, 2000], [1000, 2000]),
+        # 0.5, 1.5, 2.5 samples: halves go up.
+        (720, [0, 1, 3, 5], [0, 1, 2, 3]),
+        # 0.36, 1.44, 1.8 samples.
+        (1000, [1, 4, 5], [0, 1, 2]),
+        (250, [0, 25_000_000], [0, 36_000_000]),
+        (359.98, [35_998, 2_000_000_000], [36_000, 2_000_111_117]),
+    ],
+)
+def test_times_of_another_resolution_become_samples(
+    tmp_path: Path, resolution: float, times: list[int], wanted: list[int]
+) -> None:
+    """The nearest sample, halves up: `t * rate / resolution + 0.5`, cut, as rdann of WFDB does."""
+    timed(tmp_path, resolution, times)
+    found = read_annotations(tmp_path, "x", "atr", 3_000_000_000, rate_hz=360)
+    assert found.sample.tolist() == wanted
+
+
+def test_the_rate_is_that_of_the_header_beside_the_file(folder: Path) -> None:
+    timed(folder, 1000, [500, 1000], name="100")
+    assert read_annotations(folder, "100", "atr", LENGTH).sample.tolist() == [180, 360]
+
+
+def test_times_of_an_unknown_rate_are_refused(tmp_path: Path) -> None:
+    timed(tmp_path, 1000, [500])
+    with pytest.raises(DataError, match=r"1000 units a second, and there is no x\.hea .*rate_hz"):
+        read_annotations(tmp_path, "x", "atr", LENGTH)
+
+
+def test_times_beyond_the_record_after_conversion_are_refused(tmp_path: Path) -> None:
+    timed(tmp_path, 100, [100, 300])
+    with pytest.raises(DataError, match=r"sample is 1080, expected 0 to 719"):
+        read_annotations(tmp_path, "x", "atr", LENGTH, rate_hz=360)
+
+
+def comment(text: str, code: int = 22, time: int = 0) -> bytes:
+    """An annotation of a code, with a note."""
+    raw = text.encode("ascii")
+    words = [(code << 10) | time, (63 << 10) | len(raw)]
+    return b"".join(w.to_bytes(2, "little") for w in words) + raw + b"\0" * (len(raw) % 2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        comment("## time resolution: 0"),
+        comment("## time resolution: many"),
+        comment("## time resolution: -5"),
+        comment("## time resolution: 1e3"),
+        comment("## time resolution: 360") + comment("## time resolution: 1000"),
+        comment("## not a definition"),
+        comment("## not a definition", code=28) + comment("a comment"),
+    ],
+)
+def test_comments_that_define_nothing_are_refused(tmp_path: Path, content: bytes) -> None:
+    """Some of them `wfdb` never comes back from."""
+    (tmp_path / "x.atr").write_bytes(content + b"\x05\x04\0\0")
+    with pytest.raises(DataError, match=r"x\.atr: (comment at time 0|note of annotation 1) is"):
+        read_annotations(tmp_path, "x", "atr", LENGTH, rate_hz=360)
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     made = annotations(
         [(0, "+"), (3, "N"), (3, "V"), (500_000, "~"), (500_400, "A")],
@@ -202,7 +272,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     )  # fmt: skip
     path = write_annotations(tmp_path / "new", "dev", made, 360)
     assert path == tmp_path / "new" / "made.dev"
-    found = read_annotations(path.parent, "made", "dev", made.length)
+    found = read_annotations(path.parent, "made", "dev", made.length, rate_hz=360)
     assert found.sample.tolist() == made.sample.tolist()
     assert found.symbol.tolist() == made.symbol.tolist()
     assert found.subtype.tolist() == made.subtype.tolist()

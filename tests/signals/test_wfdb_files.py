@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beatlens.errors import DataError
-from beatlens.signals.wfdb_files import read_recording, record_length
+from beatlens.signals.wfdb_files import read_recording
 from beatlens.signals.wfdb_header import NOMINAL_GAIN, Expected
 
 from .wfdb_cases import SAMPLES, edit_header, write_record
@@ -111,10 +111,52 @@ def test_empty_garbage_and_missing_headers_are_refused(folder: Path) -> None:
         read_recording(folder, "100")
 
 
-@pytest.mark.parametrize("name", ["../100", "a/b", "", "100.hea", "s3://x", "-", "1\n"])
+@pytest.mark.parametrize("name", ["../100", "a/b", "", "100.hea", "s3://x", "..", "1\n"])
 def test_record_names_that_are_paths_are_refused(folder: Path, name: str) -> None:
     with pytest.raises(DataError, match="record name"):
         read_recording(folder, name)
+
+
+@pytest.mark.parametrize("name", ["100 (1)", "100+a", "day.1", "_100", "Übung"])
+def test_files_that_were_renamed_are_read(folder: Path, name: str) -> None:
+    wanted = read_recording(folder, "100")
+    (folder / "100.hea").rename(folder / f"{name}.hea")
+    if name == "_100":
+        edit_header(folder, "100 2", "_100 2", name)
+    found = read_recording(folder, name)
+    assert found.name == name
+    assert np.array_equal(found.counts, wanted.counts)
+
+
+def test_a_record_line_of_another_record_is_refused(folder: Path) -> None:
+    (folder / "100.hea").rename(folder / "101.hea")
+    with pytest.raises(DataError, match=r"101\.hea: record name is '100', expected '101'"):
+        read_recording(folder, "101")
+    edit_header(folder, "100 2", "100.mat 2", "101")
+    (folder / "101.hea").rename(folder / "a b.hea")
+    with pytest.raises(DataError, match=r"record name is '100\.mat', expected letters, digits"):
+        read_recording(folder, "a b")
+
+
+def test_names_too_long_for_a_file_are_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match="has 5000 characters, expected a file name of at most 251"):
+        read_recording(folder, "x" * 5000)
+
+
+def test_a_signal_file_under_another_ending_is_named(folder: Path) -> None:
+    (folder / "100.dat").rename(folder / "100.mat")
+    for _ in range(2):
+        edit_header(folder, "100.dat 212", "100 212")
+    with pytest.raises(DataError, match=r"100\.mat is there: correct the file name in the header"):
+        read_recording(folder, "100")
+
+
+def test_matlab_files_end_at_their_largest_length(tmp_path: Path) -> None:
+    """A MATLAB 4 file counts its columns in 32 bits with a sign."""
+    (tmp_path / "r.hea").write_text(f"r 1 300 {2**31}\nr.mat 16+24 1000/mV 16 0 0 0 0 ECG\n")
+    (tmp_path / "r.mat").write_bytes(b"\x1e\0\0\0" + bytes(40))
+    with pytest.raises(DataError, match="length in samples is 2147483648, expected at most 21474"):
+        read_recording(tmp_path, "r")
 
 
 @pytest.mark.parametrize("size", [0, 1, 2159])
@@ -262,11 +304,6 @@ def test_formats_read_back_what_wfdb_wrote(tmp_path: Path, fmt: str) -> None:
         fmt=[fmt] * 3, adc_gain=[100.0] * 3, baseline=[0] * 3, write_dir=str(tmp_path),
     )  # fmt: skip
     assert np.array_equal(read_recording(tmp_path, "own").counts, codes.T)
-
-
-def test_record_length_reads_the_header_only(folder: Path) -> None:
-    (folder / "100.dat").unlink()
-    assert record_length(folder, "100") == SAMPLES
 
 
 def test_a_half_hour_record_reads_fast(mitdb_dir: Path) -> None:

@@ -38,7 +38,7 @@ def test_decisions_become_annotations_that_wfdb_reads(track: BeatTrack, tmp_path
     decided = np.arange(len(track.peaks)) % len(CLASSES)
     said = track.annotations(decided)
     write_annotations(tmp_path, "tst", said, track.rate_hz)
-    again = read_annotations(tmp_path, track.record, "tst", track.samples)
+    again = read_annotations(tmp_path, track.record, "tst", track.samples, rate_hz=track.rate_hz)
     assert again.sample.tolist() == said.sample.tolist()
     assert "".join(again.symbol[:4]) == "NSVF"
     assert (

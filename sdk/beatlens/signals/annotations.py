@@ -1,4 +1,4 @@
-"""Annotations: beats, rhythms, flutter and unreadable stretches, from WFDB annotation files.
+"""Annotations: beats, rhythms, flutter and unreadable segments, from WFDB annotation files.
 
 Codes: https://archive.physionet.org/physiobank/annotations.shtml; EC57's classes: ANSI/AAMI EC57.
 
@@ -11,6 +11,7 @@ Codes: https://archive.physionet.org/physiobank/annotations.shtml; EC57's classe
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,7 @@ import wfdb
 from numpy.typing import NDArray
 
 from beatlens.errors import DataError
-from beatlens.signals.wfdb_header import check_record_name, refuse
+from beatlens.signals.wfdb_header import Expected, check_record_name, read_header, refuse
 
 BEAT_SYMBOLS = "NLRBAaJSVrFejnE/fQ?"
 """Codes of beats; all others (rhythm changes, waves, artefacts, comments) are not beats."""
@@ -52,6 +53,11 @@ _SHUTDOWN = 0x30
 
 # Codes of a file's words: annotations up to 49, then a long time step, and a note's text.
 _HIGHEST_CODE, _SKIP, _NOTE = 49, 59, 63
+
+# The code of a comment. Comments at time 0 that begin with `## ` say how the file is to be read.
+_COMMENT = 22
+_RESOLUTION = re.compile(r"## time resolution: (\d{1,9}(?:\.\d{0,9})?)\s*")
+_DEFINITIONS, _DEFINED = "## annotation type definitions", "## end of definitions"
 
 _ANNOTATOR, _WRITTEN = re.compile(r"[A-Za-z0-9_]+"), re.compile(r"[A-Za-z]+")
 
@@ -180,18 +186,30 @@ def aami_class(symbols: NDArray[np.str_], mapping: AamiMapping = "aami") -> NDAr
     return np.array([table[symbol] for symbol in symbols.tolist()], dtype="<U1")
 
 
-def read_annotations(folder: Path | str, name: str, annotator: str, length: int) -> Annotations:
+def read_annotations(
+    folder: Path | str, name: str, annotator: str, length: int, *, rate_hz: int | None = None
+) -> Annotations:
     """Read `name.annotator` of `folder`, annotations of a record of `length` samples.
+
+    A file may count time in its own units (its comment `## time resolution: N`, N a second). Its
+    times become the record's samples: `t * rate_hz / N`, rounded to the nearest, halves up, as the
+    WFDB library does.
+
+    Parameters
+    ----------
+    rate_hz: the record's sampling rate; None reads it from `name.hea` of `folder` where it is
+        needed.
 
     Raises
     ------
-    DataError: the file is missing, damaged, or annotates samples the record does not have.
+    DataError: the file is missing, damaged, annotates samples the record does not have, or counts
+        time in its own units and the record's rate is not known.
     """
     check_record_name(name)
     if not _ANNOTATOR.fullmatch(annotator):
         raise DataError(f"annotator {annotator!r} is not one: expected letters and digits")
     path = Path(folder) / f"{name}.{annotator}"
-    _check_file(path)
+    resolution = _time_resolution(path, _check_file(path))
     try:
         # Only symbols are asked for: the file's own codes are checked against wfdb's table.
         found = wfdb.rdann(str(path.absolute().parent / name), annotator)
@@ -200,12 +218,54 @@ def read_annotations(folder: Path | str, name: str, annotator: str, length: int)
     except Exception as error:  # wfdb raises whatever its parsing trips over
         raise DataError(f"{path}: wfdb cannot read the annotations: {error!r}") from error
     sample = np.asarray(found.sample, dtype=np.int64)
+    if resolution is not None:
+        sample = _at_rate(sample, resolution, _record_rate(path, name, resolution, rate_hz))
     subtype = np.asarray(found.subtype, dtype=np.int64)
     _check_annotations(path, sample, symbols, length)
     # One published file (svdb 860) annotates the sample after the last, where there is no signal.
     keep = int(np.searchsorted(sample, length))
     symbol = np.array(symbols[:keep], dtype="<U1")
     return Annotations(name, length, sample[:keep], symbol, subtype[:keep], aux[:keep])
+
+
+def _record_rate(path: Path, name: str, resolution: Fraction, rate_hz: int | None) -> int:
+    """The record's rate, as given or as its header says."""
+    if rate_hz is not None:
+        return rate_hz
+    if not path.with_name(f"{name}.hea").is_file():
+        raise DataError(
+            f"{path}: counts time in {float(resolution):g} units a second, and there is no "
+            f"{name}.hea that says the record's sampling rate: give rate_hz"
+        )
+    return read_header(path.parent, name, Expected(checksums=False)).rate_hz
+
+
+def _at_rate(times: NDArray[np.int64], resolution: Fraction, rate_hz: int) -> NDArray[np.int64]:
+    """Times in units of 1/`resolution` s as the nearest samples at `rate_hz`, halves up."""
+    scale = rate_hz / resolution
+    if scale == 1:
+        return times
+    up, down = scale.numerator, scale.denominator
+    # Python's integers: a product may be beyond 64 bits.
+    return ((2 * up * times.astype(object) + down) // (2 * down)).astype(np.int64)
+
+
+def _time_resolution(path: Path, comments: list[str]) -> Fraction | None:
+    """Units of time a second, from the comments at time 0; None: the record's samples.
+
+    Any other comment that begins with `## ` is refused: `wfdb` never comes back from it.
+    """
+    found: Fraction | None = None
+    defining = False
+    for text in comments:
+        if defining or text == _DEFINITIONS:
+            defining = text != _DEFINED
+        elif text.startswith("## "):
+            match = _RESOLUTION.fullmatch(text)
+            if match is None or found is not None or Fraction(match[1]) == 0:
+                refuse(path, "comment at time 0", text, "one '## time resolution: N', N above 0")
+            found = Fraction(match[1])
+    return found
 
 
 def write_annotations(folder: Path | str, annotator: str, said: Annotations, rate_hz: int) -> Path:
@@ -242,8 +302,10 @@ def write_annotations(folder: Path | str, annotator: str, said: Annotations, rat
     return path
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: Path) -> list[str]:
     """Hold the file against the format, which wfdb reads leniently: it goes on past the end mark.
+
+    Returns the comments at time 0, which may say how the rest is to be read.
 
     Words of 16 bits: a code in the upper 6, a time or length in the lower 10; two of the codes are
     followed by more bytes. The word 0 is the end mark, and must be the last.
@@ -258,7 +320,9 @@ def _check_file(path: Path) -> None:
     last = size - 2
     if raw[last:] != b"\0\0":
         refuse(path, "end", raw[last:], "two zero bytes, the end mark")
-    at = 0
+    at = time = kind = number = 0
+    comments: list[tuple[int, str]] = []
+    others: list[tuple[int, str]] = []
     while at < last:
         word = int.from_bytes(raw[at : at + 2], "little")
         code, value = word >> 10, word & 0x3FF
@@ -268,11 +332,22 @@ def _check_file(path: Path) -> None:
             refuse(path, f"word at byte {at}", hex(word), "an annotation")
         at += 2
         if code == _SKIP:
+            high, low = raw[at : at + 2], raw[at + 2 : at + 4]
+            time += int.from_bytes(low + high, "little", signed=True)
             at += 4
         elif code == _NOTE:
+            text = raw[at : at + value].decode("latin-1").rstrip("\0")
+            (comments if time == 0 and kind == _COMMENT else others).append((number, text))
             at += value + value % 2
+        elif code <= _HIGHEST_CODE:
+            time, kind, number = time + value, code, number + 1
     if at != last:
         refuse(path, "last annotation's end", at, f"at most {last}, where the end mark is")
+    for number, text in others:
+        # wfdb looks for its definitions in so many notes from the first, and hangs on another.
+        if number <= len(comments) and text.startswith("## "):
+            refuse(path, f"note of annotation {number}", text, "no '## ' before the definitions")
+    return [text for _, text in comments]
 
 
 def _check_annotations(

@@ -28,7 +28,8 @@ from beatlens.signals.boundaries import Boundaries, boundaries_of
 from beatlens.signals.published import LUDB_LEADS, PUBLISHED, Published
 from beatlens.signals.recording import Recording
 from beatlens.signals.splits import mitdb_patient
-from beatlens.signals.wfdb_files import read_recording, record_length
+from beatlens.signals.wfdb_files import read_recording
+from beatlens.signals.wfdb_header import Header, read_header
 from beatlens.signals.wfdb_pieces import Progress, RecordingFile, open_record
 
 DATA_VARIABLE = "BEATLENS_DATA"
@@ -114,6 +115,14 @@ class Database:
             expected=self.published.expected,
         )
 
+    def record_folder(self, record: str) -> Path:
+        """The folder of a record's files; DataError if there is no such record."""
+        return self._stem(record).parent
+
+    def header(self, record: str) -> Header:
+        """The checked header of one record; DataError as `read`."""
+        return read_header(self.record_folder(record), record, self.published.expected)
+
     def open(self, record: str, progress: Progress | None = None) -> RecordingFile:
         """One record, to be read piece by piece; as `read`, and `wfdb_pieces.open_record`."""
         return open_record(
@@ -167,9 +176,10 @@ class Database:
         return boundaries_of(self._annotations(record, lead.lower()))
 
     def _annotations(self, record: str, annotator: str) -> Annotations:
-        folder = self._stem(record).parent
-        length = record_length(folder, record, self.published.expected)
-        return read_annotations(folder, record, annotator, length)
+        header = self.header(record)
+        return read_annotations(
+            header.path.parent, record, annotator, header.samples, rate_hz=header.rate_hz
+        )
 
     def _stem(self, record: str) -> Path:
         if record not in self._stems:

@@ -78,11 +78,6 @@ def read_recording(
     )
 
 
-def record_length(folder: Path | str, name: str, expected: Expected | None = None) -> int:
-    """Samples per lead of a record by its (checked) header; DataError as `read_recording`."""
-    return read_header(Path(folder), name, expected or Expected(checksums=False)).samples
-
-
 def check_signal_files(header: Header) -> None:
     """Hold the signal files' sizes against the header, before anything is read from them.
 
@@ -103,7 +98,10 @@ def _check_signal_file(header: Header, file_name: str) -> None:
     if not all(positions[first : first + len(group)]):
         refuse(header.path, "order of signals", file_name, "signals of one file side by side")
     if not path.is_file():
-        raise DataError(f"{path}: no such file, but {header.path} says that it holds the samples")
+        raise DataError(
+            f"{path}: no such file, but {header.path} says that it holds the samples"
+            f"{_instead(path)}"
+        )
     if group[0].byte_offset == _MAT_HEADER.size and path.suffix == ".mat":
         _check_mat_header(header, path, len(group))
     bits = header.samples * len(group) * FORMAT_BITS[group[0].fmt]
@@ -118,8 +116,24 @@ def _check_signal_file(header: Header, file_name: str) -> None:
         )
 
 
+def _instead(path: Path) -> str:
+    """What to say of a file that lies there under the same name with another ending."""
+    for ending in (".mat", ".dat"):
+        there = path.with_name(f"{path.name}{ending}")
+        if there.is_file():
+            return f"; {there.name} is there: correct the file name in the header's signal lines"
+    return ""
+
+
 def _check_mat_header(header: Header, path: Path, leads: int) -> None:
     """MATLAB 4 files, as in the PhysioNet challenges: a matrix `val` of 16-bit integers."""
+    if header.samples >= 2**31:
+        refuse(
+            header.path,
+            "length in samples",
+            header.samples,
+            f"at most {2**31 - 1}, the most that a MATLAB 4 file such as {path.name} holds",
+        )
     with path.open("rb") as file:
         raw = file.read(_MAT_HEADER.size)
     wanted = _MAT_HEADER.pack(30, leads, header.samples, 0, 4, b"val\0")
@@ -134,7 +148,7 @@ def read_samples(
 
     Raises DataError.
     """
-    record_name = str(header.path.absolute().with_suffix(""))
+    record_name = str(header.path.absolute()).removesuffix(".hea")
     try:
         record = wfdb.rdrecord(
             record_name,

@@ -21,7 +21,9 @@ MAX_LEADS = 64
 FORMAT_BITS = {"16": 16, "24": 24, "32": 32, "61": 16, "80": 8, "160": 16, "212": 12}
 """Formats that are read, and the bits a sample takes; the lowest code means "no sample"."""
 
-_RECORD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_RECORD_NAME = re.compile(r"[A-Za-z0-9_-]+")
+MAX_NAME_BYTES = 255 - len(".hea")
+_NOT_IN_NAMES = frozenset({"/", "\\", ":", *map(chr, range(32)), chr(127)})
 # A plain name: nothing that could climb out of the folder, and no address.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_]+)?")
 _RATE = re.compile(r"(\d+(?:\.\d*)?)(/\d+(\.\d*)?(\(-?\d+(\.\d*)?\))?)?")
@@ -79,6 +81,12 @@ class Header:
     signals: tuple[SignalLine, ...]
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the record: the header, then each signal file."""
+        names = dict.fromkeys(signal.file_name for signal in self.signals)
+        return (self.path, *(self.path.parent / name for name in names))
+
+    @property
     def lead_names(self) -> tuple[str, ...]:
         """Names of the signals; where one comes again it is numbered, as in `"ECG (2)"`."""
         names = [signal.name for signal in self.signals]
@@ -98,10 +106,24 @@ def refuse(path: Path, what: str, value: object, wanted: str) -> NoReturn:
 
 
 def check_record_name(name: str) -> None:
-    """Raise DataError if `name` could be anything but a file's name without extension."""
-    if not _RECORD_NAME.fullmatch(name):
+    """Raise DataError if `name` could be anything but a file's name without extension.
+
+    A file may have been renamed, so blanks, brackets and other signs are allowed; what leads to
+    another folder is not.
+    """
+    if (
+        not name
+        or name in (".", "..")
+        or name.endswith(".hea")
+        or any(sign in _NOT_IN_NAMES for sign in name)
+    ):
         raise DataError(
-            f"record name {name!r} is not one: expected letters, digits, '-' and '_', no path"
+            f"record name {name[:80]!r} is not one: expected a file name without extension, no path"
+        )
+    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        raise DataError(
+            f"record name {name[:80]!r}... has {len(name)} characters, expected a file name of at "
+            f"most {MAX_NAME_BYTES} bytes"
         )
 
 
@@ -116,8 +138,7 @@ def read_header(folder: Path, name: str, expected: Expected) -> Header:
     path = folder / f"{name}.hea"
     lines = _header_lines(path)
     fields = lines[0].split()
-    if fields[0] != name:
-        refuse(path, "record name", fields[0], f"{name!r}, the file's own name")
+    _check_named(path, fields[0], name)
     if len(fields) < 4:
         refuse(path, "record line", lines[0], "name, number of signals, sampling rate and length")
     leads = _integer(path, "number of signals", fields[1], 1, MAX_LEADS)
@@ -133,6 +154,17 @@ def read_header(folder: Path, name: str, expected: Expected) -> Header:
         _signal(path, number, line, expected.uncalibrated) for number, line in enumerate(lines[1:])
     )
     return Header(path, rate_hz, samples, signals)
+
+
+def _check_named(path: Path, found: str, name: str) -> None:
+    """Hold the record line's name against the file's.
+
+    A file name that no record line can hold (`100 (1)`, a copy) goes with any record name.
+    """
+    if _RECORD_NAME.fullmatch(name) and found != name:
+        refuse(path, "record name", found, f"{name!r}, the file's own name")
+    if not _RECORD_NAME.fullmatch(found):
+        refuse(path, "record name", found, "letters, digits, '-' and '_' in the record line")
 
 
 def _header_lines(path: Path) -> list[str]:
