@@ -5,6 +5,7 @@
 # make lint      ruff and mypy only
 # make format    let ruff rewrite what it can
 # make bench-firmware   count instructions, flash, RAM and stack of the C engine on emulated Cortex-M
+# make picture   draw the README's strip again (needs MIT-BIH)
 # make figures   rebuild the tables and plots of the documentation from docs/figures/*.json
 # make clean     remove environments, caches and build outputs
 #
@@ -27,7 +28,7 @@ TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 TFLM := silabs-mltk==0.20.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-shapes fuzz lint format figures bench-firmware clean tflite-env
+.PHONY: help demo test test-shapes fuzz lint format picture figures bench-firmware clean tflite-env
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -92,6 +93,10 @@ test-shapes: $(VENV)/.test-ready
 # Inputs that are new go to build/fuzz, and so does one that breaks a promise.
 fuzz: $(VENV)/.test-ready
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_SECONDS) $(FUZZ_SEED)
+
+picture: $(VENV)/.demo-ready
+	$(BIN)/python -m benchmarks.strip_picture --bundle models/strips-20k/bundle \
+	  --teacher models/teachers/strips/seed-0/teacher.pt
 
 figures: $(VENV)/.demo-ready
 	$(BIN)/beatlens figures

@@ -62,12 +62,6 @@ def test_a_table_whose_figures_are_not_there_is_left_alone(tmp_path: Path) -> No
     assert not list((tmp_path / "figures").iterdir())
 
 
-def test_what_the_readme_shows_stands_in_full_on_a_page() -> None:
-    elsewhere = {t.file for page, tables in PAGES.items() if page != "README.md"
-                 for t in tables.values()}  # fmt: skip
-    assert {table.file for table in PAGES["README.md"].values()} <= elsewhere
-
-
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)
 def test_figures_are_shown_by_a_table_or_linked(path: Path) -> None:
     tabled = {table.file for tables in PAGES.values() for table in tables.values()}

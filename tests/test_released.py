@@ -45,7 +45,7 @@ def ec57(model: str, form: str) -> Row:
         pytest.param(
             "sveb_sensitivity",
             65,
-            marks=pytest.mark.xfail(strict=True, reason="not reached: docs/limits.md, Of beats"),
+            marks=pytest.mark.xfail(strict=True, reason="not reached: docs/lab-notebook.md"),
         ),
         ("sveb_predictivity", 40),
     ],

@@ -6,17 +6,6 @@ from beatlens.report.tables import Column
 from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.tasks.wearable import CLASSES
 
-
-def picked(columns: tuple[Column, ...], *keys: str) -> tuple[Column, ...]:
-    """Some of a table's columns, for a shorter one of the same figures.
-
-    >>> [column.heading for column in picked(WEIGHTS, "macro_ap")]
-    ['macro AP']
-    """
-    by_key = {column.key: column for column in columns}
-    return tuple(by_key[key] for key in keys)
-
-
 SIZE = (
     Column("bytes", "bytes", digits=None, interval=False),
     Column("macs", "MACs per strip", digits=None, interval=False),
@@ -41,7 +30,6 @@ DIFFERENCES = (
     Column("point_pvc", "pointing PVC", digits=3),
     Column("macro_ap", "macro AP", digits=3),
 )
-ATTRIBUTION_SHORT = picked(ATTRIBUTION, "macro_ap", "point_pvc", "spearman", "spearman_p5", "bytes")
 STEP_COST = (
     Column("ms", "ms per step", digits=0, interval=False),
     Column("ratio", "times a KD step", digits=2, interval=False),
@@ -85,7 +73,6 @@ COMPRESS = (
     Column("spearman", "Spearman", digits=2),
     Column("spearman_p5", "Spearman p5", digits=2),
 )
-COMPRESS_SHORT = picked(COMPRESS, "packed_bytes", "macro_ap", "spearman")
 COMPRESS_DIFFERENCES = (
     Column("spearman", "Spearman", digits=2),
     Column("spearman_p5", "p5", digits=2),
@@ -120,9 +107,6 @@ FIRMWARE = (
     Column("ram_bytes", "RAM", digits=None, interval=False),
     Column("stack_bytes", "stack", digits=None, interval=False),
 )
-FIRMWARE_SHORT = picked(
-    FIRMWARE, "instructions", "tflm_instructions", "flash_bytes", "model_bytes", "ram_bytes"
-)
 QRS = (
     Column("beats", "beats", digits=None, interval=False),
     Column("missed", "missed", digits=None, interval=False),
@@ -141,15 +125,6 @@ EC57 = (
     Column("sveb_sensitivity", "S Se", digits=1),
     Column("sveb_predictivity", "+P", digits=1),
     Column("spearman", "Spearman", digits=2, interval=False),
-)
-EC57_SHORT = picked(
-    EC57,
-    "bytes",
-    "veb_sensitivity",
-    "veb_predictivity",
-    "sveb_sensitivity",
-    "sveb_predictivity",
-    "spearman",
 )
 EPISODES = (
     Column("episodes", "episodes", digits=None, interval=False),
@@ -185,16 +160,6 @@ NOISE_BEATS = (
     Column("same_peak", "same top column", digits=2),
     Column("same_peak_v", "of V", digits=2),
     Column("same_peak_s", "of S", digits=2),
-)
-NOISE_SHORT = picked(
-    NOISE_BEATS,
-    "veb_sensitivity",
-    "veb_predictivity",
-    "wrong",
-    "wrong_doubted",
-    "doubted",
-    "same_peak",
-    "same_peak_v",
 )
 NOISE_STRIPS = (
     Column("macro_ap", "macro AP", digits=2),

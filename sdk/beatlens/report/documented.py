@@ -1,8 +1,7 @@
 """Which table stands on which page of the documentation, and what it shows of a figures file.
 
 `PAGES` is the one place that says so. A table's place on its page is between the marks
-`<!-- table:MARKER -->` and `<!-- /table:MARKER -->`; `beatlens figures` fills it. The README shows
-a few lines and columns of tables that stand in full on the topic pages.
+`<!-- table:MARKER -->` and `<!-- /table:MARKER -->`; `beatlens figures` fills it.
 """
 
 from __future__ import annotations
@@ -54,13 +53,6 @@ def _everything(row: Row) -> bool:
     return True
 
 
-def _headline(row: Row) -> bool:
-    """Teachers, and int8 students: distilled, matched as published, and matched as released."""
-    if row["model"] in ("teacher", "re-seeded teacher"):
-        return True
-    return bool(row["form"] == "int8" and row["matching"] in ("kd", "swa", "classwise"))
-
-
 def _best_boundaries(row: Row) -> bool:
     """Of DS2 all; of ludb people's boundaries, beats called right, where there are a few."""
     if row["data"] != "ludb":
@@ -80,37 +72,6 @@ def _noisy_enough(row: Row) -> bool:
     return row["snr_db"] is None or row["snr_db"] <= LEAST_NOISE_DB
 
 
-WEARABLE = DocumentedTable(
-    "wearable.json", of.WEARABLE, ("model", "teacher_steps", "form"), _everything
-)
-
-README: Mapping[str, DocumentedTable] = {
-    "attribution-short": DocumentedTable(
-        "attribution.json", of.ATTRIBUTION_SHORT, ("model", "matching", "form"), _headline
-    ),
-    "compress-short": DocumentedTable(
-        "compress.json",
-        of.COMPRESS_SHORT,
-        ("method", "share", "matching"),
-        having(matching=("-", "none", "classwise")),
-    ),
-    "firmware-short": DocumentedTable(
-        "firmware.json", of.FIRMWARE_SHORT, ("model", "per"), having(core=("m4",))
-    ),
-    "ec57-short": DocumentedTable(
-        "ec57.json",
-        of.EC57_SHORT,
-        ("model", "form"),
-        having(split=("DS2",), mapping=("aami",), form=("int8",)),
-    ),
-    "wearable": WEARABLE,
-    "noise-short": DocumentedTable(
-        "noise_beats.json",
-        of.NOISE_SHORT,
-        ("noise", "snr_db"),
-        having(model=("beats",), snr_db=(None, 12, 0)),
-    ),
-}
 ATTRIBUTION: Mapping[str, DocumentedTable] = {
     "attribution": DocumentedTable(
         "attribution.json", of.ATTRIBUTION, ("model", "matching", "form")
@@ -179,15 +140,19 @@ NOISE: Mapping[str, DocumentedTable] = {
     "doubts": DocumentedTable("doubts.json", of.DOUBTED, ("model", "what")),
     "quality": DocumentedTable("quality.json", of.QUALITY, ("what",)),
 }
+WEARABLE: Mapping[str, DocumentedTable] = {
+    "wearable": DocumentedTable(
+        "wearable.json", of.WEARABLE, ("model", "teacher_steps", "form"), _everything
+    ),
+}
 
 PAGES: Mapping[str, Mapping[str, DocumentedTable]] = {
-    "README.md": README,
     "docs/attribution.md": ATTRIBUTION,
     "docs/compression.md": COMPRESSION,
     "docs/device.md": DEVICE,
     "docs/beats.md": BEATS,
     "docs/strips.md": STRIPS,
-    "docs/wearable.md": {"wearable": WEARABLE},
+    "docs/wearable.md": WEARABLE,
     "docs/noise.md": NOISE,
 }
 """By the page, from the root of the documentation, then by the marker around the table's place."""

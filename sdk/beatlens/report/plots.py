@@ -252,33 +252,37 @@ def example_strip(
     width, height = view.seconds * MM_PER_SECOND, paper.height
     count = len(view.models)
     # Millimetres: margins left and right, and above each panel room for its line of text.
-    left, right, above, below = 6.0, 4.0, 11.0, 16.0
-    total = count * (height + above) + below
+    left, right, above, heading_mm, below = 6.0, 4.0, 11.0, 6.0, 20.0
+    total = heading_mm + count * (height + above) + below
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=((left + width + right) / 25.4, total / 25.4), facecolor="white")
         FigureCanvasAgg(figure)
         for index, model in enumerate(view.models):
-            bottom = total - (index + 1) * (height + above)
+            bottom = total - heading_mm - (index + 1) * (height + above)
             axes = figure.add_axes(
                 (left / (left + width + right), bottom / total,
                  width / (left + width + right), height / total)
             )  # fmt: skip
-            _panel(axes, view, model, name, edges, last=index == count - 1)
+            _panel(axes, view, model, name, edges)
         handles: list[Artist] = [
             Patch(facecolor=colour, edgecolor="#777777", label=f"{word}, ≥ {edge:g}")
             for colour, word, edge in zip(LEVEL_COLOURS[1:], LEVEL_NAMES[1:], edges, strict=True)
         ]
-        handles.append(Line2D([], [], color="black", linewidth=3, label="reference annotation"))
+        if view.truth.get(name):
+            handles.append(Line2D([], [], color="black", linewidth=3, label="reference annotation"))
+        start = left / (left + width + right)
         figure.legend(
-            handles=handles, loc="lower left", ncols=4, fontsize=8, bbox_to_anchor=(0.01, 0.0)
-        )
-        figure.text(0.985, 2.5 / total, STATEMENT, ha="right", weight="bold", fontsize=8)
+            handles=handles, loc="lower left", ncols=4, fontsize=8, borderaxespad=0,
+            bbox_to_anchor=(start, 9.0 / total), title=f"evidence for {short(name)}, in logits",
+            title_fontsize=8, alignment="left",
+        )  # fmt: skip
+        figure.text(start, 4.0 / total, STATEMENT, weight="bold", fontsize=8)
+        title = f"{heading(view)}; 25 mm/s, 10 mm/mV"
+        figure.text(start, 1 - 4.5 / total, title, fontsize=8)
     return figure
 
 
-def _panel(
-    axes: Axes, view: StripView, model: MapView, name: str, edges: Sequence[float], last: bool
-) -> None:
+def _panel(axes: Axes, view: StripView, model: MapView, name: str, edges: Sequence[float]) -> None:
     """Draw one model's panel in data units of seconds and millivolts."""
     paper = amplitude_range(view.millivolts)
     low, high = paper.low / MM_PER_MV, paper.high / MM_PER_MV
@@ -305,5 +309,3 @@ def _panel(
         f"{sign} {model.thresholds[name]:.2f}",
         loc="left", fontsize=9, weight="bold", pad=14,
     )  # fmt: skip
-    scale = "25 mm/s, 10 mm/mV"
-    axes.set_title(scale if last else f"{heading(view)}; {scale}", loc="right", fontsize=8, pad=14)

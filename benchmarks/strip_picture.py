@@ -1,0 +1,159 @@
+"""The README's picture: a real strip with the full network's evidence above the 20 KB model's.
+
+`make picture` writes docs/figures/strip.svg and docs/figures/strip.json. The strip is chosen by
+rule: among DS2's strips with one to three premature ventricular beats, found by both networks, the
+one whose agreement is the median. Needs the MIT-BIH Arrhythmia Database.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from beatlens.attribution.fidelity import fidelity
+from beatlens.evaluate.figures import write_figures
+from beatlens.evaluate.strips import Run, run_integer, run_network
+from beatlens.nets.files import load_net
+from beatlens.report import plots
+from beatlens.report.views import MapView, StripView
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.engines import read_graph
+from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.signals.splits import DS2
+from beatlens.tasks.prepare import tracks_of
+from beatlens.tasks.strips import CLASSES, CONTEXT, StripSet, Track, cut_strips, to_millivolts
+
+SHOWN = "pvc"
+SHOWN_S = 6
+"""Seconds of the strip that are drawn, around its first premature ventricular beat."""
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Both networks' evidence on one strip set, and how far each pair of maps agrees, `[S]`."""
+
+    strips: StripSet
+    teacher: Run
+    device: Run
+    spearman: np.ndarray
+
+
+def run_both(teacher: Path, bundle: Bundle, tracks: list[Track]) -> Maps:
+    """Run the float teacher, and the int8 model by LiteRT's reference kernels."""
+    strips = cut_strips(tracks)
+    full = run_network(load_net(teacher)[0], strips)
+    small = run_integer(read_graph(bundle.tflite), bundle.geometry, strips)
+    scores = fidelity(full.evidence, small.evidence, full.logits >= 0).scores["spearman"]
+    return Maps(strips, full, small, scores[:, CLASSES.index(SHOWN)])
+
+
+def choose_strip(maps: Maps, tracks: dict[str, Track], thresholds: np.ndarray) -> int:
+    """The strip whose agreement is the median of those the module's rule takes."""
+    column = CLASSES.index(SHOWN)
+    found = (maps.teacher.logits[:, column] >= 0) & (
+        maps.device.logits[:, column] >= thresholds[column]
+    )
+    beats = np.array(
+        [len(_beats_in(maps.strips, tracks, i, "VE")) for i in range(len(maps.strips))]
+    )
+    taken = np.flatnonzero(found & (beats >= 1) & (beats <= 3) & np.isfinite(maps.spearman))
+    order = taken[np.argsort(maps.spearman[taken], kind="stable")]
+    return int(order[len(order) // 2])
+
+
+def _beats_in(
+    strips: StripSet, tracks: dict[str, Track], index: int, symbols: str | None = None
+) -> list[tuple[int, str]]:
+    """Samples, from the recording's start, and symbols of the annotated beats of a strip."""
+    track, start = tracks[str(strips.records[index])], int(strips.starts[index])
+    inside = (track.beats >= start) & (track.beats < start + strips.masks.shape[2])
+    pairs = zip(track.beats[inside].tolist(), track.symbols[inside].tolist(), strict=True)
+    return [(at, str(symbol)) for at, symbol in pairs if symbols is None or symbol in symbols]
+
+
+def strip_view(
+    maps: Maps, tracks: dict[str, Track], index: int, names: tuple[str, str], limits: np.ndarray
+) -> StripView:
+    """Six seconds of the strip with both maps."""
+    strips, span, stride = maps.strips, maps.strips.masks.shape[2], 8
+    start = int(strips.starts[index])
+    first = _beats_in(strips, tracks, index, "VE")[0][0] - start
+    length = SHOWN_S * MODEL_RATE_HZ
+    begin = int(np.clip(first - length // 2, 0, span - length)) // stride * stride
+    kept = slice(begin // stride, (begin + length) // stride)
+
+    def view(name: str, run: Run, thresholds: np.ndarray) -> MapView:
+        chances = 1 / (1 + np.exp(-run.logits[index]))
+        return MapView(
+            name=name,
+            probabilities=dict(zip(CLASSES, chances.tolist(), strict=True)),
+            thresholds=dict(zip(CLASSES, (1 / (1 + np.exp(-thresholds))).tolist(), strict=True)),
+            evidence={n: run.evidence[index, c, kept] for c, n in enumerate(CLASSES)},
+            stride=stride,
+        )
+
+    from_s = (start + begin) / MODEL_RATE_HZ
+    beats = _beats_in(strips, tracks, index)
+    return StripView(
+        record=str(strips.records[index]),
+        start_s=from_s,
+        millivolts=to_millivolts(strips.windows[index, CONTEXT + begin :][:length]),
+        teacher=view(names[0], maps.teacher, np.zeros(len(CLASSES))),
+        device=view(names[1], maps.device, limits),
+        beats=[
+            (at / MODEL_RATE_HZ, symbol)
+            for at, symbol in beats
+            if start + begin <= at < start + begin + length
+        ],
+        lead="MLII",
+        rate_hz=MODEL_RATE_HZ,
+        focus=SHOWN,
+    )
+
+
+def main() -> None:
+    """Draw the picture, and write down which strip it is and how far its maps agree."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--teacher", type=Path, required=True)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="folder with mitdb")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "figures")
+    given = parser.parse_args()
+    bundle = Bundle.load(given.bundle)
+    tracks = list(tracks_of("mitdb", DS2, given.data))
+    by_record = {track.record: track for track in tracks}
+    chances = np.array(list(bundle.thresholds.values()))
+    limits = np.log(chances / (1 - chances))
+    maps = run_both(given.teacher, bundle, tracks)
+    index = choose_strip(maps, by_record, limits)
+    ratio = round(given.teacher.stat().st_size / len(bundle.tflite))
+    names = (
+        f"full network, {given.teacher.stat().st_size / 1e6:.1f} MB",
+        f"{bundle.name} on the device, {len(bundle.tflite) / 1e3:.0f} KB",
+    )
+    view = strip_view(maps, by_record, index, names, limits)
+    plots.save(plots.example_strip(view, SHOWN), given.out / "strip.svg")
+    row = {
+        "model": bundle.name,
+        "record": view.record,
+        "start_s": view.start_s,
+        "class": SHOWN,
+        "spearman": float(maps.spearman[index]),
+        "bytes": len(bundle.tflite),
+        "times_smaller": ratio,
+    }
+    write_figures(
+        given.out / "strip.json",
+        "make picture",
+        "real ECG: MIT-BIH Arrhythmia Database, DS2, lead MLII; the strip with one to three "
+        "ventricular beats whose agreement is the median",
+        [row],
+    )
+
+
+if __name__ == "__main__":
+    main()
