@@ -30,7 +30,7 @@ from beatlens.pipeline.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.tasks.strips import CLASSES
-from beatlens.verbs.bench_compress import compared
+from beatlens.verbs.compressors import compared
 
 from ..nets.networks import lively
 from ..toml_text import toml_of

@@ -1,5 +1,9 @@
 """The command line: every verb, joined.
 
+The modules joined here hold options and help only. What a verb needs to run, its function imports
+when it is called; so help and completion start at once, and a verb runs without the packages that
+only other verbs need.
+
 >>> from typer.testing import CliRunner
 >>> CliRunner().invoke(app, ["--version"]).output.split()[0]
 'beatlens'
@@ -20,8 +24,9 @@ from beatlens.verbs.firmware import firmware
 from beatlens.verbs.score import score
 from beatlens.verbs.steps import compress, evaluate, export, train
 
-app = typer.Typer(name="beatlens", no_args_is_help=True, add_completion=False,
-                  pretty_exceptions_enable=False)  # fmt: skip
+app = typer.Typer(
+    name="beatlens", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 app.command()(demo)
 app.add_typer(data.app, name="data")
 app.command()(train)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
@@ -34,16 +31,8 @@ from beatlens.signals.beat_contexts import LEARNT
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.tasks.beats import NOT_S, BeatTrack
 from beatlens.tasks.workers import ALONE, Workers
-from beatlens.verbs.options import (
-    DataFolder,
-    RunFolder,
-    Threads,
-    console,
-    loading_bar,
-    opened_any,
-    progress_bar,
-    training_bar,
-)
+from beatlens.verbs.runs import opened_any
+from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
 
 SHOWN = ("qrs", "veb", "sveb")
 
@@ -128,19 +117,14 @@ def evaluate(recipe: BeatRecipe, folder: Path, data: Path | None, out: Path | No
 
 
 def crossval(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of the task beats.")],
-    run: RunFolder = None,
-    data: DataFolder = None,
-    threads: Threads = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0",
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of figures.")] = Path(
-        "docs/figures"
-    ),
+    recipe: Path,
+    run: Path | None,
+    data: Path | None,
+    threads: int | None,
+    seeds: str,
+    out: Path,
 ) -> None:
-    """A recipe for beats on every patient of DS1 and svdb, out of fold; its small network alone.
-
-    Adds the recipe's rows to docs/figures/beats_crossval.json, beside those of other recipes.
-    """
+    """What `beatlens bench beats-crossval` does."""
     chosen, folder = opened_any(recipe, run, threads)
     if not isinstance(chosen, BeatRecipe):
         raise RecipeError(f"{recipe}: task is {chosen.task!r}, expected a recipe of the task beats")

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beatlens.beat_recipe import BeatRecipe
-from beatlens.errors import RecipeError
-from beatlens.evaluate.figures import write_figures
-from beatlens.pipeline.clinical_bench import ClinicalFigures, clinical_figures
-from beatlens.pipeline.clinical_data import judged_beats, ludb_beats
-from beatlens.pipeline.clinical_networks import explained_int8, explained_teacher
-from beatlens.pipeline.data import at_hand
-from beatlens.pipeline.delineation_bench import delineation_rows
-from beatlens.signals.databases import find_database
-from beatlens.verbs.beats import networks_of, prepared_for
-from beatlens.verbs.options import DataFolder, RunFolder, Threads, console, opened_any
+from beatlens.verbs.options import DataFolder, Out, RunFolder, Threads
 
-Out = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Folder for the figures files written.")
-]
+if TYPE_CHECKING:
+    from beatlens.pipeline.clinical_bench import ClinicalFigures
 
 
 def clinical(
@@ -39,6 +28,17 @@ def clinical(
     Of a run's teacher and int8 model, after `train` and `compress`. Adds their rows to
     clinical.json, clinical_reasons.json and clinical_checks.json, beside other models'.
     """
+    from beatlens.beat_recipe import BeatRecipe
+    from beatlens.errors import RecipeError
+    from beatlens.pipeline.clinical_bench import clinical_figures
+    from beatlens.pipeline.clinical_data import judged_beats, ludb_beats
+    from beatlens.pipeline.clinical_networks import explained_int8, explained_teacher
+    from beatlens.pipeline.data import at_hand
+    from beatlens.signals.databases import find_database
+    from beatlens.verbs.beats import networks_of, prepared_for
+    from beatlens.verbs.runs import opened_any
+    from beatlens.verbs.show import console
+
     chosen, folder = opened_any(recipe, run, threads)
     if not isinstance(chosen, BeatRecipe):
         raise RecipeError(f"{recipe}: task is {chosen.task!r}, expected a recipe of the task beats")
@@ -68,6 +68,11 @@ def clinical(
 
 def delineation(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
     """Boundaries of waves by algorithms, beside those people marked in ludb."""
+    from beatlens.evaluate.figures import write_figures
+    from beatlens.pipeline.delineation_bench import delineation_rows
+    from beatlens.signals.databases import find_database
+    from beatlens.verbs.show import console
+
     with console.status("measuring boundaries"):
         rows = delineation_rows(find_database("ludb", data))
     described = "ludb, lead II, 128 Hz, R peaks found by the system; recordings with pacemaker too"
@@ -80,6 +85,8 @@ def delineation(data: DataFolder = None, out: Out = Path("docs/figures")) -> Non
 
 
 def _print(found: ClinicalFigures) -> None:
+    from beatlens.verbs.show import console
+
     for row in found.waves:
         where = "  ".join(
             f"{name} {row[f'share_{name}']:.2f} ({row[f'time_{name}']:.2f})"

@@ -6,13 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from beatlens.errors import DataError
-from beatlens.signals.databases import find_database
-from beatlens.signals.download import get_database
-from beatlens.signals.published import PUBLISHED
-from beatlens.verbs.options import DataFolder, console, progress_bar
+from beatlens.verbs.options import DataFolder
 
 app = typer.Typer(no_args_is_help=True, help="List, check and get ECG databases from PhysioNet.")
 
@@ -20,6 +15,13 @@ app = typer.Typer(no_args_is_help=True, help="List, check and get ECG databases 
 @app.command("list")
 def list_databases(data: DataFolder = None) -> None:
     """List the databases beatlens knows and where they were found."""
+    from rich.table import Table
+
+    from beatlens.errors import DataError
+    from beatlens.signals.databases import find_database
+    from beatlens.signals.published import PUBLISHED
+    from beatlens.verbs.show import console
+
     table = Table()
     for heading in ("name", "title", "records", "where"):
         table.add_column(heading, justify="right" if heading == "records" else "left")
@@ -42,6 +44,9 @@ def get(
     ] = None,
 ) -> None:
     """Download a database from PhysioNet; interrupted, it goes on where it stopped."""
+    from beatlens.signals.download import get_database
+    from beatlens.verbs.show import console, progress_bar
+
     with progress_bar(f"getting {name}") as show:
         database = get_database(name, folder, progress=lambda done, all_, _path: show(done, all_))
     console.print(f"{name}: {len(database.records())} records in {database.folder}")
@@ -53,6 +58,10 @@ def check(
     data: DataFolder = None,
 ) -> None:
     """Read every record of a database with all checks; says which are damaged."""
+    from beatlens.errors import DataError
+    from beatlens.signals.databases import find_database
+    from beatlens.verbs.show import console, progress_bar
+
     database = find_database(name, data)
     records = database.records()
     damaged = []

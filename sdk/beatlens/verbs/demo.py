@@ -8,11 +8,7 @@ from typing import Annotated
 
 import typer
 
-from beatlens.pipeline.demo import demo_recipe
-from beatlens.pipeline.folder import claim
-from beatlens.runtime.bundle import Bundle
-from beatlens.verbs.options import DataFolder, Threads, console, use_threads
-from beatlens.verbs.steps import compressed, evaluated, prepared_for, say_exported, trained
+from beatlens.verbs.options import DataFolder, Threads
 
 DemoFolder = Annotated[
     Path, typer.Option("--run", metavar="DIR", help="Run folder everything is written to.")
@@ -32,6 +28,13 @@ def demo(
     With MIT-BIH at hand (see --data) it uses real ECG, else ECG that beatlens simulates, and says
     which. Leaves networks, bundle, figures and an HTML report in the run folder.
     """
+    from beatlens.pipeline.demo import demo_recipe
+    from beatlens.pipeline.folder import claim
+    from beatlens.runtime.bundle import Bundle
+    from beatlens.verbs.runs import use_threads
+    from beatlens.verbs.show import console
+    from beatlens.verbs.strips import compressed, evaluated, prepared_for, say_exported, trained
+
     started = time.monotonic()
     use_threads(threads)
     recipe = demo_recipe(simulated=simulated)

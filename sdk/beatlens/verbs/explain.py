@@ -7,31 +7,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beatlens.pipeline.score import AnyFinding, findings_in, lead_of, opened_record
-from beatlens.runtime.beat_finding import BeatFinding, BeatReason
-from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.finding import Finding
-from beatlens.runtime.recording_finding import RecordingFinding
-from beatlens.runtime.stream import Piece
-from beatlens.signals.wfdb_pieces import Progress, RecordingFile
-from beatlens.verbs.options import DataFolder, console, output_bar
+from beatlens.verbs.options import BundleFolder, DataFolder, EngineName
 
-EngineName = Annotated[
-    str,
-    typer.Option(
-        "--engine",
-        metavar="NAME",
-        help="What computes: auto, litert, tflite-runtime, tensorflow, simulator, or c: the C of "
-        "the firmware, compiled here, and the fastest. All give the same findings.",
-    ),
-]
-BundleFolder = Annotated[
-    Path, typer.Option("--bundle", metavar="DIR", help="Bundle of the model that explains.")
-]
+if TYPE_CHECKING:
+    from beatlens.pipeline.score import AnyFinding
+    from beatlens.runtime.beat_finding import BeatFinding, BeatReason
+    from beatlens.runtime.finding import Finding
+    from beatlens.runtime.recording_finding import RecordingFinding
+    from beatlens.runtime.stream import Piece
+    from beatlens.signals.wfdb_pieces import Progress, RecordingFile
 
 
 def explain(
@@ -57,6 +45,12 @@ def explain(
     Times are seconds from the start of the recording; evidence is in logits. A recording is read
     piece by piece, first to check it, so that long ones need no more memory.
     """
+    from beatlens.pipeline.score import findings_in, lead_of, opened_record
+    from beatlens.runtime.bundle import Bundle
+    from beatlens.runtime.finding import Finding
+    from beatlens.runtime.recording_finding import RecordingFinding
+    from beatlens.verbs.show import console, output_bar
+
     model = Bundle.load(bundle)
     with output_bar() as progress:
         recording = opened_record(record, data, partial(progress, "checking the record"))

@@ -9,15 +9,11 @@ from typing import Annotated
 import typer
 
 from beatlens.errors import ModelError, RecipeError
-from beatlens.firmware import tflm_model, tflm_project
-from beatlens.firmware.beat_package import write_beats
-from beatlens.firmware.cores import CORES, core_of
-from beatlens.firmware.package import write_network, write_task
-from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.folder import MANIFEST
-from beatlens.signals.frontend import RATES_HZ, FrontEnd
-from beatlens.verbs.options import console
 
+CORES = ("any", "m0", "m3", "m4", "m7", "m33", "m4-long", "m7-long", "m33-long", "m55")
+"""Names of `beatlens.firmware.cores.CORES`, for help."""
+RATES_HZ = (125, 128, 200, 250, 256, 300, 360, 500, 512, 1000)
+"""`beatlens.signals.frontend.RATES_HZ`, for help."""
 Core = Annotated[
     str,
     typer.Option(
@@ -68,6 +64,15 @@ def firmware(
     --counts-per-mv). Of a .tflite of any maker: int8 in, evidence out. With --tflm: a project for
     ESP-IDF, Zephyr, PlatformIO and Arduino that runs the same chain around TFLM's interpreter.
     """
+    from beatlens.firmware import tflm_model, tflm_project
+    from beatlens.firmware.beat_package import write_beats
+    from beatlens.firmware.cores import core_of
+    from beatlens.firmware.package import write_network, write_task
+    from beatlens.runtime.bundle import Bundle
+    from beatlens.runtime.folder import MANIFEST
+    from beatlens.signals.frontend import FrontEnd
+    from beatlens.verbs.show import console
+
     if (model / MANIFEST).is_file():
         bundle = Bundle.load(model)
         chosen = name or identifier(bundle.name)
@@ -87,7 +92,7 @@ def firmware(
                 "leave --tflm out, our engine runs it"
             )
         if tflm:
-            target = None if core_of(core) is CORES["any"] else core.removesuffix("-long")
+            target = None if not core_of(core).flags else core.removesuffix("-long")
             tflm_project(bundle, sensor, folder, chosen, arena_bytes=arena_bytes, core=target,
                          tflm_python=tflm_python)  # fmt: skip
         else:

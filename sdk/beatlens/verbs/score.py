@@ -9,10 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beatlens.pipeline.score import ScoreOf, claim_scores, records_named
-from beatlens.tasks.workers import Workers
-from beatlens.verbs.explain import BundleFolder, EngineName
-from beatlens.verbs.options import DataFolder, Jobs, Scheduler, console, progress_bar
+from beatlens.verbs.options import BundleFolder, DataFolder, EngineName, Jobs, Scheduler
 
 
 def score(
@@ -41,6 +38,10 @@ def score(
     RECORD.jsonl has the record in its first line, then a finding a line, as `explain --json` prints
     them. Interrupted, it goes on where it stopped.
     """
+    from beatlens.pipeline.score import ScoreOf, claim_scores, records_named
+    from beatlens.tasks.workers import Workers
+    from beatlens.verbs.show import console, progress_bar
+
     workers = Workers(jobs, scheduler)
     wanted, folders = records_named(records, data)
     claim_scores(out, bundle, every)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
@@ -22,16 +20,8 @@ from beatlens.pipeline.wearable_evaluate import rows_of, tell, wrong_rows
 from beatlens.pipeline.wearable_steps import compress_wearable, train_wearable_teacher
 from beatlens.tasks.wearable import CLASSES
 from beatlens.tasks.workers import ALONE, Workers
-from beatlens.verbs.options import (
-    DataFolder,
-    RunFolder,
-    Threads,
-    console,
-    loading_bar,
-    opened_any,
-    progress_bar,
-    training_bar,
-)
+from beatlens.verbs.runs import opened_any
+from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
 from beatlens.wearable_recipe import FOLDS, WearableRecipe
 
 COMMAND = "beatlens bench wearable RECIPE"
@@ -79,8 +69,13 @@ def export(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
     )
 
 
-def evaluate(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
-    """Measure all networks on the recipe's test fold. Writes figures.json."""
+def evaluate(recipe: WearableRecipe, folder: Path, data: Path | None, out: Path | None) -> None:
+    """Measure all networks on the recipe's test fold. Writes figures.json. `out` must be None."""
+    if out is not None:
+        raise RecipeError(
+            f"{recipe.name}: --ec57 counts beats and episodes, expected a recipe of beats or "
+            f"strips; this one is of the task {recipe.task!r}"
+        )
     if recipe.data.test_fold is None:
         raise RecipeError(
             f"{recipe.name} trains on all recordings (data.test_fold is not set), so none is left "
@@ -97,27 +92,15 @@ def evaluate(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
 
 
 def bench(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Of the task wearable.")],
-    run: RunFolder = None,
-    data: DataFolder = None,
-    threads: Threads = None,
-    folds: Annotated[
-        str, typer.Option(help="Folds to train now, of 0 to 4; the table needs all.")
-    ] = "0,1,2,3,4",
-    teachers: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Run folder of a recipe with the same teacher."),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of figures.")] = Path(
-        "docs/figures"
-    ),
+    recipe: Path,
+    run: Path | None,
+    data: Path | None,
+    threads: int | None,
+    folds: str,
+    teachers: Path | None,
+    out: Path,
 ) -> None:
-    """Whole recordings of cinc2017, five-fold: teacher, student and int8 model, trained anew each.
-
-    Adds the recipe's rows to docs/figures/wearable.json, and writes the recordings that the int8
-    model tells wrong to crossval_wrong.json of the run folder. Interrupted, it goes on where it
-    stopped.
-    """
+    """What `beatlens bench wearable` does."""
     numbers = _folds(folds)
     chosen, folder = opened_any(recipe, run, threads)
     if not isinstance(chosen, WearableRecipe):
