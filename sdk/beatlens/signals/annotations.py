@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import wfdb
 from numpy.typing import NDArray
 
 from beatlens.errors import DataError
@@ -205,6 +204,8 @@ def read_annotations(
     DataError: the file is missing, damaged, annotates samples the record does not have, or counts
         time in its own units and the record's rate is not known.
     """
+    import wfdb
+
     check_record_name(name)
     if not _ANNOTATOR.fullmatch(annotator):
         raise DataError(f"annotator {annotator!r} is not one: expected letters and digits")
@@ -281,6 +282,8 @@ def write_annotations(folder: Path | str, annotator: str, said: Annotations, rat
     ------
     DataError: there is nothing to write, an annotation is none of WFDB's, or the folder refuses.
     """
+    import wfdb
+
     check_record_name(said.name)
     path = Path(folder) / f"{said.name}.{annotator}"
     if not _WRITTEN.fullmatch(annotator):  # wfdb writes no others

@@ -1,9 +1,8 @@
 """Reading WFDB records, with every claim of the header held against the files.
 
-The `wfdb` package decodes the samples; it is lenient, so that a damaged header can come out as a
-default (a gain of `nan` becomes 200, a short signal file is an IndexError). Here a record is read
-whole and as its header says, or `DataError` names the file, the field, the value found and what
-was expected.
+A record is read whole and as its header says, or `DataError` names the file, the field, the value
+found and what was expected. (The `wfdb` package is lenient: a damaged header can come out as a
+default, a gain of `nan` as 200. It is needed neither here nor by whoever only runs a model.)
 
 Formats: https://physionet.org/physiotools/wag/signal-5.htm.
 """
@@ -15,7 +14,6 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
-import wfdb
 from numpy.typing import NDArray
 
 from beatlens.errors import DataError
@@ -28,6 +26,7 @@ from beatlens.signals.wfdb_header import (
     read_header,
     refuse,
 )
+from beatlens.signals.wfdb_samples import read_codes
 
 # Type (30: 16-bit integers), rows, columns, not complex, length of the name, name.
 _MAT_HEADER = struct.Struct("<5i4s")
@@ -144,27 +143,20 @@ def _check_mat_header(header: Header, path: Path, leads: int) -> None:
 def read_samples(
     header: Header, start: int, stop: int, row: int | None = None
 ) -> NDArray[np.int32]:
-    """Raw codes [leads, stop - start], as the `wfdb` package decodes them; of one lead if `row`.
+    """Raw codes [leads, stop - start]; of one lead [1, stop - start] if `row` is given.
 
     Raises DataError.
     """
-    record_name = str(header.path.absolute()).removesuffix(".hea")
-    try:
-        record = wfdb.rdrecord(
-            record_name,
-            sampfrom=start,
-            sampto=stop,
-            channels=None if row is None else [row],
-            physical=False,
-            return_res=32,
+    wanted = header.signals if row is None else (header.signals[row],)
+    rows = []
+    for name in dict.fromkeys(signal.file_name for signal in wanted):
+        group = [signal for signal in header.signals if signal.file_name == name]
+        codes = read_codes(
+            header.path.parent / name, group[0].fmt, group[0].byte_offset, len(group), start, stop
         )
-    except Exception as error:  # wfdb raises whatever its parsing trips over
-        raise DataError(f"{header.path}: wfdb cannot read the record: {error!r}") from error
-    digital = np.array(record.d_signal.T, dtype=np.int32, order="C")
-    wanted = (len(header.signals) if row is None else 1, stop - start)
-    if digital.shape != wanted:
-        refuse(header.path, "signals and samples read", digital.shape, f"{wanted} by the header")
-    return digital
+        # `is`: two signals of a file may have equal lines.
+        rows += [codes[at] for at, signal in enumerate(group) if any(signal is w for w in wanted)]
+    return np.stack(rows)
 
 
 @dataclass(frozen=True)
