@@ -72,7 +72,8 @@ typedef struct {
 enum bl_doubt {
     BL_DOUBT_NOISE = 1,     /* more than most_noisy samples are */
     BL_DOUBT_CLOSE = 2,     /* another class is nearly as likely */
-    BL_DOUBT_UNFAMILIAR = 4 /* hardly anything speaks for any class */
+    BL_DOUBT_UNFAMILIAR = 4, /* hardly anything speaks for any class */
+    BL_DOUBT_CLIPPED = 8    /* of a beat: clipped for long, so never S */
 };
 
 /*

@@ -5,7 +5,8 @@
  * R peaks are found in the front end's samples (bl_qrs.h). A beat's score for
  * a class is the sum of the evidence around its R peak, what its rhythm and its
  * likeness to the last beats (bl_contexts.h) are worth by tables, and an
- * offset; the largest wins.
+ * offset; the largest wins. A beat of which much is clipped, but less than is
+ * refused, is decided among the classes that clipped beats may be.
  *
  * C99, freestanding, as beatlens.h. All memory is the caller's.
  *
@@ -53,6 +54,8 @@ typedef struct {
     uint32_t most_noisy;
     int32_t close;    /* a lead over the likeliest other class below: close */
     int32_t familiar; /* all scores, without offsets, below: unfamiliar */
+    uint32_t clipped_warning; /* clipped samples; of a beat with more, ... */
+    uint32_t never_clipped;   /* ... bit c: class c is not decided on */
 } bl_beat_task;
 
 /*

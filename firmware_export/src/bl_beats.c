@@ -11,11 +11,18 @@
 
 /* Findings */
 
-/* Sums evidence and adds what the contexts are worth; the first largest wins. */
+static uint32_t is_clipped(const bl_beats *b, const bl_beat_finding *f)
+{
+    return f->defects.clipped > b->task->clipped_warning;
+}
+
+/* Sums evidence and adds what the contexts are worth; the first largest wins,
+ * of a clipped beat the first largest of those that it may be. */
 static void decide(bl_beats *b, bl_beat_finding *f)
 {
     const bl_beat_task *t = b->task;
     uint32_t classes = t->task->model->classes, c, i;
+    uint32_t excluded = is_clipped(b, f) ? t->never_clipped : 0, has_best = 0;
 
     for (c = 0; c < classes; c++) {
         int32_t score = t->offsets[c];
@@ -25,8 +32,11 @@ static void decide(bl_beats *b, bl_beat_finding *f)
         for (i = 0; i < CONTEXTS; i++)
             score += t->tables[(i * BINS + f->contexts[i]) * classes + c];
         b->scores[c] = score;
-        if (score > b->scores[f->class_number])
+        if (excluded >> c & 1)
+            continue;
+        if (!has_best || score > b->scores[f->class_number])
             f->class_number = (uint8_t)c;
+        has_best = 1;
     }
 }
 
@@ -54,6 +64,8 @@ static uint8_t doubts_of(const bl_beats *b, const bl_beat_finding *f)
         doubts |= BL_DOUBT_CLOSE;
     if (top < t->familiar)
         doubts |= BL_DOUBT_UNFAMILIAR;
+    if (is_clipped(b, f))
+        doubts |= BL_DOUBT_CLIPPED;
     return doubts;
 }
 

@@ -15,8 +15,11 @@
 #define REFRACTORY 26
 #define T_WAVE 46
 #define FLAT_T 13
+#define EARLY_T 36
+#define EARLY_FLAT_T 21
 #define HIGH 11
 #define LOW 4
+#define NOISE_CAP 12
 #define MOST 2
 #define SILENCE (4 * RATE)
 #define RECENT (8u * RATE)
@@ -73,11 +76,24 @@ static void halve(int16_t *values)
         values[i] = (int16_t)(values[i] >> 1);
 }
 
-static int32_t threshold(const bl_qrs *q, int32_t part)
+/* `part` 32nds of the way from noise to beats. */
+static int32_t threshold(int32_t noise, int32_t beat, int32_t part)
 {
-    int32_t noise = median_sum(q->noise);
+    return noise + ((beat - noise) * part >> 5);
+}
 
-    return noise + ((median_sum(q->beats) - noise) * part >> 5);
+static int32_t threshold_at_once(const bl_qrs *q)
+{
+    return threshold(median_sum(q->noise), median_sum(q->beats), HIGH);
+}
+
+/* Beats that were missed count as noise: they must not hide the next ones. */
+static int32_t threshold_overdue(const bl_qrs *q)
+{
+    int32_t noise = median_sum(q->noise), beat = median_sum(q->beats);
+    int32_t most = NOISE_CAP * beat >> 5;
+
+    return threshold(noise < most ? noise : most, beat, LOW);
 }
 
 /* Decisions */
@@ -126,7 +142,7 @@ static void overdue(bl_qrs *q, uint32_t now, const listener *to)
                 value = q->waiting[i];
                 at = q->waiting_at[i];
             }
-        if (value <= threshold(q, LOW))
+        if (value <= threshold_overdue(q))
             return;
         accept(q, at, value, value, to);
     }
@@ -139,6 +155,13 @@ static void keep(bl_qrs *q, uint32_t at, int16_t value)
         forget(q, q->waiting_at[0]);
     q->waiting_at[q->waiting_count] = at;
     q->waiting[q->waiting_count++] = value;
+}
+
+/* Whether a candidate is a T wave of the last beat, `since` samples ago. */
+static uint32_t is_flat(const bl_qrs *q, uint32_t since, int16_t value)
+{
+    return (since < T_WAVE && 32 * value < FLAT_T * q->last_value) ||
+           (since < EARLY_T && 32 * value < EARLY_FLAT_T * q->last_value);
 }
 
 static void decide(bl_qrs *q, uint32_t at, int16_t value, const listener *to)
@@ -156,16 +179,17 @@ static void decide(bl_qrs *q, uint32_t at, int16_t value, const listener *to)
             halve(q->noise);
             q->heard = at - SILENCE / 2;
         }
-        flat = since < T_WAVE && 32 * value < FLAT_T * q->last_value;
+        flat = is_flat(q, since, value);
     }
-    if (value > threshold(q, HIGH) && !flat) {
+    if (value > threshold_at_once(q) && !flat) {
         int32_t most = MOST * median_sum(q->beats);
 
         accept(q, at, value, value < most ? value : most, to);
         return;
     }
     remember(q->noise, value);
-    keep(q, at, value);
+    if (!flat)
+        keep(q, at, value);
 }
 
 /* Decides on the candidates of the first seconds. */

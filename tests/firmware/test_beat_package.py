@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from beatlens.firmware import measure
 from beatlens.firmware.beat_package import write_beats
 from beatlens.firmware.cores import CORES
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.doubts import CLIPPED
 from beatlens.signals.frontend import FrontEnd
 from beatlens.verbs.app import app
 
@@ -33,6 +35,27 @@ def test_golden_vectors_hold_on_this_computer(bundle: Bundle, core: str, tmp_pat
     folder = write_beats(bundle, SENSOR, tmp_path / "out", "wrist", core)
     done = made_by_make(folder, "check")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["never_clipped", "clipped_warning", None])
+def test_golden_vectors_have_clipped_beats(wrong: str | None, tmp_path: Path) -> None:
+    """S nearly always wins; of the beats that are clipped another class does, with a warning."""
+    folder = write_beats(beat_bundle(tmp_path, likely="s"), SENSOR, tmp_path / "out", "wrist")
+    golden = (folder / "wrist_golden_beats.c").read_text()
+    beats = re.findall(r"\{\d+, \d+, 1, (\d+), (\d+), \{", golden)
+    clipped = [int(number) for number, doubts in beats if int(doubts) & CLIPPED]
+    others = [int(number) for number, doubts in beats if not int(doubts) & CLIPPED]
+    assert clipped
+    assert 1 not in clipped
+    assert set(others) == {1}
+    source = folder / "wrist.c"
+    text = source.read_text()
+    assert "    6, 2\n};" in text  # 5 % of 136 samples; bit 1 is S
+    if wrong is not None:
+        source.write_text(
+            text.replace("6, 2\n", "6, 0\n" if wrong == "never_clipped" else "60, 2\n")
+        )
+    assert (made_by_make(folder, "check").returncode == 0) == (wrong is None)
 
 
 @pytest.mark.parametrize("board", ["m3", "m4", "m7", "m33", "m55"])

@@ -16,7 +16,9 @@ from beatlens.firmware.beat_task import LATE, beat_memory_bytes, beat_task_sourc
 from beatlens.firmware.plan import plan
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_finding import BeatFinding
+from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.finding import BEAT_LIMITS, Limits
 from beatlens.signals import likeness
 from beatlens.signals.beat_contexts import CONTEXTS, KEPT
 from beatlens.signals.databases import find_database
@@ -37,10 +39,21 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def findings(
-    bundle: Bundle, engine: str, pieces: list[np.ndarray | int], rate_hz: int = RATE_HZ
+    bundle: Bundle,
+    engine: str,
+    pieces: list[np.ndarray | int],
+    rate_hz: int = RATE_HZ,
+    limits: Limits | None = None,
 ) -> list[BeatFinding]:
     """What a stream gives for pieces of counts, and gaps of so many samples."""
-    stream = bundle.beat_stream(rate_hz, COUNTS_PER_MV, RAILS, engine)  # type: ignore[arg-type]
+    stream = BeatStream(
+        bundle,
+        rate_hz,
+        COUNTS_PER_MV,
+        rails=RAILS,
+        engine=engine,
+        limits=limits,  # type: ignore[arg-type]
+    )
     found = []
     for piece in pieces:
         found += stream.gap(piece) if isinstance(piece, int) else stream.push(piece)
@@ -82,6 +95,48 @@ def test_silence_saturation_and_a_beat_long_after(bundle: Bundle) -> None:
     found = findings(bundle, "c", [counts])
     check_same(found, findings(bundle, "simulator", [counts]))
     assert {f.assessable for f in found} == {True, False}
+
+
+def loud(seed: int, gain: int, seconds: int = 60) -> np.ndarray:
+    """A simulated heart with wide beats, several times as large from 10 s on, just inside the
+    sensor's rails."""
+    counts = simulate_patient(seed, seconds, pvc_per_minute=15).recording.counts[0].astype(np.int64)
+    counts[10 * RATE_HZ :] *= gain
+    return np.clip(counts, RAILS[0] + 1, RAILS[1] - 1).astype(np.int16)
+
+
+@pytest.mark.parametrize("gain", [2, 3, 5])
+@pytest.mark.parametrize("limits", [None, Limits(), Limits(clipped=0.3, clipped_warning=0.0)])
+def test_clipped_beats(tmp_path: Path, gain: int, limits: Limits | None) -> None:
+    """A clipped beat is decided up to the limit, with a warning, and is never S."""
+    bundle, counts = beat_bundle(tmp_path, likely="s"), loud(7, gain)
+    found = findings(bundle, "c", [counts], limits=limits)
+    check_same(found, findings(bundle, "simulator", [counts], limits=limits))
+    chosen, span = limits or BEAT_LIMITS, 136
+    for beat in (one for one in found if one.assessable):
+        clipped = sum(float(r.split()[2]) for r in beat.reasons if r.startswith("clipped for"))
+        samples = round(clipped * 128)  # of hundredths of a second: one may be lost
+        assert samples <= chosen.clipped * span + 1
+        flagged = "clipped" in beat.doubts
+        assert flagged <= (samples >= chosen.clipped_warning * span - 1)
+        assert flagged or samples <= chosen.clipped_warning * span + 1
+        assert (beat.class_name == "s") == (not flagged)
+    flagged_beats = sum("clipped" in beat.doubts for beat in found)
+    assert (flagged_beats == 0) if limits == Limits() else (flagged_beats > 0 or gain == 2)
+
+
+def test_an_explanation_of_a_clipped_beat_leaves_s_out(tmp_path: Path) -> None:
+    found = findings(beat_bundle(tmp_path, likely="s"), "simulator", [loud(7, 3)])
+    clipped = next(beat for beat in found if "clipped" in beat.doubts)
+    scores = clipped.scores()
+    gap = sum(part.contribution for part in clipped.why())
+    offsets = clipped.offsets
+    assert offsets is not None
+    mine = clipped.classes.index(clipped.class_name or "")
+    rest = [i for i in range(4) if i not in (mine, 1)]
+    second = max(rest, key=lambda i: scores[i])
+    assert scores.argmax() == 1
+    assert gap + offsets[mine] - offsets[second] == pytest.approx(scores[mine] - scores[second])
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 2.5, 7.0, 9.0])

@@ -48,6 +48,21 @@ def test_simulated_ecg(program: Path, seed: int) -> None:
     assert len(agree(program, x)) > 40
 
 
+def test_t_waves_pauses_and_missed_beats(program: Path) -> None:
+    """Trains of pulses with what the decisions look at: flat waves, overdue beats, falls."""
+    rng = np.random.default_rng(3)
+    for every in (40, 57, 100):
+        x = np.zeros(12_000)
+        for at in range(100, 11_900, every):
+            if rng.random() < 0.9:
+                x[at - 2 : at + 3] += rng.choice([40, 80, 100]) * np.array([0.2, 0.7, 1, 0.7, 0.2])
+            after = at + int(rng.integers(27, 50))
+            x[after - 2 : after + 3] += rng.choice([0, 30, 38, 55, 66]) * np.array(
+                [0.3, 0.7, 1, 0.7, 0.3]
+            )
+        assert len(agree(program, np.clip(x, -127, 127).astype(np.int8))) > 100
+
+
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 6, 7, 8, 20, 127, 128, 129, 1023, 1024, 1025, 1100])
 def test_any_end(program: Path, length: int) -> None:
     agree(program, conditioned(9, 12)[:length])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from beatlens.errors import ModelError, SignalError
-from beatlens.runtime.beat_rule import BeatRule, Calibration, beat_columns
+from beatlens.runtime.beat_rule import BeatRule, Calibration, beat_columns, excluded_if_clipped
 from beatlens.runtime.fields import Fields
 from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.rhythm import BINS
@@ -32,6 +32,18 @@ def test_scores_are_the_logits_up_to_rounding() -> None:
     step = SCALE / sum(COLUMNS)
     assert np.abs(step * made.scores(sums, contexts) - logits).max() <= 3.5 * step + 1e-9
     assert (made.decide(sums, contexts) == made.scores(sums, contexts).argmax(axis=1)).all()
+
+
+def test_a_class_that_is_excluded_does_not_win() -> None:
+    made, _, _ = rule()
+    rng = np.random.default_rng(2)
+    sums = rng.integers(-2000, 2000, (200, 3))
+    contexts = rng.integers(0, BINS, (200, len(CONTEXTS)))
+    scores, found = made.scores(sums, contexts), made.decide(sums, contexts, (1,))
+    assert (made.decide(sums, contexts) == 1).any()
+    assert found.tolist() == np.where(scores[:, 0] >= scores[:, 2], 0, 2).tolist()
+    assert excluded_if_clipped(("n", "s", "v", "f")) == (1,)
+    assert excluded_if_clipped(("n", "v")) == ()
 
 
 def test_offsets_decide_and_leave_probabilities_alone() -> None:

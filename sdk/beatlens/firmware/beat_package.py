@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beatlens.firmware.beat_task import beat_memory_bytes, beat_task_source
 from beatlens.firmware.c_text import CSource, array, check_identifier, numbers, row
@@ -31,6 +32,9 @@ from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 
 GOLDEN_S = 16.0
 """Seconds of golden ECG: the detector learns from the first eight."""
+LARGE_FROM_S, LARGE = 10.0, 3
+"""From when on golden ECG is how many times as large, so that the network's input clips, where the
+sensor's rails are that far apart."""
 
 
 def write_beats(
@@ -106,7 +110,7 @@ def beat_golden_source(
     """
     for what in (task, sensor, name):
         check_identifier(what, "golden vectors")
-    counts = ecg_at(frontend, GOLDEN_S)
+    counts = golden_counts(frontend)
     stream = BeatStream(
         bundle, frontend.rate_hz, frontend.counts_per_mv, rails=frontend.rails, limits=limits,
         engine=bundle.engine("simulator"),
@@ -127,6 +131,14 @@ def beat_golden_source(
         f"const bl_golden_beats {name} = {values};\n",
     ]
     return golden_source(name, "bl_golden_beats", [task, sensor], parts, "bl_selftest_beats.h")
+
+
+def golden_counts(frontend: FrontEnd) -> NDArray[np.int16]:
+    """Golden ECG, counts `[n]` of a sensor; its last part is large, but not saturated."""
+    counts = ecg_at(frontend, GOLDEN_S).astype(np.int64)
+    counts[round(LARGE_FROM_S * frontend.rate_hz) :] *= LARGE
+    low, high = frontend.rails
+    return np.clip(counts, low + 1, high - 1).astype(np.int16)
 
 
 def _beat(bundle: Bundle, finding: BeatFinding, scores: str) -> str:

@@ -17,9 +17,9 @@ from beatlens.firmware.task import (
 )
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_chain import rule_of
-from beatlens.runtime.beat_rule import BeatRule
+from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.finding import Limits
+from beatlens.runtime.finding import BEAT_LIMITS, Limits
 from beatlens.signals.qrs import BESIDE, NEIGHBOURS, REACH, RECENT, REFRACTORY
 
 MOST_WAITING = 32
@@ -52,17 +52,19 @@ def beat_task_source(
     length = rule.before + rule.after
     _check(bundle, length, drawn)
     columns = _kept(bundle, rule)
-    allowed, total = limits or Limits(), length * bundle.geometry.stride
+    allowed, total = limits or BEAT_LIMITS, length * bundle.geometry.stride
+    excluded = sum(1 << number for number in excluded_if_clipped(bundle.classes))
     parts = (
         f'/* {bundle.name}; made by beatlens. */\n#include "{name}.h"\n\n#include "{name}_net.h"\n',
-        task_constant(columns, f"{name}_columns", f"{name}_net", limits, static=True),
+        task_constant(columns, f"{name}_columns", f"{name}_net", allowed, static=True),
         numbers("int16_t", f"{name}_tables", rule.tables.ravel().tolist()),
         numbers("int16_t", f"{name}_offsets", rule.offsets.tolist()),
         numbers("int16_t", f"{name}_odds", rule.doubt.odds.tolist()),
         f"const bl_beat_task {name} = {{\n"
         f"    &{name}_columns, {name}_tables, {name}_offsets, {name}_odds,\n"
         f"    {rule.before}, {rule.after}, {sample_limits(allowed, total)},\n"
-        f"    {rule.doubt.close}, {rule.doubt.familiar}\n}};\n",
+        f"    {rule.doubt.close}, {rule.doubt.familiar},\n"
+        f"    {int(allowed.clipped_warning * total)}, {excluded}\n}};\n",
     )
     memory = bytes_without_ring(columns, drawn) + _taken_bytes(bundle, length)
     header = task_header(name, "bl_beat_task", bundle.classes, memory)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
 from beatlens.runtime.beat_finding import BeatFinding
-from beatlens.runtime.beat_rule import BeatRule
+from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.doubts import names_of
+from beatlens.runtime.doubts import CLIPPED, names_of
 from beatlens.runtime.engines import Engine, dequantize
 from beatlens.runtime.finding import Columns, Limits, Tally, described
 from beatlens.runtime.stretch import Stretch
@@ -76,6 +76,7 @@ class _BeatStretch:
         first: int,
     ) -> None:
         self._bundle, self._rule, self._limits, self._first = bundle, rule, limits, first
+        self._excluded = excluded_if_clipped(bundle.classes)
         hop = bundle.hop_columns
         self._columns_of = Stretch(
             frontend, engine, bundle.geometry, first=first, hop=hop, span=hop, heard=self._hear
@@ -151,8 +152,10 @@ class _BeatStretch:
             return beat_without_decision(bundle, peak, start, tally)
         sums = beat.columns.evidence.sum(axis=0, dtype=np.int64)[None]
         contexts = np.array([context])
-        found = rule.decide(sums, contexts)
+        clipped = self._limits.clips(tally, stride)
+        found = rule.decide(sums, contexts, self._excluded if clipped else ())
         doubts = self._limits.noise(tally, stride) | int(rule.doubts(sums, contexts, found)[0])
+        doubts |= CLIPPED if clipped else 0
         evidence = beat.columns.evidence
         return beat_finding(bundle, peak, start, tally, evidence, context, int(found[0]), doubts)
 

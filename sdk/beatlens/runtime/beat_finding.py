@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import RecipeError
+from beatlens.runtime.beat_rule import excluded_if_clipped
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,20 @@ class BeatFinding:
         assessable: whether there is a decision. If not, all that follows `quality` is None.
         reasons: why not; and of an assessable beat, what to know of its span's quality.
         quality: share of the span's samples that were there, not flat and not saturated, 0..1.
-        doubts: why the decision is to be doubted: `noise`, `close`, `unfamiliar` (see
+        doubts: warnings about the decision: `noise`, `close`, `unfamiliar`, `clipped` (see
             `beatlens.runtime.doubts`); mostly nothing.
-        class_name: what it is.
-        probabilities: calibrated, by class. The class decided on may not be the likeliest one: the
-            rule's offsets say how likely each has to be.
+        class_name: the class decided on, that of the largest score with offsets; of a beat with the
+            warning `clipped` the largest but that of S.
+        probabilities: calibrated, by class, made without the offsets. The class decided on is often
+            not the likeliest one: offsets were chosen so that rare classes are found. How far the
+            probabilities hold is measured in docs/beats.md.
         evidence: float32 `[C, T]` in logit units, read-only, columns of the span.
         worth: float64 `[8, C]`: what each context adds, logit units.
         offsets: float64 `[C]`, the rule's, logit units.
         contexts: the eight contexts as ratios, by name.
         classes: names of the C classes.
 
-    Mean evidence, the sum of `worth` and the offset are a class's score; the largest wins.
+    Mean evidence plus the sum of `worth` plus the offset is a class's score.
     """
 
     time_s: float
@@ -76,7 +79,8 @@ class BeatFinding:
         """What speaks for the class decided on rather than another, largest part first.
 
         Args:
-            against: the other class; None is the one that came second.
+            against: the other class; None is the one that came second, S left out of a beat with
+                the warning `clipped`.
 
         Returns:
             Contexts, and stretches of consecutive columns whose evidence has one sign. Their
@@ -106,7 +110,11 @@ class BeatFinding:
         return np.asarray(means + self.worth.sum(axis=0) + self.offsets)
 
     def as_dict(self, reasons: int = 3) -> dict[str, Any]:
-        """The finding as plain data for JSON, with the `reasons` that speak most for the class."""
+        """The finding as plain data for JSON, with the `reasons` that speak most for the class.
+
+        `class` is decided with the rule's offsets, `probabilities` are calibrated and made without
+        them: `class` is often not the key of the largest of them.
+        """
         return {
             "time_s": self.time_s,
             "assessable": self.assessable,
@@ -121,6 +129,8 @@ class BeatFinding:
     def _second(self, mine: int) -> int:
         scores = self.scores()
         scores[mine] = -np.inf
+        if "clipped" in self.doubts:
+            scores[list(excluded_if_clipped(self.classes))] = -np.inf
         return int(scores.argmax())
 
     def _number(self, name: str) -> int:

@@ -3,14 +3,20 @@
     score[class] = sum of int8 evidence over the beat's columns
                  + sum over contexts of table[context][class] + offset[class]
 
-The largest score wins; of equal ones the first. Tables and offsets are whole numbers in steps of
-the evidence sum, so the decision is the same on every device, and so is its explanation: a sum of
-columns, contexts and a constant. Offsets say how much a class needs to win; probabilities are made
-without them. So is what a decision is doubted for (`Doubt`). Needs numpy only.
+The largest score wins; of equal ones the first. A beat with many clipped samples is never S: there
+the largest score of the other classes wins (`NEVER_CLIPPED`). Tables and offsets are whole numbers
+in steps of the evidence sum, so the decision is the same on every device, and so is its
+explanation: a sum of columns, contexts and a constant.
+
+Two things are said of a beat, by two rules. Its class is that of the largest score, offsets
+included: they were chosen so that rare classes are found. Its probabilities are calibrated, and
+made without offsets: they say how likely each class is. So the class decided on is often not the
+likeliest one. Warnings (`Doubt`) are made without offsets too. Needs numpy only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +37,8 @@ from beatlens.signals.rhythm import BINS
 from beatlens.signals.rhythm import CONTEXTS as RHYTHM
 
 LARGEST_DOUBT = 1 << 24
+NEVER_CLIPPED = ("s",)
+"""Classes that a clipped beat is never called: of 163 clipped beats called S 139 were not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,9 +172,22 @@ class BeatRule:
         found = sums + sum(table[contexts[:, i]] for i, table in enumerate(self.tables))
         return np.asarray(found + self.offsets if offsets else found, np.int64)
 
-    def decide(self, sums: NDArray[np.int64], contexts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Numbers of the classes decided on, `[b]`."""
-        return np.asarray(self.scores(sums, contexts).argmax(axis=1), np.int64)
+    def decide(
+        self,
+        sums: NDArray[np.int64],
+        contexts: NDArray[np.int64],
+        excluded: Collection[int] = (),
+    ) -> NDArray[np.int64]:
+        """Numbers of the classes decided on, `[b]`.
+
+        Args:
+            sums, contexts: as for `scores`.
+            excluded: numbers of classes that are not decided on, at most C - 1
+                (`excluded_if_clipped`).
+        """
+        scores = self.scores(sums, contexts)
+        scores[:, list(excluded)] = np.iinfo(np.int64).min
+        return np.asarray(scores.argmax(axis=1), np.int64)
 
     def doubts(
         self,
@@ -238,6 +259,16 @@ class BeatRule:
         calibration = Calibration(temperature, np.array(bias))
         doubt = Doubt(np.array(odds, np.int64), close, familiar)
         return cls(before, after, tables, np.array(offsets, np.int64), scale, calibration, doubt)
+
+
+def excluded_if_clipped(classes: Sequence[str]) -> tuple[int, ...]:
+    """Numbers of the classes that a clipped beat is never called.
+
+    >>> excluded_if_clipped(("n", "s", "v", "f")), excluded_if_clipped(("s",))
+    ((1,), ())
+    """
+    found = tuple(number for number, name in enumerate(classes) if name in NEVER_CLIPPED)
+    return found if len(found) < len(classes) else ()
 
 
 def beat_columns(

@@ -19,7 +19,7 @@ from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.chain import Chain
 from beatlens.runtime.engines import Engine, StreamEngine
-from beatlens.runtime.finding import Limits
+from beatlens.runtime.finding import BEAT_LIMITS, Limits
 from beatlens.runtime.stream import (
     LeadStream,
     Piece,
@@ -36,7 +36,8 @@ class BeatStream(LeadStream[BeatFinding]):
 
     Args:
         bundle: what to run; one that decides on beats.
-        rate_hz, counts_per_mv, rails, limits, engine: as for `Stream`.
+        rate_hz, counts_per_mv, rails, engine: as for `Stream`.
+        limits: how much of a beat's span may be bad; None is `BEAT_LIMITS`.
 
     Raises:
         SignalError: rate, gain or rails are not supported.
@@ -58,7 +59,7 @@ class BeatStream(LeadStream[BeatFinding]):
         limits: Limits | None = None,
     ) -> None:
         super().__init__(bundle, rate_hz, counts_per_mv, rails)
-        self._chain = _beat_chain(bundle, self._frontend, limits or Limits(), engine)
+        self._chain = _beat_chain(bundle, self._frontend, limits or BEAT_LIMITS, engine)
 
 
 def explain_beats(

@@ -3,7 +3,9 @@
 - `noise`: most of the span bends as QRS complexes do (see `beatlens.signals.frontend`),
 - `close`: of a beat; another class is nearly as likely, or likelier, and a rare one was chosen,
 - `unfamiliar`: of a beat; no class is spoken for as much as for nearly all beats the model was
-  chosen on, as with a pacemaker, or a lead from elsewhere.
+  chosen on, as with a pacemaker, or a lead from elsewhere,
+- `clipped`: of a beat; more of its span is clipped than `Limits.clipped_warning` allows. Such a
+  beat is never called S.
 
 >>> names_of(NOISE | UNFAMILIAR), bits_of(["unfamiliar", "noise"])
 (('noise', 'unfamiliar'), 5)
@@ -11,8 +13,8 @@
 
 from collections.abc import Iterable
 
-NOISE, CLOSE, UNFAMILIAR = 1, 2, 4
-DOUBTS = ("noise", "close", "unfamiliar")
+NOISE, CLOSE, UNFAMILIAR, CLIPPED = 1, 2, 4, 8
+DOUBTS = ("noise", "close", "unfamiliar", "clipped")
 """Names of the bits, the lowest first."""
 
 

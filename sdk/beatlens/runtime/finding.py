@@ -26,7 +26,10 @@ class Limits:
         unusable: share of the span's samples that may be flat (a lead is off) or saturated (the
             sensor at its rails); more make the span not assessable.
         clipped: share that may be beyond the +-3.175 mV of the network's input. Tall R peaks clip
-            for a few samples and stay readable, so a little of it only leaves a note.
+            for a few samples and stay readable, so a little of it only leaves a note. Of beats
+            more may be, see `BEAT_LIMITS`.
+        clipped_warning: of beats only, share of clipped samples above which a beat's decision gets
+            the warning `clipped` and is never S (`beatlens.runtime.beat_rule.NEVER_CLIPPED`).
         noisy: share that may bend as QRS complexes do (see `beatlens.signals.frontend`); a decision
             on a span with more is given, and doubted.
 
@@ -37,6 +40,7 @@ class Limits:
     unusable: float = 0.10
     clipped: float = 0.05
     noisy: float = 0.50
+    clipped_warning: float = 0.05
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -56,6 +60,16 @@ class Limits:
     def noise(self, tally: Tally, stride: int) -> int:
         """`NOISE` for a span that is too noisy, else 0."""
         return NOISE if tally.noisy > self.noisy * tally.columns * stride else 0
+
+    def clips(self, tally: Tally, stride: int) -> bool:
+        """Whether a beat's span of columns of `stride` samples gets the warning `clipped`."""
+        return tally.clipped > self.clipped_warning * tally.columns * stride
+
+
+BEAT_LIMITS = Limits(clipped=0.15)
+"""The default for beats. Large ventricular beats are clipped for more than 5 % of a span of 1.06 s,
+and what is left of them is enough: 991 of 994 beats that the limit of 5 % refused were decided
+rightly. To change another limit for beats, use `dataclasses.replace(BEAT_LIMITS, unusable=0.2)`."""
 
 
 @dataclass(frozen=True)

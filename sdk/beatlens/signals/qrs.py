@@ -8,11 +8,12 @@ are ours, chosen on DS1):
    43 Hz, where there are muscles and hardly a QRS complex,
 2. maxima of that within 0.1 s on both sides are candidates; each is where the curvature is largest
    within 47 ms of the maximum, which is nearer to the R peak than the maximum of the sum,
-3. a candidate is a beat where it is above a threshold between the medians of the last eight beats
-   and of the last eight other candidates, and not a T wave: much flatter than the beat before it
-   and within 0.36 s of it,
-4. where a beat is overdue the largest candidate since the last one is taken, if it is above a lower
-   threshold.
+3. a candidate is a beat if its sum is above a threshold between the medians of the last eight beats
+   and of the last eight other candidates, and if it is no T wave: flatter than the beat before it
+   by two limits, a strict one within 0.36 s of that beat and a looser one within 0.28 s,
+4. if a beat is overdue, the largest candidate since the last beat is taken, T waves left out, if
+   its sum is above a lower threshold. This threshold takes the median of other candidates as at
+   most 12/32 of the beats': otherwise beats that were missed once would raise it above all beats.
 
 The first eight seconds are looked at as a whole before the first decision. Needs numpy only.
 
@@ -59,8 +60,14 @@ T_WAVE = 46
 """Samples after a beat in which its T wave may come: 0.36 s."""
 FLAT_T = 13
 """32nds of the beat's sum that a T wave stays below."""
+EARLY_T = 36
+"""Samples after a beat, 0.28 s, within which a candidate is more often a T wave than a beat."""
+EARLY_FLAT_T = 21
+"""32nds of the beat's sum that a T wave stays below within `EARLY_T`."""
 HIGH, LOW = 11, 4
 """32nds of the way from the noise's median to the beats': thresholds at first sight and later."""
+NOISE_CAP = 12
+"""32nds of the beats' median that the noise's median counts as at most, where a beat is overdue."""
 MOST = 2
 """A beat counts as at most this many times the beats' median."""
 SILENCE = 4 * 128
@@ -68,10 +75,14 @@ SILENCE = 4 * 128
 signal fell."""
 RECENT = 8 * 128
 """Samples after which a candidate is not looked at again: a beat is found this late at most."""
-CONSTANTS = (SMOOTHED, REACH, BESIDE, NEIGHBOURS, NEAR, FLOOR, T_WAVE, FLAT_T, HIGH, LOW, MOST)
+CONSTANTS = (
+    SMOOTHED, REACH, BESIDE, NEIGHBOURS, NEAR, FLOOR, T_WAVE, FLAT_T, EARLY_T, EARLY_FLAT_T, HIGH,
+    LOW, NOISE_CAP, MOST,
+)  # fmt: skip
 """What tells one version's peaks from another's: tracks that are kept are of these."""
-DETECTOR = 1
-"""Which of the detectors there have been these decisions are, in the figures: 1 is the first."""
+DETECTOR = 2
+"""Number of these decisions in figures. Detector 1 had no `EARLY_T` and no `NOISE_CAP`, and its
+search for overdue beats looked at refused T waves too."""
 RATE_HZ = 128
 _SIDE = REACH + SMOOTHED
 _MARGIN = _SIDE + BESIDE + NEIGHBOURS
@@ -202,10 +213,8 @@ class _Decisions:
         return [beat for at, value in early for beat in self._decide(at, value)]
 
     def _decide(self, at: int, value: int) -> list[int]:
-        found = self._overdue(at)
-        if self.last is None:
-            accepted = value > self._threshold(HIGH)
-        else:
+        found, flat = self._overdue(at), False
+        if self.last is not None:
             since = at - self.last[0]
             if since < REFRACTORY:
                 return found
@@ -214,13 +223,13 @@ class _Decisions:
                     [v >> 1 for v in kept] for kept in (self.beats, self.noise)
                 ]
                 self.heard = at - SILENCE // 2
-            flat = since < T_WAVE and 32 * value < FLAT_T * self.last[1]
-            accepted = value > self._threshold(HIGH) and not flat
-        if accepted:
+            flat = _is_flat(value, since, self.last[1])
+        if value > self._threshold(HIGH) and not flat:
             self._accept(at, value, min(value, MOST * _median(self.beats)))
             return [*found, at]
         _push(self.noise, value)
-        self.waiting = [*self.waiting, (at, value)][-REMEMBERED:]
+        if not flat:
+            self.waiting = [*self.waiting, (at, value)][-REMEMBERED:]
         return found
 
     def _overdue(self, now: int) -> list[int]:
@@ -230,7 +239,7 @@ class _Decisions:
             first = max(self.last[0] + REFRACTORY + 1, now - RECENT)
             later = [one for one in self.waiting if one[0] >= first]
             best = max(later, key=lambda one: one[1], default=(0, 0))
-            if best[1] <= self._threshold(LOW):
+            if best[1] <= self._threshold(LOW, NOISE_CAP):
                 break
             self._accept(*best, best[1])
             found.append(best[0])
@@ -243,9 +252,19 @@ class _Decisions:
         _push(self.beats, counts)
         self.waiting = [one for one in self.waiting if one[0] > at]
 
-    def _threshold(self, part: int) -> int:
+    def _threshold(self, part: int, cap: int | None = None) -> int:
+        """`part` 32nds of the way from noise to beats; noise at most `cap` 32nds of the beats."""
         noise, beat = _median(self.noise), _median(self.beats)
+        if cap is not None:
+            noise = min(noise, cap * beat >> 5)
         return noise + ((beat - noise) * part >> 5)
+
+
+def _is_flat(value: int, since: int, beat: int) -> bool:
+    """Whether a candidate's sum is a T wave's, `since` samples after a beat with the sum `beat`."""
+    return (since < T_WAVE and 32 * value < FLAT_T * beat) or (
+        since < EARLY_T and 32 * value < EARLY_FLAT_T * beat
+    )
 
 
 def _push(remembered: list[int], value: int) -> None:
