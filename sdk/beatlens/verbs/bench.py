@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from beatlens.verbs import bench_clinical, bench_compress, bench_device
+from beatlens.verbs.group import VerbGroup
 from beatlens.verbs.options import DataFolder, Out, RecipePath, RunFolder, Threads
 
-app = typer.Typer(no_args_is_help=True, help="Measure, and write what was measured.")
+app = typer.Typer(cls=VerbGroup, no_args_is_help=True, help="Measure, and write what was measured.")
 
 
 @app.command()

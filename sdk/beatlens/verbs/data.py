@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from beatlens.verbs.group import VerbGroup
 from beatlens.verbs.options import DataFolder
 
-app = typer.Typer(no_args_is_help=True, help="List, check and get ECG databases from PhysioNet.")
+app = typer.Typer(
+    cls=VerbGroup, no_args_is_help=True, help="List, check and get ECG databases from PhysioNet."
+)
 
 
 @app.command("list")
