@@ -27,3 +27,7 @@ class RecipeError(BeatlensError):
 
 class ModelError(BeatlensError):
     """A network, integer graph, `.tflite` file or bundle is malformed or not supported."""
+
+
+class OutputError(BeatlensError):
+    """A file of results cannot be written: the disk is full, or the folder refuses."""

@@ -134,8 +134,10 @@ def test_a_record_line_of_another_record_is_refused(folder: Path) -> None:
         read_recording(folder, "101")
     edit_header(folder, "100 2", "100.mat 2", "101")
     (folder / "101.hea").rename(folder / "a b.hea")
-    with pytest.raises(DataError, match=r"record name is '100\.mat', expected letters, digits"):
+    with pytest.raises(DataError, match=r"record name is '100\.mat', expected 'a b'"):
         read_recording(folder, "a b")
+    (folder / "a b.hea").rename(folder / "100.hea")
+    assert read_recording(folder, "100").samples == SAMPLES
 
 
 def test_names_too_long_for_a_file_are_refused(folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beatlens.firmware.host_build import has_compiler
+from beatlens.pipeline.result_files import rounded
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.stream import explain_recording
 from beatlens.signals.simulate import simulate_patient
@@ -70,7 +71,7 @@ def test_findings_are_those_of_the_whole_recording(
         missing=whole.missing[1], hop_s=10.0,
     )  # fmt: skip
     found = explained(record, folder, "--engine", engine)
-    assert found == [json.loads(json.dumps(finding.as_dict())) for finding in wanted]
+    assert found == [rounded(finding.as_dict()) for finding in wanted]
     assert any("gap" in " ".join(f["reasons"]) for f in found)
 
 

@@ -1,20 +1,40 @@
 """Running a bundle over recordings: one, as `beatlens explain` does, or very many.
 
 `beatlens score` writes what a model finds in each recording as lines of JSON, a file per recording,
-by as many workers as there are. A file that is there is not made again.
+by as many workers as there are. A file of findings is kept while the record, the bundle and the
+options are the same, byte for byte, and made again otherwise; see `result_files`.
 """
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
-from collections import Counter
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from beatlens.errors import DataError, RecipeError
+from beatlens import __version__
+from beatlens.errors import (
+    BeatlensError,
+    DataError,
+    ModelError,
+    OutputError,
+    RecipeError,
+    SignalError,
+)
+from beatlens.pipeline.result_files import (
+    FORMAT,
+    digests,
+    read_result,
+    result_name,
+    states,
+    write_result,
+)
+from beatlens.pipeline.whole_files import WholeFile, remove_parts, write_first
 from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_stream import explain_beat_pieces
 from beatlens.runtime.bundle import Bundle
@@ -24,39 +44,41 @@ from beatlens.runtime.folder import SUMS
 from beatlens.runtime.recording_finding import RecordingFinding
 from beatlens.runtime.recording_stream import explain_whole_pieces
 from beatlens.runtime.stream import Piece, explain_pieces
-from beatlens.signals.databases import database_in, find_database
-from beatlens.signals.wfdb_pieces import Progress, RecordingFile, open_record
+from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.signals.record_names import RecordPlace, find_record
+from beatlens.signals.wfdb_files import check_signal_files
+from beatlens.signals.wfdb_pieces import Progress, RecordingFile
 
 AnyFinding = Finding | BeatFinding | RecordingFinding
-ABOUT = "about.json"
+ABOUT, SUMMARY = "about.json", "summary.csv"
+PARTS_S = 24 * 3600.0
+"""Age in seconds at which a file that is not whole has no process any more that writes it."""
+FORMULA_SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""What a formula begins with in a spreadsheet, half and full width."""
 USUAL_LEADS = ("MLII", "II")
 
 
 def opened_record(
     record: str, data: Path | None = None, progress: Progress | None = None
 ) -> RecordingFile:
-    """A record by its path without extension, or as DATABASE/RECORD.
+    """A record by its path, with or without extension, or as DATABASE/RECORD; see `find_record`.
 
     Raises `DataError` where there is none, or it is not as its header says.
     """
-    path = Path(record)
-    if path.with_suffix(".hea").exists():
-        return open_record(path.parent, path.name, progress=progress)
-    database, _, name = record.partition("/")
-    if not name:
-        raise DataError(
-            f"record {record!r} is neither a WFDB record on disk ({path.with_suffix('.hea')} is "
-            "not there) nor DATABASE/RECORD such as mitdb/119"
-        )
-    return find_database(database, data).open(name, progress)
+    return find_record(record, data).open(progress)
 
 
 def lead_of(recording: RecordingFile, name: str | None = None) -> int:
     """Row of the lead called `name`; None: of MLII or II, else the first."""
     if name is not None:
         return recording.lead(name)
-    known = [n for n in recording.lead_names if n.upper() in USUAL_LEADS]
-    return recording.lead(known[0]) if known else 0
+    return usual_lead(recording.lead_names)
+
+
+def usual_lead(names: Sequence[str]) -> int:
+    """Row of the first lead called MLII or II; 0 where none is."""
+    known = [row for row, name in enumerate(names) if name.upper() in USUAL_LEADS]
+    return known[0] if known else 0
 
 
 def findings_in(
@@ -94,30 +116,25 @@ def findings_in(
         yield from explain_pieces(model, given, hop_s=every, **options)
 
 
-def records_named(
-    names: Sequence[str], data: Path | None = None
-) -> tuple[list[str], tuple[tuple[str, Path], ...]]:
-    """Records, of which a name may stand for a whole database, and the databases' folders.
-
-    Raises `DataError` where a name is no record's path, and no database's.
-    """
-    found: list[str] = []
-    folders: dict[str, Path] = {}
-    for name in names:
-        if Path(name).with_suffix(".hea").exists():
-            found.append(name)
-            continue
-        database, _, record = name.partition("/")
-        there = find_database(database, data)
-        folders[database] = there.folder.resolve()
-        found += [name] if record else [f"{database}/{record}" for record in there.records()]
-    return list(dict.fromkeys(found)), tuple(folders.items())
-
-
 @lru_cache(maxsize=1)
-def _bundle(folder: Path) -> Bundle:
+def _bundle(folder: Path, sha256: str) -> Bundle:
     """A worker scores many recordings with one bundle."""
-    return Bundle.load(folder)
+    model, found = Bundle.load(folder), bundle_digest(folder)
+    if found != sha256:
+        raise ModelError(
+            f"{folder}: SHA-256 of {SUMS} is {found[:12]}..., expected {sha256[:12]}... as when "
+            "scoring began; score with a bundle that nobody changes, under the same path everywhere"
+        )
+    return model
+
+
+def bundle_digest(folder: Path) -> str:
+    """SHA-256 of a bundle's list of checksums: the same for the same bundle."""
+    return hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()
+
+
+Row = dict[str, Any]
+"""A recording's row of the summary. `error` is empty, or says why there are no findings."""
 
 
 @dataclass(frozen=True)
@@ -126,90 +143,180 @@ class ScoreOf:
 
     Args:
         bundle: folder of the model.
+        sha256: what `bundle_digest` gives.
         out: folder of the findings.
-        folders: of databases, with their names; records of others are paths.
-        every: seconds between findings on spans.
-        engine: what computes.
+        every: seconds between findings on spans; None for models that decide on something else.
+        engine: what computes; all give the same findings.
+        run: names the files of this call that are not whole yet, see `remove_parts`.
 
-    Called with a record's name, returns its row of the summary (`summary_of`).
+    Called with a record's place, returns its row of the summary. A record that cannot be scored is
+    a row that says why. `OutputError`, `ModelError` and `RecipeError` are raised: what is wrong
+    there is wrong for all records.
     """
 
     bundle: Path
+    sha256: str
     out: Path
-    folders: tuple[tuple[str, Path], ...] = ()
     every: float | None = 10.0
     engine: str = "auto"
+    run: str = ""
 
-    def __call__(self, record: str) -> dict[str, Any]:
-        """Findings of one record as lines of JSON, written whole or not at all."""
-        path = self.out / f"{record.strip('/').replace('/', '_')}.jsonl"
-        if not path.exists():
-            recording = self._opened(record)
-            row = lead_of(recording)
-            found = findings_in(
-                _bundle(self.bundle), recording, row, every=self.every, engine=self.engine
-            )
-            head = {
-                "record": record,
-                "lead": recording.lead_names[row],
-                "seconds": recording.samples / recording.rate_hz,
-            }
-            part = path.with_suffix(".part")
-            with part.open("w", encoding="utf-8") as file:
-                for line in (head, *(finding.as_dict() for finding in found)):
-                    file.write(json.dumps(line) + "\n")
-            part.replace(path)
-        return summary_of(path)
+    def __call__(self, place: RecordPlace) -> Row:
+        """Score one record, or find that it has been."""
+        try:
+            return self._row(place)
+        except (DataError, SignalError) as error:
+            return refused_row(place.label, str(error))
+        except BeatlensError:
+            raise
+        except OSError as error:
+            name = error.filename or place.label
+            return refused_row(place.label, f"{name}: cannot be read ({error.strerror or error})")
+        except Exception as error:  # a fault of beatlens must not end a batch of thousands
+            return refused_row(place.label, f"a fault in beatlens, please report it: {error!r}")
 
-    def _opened(self, record: str) -> RecordingFile:
-        database, _, name = record.partition("/")
-        if folder := dict(self.folders).get(database):
-            return database_in(database, folder).open(name)
-        return opened_record(record)
-
-
-def summary_of(path: Path) -> dict[str, Any]:
-    """Counts of a file of findings: in all, undecided, doubted, and of each class decided on.
-
-    Raises `DataError` where it is damaged.
-    """
-    counts: Counter[str] = Counter()
-    try:
-        with path.open(encoding="utf-8") as file:
-            head = json.loads(next(file))
-            for line in file:
-                counts.update(_counted(json.loads(line)))
-    except (OSError, ValueError, KeyError, StopIteration) as error:
-        raise DataError(f"{path}: not a file of findings ({error!r}); delete it") from error
-    usual = {name: counts.pop(name, 0) for name in ("findings", "undecided", "doubted")}
-    return {**head, **usual, **{f"class {name}": n for name, n in sorted(counts.items())}}
-
-
-def _counted(finding: dict[str, Any]) -> list[str]:
-    """What one finding adds to: spans have decisions for each class, others one class."""
-    said = [name for name, yes in (finding.get("decisions") or {}).items() if yes]
-    said += [finding["class"]] if finding.get("class") else []
-    undecided = [] if finding["assessable"] else ["undecided"]
-    return ["findings", *undecided, *(["doubted"] if finding["doubts"] else []), *said]
+    def _row(self, place: RecordPlace) -> Row:
+        header = place.header()
+        check_signal_files(header)
+        before = states(header.files)
+        lead = usual_lead(header.lead_names)
+        model = _bundle(self.bundle, self.sha256)
+        head = {
+            "format": FORMAT,
+            "beatlens": __version__,
+            "record": place.label,
+            "lead": header.lead_names[lead],
+            "seconds": header.samples / header.rate_hz,
+            "bundle": model.name,
+            "bundle_sha256": self.sha256,
+            "every_s": self.every,
+            "files": digests(header.files),
+        }
+        path = self.out / result_name(place.label, place.key, bool(place.database))
+        counts = read_result(path, head)
+        if counts is None:
+            found = findings_in(model, place.open(), lead, every=self.every, engine=self.engine)
+            with WholeFile(path, run=self.run) as file:
+                counts = write_result(file, head, (finding.as_dict() for finding in found))
+                if states(header.files) != before:
+                    raise DataError(
+                        f"{place.label}: changed while it was read; score it again when it is whole"
+                    )
+        usual = {"findings": counts.findings, "undecided": counts.undecided}
+        classes = {f"class {name}": number for name, number in counts.classes.items()}
+        row = {"record": place.label, "file": path.name, "lead": head["lead"]}
+        row |= {"seconds": head["seconds"], **usual, "doubted": counts.doubted, "error": ""}
+        return row | classes
 
 
-def claim_scores(out: Path, bundle: Path, every: float | None) -> None:
-    """Make a folder of findings, or check that one that is there is of this bundle and hop.
+def refused_row(label: str, reason: str) -> Row:
+    """The row of a record without findings."""
+    return {"record": label, "error": " ".join(reason.split())}
 
-    Raises `RecipeError` where it is of another.
+
+def score_job(
+    out: Path, bundle: Path, every: float, engine: str = "auto", *, here: bool = True
+) -> ScoreOf:
+    """What scores records into the folder `out`, which is made or found to be of the same model.
+
+    Args:
+        out: the folder.
+        bundle: folder of the model.
+        every: seconds between findings on spans.
+        engine: what computes.
+        here: whether this machine computes, so that the engine must be here.
+
+    Raises:
+        RecipeError: the folder has findings of another bundle or hop, or files of something else;
+            or the hop is not one of the model.
+        OutputError: the folder cannot be made.
+        ModelError: there is no such bundle or engine.
     """
     model = Bundle.load(bundle)
-    wanted = {
-        "bundle": model.name,
-        "checksums": (bundle / SUMS).read_text(encoding="utf-8"),
-        "every_s": every if model.decides_on.startswith("spans") else None,
-    }
-    path = out / ABOUT
-    if not path.exists():
+    on_spans = model.stream_name == "stream"
+    hop = {"hop_s": every} if on_spans else {}
+    tried = engine if here else "simulator"
+    getattr(model, model.stream_name)(MODEL_RATE_HZ, 200.0, engine=tried, **hop)
+    job = ScoreOf(
+        bundle.resolve(),
+        bundle_digest(bundle),
+        out.absolute(),
+        every if on_spans else None,
+        engine,
+        uuid.uuid4().hex[:8],
+    )
+    _claim(out, {"format": FORMAT, "bundle": model.name, "bundle_sha256": job.sha256,
+                 "every_s": job.every})  # fmt: skip
+    return job
+
+
+def _claim(out: Path, wanted: dict[str, Any]) -> None:
+    """Make a folder of findings, or check that one that is there is of the same."""
+    about = out / ABOUT
+    try:
         out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-    elif json.loads(path.read_text(encoding="utf-8")) != wanted:
+        names = [] if about.exists() else sorted(each.name for each in out.iterdir())
+    except OSError as error:
+        raise OutputError(
+            f"{out}: cannot be the folder of findings ({error.strerror}), expected a folder, or a "
+            "new name (--out)"
+        ) from error
+    remove_parts(out, older_than_s=PARTS_S)
+    others = [name for name in names if name.endswith(".jsonl") or name == SUMMARY]
+    if not write_first(about, json.dumps(wanted, indent=1) + "\n"):
+        _check_claim(about, wanted)
+    elif others:
+        about.unlink(missing_ok=True)
         raise RecipeError(
-            f"{out} has findings of another bundle, or at other times, than {bundle} every "
-            f"{every} s; use another folder (--out)"
+            f"{out}: holds {others[0]} but no {ABOUT}, so it is no folder of findings; use another "
+            "folder (--out)"
         )
+
+
+def _check_claim(path: Path, wanted: dict[str, Any]) -> None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecipeError(
+            f"{path}: damaged ({error}); use another folder (--out), or delete this one"
+        ) from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise RecipeError(
+            f"{path}: not of a folder of findings as this version of beatlens writes them; use "
+            "another folder (--out)"
+        )
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise RecipeError(
+                f"{path.parent} has findings with {name} {found.get(name)!r}, these are with "
+                f"{value!r}; use another folder (--out)"
+            )
+
+
+def write_summary(path: Path, rows: Sequence[Row]) -> None:
+    """One line a recording. A class that a recording has none of is 0; of a refused one, empty.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe before it.
+
+    Raises `OutputError` where the disk refuses.
+    """
+    usual = ("record", "file", "lead", "seconds", "findings", "undecided", "doubted", "error")
+    classes = sorted({name for row in rows for name in row} - set(usual))
+    with WholeFile(path, newline="", errors="backslashreplace") as file:
+        writer = csv.writer(file)
+        writer.writerow([*usual, *map(cell, classes)])
+        for row in rows:
+            none = "" if row["error"] else 0
+            writer.writerow(cell(row.get(name, none)) for name in (*usual, *classes))
+
+
+def cell(value: Any) -> Any:
+    """A value for a table; text that would be a formula is marked as text.
+
+    >>> cell("=1+1"), cell("\t@x"), cell("MLII"), cell(-3)
+    ("'=1+1", "'\\t@x", 'MLII', -3)
+    """
+    if not isinstance(value, str):
+        return value
+    risky = value.startswith(("\t", "\r", "\n")) or value.lstrip().startswith(FORMULA_SIGNS)
+    return f"'{value}" if risky else value

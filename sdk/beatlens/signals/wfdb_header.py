@@ -159,12 +159,13 @@ def read_header(folder: Path, name: str, expected: Expected) -> Header:
 def _check_named(path: Path, found: str, name: str) -> None:
     """Hold the record line's name against the file's.
 
-    A file name that no record line can hold (`100 (1)`, a copy) goes with any record name.
+    The PhysioNet challenges write `A0001.mat` for record A0001. A file name that is no WFDB record
+    name (`100 (1)`, a copy) goes with any record name.
     """
-    if _RECORD_NAME.fullmatch(name) and found != name:
+    own = found in (name, f"{name}.mat")
+    renamed = not _RECORD_NAME.fullmatch(name) and _RECORD_NAME.fullmatch(found)
+    if not own and not renamed:
         refuse(path, "record name", found, f"{name!r}, the file's own name")
-    if not _RECORD_NAME.fullmatch(found):
-        refuse(path, "record name", found, "letters, digits, '-' and '_' in the record line")
 
 
 def _header_lines(path: Path) -> list[str]:

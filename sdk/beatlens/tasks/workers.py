@@ -10,6 +10,7 @@ shared disk.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -21,7 +22,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Shown = Callable[[int, int], None]
 CONNECT_S = 10
-"""How long a scheduler may take to answer."""
+"""Seconds that a scheduler may take to answer, and then to have a worker."""
+MOST_GREETING = 1 << 20
+"""Bytes that a scheduler's greeting may have; it has some hundred."""
+_CARRIERS = {"joblib", "dask", "distributed", "concurrent"}
+"""Packages that carry work; an exception of theirs says that a worker was lost."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ class Workers:
             shown: called with (done, total).
 
         Raises:
-            RecipeError: no scheduler answers at the address, or Dask is not installed.
+            RecipeError: no scheduler answers at the address, it has no workers, or Dask is not
+                installed; or a worker was lost.
             Exception: what `function` raised, in another process or here.
         """
         hash(function)
@@ -79,11 +85,19 @@ class Workers:
                 held.enter_context(self._cluster(self.scheduler))
                 jobs = -1  # all that the cluster has
             work = (delayed(function)(item) for item in items)
-            yield from Parallel(n_jobs=jobs, return_as="generator")(work)
+            try:
+                yield from Parallel(n_jobs=jobs, return_as="generator")(work)
+            except Exception as error:
+                if type(error).__module__.partition(".")[0] not in _CARRIERS:
+                    raise  # what `function` raised
+                raise RecipeError(
+                    f"the work stopped because a worker was lost ({type(error).__name__}), which "
+                    "happens where memory runs out; use fewer --jobs, or workers with more memory"
+                ) from error
 
     @staticmethod
     def _cluster(address: str) -> AbstractContextManager[Any]:
-        """Connected to a scheduler, with joblib's work going there."""
+        """Connected to a scheduler that has workers, with joblib's work going there."""
         try:
             from dask.distributed import Client
         except ImportError as error:
@@ -95,14 +109,45 @@ class Workers:
 
         held = ExitStack()
         try:
-            held.enter_context(Client(address, timeout=CONNECT_S, set_as_default=True))
+            _check_answers(address)
+            client = Client(address, timeout=CONNECT_S, set_as_default=True)
         except (OSError, TimeoutError, ValueError) as error:
             raise RecipeError(
-                f"no Dask scheduler answers at {address} ({error}); expected the address that "
-                "`dask scheduler` prints, tcp://HOST:PORT"
+                f"no Dask scheduler answers at {address} ({_first_line(error)}); expected the "
+                "address that `dask scheduler` prints, tcp://HOST:PORT"
+            ) from error
+        held.enter_context(client)
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_S)
+        except TimeoutError as error:
+            held.close()
+            raise RecipeError(
+                f"the Dask scheduler at {address} has no workers after {CONNECT_S} s; start some "
+                f"with `dask worker {address}`"
             ) from error
         held.enter_context(parallel_config(backend="dask"))
         return held
+
+
+def _check_answers(address: str) -> None:
+    """Raise OSError or ValueError where no scheduler greets who connects to a TCP address.
+
+    `Client` waits without end for the greeting of a server that is none.
+    """
+    from distributed.comm.addressing import parse_address, parse_host_port
+
+    scheme, place = parse_address(address)
+    if scheme != "tcp":
+        return
+    with socket.create_connection(parse_host_port(place), timeout=CONNECT_S) as connection:
+        greeting = connection.recv(8, socket.MSG_WAITALL)
+    # A message begins with its length, 64 bits.
+    if len(greeting) < 8 or int.from_bytes(greeting, "little") > MOST_GREETING:
+        raise OSError("another kind of server is there")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 ALONE = Workers()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -45,6 +44,7 @@ def explain(
     Times are seconds from the start of the recording; evidence is in logits. A recording is read
     piece by piece, first to check it, so that long ones need no more memory.
     """
+    from beatlens.pipeline.result_files import json_line
     from beatlens.pipeline.score import findings_in, lead_of, opened_record
     from beatlens.runtime.bundle import Bundle
     from beatlens.runtime.finding import Finding
@@ -65,7 +65,7 @@ def explain(
         counts: Counter[str] = Counter()
         for finding in found:
             if as_json:
-                typer.echo(json.dumps(finding.as_dict()))
+                typer.echo(json_line(finding.as_dict()))
             elif isinstance(finding, Finding):
                 console.print(_line(finding), highlight=False)
             elif isinstance(finding, RecordingFinding):

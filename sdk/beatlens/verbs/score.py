@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from beatlens.verbs.options import BundleFolder, DataFolder, EngineName, Jobs, Scheduler
+
+if TYPE_CHECKING:
+    from beatlens.pipeline.score import Row
 
 
 def score(
@@ -17,7 +18,7 @@ def score(
         list[str],
         typer.Argument(
             metavar="RECORD...",
-            help="WFDB records: mitdb/119, a path without extension, or mitdb for all of a "
+            help="WFDB records: mitdb/119, a path with or without .hea, or mitdb for all of a "
             "database.",
         ),
     ],
@@ -35,34 +36,58 @@ def score(
 ) -> None:
     """Run the int8 model over many recordings. Writes a file of findings each, and summary.csv.
 
-    RECORD.jsonl has the record in its first line, then a finding a line, as `explain --json` prints
-    them. Interrupted, it goes on where it stopped.
+    A file of findings is JSON Lines: what it was made of, a finding a line as `explain --json`
+    prints them, and a last line that counts them. summary.csv names the file of each recording.
+
+    Interrupted, it goes on where it stopped. A recording, bundle or option that changed is scored
+    again. A recording that cannot be read has its reason in summary.csv (column error); the others
+    are scored, and the exit status is 1.
     """
-    from beatlens.pipeline.score import ScoreOf, claim_scores, records_named
+    from beatlens.errors import DataError
+    from beatlens.pipeline.score import SUMMARY, refused_row, score_job, write_summary
+    from beatlens.pipeline.whole_files import remove_parts
+    from beatlens.signals.record_names import NoRecord, find_records
     from beatlens.tasks.workers import Workers
-    from beatlens.verbs.show import console, progress_bar
+    from beatlens.verbs.show import progress_bar
 
     workers = Workers(jobs, scheduler)
-    wanted, folders = records_named(records, data)
-    claim_scores(out, bundle, every)
-    job = ScoreOf(bundle.resolve(), out.resolve(), folders, every, engine)
+    named = find_records(records, data)
+    places = [each for each in named if not isinstance(each, NoRecord)]
+    if not places and isinstance(named[0], NoRecord):
+        raise DataError(_refused(len(named), len(named), named[0].reason))
+    job = score_job(out, bundle, every, engine, here=scheduler is None)
     with progress_bar("recordings") as shown:
-        rows = list(workers.map(job, wanted, shown))
-    _write(out / "summary.csv", rows)
-    seconds = sum(row["seconds"] for row in rows)
+        try:
+            scored = iter(list(workers.map(job, places, shown)))
+        except BaseException:
+            remove_parts(job.out, job.run)  # of workers that were stopped
+            raise
+    rows = [
+        refused_row(each.label, each.reason) if isinstance(each, NoRecord) else next(scored)
+        for each in named
+    ]
+    write_summary(out / SUMMARY, rows)
+    if good := [row for row in rows if not row["error"]]:
+        _report(out, good)
+    errors = [row["error"] for row in rows if row["error"]]
+    if errors:
+        raise DataError(f"{_refused(len(errors), len(rows), errors[0])} ({out / SUMMARY})")
+
+
+def _report(out: Path, rows: list[Row]) -> None:
+    from beatlens.verbs.show import console
+
     console.print(
         f"{out}: {sum(row['findings'] for row in rows):,} findings in {len(rows):,} recordings, "
-        f"{seconds / 3600:.1f} h; {sum(row['undecided'] for row in rows):,} could not be decided"
+        f"{sum(row['seconds'] for row in rows) / 3600:.1f} h; "
+        f"{sum(row['undecided'] for row in rows):,} could not be decided",
+        markup=False,
     )
     console.print("Evidence used by the model, not cause. Not a medical device.", style="dim")
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line a recording; a class that a recording has none of is 0."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, restval=0)
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(path)
+def _refused(count: int, total: int, reason: str) -> str:
+    """How many recordings were refused, and why the first one was."""
+    if total == 1:
+        return f"the recording was refused: {reason}"
+    return f"of {total:,} recordings {count:,} refused, the first because: {reason}"
