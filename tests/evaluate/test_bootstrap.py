@@ -86,6 +86,17 @@ def test_unknown_labels_count_nowhere() -> None:
         assert f1 == pytest.approx(metrics.f1_score(truth[known], scores[known] > 0))
 
 
+def test_macro_f1_is_the_mean_over_classes_that_occur() -> None:
+    rng = np.random.default_rng(3)
+    truth, says = rng.random((60, 3)) < 0.3, rng.random((60, 3)) < 0.4
+    truth[:, 1] = False
+    found = boot.macro_f1_statistic(truth, says.astype(float))(np.ones((1, 60)))[0]
+    expected = metrics.f1_score(truth[:, [0, 2]], says[:, [0, 2]], average="macro")
+    assert found == pytest.approx(expected)
+    nothing = boot.macro_f1_statistic(truth & False, says.astype(float))(np.ones((4, 60)))
+    assert np.isnan(nothing).all()
+
+
 def test_macro_average_precision_leaves_out_classes_that_never_occur() -> None:
     rng = np.random.default_rng(3)
     truth, scores = rng.random((50, 3)) < 0.4, rng.normal(size=(50, 3))

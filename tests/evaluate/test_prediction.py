@@ -8,7 +8,12 @@ from hypothesis.extra import numpy as hnp
 from sklearn import metrics
 
 from beatlens.errors import DataError, SignalError
-from beatlens.evaluate.prediction import average_precision, best_f1_thresholds, prediction
+from beatlens.evaluate.prediction import (
+    average_precision,
+    best_f1_thresholds,
+    prediction,
+    thresholds_as_often,
+)
 
 
 def sample(strips: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,6 +67,32 @@ def test_a_threshold_lies_between_scores_and_is_never_the_lower_one() -> None:
     high = np.nextafter(low, 2)
     assert best_f1_thresholds([[1], [0]], [[high], [low]]).tolist() == [high]
     assert best_f1_thresholds([[1], [1]], [[3.0], [2.0]]).tolist() == [2.0]
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(
+    decided=hnp.arrays(np.bool_, 12),
+    values=hnp.arrays(np.int8, 12, elements=st.integers(-9, 9)),
+)
+def test_no_threshold_decides_more_nearly_as_often(decided: np.ndarray, values: np.ndarray) -> None:
+    assume(decided.any())
+    (limit,) = thresholds_as_often(decided[:, None], values[:, None])
+    wanted, found = int(decided.sum()), int((values >= limit).sum())
+    counts = [int((values >= t).sum()) for t in values]
+    nearest = min(abs(count - wanted) for count in counts)
+    assert abs(found - wanted) == nearest
+    assert found == min(count for count in counts if abs(count - wanted) == nearest)
+
+
+def test_a_class_never_decided_has_no_threshold_to_match() -> None:
+    decided = np.array([[True, False], [False, False], [True, False]])
+    limits = thresholds_as_often(decided, [[1.0, 5.0], [3.0, 5.0], [2.0, 5.0]])
+    assert limits[0] == 1.5  # as often, though not in the same strips
+    assert np.isnan(limits[1])
+    with pytest.raises(SignalError, match=r"decisions \(3, 2\), scores \(3, 1\)"):
+        thresholds_as_often(decided, [[1.0], [3.0], [2.0]])
+    with pytest.raises(SignalError, match="not finite"):
+        thresholds_as_often(decided, np.full((3, 2), np.nan))
 
 
 def test_unknown_strips_do_not_move_a_threshold() -> None:

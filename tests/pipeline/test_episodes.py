@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError
+from beatlens.integer.build import build_graph
+from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.pipeline.data import Prepared
-from beatlens.pipeline.episode_evaluate import evaluate_episodes
+from beatlens.pipeline.episode_evaluate import evaluate_bundle_episodes, evaluate_episodes
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
+from beatlens.runtime.bundle import Bundle
 from beatlens.signals.annotations import read_annotations
 from beatlens.signals.databases import find_database
-from beatlens.tasks.strips import CLASSES
+from beatlens.tasks.strips import CLASSES, LONG_NAMES, SPAN
 
 from ..tasks.tracks import load_tracks_of
 
@@ -54,6 +58,18 @@ def test_episodes_of_a_network_that_always_says_fibrillation(
     said = read_annotations(tmp_path / "ec57", "202", "rhythm", 650_000, rate_hz=360)
     assert [r.label for r in said.rhythms] == ["AFIB"]
     assert len(load_figures(tmp_path / "ec57_episodes.json").rows) == 4
+    bundle = Bundle.create(
+        tmp_path / "bundle", name="strips", classes=LONG_NAMES,
+        tflite=write_tflite(build_graph(quantized, SPAN)),
+        golden_inputs=np.zeros((1, net.geometry.input_length(SPAN // 8)), np.int8),
+    )  # fmt: skip
+    command = "beatlens evaluate RECIPE --bundle DIR --teacher FILE --ec57"
+    alone = evaluate_bundle_episodes(
+        Recipe(), prepared, net, bundle, command, tmp_path, tmp_path, data_dir
+    )
+    assert alone == rows
+    kept = load_figures(tmp_path / "ec57_episodes.json")
+    assert (kept.command, len(kept.rows)) == (command, 4)
 
 
 def test_simulated_recordings_have_none(tmp_path: Path) -> None:

@@ -10,12 +10,19 @@ import pytest
 import torch
 
 from beatlens.errors import ModelError, RecipeError
+from beatlens.evaluate.prediction import prediction
+from beatlens.evaluate.strips import Run, run_integer, run_network
 from beatlens.nets.files import load_net
 from beatlens.pipeline.attribution_bench import Bench, arms_of
 from beatlens.pipeline.compress import compress
 from beatlens.pipeline.data import Prepared, prepare
-from beatlens.pipeline.evaluate import Evaluation, evaluate
-from beatlens.pipeline.export import export_bundle
+from beatlens.pipeline.evaluate import (
+    Evaluation,
+    evaluate,
+    evaluate_bundle,
+    shipped_thresholds,
+)
+from beatlens.pipeline.export import export_again, export_bundle
 from beatlens.pipeline.folder import claim
 from beatlens.pipeline.maps_bench import MapsBench
 from beatlens.pipeline.report import choose_strips, make_report
@@ -24,7 +31,9 @@ from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
-from beatlens.tasks.strips import CLASSES, cut_strips
+from beatlens.runtime.engines import read_graph
+from beatlens.runtime.folder import GOLDEN
+from beatlens.tasks.strips import CLASSES, StripSet, cut_strips
 
 from .tiny import tiny_recipe
 
@@ -39,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Prepared, Eva
     teacher = train_teacher(recipe, prepared, folder)
     student, quantized = compress(recipe, prepared, teacher, folder)
     found = evaluate(recipe, prepared, teacher, student, quantized, folder, replicates=20)
-    export_bundle(recipe, prepared, quantized, folder)
+    export_bundle(recipe, prepared, teacher, quantized, folder)
     return recipe, prepared, found, folder
 
 
@@ -71,6 +80,78 @@ def test_bundle_verifies_and_streams(run: tuple) -> None:
     bundle.verify(bundle.engine())
     document = json.loads((folder / "bundle" / "bundle.json").read_text())
     assert document["measured"]["macro_ap"] is not None
+
+
+def test_shipped_thresholds_decide_as_often_as_the_teacher_on_validation(
+    run: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def somewhere(validation: StripSet, said: Run) -> np.ndarray:
+        """A teacher that predicts every class in every record, however it was trained."""
+        records = validation.records
+        highest = [said.logits[records == record].max(axis=0) for record in set(records)]
+        return np.min(highest, axis=0)
+
+    monkeypatch.setattr("beatlens.pipeline.data.choose_thresholds", somewhere)
+    recipe, prepared, _, folder = run
+    teacher = load_net(folder / "teacher.pt")[0]
+    export_again(recipe, prepared, teacher, Bundle.load(folder / "bundle"), tmp_path)
+    bundle, validation = Bundle.load(tmp_path / "bundle"), cut_strips(prepared.validation)
+    said = run_network(teacher, validation)
+    wanted = (said.logits >= somewhere(validation, said)).sum(axis=0)
+    device = run_integer(read_graph(bundle.tflite), bundle.geometry, validation)
+    found = (device.logits >= shipped_thresholds(bundle)).sum(axis=0)
+    ties = [np.unique(column, return_counts=True)[1].max() for column in device.logits.T]
+    assert (np.abs(found - wanted) <= ties).all()
+    assert (found > 0).all()
+
+
+def test_a_bundle_alone_is_measured_as_its_run_was(run: tuple, tmp_path: Path) -> None:
+    recipe, prepared, found, folder = run
+    bundle, teacher = Bundle.load(folder / "bundle"), load_net(folder / "teacher.pt")[0]
+    again = evaluate_bundle(
+        recipe, prepared, teacher, bundle, tmp_path, "beatlens evaluate", replicates=20
+    )
+    assert again.student is None
+    assert [(row["model"], row["form"]) for row in again.rows] == [
+        ("teacher", "float"), ("student", "int8"), ("shuffled floor", "int8"),
+    ]  # fmt: skip
+    wanted = next(row for row in found.rows if row["form"] == "int8")
+    assert again.rows[1].keys() == wanted.keys()
+    for key, value in wanted.items():
+        assert again.rows[1][key] == pytest.approx(value, nan_ok=True), key
+    assert make_report(recipe, prepared, again, tmp_path).exists()
+
+
+def test_exported_again_a_bundle_keeps_its_network_and_gets_thresholds(
+    run: tuple, tmp_path: Path
+) -> None:
+    recipe, prepared, _, folder = run
+    bundle, teacher = Bundle.load(folder / "bundle"), load_net(folder / "teacher.pt")[0]
+    off = Bundle.create(
+        tmp_path / "off", name=bundle.name, tflite=bundle.tflite, classes=bundle.titles,
+        golden_inputs=bundle.golden.inputs, thresholds=dict.fromkeys(CLASSES, 0.001),
+        measured=bundle.measured,
+    )  # fmt: skip
+    export_again(recipe, prepared, teacher, off, tmp_path)
+    again = Bundle.load(tmp_path / "bundle")
+    assert again.thresholds == bundle.thresholds
+    assert again.sum_thresholds == bundle.sum_thresholds
+    assert again.measured == bundle.measured
+    for name in ("model.tflite", "weights.blpk", *GOLDEN.values()):
+        mine = (tmp_path / "bundle" / name).read_bytes()
+        assert mine == (folder / "bundle" / name).read_bytes(), name
+
+
+def test_f1_has_intervals_and_label_sets_are_held_against_the_teachers(run: tuple) -> None:
+    *_, found, _ = run
+    teacher, device = found.rows[0], next(r for r in found.rows if r["form"] == "int8")
+    assert teacher["label_set"] == 1
+    assert 0 < device["label_set"] <= 1
+    for name in CLASSES:
+        assert f"f1_{name}_lo" in device
+    figures = prediction(found.strips.labels, found.device.run.logits, found.device.thresholds)
+    assert device["f1_pvc"] == pytest.approx(figures.f1[0], nan_ok=True)
+    assert device["macro_f1"] == pytest.approx(figures.macro_f1)
 
 
 def test_streamed_decision_is_the_evaluated_one(run: tuple) -> None:

@@ -112,6 +112,44 @@ def test_steps_in_order_then_explain(tmp_path: Path) -> None:
     assert set(findings[1]["probabilities"]) == {"pvc", "sve", "afib", "bbb"}
 
 
+def test_a_bundle_is_exported_and_evaluated_without_its_run_folder(tmp_path: Path) -> None:
+    from beatlens.nets.backbones import build
+    from beatlens.nets.files import save_net
+    from beatlens.recipe import Recipe
+    from beatlens.runtime.bundle import Bundle
+    from beatlens.tasks.strips import CLASSES
+
+    recipe, teacher = tmp_path / "tiny.toml", tmp_path / "teacher.pt"
+    recipe.write_text(TINY)
+    spec = Recipe.read(recipe).teacher.spec
+    save_net(teacher, build(spec, CLASSES), spec)
+    bundle, folder = MODELS / "strips-6k" / "bundle", tmp_path / "run"
+    given = ("--run", folder, "--teacher", teacher)
+
+    result = run("export", recipe, *given, "--from-bundle", bundle)
+    assert result.returncode == 0, result.stderr
+    assert "thresholds now: pvc" in result.stdout
+    assert Bundle.load(folder / "bundle").tflite == Bundle.load(bundle).tflite
+
+    result = run("evaluate", recipe, *given, "--bundle", folder / "bundle")
+    assert result.returncode == 0, result.stderr
+    assert (folder / "report.html").exists()
+    rows = json.loads((folder / "figures.json").read_text())["rows"]
+    assert [row["model"] for row in rows] == ["teacher", "student", "shuffled floor"]
+
+    result = run("export", recipe, "--run", folder, "--from-bundle", bundle)
+    assert result.returncode == 1
+    assert "--from-bundle was given without --teacher" in result.stderr
+    result = run("evaluate", recipe, *given, "--bundle", MODELS / "beats" / "bundle")
+    assert result.returncode == 1
+    assert "decides on beats, expected one that decides on spans of 10 s" in result.stderr
+    wearable = MODELS / "wearable-af.toml"
+    result = run("export", wearable, "--run", tmp_path / "other", "--from-bundle", bundle,
+                 "--teacher", teacher)  # fmt: skip
+    assert result.returncode == 1
+    assert "expected a recipe of strips" in result.stderr
+
+
 def test_two_processes_train_one_teacher_from_one_store(tmp_path: Path) -> None:
     recipe, folder = tmp_path / "tiny.toml", tmp_path / "run"
     recipe.write_text(TINY)

@@ -232,6 +232,28 @@ def f1_statistic(labels: ArrayLike, predicted: ArrayLike, known: Bools | None = 
     return statistic
 
 
+def macro_f1_statistic(
+    labels: ArrayLike, predicted: ArrayLike, known: Bools | None = None
+) -> Statistic:
+    """Mean of the classes' F1; labels and predictions `[S, C]`.
+
+    Classes without a positive in the data are left out, as in `Prediction`; a replicate that lacks
+    one of the others is undefined.
+    """
+    truth, values, counted = checked(labels, predicted, known)
+    single = [
+        f1_statistic(truth[:, c], values[:, c], counted[:, c])
+        for c in np.flatnonzero(truth.any(axis=0))
+    ]
+
+    def statistic(weights: Floats) -> Floats:
+        if not single:
+            return np.full(len(weights), np.nan)
+        return np.asarray(np.mean([each(weights) for each in single], axis=0))
+
+    return statistic
+
+
 def from_indices(function: Callable[[NDArray[np.int64]], float]) -> Statistic:
     """A statistic of any function of the drawn strips' indices `[R]`, repeats included.
 

@@ -149,6 +149,42 @@ def best_f1_thresholds(
     return limits
 
 
+def thresholds_as_often(decided: ArrayLike, scores: ArrayLike) -> Floats:
+    """Thresholds at which scores predict a class as often as another network did, without labels.
+
+    As with `best_f1_thresholds` a threshold lies half way between two scores. Where equal scores
+    make the same number impossible, the nearest number is taken; of two that are equally near, the
+    smaller: fewer alarms.
+
+    Args:
+        decided: bool `[S, C]`, what the other network predicted in the same strips.
+        scores: `[S, C]` logits or probabilities of the network that thresholds are set for.
+
+    Returns:
+        `[C]` in the units of the scores; NaN for a class that the other network never predicted.
+
+    Raises:
+        SignalError: the shapes differ, or a score is not finite.
+
+    >>> thresholds_as_often([[True], [False], [False]], [[0.5], [3.0], [1.0]]).tolist()
+    [2.0]
+    """
+    says, values = np.asarray(decided, bool), np.asarray(scores, np.float64)
+    if says.ndim != 2 or says.shape != values.shape:
+        raise SignalError(
+            f"decisions {says.shape}, scores {values.shape}: expected one shape [S, C]"
+        )
+    if not np.isfinite(values).all():
+        raise SignalError("a score is not finite; check the network's weights")
+    limits = np.full(values.shape[1], np.nan)
+    for label in np.flatnonzero(says.any(axis=0)):
+        levels, counts = np.unique(values[:, label], return_counts=True)
+        predicted = np.cumsum(counts[::-1])[::-1]
+        off = np.abs(predicted - says[:, label].sum())
+        limits[label] = _above_next_lower(levels, int(np.flatnonzero(off == off.min())[-1]))
+    return limits
+
+
 def checked(
     labels: ArrayLike, scores: ArrayLike, known: Bools | None = None
 ) -> tuple[Bools, Floats, Bools]:
@@ -178,12 +214,21 @@ def _best_f1_threshold(truth: Bools, values: Floats) -> float:
     hits = truth.sum() - np.searchsorted(np.sort(values[truth]), limits)
     # From counts, not from precision and recall, so that equal F1 are equal in floating point too.
     f1 = 2 * hits / (predicted + truth.sum())
-    best = int(np.flatnonzero(f1 == f1.max())[-1])
-    chosen = float(limits[best])
-    if best == 0:
+    return _above_next_lower(limits, int(np.flatnonzero(f1 == f1.max())[-1]))
+
+
+def _above_next_lower(levels: Floats, lowest: int) -> float:
+    """Half way between the lowest score to be predicted and the next lower one.
+
+    Args:
+        levels: the scores in ascending order, each once.
+        lowest: index of the lowest one that is to be predicted.
+    """
+    chosen = float(levels[lowest])
+    if lowest == 0:
         return chosen
-    middle = (chosen + float(limits[best - 1])) / 2
-    return middle if middle > limits[best - 1] else chosen
+    middle = (chosen + float(levels[lowest - 1])) / 2
+    return middle if middle > levels[lowest - 1] else chosen
 
 
 def _count(where: Bools) -> NDArray[np.int64]:

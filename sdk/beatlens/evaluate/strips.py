@@ -20,12 +20,14 @@ from beatlens.evaluate.bootstrap import (
     Interval,
     Statistic,
     average_precision_statistic,
+    f1_statistic,
     interval,
     macro_average_precision_statistic,
+    macro_f1_statistic,
     mean_statistic,
     quantile_statistic,
 )
-from beatlens.evaluate.prediction import best_f1_thresholds, prediction
+from beatlens.evaluate.prediction import best_f1_thresholds, prediction, thresholds_as_often
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.litert import Kernels, run_litert
 from beatlens.integer.tflite_write import write_tflite
@@ -145,15 +147,38 @@ def usable_thresholds(labels: np.ndarray, logits: np.ndarray, records: np.ndarra
     return np.where((holders >= MIN_PATIENTS) & (reached >= MIN_F1), chosen, 0.0)
 
 
+def student_thresholds(teacher: Reference, student: Run, records: np.ndarray) -> np.ndarray:
+    """Thresholds `[C]` in logits at which a student decides as often as its teacher, on validation.
+
+    No label is read. A best threshold by labels depends on single records where few patients have a
+    class: it moved the decision of a small student far from its teacher's.
+
+    A class keeps probability 0.5 (logit 0) where the teacher predicts it in fewer than
+    `MIN_PATIENTS` records: how often it decides there says nothing of the next patient.
+
+    Args:
+        teacher: what it says of the validation strips, and its thresholds.
+        student: what the student says of the same strips.
+        records: `[S]`.
+    """
+    chosen = thresholds_as_often(teacher.predicted, student.logits)
+    holders = np.array([len(set(records[column])) for column in teacher.predicted.T])
+    return np.where(holders >= MIN_PATIENTS, chosen, 0.0)
+
+
 @dataclass(frozen=True)
 class Measured:
-    """One network measured on one strip set: scores per strip and class, before averaging."""
+    """One network measured on one strip set: scores per strip and class, before averaging.
+
+    `alike` is bool `[S]`: in a strip, every class is decided as the reference decides it.
+    """
 
     strips: StripSet
     run: Run
     thresholds: np.ndarray
     located: Localisation
     agreement: Fidelity
+    alike: np.ndarray
 
     def statistics(self) -> dict[str, Statistic]:
         """Every figure of the table as a function of strip weights, by its key in the table."""
@@ -161,8 +186,11 @@ class Measured:
         found: dict[str, Statistic] = {
             "macro_ap": macro_average_precision_statistic(labels, logits)
         }
+        predicted = (logits >= self.thresholds).astype(np.float64)
+        found["macro_f1"] = macro_f1_statistic(labels, predicted)
         for c, name in enumerate(CLASSES):
             found[f"ap_{name}"] = average_precision_statistic(labels[:, c], logits[:, c])
+            found[f"f1_{name}"] = f1_statistic(labels[:, c], predicted[:, c])
         detected = self.located.where_detected()
         for name in LOCALISED:
             c = CLASSES.index(name)
@@ -172,6 +200,7 @@ class Measured:
             found[f"point_{name}_all"] = mean_statistic(self.located.pointing[:, c])
         for name, scores in self.agreement.scores.items():
             found[name] = mean_statistic(scores)
+        found["label_set"] = mean_statistic(self.alike.astype(np.float64))
         found["spearman_p5"] = quantile_statistic(self.agreement.scores["spearman"], 0.05)
         agreeing = np.where(self.agreement.agreeing, self.agreement.scores["spearman"], np.nan)
         differing = np.where(self.agreement.differing, self.agreement.scores["spearman"], np.nan)
@@ -180,17 +209,18 @@ class Measured:
         return found
 
     def intervals(self, replicates: int = REPLICATES) -> dict[str, Interval]:
-        """Every figure with its interval by record."""
+        """Every figure with its interval by record; of a single record without (NaN)."""
+        records = self.strips.records
+        if len(set(records.tolist())) < 2:
+            whole, none = np.ones((1, len(records))), float("nan")
+            return {
+                key: Interval(none, none, float(statistic(whole)[0]), 0, 0)
+                for key, statistic in self.statistics().items()
+            }
         return {
-            key: interval(statistic, self.strips.records, n=replicates)
+            key: interval(statistic, records, n=replicates)
             for key, statistic in self.statistics().items()
         }
-
-    def f1(self) -> dict[str, float]:
-        """F1 per class at the thresholds, and their mean."""
-        figures = prediction(self.strips.labels, self.run.logits, self.thresholds)
-        per_class = {f"f1_{n}": float(v) for n, v in zip(CLASSES, figures.f1, strict=True)}
-        return {"macro_f1": figures.macro_f1, **per_class}
 
 
 def measure(strips: StripSet, run: Run, thresholds: np.ndarray, reference: Reference) -> Measured:
@@ -210,12 +240,13 @@ def measure(strips: StripSet, run: Run, thresholds: np.ndarray, reference: Refer
         thresholds=thresholds,
         located=localisation(run.evidence, strips.masks, present, predicted),
         agreement=fidelity(reference.run.evidence, run.evidence, reference.predicted, predicted),
+        alike=np.asarray((predicted == reference.predicted).all(axis=1)),
     )
 
 
 def row_of(measured: Measured, replicates: int = REPLICATES) -> dict[str, float]:
-    """A flat row of a figures file: every figure, its interval as `KEY_lo`, `KEY_hi`, and F1."""
+    """A flat row of a figures file: every figure, and its interval as `KEY_lo`, `KEY_hi`."""
     row: dict[str, float] = {}
     for key, found in measured.intervals(replicates).items():
         row |= {key: found.estimate, f"{key}_lo": found.lo, f"{key}_hi": found.hi}
-    return row | measured.f1()
+    return row

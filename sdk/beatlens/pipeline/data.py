@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from beatlens.errors import DataError
-from beatlens.evaluate.strips import Run, choose_thresholds
+from beatlens.evaluate.strips import Reference, Run, choose_thresholds, student_thresholds
 from beatlens.recipe import DataSection, Recipe
 from beatlens.signals import simulate, splits
 from beatlens.signals.databases import find_database
@@ -42,16 +42,27 @@ class Prepared:
     simulated: bool
     description: str
 
-    def thresholds(self, recipe: Recipe, validation: StripSet, run: Run) -> np.ndarray:
+    def thresholds(
+        self, recipe: Recipe, validation: StripSet, run: Run, teacher: Run | None = None
+    ) -> np.ndarray:
         """Thresholds `[C]` in logits: a final fit's are the recipe's, else chosen on validation.
+
+        A teacher's have the best F1 by labels (`usable_thresholds`); a student's are those at which
+        it decides as often as its teacher does at the teacher's (`student_thresholds`).
 
         Args:
             recipe: of the network.
             validation: strips of the validation patients.
             run: what the network said of them.
+            teacher: what its teacher said of them, if it is a student.
         """
         given = None if self.simulated else recipe.decision.logits()
-        return choose_thresholds(validation, run) if given is None else given
+        if given is not None:
+            return given
+        if teacher is None:
+            return choose_thresholds(validation, run)
+        reference = Reference(teacher, choose_thresholds(validation, teacher))
+        return student_thresholds(reference, run, validation.records)
 
     def sampler(self, recipe: Recipe, seed: int) -> CropSampler:
         """Training crops as the recipe wants them."""
@@ -72,6 +83,7 @@ def prepare(
     data: Path | None = None,
     progress: Progress | None = None,
     workers: Workers = ALONE,
+    roles: Sequence[str] = ROLES,
 ) -> Prepared:
     """Load, condition and label everything a recipe trains, chooses and tests on.
 
@@ -85,6 +97,8 @@ def prepare(
         data: folder of databases; None searches (see `find_database`).
         progress: called with (what, done, total).
         workers: who reads the recordings.
+        roles: of `ROLES`, what is prepared; the others stay empty. Nothing is trained from a
+            released bundle, so its figures need no training recordings.
 
     Raises:
         DataError: real data are asked for and not found.
@@ -101,9 +115,12 @@ def prepare(
         if simulated
         else _real(section, names, data, progress, workers)
     )
-    tracks = kept_tracks(folder / "tracks", made_of, make, Track)
+    wanted = {role: make[role] for role in ROLES if role in roles}
+    tracks = kept_tracks(folder / "tracks", made_of, wanted, Track)
     described = _describe(section, simulated, names, tracks)
-    return Prepared(**tracks, simulated=simulated, description=described)
+    return Prepared(
+        **{role: tracks.get(role, []) for role in ROLES}, simulated=simulated, description=described
+    )
 
 
 def at_hand(name: str, data: Path | None) -> bool:
@@ -166,18 +183,27 @@ def _describe(
 ) -> str:
     counts = {role: len(group) for role, group in tracks.items()}
     if simulated:
+        made = ", ".join(
+            f"{counts[role]} patients to {verb}"
+            for role, verb in zip(ROLES, ("train", "validate", "test"), strict=True)
+            if role in counts
+        )
         return (
-            "SIMULATED ECG made by beatlens (no database was found or asked for): "
-            f"{counts['train']} patients to train, {counts['validation']} to validate, "
-            f"{counts['test']} to test. Figures say that the machinery works, not how well a "
-            "model does on people."
+            f"SIMULATED ECG made by beatlens (no database was found or asked for): {made}. Figures "
+            "say that the machinery works, not how well a model does on people."
         )
     train, validation = splits.roles(final_fit=section.final_fit)
-    choice = f"chosen on mitdb records {', '.join(validation)}"
-    if section.final_fit:
-        choice = "everything chosen before, by cross-validation over DS1"
-    return (
-        f"real ECG: trained on {counts['train']} recordings ({', '.join(names)}; of mitdb, "
-        f"{len(train)} records of DS1, without {', '.join(validation)}), {choice}, tested on "
-        f"mitdb DS2 ({counts['test']} records); lead MLII; inter-patient"
+    parts = []
+    if "train" in counts:
+        parts.append(
+            f"trained on {counts['train']} recordings ({', '.join(names)}; of mitdb, {len(train)} "
+            f"records of DS1, without {', '.join(validation)})"
+        )
+    parts.append(
+        "everything chosen before, by cross-validation over DS1"
+        if section.final_fit
+        else f"chosen on mitdb records {', '.join(validation)}"
     )
+    if "test" in counts:
+        parts.append(f"tested on mitdb DS2 ({counts['test']} records)")
+    return f"real ECG: {', '.join(parts)}; lead MLII; inter-patient"

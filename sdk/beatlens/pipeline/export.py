@@ -13,18 +13,23 @@ import torch
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.figures import commit
-from beatlens.evaluate.strips import run_network
+from beatlens.evaluate.strips import run_integer, run_network
 from beatlens.integer.build import build_graph
+from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.context_tables import ContextTables
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.geometry import Geometry
 from beatlens.pipeline import wearable_evaluate
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_evaluate import rule_of
 from beatlens.pipeline.data import Prepared
+from beatlens.pipeline.evaluate import check_strips_bundle
 from beatlens.pipeline.wearable_crossval import FIGURES
 from beatlens.pipeline.wearable_data import PreparedWearable
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.engines import read_graph
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_database
 from beatlens.tasks import beats, wearable
@@ -33,8 +38,9 @@ from beatlens.tasks.strips import CLASSES, LONG_NAMES, SPAN, cut_strips
 from beatlens.wearable_recipe import WearableRecipe
 
 GOLDEN_SEED = 17
-MEASURED = ("macro_ap", "ap_pvc", "ap_sve", "ap_afib", "ap_bbb", "loc_auc_pvc", "point_pvc",
-            "spearman", "spearman_p5", "same_peak")  # fmt: skip
+MEASURED = ("macro_ap", "ap_pvc", "ap_sve", "ap_afib", "ap_bbb", "f1_pvc", "f1_sve", "f1_afib",
+            "f1_bbb", "loc_auc_pvc", "point_pvc", "spearman", "spearman_p5", "same_peak",
+            "label_set")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,31 +54,77 @@ class Exported:
 
 
 def export_bundle(
-    recipe: Recipe, prepared: Prepared, quantized: QuantizedEvidenceNet, folder: Path
+    recipe: Recipe,
+    prepared: Prepared,
+    teacher: EvidenceNet,
+    quantized: QuantizedEvidenceNet,
+    folder: Path,
 ) -> Exported:
     """Write `bundle/` of a run from its quantised student.
 
-    Thresholds are the recipe's, or chosen on validation patients; golden inputs are simulated ECG
-    and extremes, so that no patient's signal travels with a model; what `figures.json` of the run
-    says of the int8 model is taken in, with where it was measured.
+    Thresholds are the recipe's, or those at which the int8 model decides as often as its teacher on
+    validation patients; golden inputs are simulated ECG and extremes, so that no patient's signal
+    travels with a model; what `figures.json` of the run says of the int8 model is taken in, with
+    where it was measured.
     """
     graph, geometry = build_graph(quantized, SPAN), quantized.geometry
     tflite = write_tflite(graph)
-    validation = cut_strips(prepared.validation)
-    logits = prepared.thresholds(recipe, validation, run_network(quantized, validation))
-    chances = 1 / (1 + np.exp(-logits))
     Bundle.create(
         folder / "bundle",
         name=recipe.name,
         tflite=tflite,
         classes={name: LONG_NAMES[name] for name in CLASSES},
         golden_inputs=golden_inputs(geometry.input_length(SPAN // geometry.stride)),
-        thresholds={n: round(float(p), 6) for n, p in zip(CLASSES, chances, strict=True)},
+        thresholds=_thresholds(recipe, prepared, teacher, graph, geometry),
         measured=_measured(folder / "figures.json"),
         versions={"torch": torch.__version__, "commit": commit()},
         replace=True,
     )
     return Exported(folder / "bundle", len(tflite), graph.macs, tuple(graph.operator_names))
+
+
+def export_again(
+    recipe: Recipe, prepared: Prepared, teacher: EvidenceNet, bundle: Bundle, folder: Path
+) -> Exported:
+    """Write `bundle/` of a run from a bundle: its network as it is, its thresholds set anew.
+
+    For a released model whose run folder is gone. `model.tflite`, `weights.blpk` and the golden
+    vectors stay as they were, bit for bit, and what was measured of it too, unless the run folder
+    has a `figures.json`.
+
+    Raises:
+        ModelError: the bundle decides on something else than strips.
+    """
+    check_strips_bundle(bundle)
+    graph = read_graph(bundle.tflite)
+    Bundle.create(
+        folder / "bundle",
+        name=bundle.name,
+        tflite=bundle.tflite,
+        classes=bundle.titles,
+        golden_inputs=bundle.golden.inputs,
+        thresholds=_thresholds(recipe, prepared, teacher, graph, bundle.geometry),
+        hop_columns=bundle.hop_columns,
+        measured=_measured(folder / "figures.json") or bundle.measured,
+        versions={**bundle.versions, "commit": commit()},
+        replace=True,
+    )
+    return Exported(folder / "bundle", len(bundle.tflite), graph.macs, tuple(graph.operator_names))
+
+
+def _thresholds(
+    recipe: Recipe,
+    prepared: Prepared,
+    teacher: EvidenceNet,
+    graph: IntegerGraph,
+    geometry: Geometry,
+) -> dict[str, float]:
+    """Probabilities by class from which on the int8 model predicts it."""
+    validation = cut_strips(prepared.validation)
+    student = run_integer(graph, geometry, validation)
+    said = run_network(teacher, validation)
+    chances = 1 / (1 + np.exp(-prepared.thresholds(recipe, validation, student, said)))
+    return {name: round(float(p), 6) for name, p in zip(CLASSES, chances, strict=True)}
 
 
 def golden_inputs(length: int) -> np.ndarray:

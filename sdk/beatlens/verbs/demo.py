@@ -43,7 +43,7 @@ def demo(
     teacher = trained(recipe, prepared, folder)
     student, quantized = compressed(recipe, prepared, teacher, folder)
     evaluated(recipe, prepared, (teacher, student, quantized), folder)
-    say_exported(recipe, prepared, quantized, folder)
+    say_exported(recipe, prepared, teacher, quantized, folder)
     bundle = Bundle.load(folder / "bundle")
     bundle.verify(bundle.engine())
     console.print("golden vectors: the interpreter gives the same bits as the simulator")

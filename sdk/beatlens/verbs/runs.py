@@ -11,6 +11,7 @@ import torch
 
 from beatlens.beat_recipe import AnyRecipe
 from beatlens.beat_recipe import read_recipe as read_any_recipe
+from beatlens.errors import RecipeError
 from beatlens.firmware.beat_package import write_beats
 from beatlens.firmware.package import write_task
 from beatlens.pipeline.folder import claim
@@ -52,6 +53,20 @@ def use_threads(count: int | None) -> None:
 def work_of(recipe: AnyRecipe) -> ModuleType:
     """The module with `train`, `compress`, `export` and `evaluate` of a recipe's task."""
     return import_module(f"beatlens.verbs.{recipe.task}")
+
+
+def work_on_bundles(recipe: AnyRecipe, option: str) -> ModuleType:
+    """As `work_of`, with `export_from` and `evaluate_from`, which start from a bundle.
+
+    Raises `RecipeError` that names the option where the task has none.
+    """
+    work = work_of(recipe)
+    if not hasattr(work, "export_from"):
+        raise RecipeError(
+            f"{option} was given with recipe {recipe.name!r} of the task {recipe.task!r}, expected "
+            "a recipe of strips"
+        )
+    return work
 
 
 def say_firmware(folder: Path, core: str) -> None:

@@ -12,6 +12,13 @@ import typer
 
 from beatlens.verbs.options import DataFolder, Jobs, RecipePath, RunFolder, Scheduler, Threads
 
+TeacherFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--teacher", metavar="FILE", help="The teacher.pt that a bundle was compressed from."
+    ),
+]
+
 
 def train(
     recipe: RecipePath = None,
@@ -77,11 +84,21 @@ def export(
             "sensor see `beatlens firmware`.",
         ),
     ] = None,
+    from_bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-bundle",
+            metavar="DIR",
+            help="Take the network of this bundle as it is, and set anew what decides with it. "
+            "Needs --teacher; nothing is trained, and no run folder of it need be left.",
+        ),
+    ] = None,
+    teacher: TeacherFile = None,
 ) -> None:
     """Write the bundle: model.tflite (int8), bundle.json, golden vectors, checksums."""
     from beatlens.errors import RecipeError
     from beatlens.firmware.cores import core_of
-    from beatlens.verbs.runs import opened_any, say_firmware, work_of
+    from beatlens.verbs.runs import opened_any, say_firmware, work_of, work_on_bundles
 
     chosen, folder = opened_any(recipe, run, None)
     core = None if firmware is None else core_of(firmware)
@@ -90,7 +107,13 @@ def export(
             f"--firmware {firmware}: the task is {chosen.task!r}, expected strips or beats; "
             "there is no C for whole recordings yet"
         )
-    work_of(chosen).export(chosen, folder, data)
+    if from_bundle is None:
+        work_of(chosen).export(chosen, folder, data)
+    else:
+        given = teacher_given(teacher, "--from-bundle")
+        work_on_bundles(chosen, "--from-bundle").export_from(
+            chosen, folder, data, from_bundle, given
+        )
     if core is not None:
         say_firmware(folder, firmware or "any")
 
@@ -111,13 +134,40 @@ def evaluate(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder that --ec57 writes into.")
     ] = Path("docs/figures"),
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            metavar="DIR",
+            help="Measure this bundle beside its --teacher, as it decides, instead of the run "
+            "folder's networks.",
+        ),
+    ] = None,
+    teacher: TeacherFile = None,
 ) -> None:
     """Measure all networks on the test patients. Writes figures.json and report.html.
 
     Of a beats recipe: figures.json, records.json, and the int8 model's beats as WFDB annotations;
     of a wearable one: figures.json.
     """
-    from beatlens.verbs.runs import opened_any, work_of
+    from beatlens.verbs.runs import opened_any, work_of, work_on_bundles
 
     chosen, folder = opened_any(recipe, run, threads)
-    work_of(chosen).evaluate(chosen, folder, data, out if ec57 else None)
+    into = out if ec57 else None
+    if bundle is None:
+        work_of(chosen).evaluate(chosen, folder, data, into)
+        return
+    given = teacher_given(teacher, "--bundle")
+    work_on_bundles(chosen, "--bundle").evaluate_from(chosen, folder, data, bundle, given, into)
+
+
+def teacher_given(teacher: Path | None, option: str) -> Path:
+    """The teacher, which an option needs; `RecipeError` where there is none."""
+    from beatlens.errors import RecipeError
+
+    if teacher is None:
+        raise RecipeError(
+            f"{option} was given without --teacher, expected the teacher.pt that the model was "
+            "compressed from: its decisions set thresholds, and evidence is held against its"
+        )
+    return teacher

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.pipeline.compress import compress as compress_step
-from beatlens.pipeline.data import Prepared, prepare
-from beatlens.pipeline.episode_evaluate import evaluate_episodes
-from beatlens.pipeline.evaluate import Evaluation
+from beatlens.pipeline.data import ROLES, Prepared, prepare
+from beatlens.pipeline.episode_evaluate import evaluate_bundle_episodes, evaluate_episodes
+from beatlens.pipeline.evaluate import Evaluation, evaluate_bundle
 from beatlens.pipeline.evaluate import evaluate as evaluate_step
-from beatlens.pipeline.export import export_bundle
+from beatlens.pipeline.export import export_again, export_bundle
 from beatlens.pipeline.report import COLUMNS, make_report
 from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.train import taken_teacher, train_teacher
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures, make_table
+from beatlens.runtime.bundle import Bundle
 from beatlens.tasks.workers import ALONE, Workers
 from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
 
 
 def prepared_for(
-    recipe: Recipe, folder: Path, data: Path | None, workers: Workers = ALONE
+    recipe: Recipe,
+    folder: Path,
+    data: Path | None,
+    workers: Workers = ALONE,
+    roles: Sequence[str] = ROLES,
 ) -> Prepared:
     """Tracks of a recipe, with a bar while they are read; says which ECG it is."""
     with loading_bar() as show:
-        prepared = prepare(recipe, folder, data, show, workers)
+        prepared = prepare(recipe, folder, data, show, workers, roles)
     console.print(prepared.description, style="bold yellow" if prepared.simulated else "")
     return prepared
 
@@ -69,8 +76,24 @@ def compress(recipe: Recipe, folder: Path, data: Path | None) -> None:
 
 def export(recipe: Recipe, folder: Path, data: Path | None) -> None:
     """Write the bundle."""
-    networks = _networks(folder)
-    say_exported(recipe, prepared_for(recipe, folder, data), networks[2], folder)
+    teacher, _, quantized = _networks(folder)
+    say_exported(recipe, prepared_for(recipe, folder, data), teacher, quantized, folder)
+
+
+def export_from(
+    recipe: Recipe, folder: Path, data: Path | None, bundle: Path, teacher: Path
+) -> None:
+    """Write the run folder's bundle from another, thresholds set by the teacher's decisions."""
+    network, model = taken_teacher(teacher, recipe), Bundle.load(bundle)
+    prepared = prepared_for(recipe, folder, data, roles=("validation",))
+    exported = export_again(recipe, prepared, network, model, folder)
+    console.print(f"bundle: {exported.folder}  model.tflite as in {bundle}")
+    console.print(f"thresholds before: {_thresholds(model)}")
+    console.print(f"thresholds now: {_thresholds(Bundle.load(exported.folder))}")
+
+
+def _thresholds(bundle: Bundle) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in bundle.thresholds.items())
 
 
 def evaluate(recipe: Recipe, folder: Path, data: Path | None, out: Path | None) -> None:
@@ -79,6 +102,32 @@ def evaluate(recipe: Recipe, folder: Path, data: Path | None, out: Path | None) 
     evaluated(recipe, prepared, networks, folder)
     if out is not None:
         _episodes(recipe, prepared, networks, folder, out, data)
+
+
+def evaluate_from(
+    recipe: Recipe,
+    folder: Path,
+    data: Path | None,
+    bundle: Path,
+    teacher: Path,
+    out: Path | None,
+) -> None:
+    """As `evaluate`, of a bundle and its teacher."""
+    network, model = taken_teacher(teacher, recipe), Bundle.load(bundle)
+    prepared = prepared_for(recipe, folder, data, roles=("validation", "test"))
+    command = f"beatlens evaluate models/{recipe.name}.toml --bundle {bundle} --teacher {teacher}"
+    with console.status("measuring on test patients"):
+        found = evaluate_bundle(recipe, prepared, network, model, folder, command)
+        report = make_report(recipe, prepared, found, folder)
+    print_table(folder / "figures.json")
+    console.print(f"report: {report}")
+    if out is not None:
+        command = f"{command} --ec57"
+        with console.status("counting episodes of fibrillation"):
+            rows = evaluate_bundle_episodes(
+                recipe, prepared, network, model, command, folder, out, data
+            )
+        _say_episodes(rows, folder)
 
 
 def _networks(folder: Path) -> tuple[EvidenceNet, EvidenceNet, QuantizedEvidenceNet]:
@@ -91,10 +140,14 @@ def _networks(folder: Path) -> tuple[EvidenceNet, EvidenceNet, QuantizedEvidence
 
 
 def say_exported(
-    recipe: Recipe, prepared: Prepared, quantized: QuantizedEvidenceNet, folder: Path
+    recipe: Recipe,
+    prepared: Prepared,
+    teacher: EvidenceNet,
+    quantized: QuantizedEvidenceNet,
+    folder: Path,
 ) -> None:
     """Export and say what was written."""
-    exported = export_bundle(recipe, prepared, quantized, folder)
+    exported = export_bundle(recipe, prepared, teacher, quantized, folder)
     console.print(
         f"bundle: {exported.folder}  model.tflite {exported.file_bytes:,} bytes, "
         f"{exported.macs:,} multiply-accumulates per strip, "
@@ -129,6 +182,10 @@ def _episodes(
     teacher, _, quantized = networks
     with console.status("counting episodes of fibrillation"):
         rows = evaluate_episodes(recipe, prepared, teacher, quantized, folder, out, data)
+    _say_episodes(rows, folder)
+
+
+def _say_episodes(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
     for row in rows:
         console.print(
             f"{row['model']} {row['form']}, {row['split']}: of {row['episodes']:.0f} episodes "

@@ -1,0 +1,65 @@
+"""A student's thresholds follow its teacher's decisions, not the labels of a few patients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from beatlens.evaluate.strips import Reference, Run, student_thresholds, usable_thresholds
+from beatlens.pipeline.data import Prepared
+from beatlens.recipe import Recipe
+from beatlens.tasks.strips import CLASSES, StripSet
+
+RECORDS = np.repeat(["a", "b", "c", "d"], 50)
+TEACHER_LIMITS = np.array([1.0, 0.0, 0.0, 50.0])
+
+
+def said(seed: int, noise: float) -> Run:
+    """Evidence of one column: a truth that all networks share, and noise of their own."""
+    truth = np.random.default_rng(0).normal(0, 3, (len(RECORDS), len(CLASSES)))
+    truth[RECORDS != "a", 2] -= 100.0  # the teacher predicts the third class in one record alone
+    own = np.random.default_rng(seed).normal(0, noise, truth.shape)
+    return Run((truth + own)[:, :, None].astype(np.float32))
+
+
+def test_a_student_decides_as_often_as_its_teacher() -> None:
+    teacher, student = said(1, 0.0), said(2, 1.5)
+    reference = Reference(teacher, TEACHER_LIMITS)
+    limits = student_thresholds(reference, student, RECORDS)
+    often = (student.logits >= limits).sum(axis=0)
+    np.testing.assert_array_equal(often[:2], reference.predicted.sum(axis=0)[:2])
+
+
+def test_a_class_that_the_teacher_predicts_in_few_records_or_never_keeps_one_half() -> None:
+    reference = Reference(said(1, 0.0), TEACHER_LIMITS)
+    assert reference.predicted[:, 2].any()
+    assert not reference.predicted[:, 3].any()
+    assert student_thresholds(reference, said(2, 1.5), RECORDS)[2:].tolist() == [0.0, 0.0]
+
+
+def test_labels_of_one_patient_do_not_move_a_students_threshold() -> None:
+    """The fault of strips-6k: one record of many positives set how all were decided."""
+    teacher, student = said(1, 0.0), said(2, 1.5)
+    validation = strips_of(teacher.logits >= 1.0)
+    prepared = Prepared([], [], [], False, "made for this test")
+    before = prepared.thresholds(Recipe(), validation, student, teacher)
+    other = validation.labels.copy()
+    other[RECORDS == "a"] = 1.0  # whoever annotated this patient calls every strip positive
+    moved = strips_of(other)
+    assert usable_thresholds(moved.labels, student.logits, RECORDS)[0] < before[0] - 1
+    np.testing.assert_array_equal(
+        student_thresholds(Reference(teacher, TEACHER_LIMITS), student, RECORDS)[:1], before[:1]
+    )
+    by_labels = prepared.thresholds(Recipe(), moved, student)
+    assert by_labels[0] == usable_thresholds(moved.labels, student.logits, RECORDS)[0]
+
+
+def strips_of(labels: np.ndarray) -> StripSet:
+    """Strips whose samples do not matter."""
+    count = len(labels)
+    return StripSet(
+        windows=np.zeros((count, 0), np.int8),
+        labels=labels.astype(np.float32),
+        masks=np.zeros((count, len(CLASSES), 0), bool),
+        records=RECORDS,
+        starts=np.zeros(count, np.int64),
+    )
