@@ -51,20 +51,76 @@ def test_the_command_says_what_to_install() -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert "'typer'" in done.stderr
-    assert "pip install 'beatlens[train,litert]'" in done.stderr
+    assert "pip install 'beatlens[litert]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_error_on_purpose_is_one_line() -> None:
-    done = python(
-        "import beatlens.verbs.app, beatlens.cli\n"
-        "from beatlens.errors import DataError\n"
-        "def app(): raise DataError('record 100: no such file')\n"
-        "beatlens.verbs.app.app = app\n"
-        "beatlens.cli.main()"
-    )
+FAIL = """
+import beatlens.verbs.app, beatlens.cli
+from beatlens.errors import DataError
+def app(prog_name):
+    print("begun")
+    {}
+beatlens.verbs.app.app = app
+beatlens.cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        ("raise DataError('record 100: no such file')", 1, "beatlens: record 100: no such file\n"),
+        ("open('/nowhere/a', 'w')", 1, "beatlens: /nowhere/a: no such file or directory\n"),
+        (
+            "raise OSError(28, 'No space left on device')",
+            1,
+            "beatlens: a file cannot be read or written: no space left on device\n",
+        ),
+        ("raise BrokenPipeError(32, 'Broken pipe')", 1, ""),
+        ("raise KeyboardInterrupt", 130, ""),
+        (
+            "import pandas_of_nowhere",
+            1,
+            "beatlens: this command needs the Python package 'pandas_of_nowhere', which is not "
+            "installed. Install it with: pip install 'beatlens[train,litert]'\n",
+        ),
+    ],
+)
+def test_an_error_of_the_world_is_one_line(fault: str, code: int, said: str) -> None:
+    done = python(FAIL.format(fault))
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+@pytest.mark.parametrize("fault", ["raise KeyError('row')", "import beatlens.nowhere"])
+def test_an_error_of_the_program_keeps_its_traceback(fault: str) -> None:
+    done = python(FAIL.format(fault))
     assert done.returncode == 1
-    assert done.stderr == "beatlens: record 100: no such file\n"
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="NO /dev/full: a full disk UNTESTED")
+def test_a_full_disk_under_stdout_is_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "beatlens", "--version"],
+            env={**os.environ, "PYTHONPATH": str(SDK)},
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "beatlens: a file cannot be read or written: no space left on device\n"
+
+
+def test_a_reader_that_goes_away_ends_it_quietly() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "beatlens", "--help"],
+        env={**os.environ, "PYTHONPATH": str(SDK)},
+        stdout=write, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    os.close(write)
+    assert done.returncode == 1
+    assert done.stderr == ""
 
 
 def test_version_is_shown() -> None:

@@ -96,6 +96,8 @@ def test_a_table_is_completed_row_by_row_in_the_order_of_the_plans() -> None:
 
 
 def test_the_table_is_of_the_released_teachers(tmp_path: Path) -> None:
+    if not (ROOT / "models/teachers/strips/seed-0/teacher.pt").exists():
+        pytest.skip("NO TEACHERS in this clone: those of compress.json were not compared")
     rows = load_figures(ROOT / "docs" / "figures" / "compress.json").rows
     recipe = Recipe.read(ROOT / "models" / "compress.toml")
     nothing = cast(Prepared, None)  # of the recordings nothing is looked at

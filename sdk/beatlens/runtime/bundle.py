@@ -9,7 +9,7 @@
 The golden outputs come from the integer simulator; an engine, on whatever device, that gives other
 bytes for the golden inputs does not run this model.
 
-    bundle = Bundle.load("models/dense-12k")
+    bundle = Bundle.load("beats")  # a released model; or a folder
     bundle.verify(bundle.engine())
     stream = bundle.stream(rate_hz=250, counts_per_mv=400)
     for finding in stream.push(samples):
@@ -44,6 +44,7 @@ from beatlens.runtime.engines import (
 from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, PACKED, read_folder, write_folder
 from beatlens.runtime.manifest import TENSORS, Manifest, read_manifest, sum_threshold
 from beatlens.runtime.recording_rule import RecordingRule
+from beatlens.runtime.released import find_bundle
 from beatlens.signals.frontend import MODEL_RATE_HZ
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Bundle(Manifest):
 
     @classmethod
     def load(cls, folder: Path | str) -> Bundle:
-        """Read a bundle.
+        """Read a bundle, by its folder or, of a released model, by its name: `"beats"`.
 
         Raises:
             ModelError: a file is missing, damaged or not what was written; a field of
@@ -87,7 +88,7 @@ class Bundle(Manifest):
                 `model.tflite`. (The last is checked here where ai-edge-litert is installed, and of
                 `bundle.json` by every engine when it is made.) The message names file and field.
         """
-        return cls._of(read_folder(Path(folder)))
+        return cls._of(read_folder(find_bundle(folder)))
 
     @classmethod
     def create(

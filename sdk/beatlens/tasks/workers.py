@@ -77,8 +77,13 @@ class Workers:
     def _spread(
         self, function: Callable[[Item], Result], items: Sequence[Item]
     ) -> Iterator[Result]:
-        from joblib import Parallel, delayed
-
+        try:
+            from joblib import Parallel, delayed
+        except ImportError as error:
+            raise RecipeError(
+                "several jobs, or a scheduler, need the Python package 'joblib', which is not "
+                "installed: pip install 'beatlens[cluster]', or leave --jobs and --scheduler out"
+            ) from error
         with ExitStack() as held:
             jobs = self.jobs
             if self.scheduler is not None:

@@ -22,6 +22,7 @@ from beatlens.verbs.docs import figures
 from beatlens.verbs.explain import explain
 from beatlens.verbs.firmware import firmware
 from beatlens.verbs.group import VerbGroup
+from beatlens.verbs.models import models
 from beatlens.verbs.score import score
 from beatlens.verbs.steps import compress, evaluate, export, train
 
@@ -32,15 +33,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # Plain text takes half the time, and brackets stay brackets.
 )
-app.command()(demo)
-app.add_typer(data.app, name="data")
-app.command()(train)
-app.command()(compress)
-app.command()(export)
-app.command()(evaluate)
+app.command()(models)
 app.command()(explain)
 app.command()(score)
 app.command()(firmware)
+app.command()(demo)
+app.command()(train)
+app.command()(compress)
+app.command()(evaluate)
+app.command()(export)
+app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
 app.command()(figures)
 

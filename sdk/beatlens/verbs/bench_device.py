@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from beatlens.verbs.options import BundleFolder, DataFolder, Out
+from beatlens.verbs.options import BundleFolder, BundleFolders, DataFolder, Out
 
 
 def qrs(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
@@ -55,9 +55,7 @@ def quality(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
 
 
 def noise(
-    bundles: Annotated[
-        list[Path], typer.Option("--bundle", metavar="DIR", help="Bundle to run; repeatable.")
-    ],
+    bundles: BundleFolders,
     data: DataFolder = None,
     out: Out = Path("docs/figures"),
 ) -> None:
@@ -86,9 +84,7 @@ def noise(
 
 
 def doubts(
-    bundles: Annotated[
-        list[Path], typer.Option("--bundle", metavar="DIR", help="Bundle to run; repeatable.")
-    ],
+    bundles: BundleFolders,
     data: DataFolder = None,
     out: Out = Path("docs/figures"),
 ) -> None:
@@ -122,10 +118,7 @@ def firmware(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of .tflite that see windows (reference models)."),
     ] = None,
-    bundles: Annotated[
-        list[Path] | None,
-        typer.Option("--bundle", metavar="DIR", help="Bundle to run as a stream; repeatable."),
-    ] = None,
+    bundles: BundleFolders = [],  # noqa: B006 (typer copies it)
     cores: Annotated[str, typer.Option(help="Cores, comma separated. (default: all)")] = "",
     gate: Annotated[
         bool, typer.Option(help="Write nothing; fail if a figure grew by over 2 %.")
@@ -142,7 +135,7 @@ def firmware(
     from beatlens.verbs.show import console
 
     models = window_models(windows) if windows else []
-    released = [Bundle.load(folder) for folder in bundles or []]
+    released = [Bundle.load(folder) for folder in bundles]
     wanted = cores.split(",") if cores else list(BOARDS)
     if unknown := sorted(set(wanted) - set(BOARDS)):
         raise RecipeError(f"core is {unknown[0]!r}, expected one of {', '.join(BOARDS)}")
@@ -185,7 +178,7 @@ def decoder(out: Out = Path("docs/figures")) -> None:
 
 
 def host(
-    bundle: BundleFolder = Path("runs/strips/bundle"),
+    bundle: BundleFolder = Path("strips"),
     data: DataFolder = None,
     hours: Annotated[float, typer.Option(min=0.01, help="Hours of signal for engine c.")] = 24.0,
     hop: Annotated[float, typer.Option(help="Seconds between decisions.")] = 1.0,

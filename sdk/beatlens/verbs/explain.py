@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beatlens.verbs.options import BundleFolder, DataFolder, EngineName
+from beatlens.verbs.options import DEFAULT_BUNDLE, BundleFolder, DataFolder, EngineName
 
 if TYPE_CHECKING:
     from beatlens.pipeline.score import AnyFinding
@@ -25,7 +24,7 @@ def explain(
     record: Annotated[
         str, typer.Argument(help="WFDB record: mitdb/119, or a path without extension")
     ],
-    bundle: BundleFolder = Path("runs/strips/bundle"),
+    bundle: BundleFolder = DEFAULT_BUNDLE,
     data: DataFolder = None,
     lead: Annotated[
         str | None, typer.Option(help="Lead by name. (default: MLII or II, else the first)")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from beatlens.errors import ModelError, RecipeError
+from beatlens.verbs.options import complete_names
 
 CORES = ("any", "m0", "m3", "m4", "m7", "m33", "m4-long", "m7-long", "m33-long", "m55")
 """Names of `beatlens.firmware.cores.CORES`, for help."""
@@ -25,7 +26,13 @@ Core = Annotated[
 
 def firmware(
     model: Annotated[
-        Path, typer.Argument(help="Bundle's folder (the whole chain), or a .tflite (network alone)")
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            autocompletion=complete_names,
+            help="A released model's name or a bundle's folder (the whole chain), or a .tflite "
+            "(network alone).",
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="New folder. (default: NAME_firmware)")
@@ -70,9 +77,12 @@ def firmware(
     from beatlens.firmware.package import write_network, write_task
     from beatlens.runtime.bundle import Bundle
     from beatlens.runtime.folder import MANIFEST
+    from beatlens.runtime.released import find_bundle, released_names
     from beatlens.signals.frontend import FrontEnd
     from beatlens.verbs.show import console
 
+    if str(model) in released_names():
+        model = find_bundle(model)
     if (model / MANIFEST).is_file():
         bundle = Bundle.load(model)
         chosen = name or identifier(bundle.name)
@@ -107,7 +117,8 @@ def firmware(
             write_network(model.read_bytes(), folder, chosen, core, chunk=chunk)
     else:
         raise ModelError(
-            f"{model}: no such model, expected a bundle (a folder with {MANIFEST}) or a .tflite"
+            f"{model}: no such model, expected {', '.join(released_names())}, a bundle (a folder "
+            f"with {MANIFEST}) or a .tflite"
         )
     hint = "" if tflm else f"  (see {folder / 'README.md'}; try `make check` there)"
     console.print(f"firmware: {folder}{hint}")

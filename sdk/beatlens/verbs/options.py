@@ -7,6 +7,23 @@ from typing import Annotated
 
 import typer
 
+from beatlens.runtime.released import DEFAULT, find_bundle, released_names
+
+
+def complete_names(incomplete: str) -> list[str]:
+    """Released models that begin so, for the shell's completion."""
+    return [name for name in released_names() if name.startswith(incomplete)]
+
+
+def _found(bundle: Path) -> Path:
+    """The folder of a bundle that was named; ModelError where there is none."""
+    return find_bundle(bundle)
+
+
+def _found_all(bundles: list[Path]) -> list[Path]:
+    return [find_bundle(bundle) for bundle in bundles]
+
+
 RecipePath = Annotated[
     Path | None,
     typer.Argument(
@@ -58,8 +75,26 @@ EngineName = Annotated[
         "the firmware, compiled here, and the fastest. All give the same findings.",
     ),
 ]
+DEFAULT_BUNDLE = Path(DEFAULT)
 BundleFolder = Annotated[
-    Path, typer.Option("--bundle", metavar="DIR", help="Bundle of the model that explains.")
+    Path,
+    typer.Option(
+        "--bundle",
+        metavar="NAME|DIR",
+        callback=_found,
+        autocompletion=complete_names,
+        help="Model: the name of a released one (see `beatlens models`), or a bundle's folder.",
+    ),
+]
+BundleFolders = Annotated[
+    list[Path],
+    typer.Option(
+        "--bundle",
+        metavar="NAME|DIR",
+        callback=_found_all,
+        autocompletion=complete_names,
+        help="Model: the name of a released one, or a bundle's folder; repeatable.",
+    ),
 ]
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder for the figures files written.")

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beatlens.verbs.options import BundleFolder, DataFolder, EngineName, Jobs, Scheduler
+from beatlens.verbs.options import (
+    DEFAULT_BUNDLE,
+    BundleFolder,
+    DataFolder,
+    EngineName,
+    Jobs,
+    Scheduler,
+)
 
 if TYPE_CHECKING:
     from beatlens.pipeline.score import Row
@@ -22,7 +29,7 @@ def score(
             "database.",
         ),
     ],
-    bundle: BundleFolder = Path("runs/strips/bundle"),
+    bundle: BundleFolder = DEFAULT_BUNDLE,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder the findings go to.")
     ] = Path("findings"),
