@@ -1,6 +1,6 @@
 """What a project holds, in the real TensorFlow Lite Micro: the same bits, and the arena it takes.
 
-That interpreter lives in `.venv-tflite` (`make tflite-env`).
+That interpreter lives in an environment of its own (`make tflite-env`).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
 
-from ..integer.test_other_interpreters import other_python, single_rounding
+from ..integer.test_other_interpreters import single_rounding, tflite_python
 from ..runtime.cases import GAIN, ecg_counts
 from ..runtime.conftest import make_bundle
 from .compiled import HERE
 from .test_stream import RAILS
 from .tflm_programs import dumped, edited
 
-__all__ = ["other_python"]  # a fixture
+__all__ = ["tflite_python"]  # a fixture
 
 
 @pytest.fixture(scope="module", params=["dense", "residual"])
@@ -55,14 +55,14 @@ def measured(tflite: bytes, python: Path) -> Arena:
 
 @pytest.mark.export
 def test_the_real_interpreter_computes_the_same(
-    bundle: Bundle, other_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, tflite_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the bytes of the project, on the windows of a stream; as in test_other_interpreters.py
     this TFLM rounds once, so the simulator has to as well to give the same bits."""
-    arena = measured(bundle.tflite, other_python)
+    arena = measured(bundle.tflite, tflite_python)
     frontend = FrontEnd(360, GAIN, RAILS)
     written = tflm_project(
-        bundle, frontend, tmp_path / "project", "strips", tflm_python=other_python
+        bundle, frontend, tmp_path / "project", "strips", tflm_python=tflite_python
     )
     x = frontend.run(ecg_counts(40)).x
     hop = bundle.hop_columns * bundle.geometry.stride
@@ -73,7 +73,7 @@ def test_the_real_interpreter_computes_the_same(
     script = HERE.parent / "integer" / "run_other_interpreter.py"
     files = [tmp_path / name for name in ("model.tflite", "inputs.npy", "outputs.npz")]
     done = subprocess.run(
-        [other_python, script, "tflm", *files], capture_output=True, text=True, check=False
+        [tflite_python, script, "tflm", *files], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     with np.load(files[2]) as outputs:
@@ -119,10 +119,10 @@ def test_where_the_arena_is_measured(dense: Bundle, tmp_path: Path) -> None:
 
 
 @pytest.mark.export
-def test_a_model_that_the_real_interpreter_refuses(other_python: Path, dense: Bundle) -> None:
+def test_a_model_that_the_real_interpreter_refuses(tflite_python: Path, dense: Bundle) -> None:
     def edit(model: schema.ModelT) -> None:
         model.operatorCodes[0].builtinCode = schema.BuiltinOperator.RFFT2D
         model.operatorCodes[0].deprecatedBuiltinCode = 127
 
     with pytest.raises(ModelError, match="does not accept the model"):
-        measured(edited(dense.tflite, edit), other_python)
+        measured(edited(dense.tflite, edit), tflite_python)

@@ -1,7 +1,7 @@
 """The same file in tflite-runtime 2.14 and in TensorFlow Lite Micro.
 
-Both need numpy < 2, so they run in an environment of their own, `.venv-tflite` beside `.venv`
-(`make tflite-env`), through `run_other_interpreter.py`.
+Both need numpy < 2, so they run in an environment of their own (`make tflite-env`; `TFLITE_VENV`
+names its folder), through `run_other_interpreter.py`.
 """
 
 import json
@@ -15,26 +15,26 @@ import pytest
 from beatlens.integer import arithmetic
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_write import OPERATOR_VERSIONS, write_tflite
+from beatlens.pipeline.other_python import other_python
 
 from .blocks import RESIDUAL, block_graph
 from .graphs import adversarial_inputs, permuted_graph, random_graph, student_graph
 
 pytestmark = pytest.mark.export
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv-tflite" / "bin" / "python"
 SEEDS = [0, 1, 2, 4, 8, 9]
 PERMUTED = [1, 2, 4, 5]  # grouped convolutions and permutations of channels
 NAMES = [*map(str, SEEDS), *(f"permuted{seed}" for seed in PERMUTED), "student", "blocks"]
 
 
 @pytest.fixture(scope="module")
-def other_python():
-    """The interpreter of `.venv-tflite`, if that was made."""
-    if not PYTHON.exists():
-        reason = f"{PYTHON} does not exist: tflite-runtime and TFLM NOT TESTED; make tflite-env"
+def tflite_python() -> Path:
+    """The Python with tflite-runtime and TFLM, if there is one."""
+    python = other_python()
+    if not python.exists():
+        reason = f"{python} does not exist: tflite-runtime and TFLM NOT TESTED; make tflite-env"
         warnings.warn(reason, stacklevel=1)
         pytest.skip(reason)
-    return PYTHON
+    return python
 
 
 def run(python, interpreter, graph, x, folder):
@@ -47,7 +47,7 @@ def run(python, interpreter, graph, x, folder):
         [python, script, interpreter, *paths], capture_output=True, text=True, timeout=120
     )
     if "No module named" in done.stderr or "is not installed" in done.stderr:
-        pytest.skip(f"{interpreter} is not installed in .venv-tflite: NOT TESTED")
+        pytest.skip(f"{interpreter} is not installed for {python}: NOT TESTED")
     assert done.returncode == 0, done.stderr[-2000:]
     with np.load(paths[2]) as outputs:
         return dict(outputs), json.loads(done.stdout.splitlines()[-1])
@@ -64,9 +64,9 @@ def test_the_graphs_have_every_operator():
 
 
 @pytest.mark.parametrize("graph", graphs(), ids=NAMES)
-def test_tflite_runtime_is_bit_exact(graph, other_python, tmp_path):
+def test_tflite_runtime_is_bit_exact(graph, tflite_python, tmp_path):
     x = adversarial_inputs(graph)
-    found, _ = run(other_python, "tflite-runtime", graph, x, tmp_path)
+    found, _ = run(tflite_python, "tflite-runtime", graph, x, tmp_path)
     expected = simulate(graph, x)
     np.testing.assert_array_equal(found["evidence"], expected["evidence"])
     np.testing.assert_array_equal(found["logits"], expected["logits"])
@@ -80,12 +80,12 @@ def single_rounding(x, multiplier):
 
 @pytest.mark.parametrize("graph", graphs(), ids=NAMES)
 def test_tflm_is_bit_exact_to_single_rounding_and_near_to_double(
-    graph, other_python, tmp_path, monkeypatch
+    graph, tflite_python, tmp_path, monkeypatch
 ):
     # This TFLM was built with single rounding. With that one function changed the simulator must
     # equal it exactly; so whatever else TFLM computes is what the simulator computes.
     x = adversarial_inputs(graph)
-    found, facts = run(other_python, "tflm", graph, x, tmp_path)
+    found, facts = run(tflite_python, "tflm", graph, x, tmp_path)
     golden = simulate(graph, x)
     near = np.abs(golden["evidence"].astype(int) - found["evidence"])
     assert near.max() <= 8

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from beatlens.errors import DataError
 from beatlens.firmware.host_build import has_compiler
 from beatlens.pipeline import host_bench
-from beatlens.pipeline.host_bench import OTHER_PYTHON, host_rows, make_day
+from beatlens.pipeline.host_bench import host_rows, make_day
+from beatlens.pipeline.other_python import other_python
 from beatlens.verbs.app import app
 
 from ..runtime.conftest import make_bundle
@@ -56,14 +57,27 @@ def test_rows(folder: Path, tmp_path: Path, hop_s: float) -> None:
     assert rows[0]["findings"] == (108 - 10) // hop_s + 1
     kinds = {row["engine"] for row in rows}
     assert kinds >= {"c", "litert"}
-    assert ("tflite-runtime" in kinds) == OTHER_PYTHON.exists()
-    assert OTHER_PYTHON.exists() or any("LEFT OUT" in text for text in said)
+    assert ("tflite-runtime" in kinds) == other_python().exists()
+    assert other_python().exists() or any("LEFT OUT" in text for text in said)
     for row in rows[1:]:
         assert row["ratio"] == row["cpu_seconds"] / rows[0]["cpu_seconds"] > 0
         if row["kernels"] == "reference":
             assert row["bits"] == "same", row
         if "windows" in row["way"]:
             assert (row["findings"], row["measured_s"]) == (6, 6 * hop_s)
+
+
+def test_the_other_python_is_the_one_that_the_makefile_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = Path(__file__).resolve().parents[2]
+    for named, folder in ((None, root / ".venv-tflite"), ("", root / ".venv-tflite"),
+                          ("old", root / "old"), ("/opt/old", Path("/opt/old"))):  # fmt: skip
+        if named is None:
+            monkeypatch.delenv("TFLITE_VENV", raising=False)
+        else:
+            monkeypatch.setenv("TFLITE_VENV", named)
+        assert other_python() == folder / "bin" / "python"
 
 
 def test_exactness_is_looked_at() -> None:

@@ -16,13 +16,13 @@ import beatlens
 from beatlens.errors import ModelError, SignalError
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
+from beatlens.pipeline.other_python import other_python
 from beatlens.runtime import engines
 from beatlens.runtime.stream import explain_recording
 
 from .cases import GAIN, RATE, ecg_counts
 
 pytestmark = pytest.mark.export
-OLD_PYTHON = Path(__file__).parents[2] / ".venv-tflite" / "bin" / "python"
 HERE = [
     kind
     for kind, module in (("litert", "ai_edge_litert"), ("tensorflow", "tensorflow"))
@@ -174,9 +174,10 @@ def expected_findings(bundle, interpreter):
 
 def test_in_the_environment_of_tflite_runtime(bundle, interpreter, bundle_dir, tmp_path):
     """numpy 1.26 and tflite-runtime 2.14, nothing else: no LiteRT, no flatbuffers."""
-    if not OLD_PYTHON.exists():
-        pytest.skip("no .venv-tflite (make tflite-env): tflite-runtime has no wheel here")
-    told = run_script(OLD_PYTHON, bundle_dir, tmp_path)
+    python = other_python()
+    if not python.exists():
+        pytest.skip(f"no {python} (make tflite-env): tflite-runtime has no wheel here")
+    told = run_script(python, bundle_dir, tmp_path)
     assert told["engine"] == "tflite-runtime, reference kernels"
     assert told["findings"] == expected_findings(bundle, interpreter)
 

@@ -64,12 +64,30 @@ def test_pieces_of_a_real_record(mitdb_dir: Path) -> None:
     )
 
 
-def test_matlab_files(data_dir: Path, small_pieces: None) -> None:
-    found = sorted((data_dir / "cinc2017").rglob("A00001.hea"))
-    if not found:
-        pytest.skip(f"no cinc2017 in {data_dir}")
-    folder = found[0].parent
-    assert_same(open_record(folder, "A00001"), read_recording(folder, "A00001"))
+def test_matlab_files(tmp_path: Path, small_pieces: None) -> None:
+    """As in the PhysioNet challenges: a MATLAB 4 matrix `val` [leads, samples] of int16 codes."""
+    codes = np.random.default_rng(7).integers(-900, 900, (2, 1234)).astype("<i2")
+    codes[1, 300:640] = LOWEST["16"]  # whole pieces without a sample
+    matrix = np.array([30, 2, 1234, 0, 4], "<i4").tobytes() + b"val\0"
+    (tmp_path / "A00001.mat").write_bytes(matrix + codes.tobytes(order="F"))
+    first = codes[:, 0]
+    (tmp_path / "A00001.hea").write_text(
+        f"A00001 2 300 1234 05:05:15 1/05/2014\n"
+        f"A00001.mat 16+24 1000/mV 16 0 {first[0]} 0 0 ECG\n"
+        f"A00001.mat 16+24 1000/mV 16 0 {first[1]} 0 0 ECG2\n"
+    )
+    found = open_record(tmp_path, "A00001")
+    assert_same(found, read_recording(tmp_path, "A00001"))
+    assert (found.rate_hz, found.counts_per_mv) == (300, (1000.0, 1000.0))
+    np.testing.assert_array_equal(np.concatenate([c for c, _ in found.pieces(0)]), codes[0])
+    whole = np.concatenate([c for c, _ in found.pieces(1)])
+    np.testing.assert_array_equal(whole[:300], codes[1, :300])
+    np.testing.assert_array_equal(whole[300:640], codes[1, 299])
+    damaged = bytearray((tmp_path / "A00001.mat").read_bytes())
+    damaged[8] ^= 1  # the number of samples
+    (tmp_path / "A00001.mat").write_bytes(damaged)
+    with pytest.raises(DataError, match="MATLAB header"):
+        open_record(tmp_path, "A00001")
 
 
 def test_leads_are_found_by_name(tmp_path: Path) -> None:

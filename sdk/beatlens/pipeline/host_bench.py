@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 import beatlens
 from beatlens.errors import DataError, ModelError
+from beatlens.pipeline.other_python import other_python
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.engines import dequantize
 from beatlens.runtime.finding import Finding
@@ -40,8 +41,6 @@ SIMULATED_S = 600
 MARGIN_S = 10
 """Signal after the last window, so that the stream's span there is complete."""
 Evidence = NDArray[np.float32]
-OTHER_PYTHON = Path(__file__).parents[3] / ".venv-tflite" / "bin" / "python"
-"""An environment for tflite-runtime, which needs an older numpy."""
 INTERPRETERS = (
     ("litert", "xnnpack"),
     ("litert", "optimised"),
@@ -211,7 +210,7 @@ def _timed(
     folder: Path, x: NDArray[np.int8], hop: int, kind: str, kernels: str
 ) -> tuple[dict[str, Any], NDArray[np.int8]] | None:
     """`window_timing` in a process of its own; None where the interpreter is not installed."""
-    python = Path(sys.executable) if kind == "litert" else OTHER_PYTHON
+    python = Path(sys.executable) if kind == "litert" else other_python()
     if not python.exists():
         return None
     with tempfile.TemporaryDirectory() as name:
