@@ -1,5 +1,6 @@
 # make demo      train, compress, export and explain, on real ECG where it is at hand, else simulated
 # make test      lint, types and all tests, in .venv and .venv-tflite
+# make test-cpus  tests that depend on rounding, as other CPUs round and with other seeds (10 minutes)
 # make fuzz      everything that takes bytes, on bytes of all kinds, FUZZ_SECONDS each
 # make test-shapes  the C engine on 10,000 random networks (BEATLENS_SHAPES, BEATLENS_SEED)
 # make lint      ruff and mypy only
@@ -19,6 +20,9 @@ PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= 1
 
+# Tests and `beatlens bench host` look for tflite-runtime there.
+export TFLITE_VENV
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --no-input
@@ -28,7 +32,7 @@ TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 TFLM := silabs-mltk==0.20.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-shapes fuzz lint format picture figures bench-firmware clean tflite-env
+.PHONY: help demo test test-shapes test-cpus fuzz lint format picture figures bench-firmware clean tflite-env
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -89,6 +93,10 @@ test: lint tflite-env
 test-shapes: $(VENV)/.test-ready
 	BEATLENS_SHAPES=$${BEATLENS_SHAPES:-10000} $(BIN)/python -m pytest -rP \
 	  tests/firmware/test_net_properties.py
+
+# PyTorch and its libraries compute as on older CPUs; see tests/cpus.py.
+test-cpus: $(VENV)/.test-ready
+	$(BIN)/python -m tests.cpus $(WORKERS) $(PYTEST_ARGS)
 
 # Inputs that are new go to build/fuzz, and so does one that breaks a promise.
 fuzz: $(VENV)/.test-ready

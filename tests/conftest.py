@@ -3,8 +3,22 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from .seeds import seed_offset, shift_seeds
+
+# Examples take as long as they take on a machine that is slow or busy.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_configure() -> None:
+    if by := seed_offset():
+        shift_seeds(by)
 
 
 @pytest.fixture(scope="session")

@@ -34,12 +34,14 @@ def example(name: str, *arguments: str) -> str:
     return result.stdout
 
 
+@pytest.mark.rounding
 def test_matching_keeps_the_maps_of_a_network_of_ones_own() -> None:
     text = example("match_your_own_network.py")
     alone, matched = (float(x) for x in re.findall(r"Spearman (-?\d\.\d+)", text))
     assert matched > alone + 0.03
 
 
+@pytest.mark.rounding
 def test_compression_in_steps_keeps_the_maps_of_a_network_of_ones_own() -> None:
     text = example("compress_your_own_network.py")
     size, alone, matched = (int(x.replace(",", "")) for x in re.findall(r"([\d,]+) bytes", text))

@@ -191,9 +191,9 @@ def test_the_floor_depends_on_the_seed_alone_and_lies_near_chance() -> None:
 
 def test_a_benchmarks_worth_of_pairs_takes_seconds() -> None:
     reference, compressed = (random_maps((4000, 4, 160), np.int8, seed) for seed in (1, 2))
-    begin = time.perf_counter()
+    begin = time.process_time()
     fidelity(reference, compressed, np.ones((4000, 4), bool))
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 def test_bad_input_is_refused() -> None:

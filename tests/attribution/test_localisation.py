@@ -125,9 +125,9 @@ def test_nothing_present_gives_no_scores() -> None:
 def test_a_benchmarks_worth_of_strips_takes_seconds() -> None:
     maps, masks = many(4000, 4, 160, 8, np.int8)
     everywhere = np.ones((4000, 4), bool)
-    begin = time.perf_counter()
+    begin = time.process_time()
     localisation(maps, masks, everywhere, everywhere)
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 def test_bad_input_is_refused() -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from beatlens.attribution import gradients, maps
 from beatlens.errors import ModelError
 
+pytestmark = pytest.mark.rounding
 CLASSES = 3
 
 

@@ -27,6 +27,7 @@ from beatlens.nets.evidence import EvidenceNet
 from ..nets.networks import SMALL, lively
 from .seen import maps_as_seen
 
+pytestmark = pytest.mark.rounding
 CLASSES = ("a", "b", "c")
 
 

@@ -12,6 +12,7 @@ from beatlens.nets.backbones import NetworkSpec
 
 from ..nets.networks import lively
 
+pytestmark = pytest.mark.rounding
 RESIDUAL = NetworkSpec("residual", (4, 8, 8), (8, 5, 5), (2, 4, 1))
 
 

@@ -18,6 +18,8 @@ from beatlens.training.objective import known_label_loss
 from ..nets.networks import SMALL, lively
 from ..tasks.tracks import make_track
 
+pytestmark = pytest.mark.rounding
+
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_kd_is_the_divergence_of_bernoullis(temperature: float) -> None:

@@ -21,6 +21,7 @@ from beatlens.training.loop import Schedule
 from ..nets.networks import SMALL, lively
 from .lessons import crops, lesson_from
 
+pytestmark = pytest.mark.rounding
 BUDGET = Budget(1_000_000)
 UNKNOWN = float("nan")
 
@@ -89,11 +90,12 @@ def test_logistic_regression_is_where_the_loss_has_no_slope() -> None:
 @pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
 def test_calibration_makes_logits_of_outputs_of_any_scale(scale: float) -> None:
     generator = torch.Generator().manual_seed(2)
-    logits = 2 * torch.randn(4000, generator=generator, dtype=torch.float64) - 1
-    labels = (torch.rand(4000, generator=generator) < torch.sigmoid(logits)).double()
+    # So many that chance moves slope and intercept by a standard deviation of .007 and .008.
+    logits = 2 * torch.randn(160_000, generator=generator, dtype=torch.float64) - 1
+    labels = (torch.rand(160_000, generator=generator) < torch.sigmoid(logits)).double()
     slope, intercept = calibration(scale * logits, labels)
-    assert float(slope) * scale == pytest.approx(1, abs=0.1)
-    assert float(intercept) == pytest.approx(0, abs=0.15)
+    assert float(slope) * scale == pytest.approx(1, abs=0.05)
+    assert float(intercept) == pytest.approx(0, abs=0.05)
 
 
 def test_calibration_of_outputs_that_separate_the_labels_is_finite() -> None:
@@ -216,7 +218,8 @@ def test_gradient_trains_the_head_and_nothing_else() -> None:
     moved = {name for name in after if not torch.equal(after[name], before[name])}
     assert moved == {"head.weight", "head.bias"}  # batch norm's statistics stay, too
     assert all(parameter.requires_grad for parameter in net.parameters())
-    assert lesson.validate(net)["score"] > lesson.validate(damaged(teacher))["score"] / 2
+    # The error is .12 to .75 of the damaged head's, over 8 seeds, and SSE 4.1.
+    assert lesson.validate(net)["score"] > 0.9 * lesson.validate(damaged(teacher))["score"]
     assert done.log[-1]["event"] == "fitted"
     assert done.log[-1]["seconds"] > 0
     assert [row["step"] for row in done.log[:-1]] == [20, 40]

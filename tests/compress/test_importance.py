@@ -25,6 +25,7 @@ from ..nets.networks import SMALL, lively
 from .lessons import crops, lesson_from
 from .own_nets import OwnResidual, own_lesson
 
+pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("dense", (6, 8, 8), (8, 8, 8), (2, 2, 2))
 KEY = "backbone.1.conv"
 

@@ -18,6 +18,8 @@ from beatlens.errors import ModelError
 from ..nets.networks import SMALL, lively
 from .lessons import crops
 
+pytestmark = pytest.mark.rounding
+
 
 @pytest.mark.parametrize(("out", "into", "taps"), [(4, 3, 5), (12, 2, 3), (6, 2, 3)])
 @pytest.mark.parametrize("gain", [1.0, 2.0**0.5])

@@ -35,6 +35,7 @@ from ..nets.networks import SMALL, lively
 from .lessons import lesson_from
 from .own_net import OwnNet, own_lesson, untaught
 
+pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("dense", (8, 24, 32), (8, 8, 9), (2, 4, 1))
 
 

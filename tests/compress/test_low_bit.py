@@ -23,6 +23,7 @@ from ..nets.networks import lively
 from .lessons import lesson_from
 from .own_net import OwnNet, own_lesson, untaught
 
+pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("residual", (8, 12, 12), (8, 8, 7), (2, 4, 1))
 
 
@@ -73,16 +74,10 @@ def test_a_rescaled_grid_holds_the_rescaled_weights(bits: int, seed: int) -> Non
 
 
 @pytest.mark.parametrize("bits", [2, 4])
-def test_the_whole_network_learns_on_its_grid(bits: int) -> None:
+def test_the_whole_network_stands_on_its_grid_after_training(bits: int) -> None:
     teacher = lively(SPEC)
     net = copy.deepcopy(teacher)
-    lesson = lesson_from(teacher, steps=50)
-    start = copy.deepcopy(net)
-    for layer, _ in list(weighted_layers(start).values())[:-1]:
-        impose(layer, LowBit.fitted(layer.weight, bits))
-    done = LowBitWeights(bits=bits)(net, lesson, Budget(4000))
-    if bits == 2:  # at 4 bits there is nearly nothing to win back
-        assert lesson.validate(net)["score"] > lesson.validate(start)["score"]
+    done = LowBitWeights(bits=bits)(net, lesson_from(teacher, steps=10), Budget(4000))
     assert set(constraints_of(net)) == {
         f"{name}:weight" for name in weighted_layers(teacher) if name != "head"
     }
@@ -93,6 +88,24 @@ def test_the_whole_network_learns_on_its_grid(bits: int) -> None:
     assert len(encode_tensor(big)) <= big.size * bits / 8 + 16
     assert coding_of(encode_tensor(big)) in ("low-bit", "entropy")
     assert done.size.packed_bytes == weight_account(net).packed_bytes
+
+
+def test_training_on_a_grid_of_two_bits_comes_nearer_the_teacher() -> None:
+    """The mean error of three networks: .53 to .78 of the untrained ones', over 4 sets of seeds.
+
+    One network alone: .40 to .99, as each weight that crosses to the next of three values counts.
+    """
+    errors = {"rounded": 0.0, "trained": 0.0}
+    for seed in range(3):
+        lesson = lesson_from(lively(SPEC, seed=seed), steps=50)
+        net = lively(SPEC, seed=seed + 10)
+        rounded = copy.deepcopy(net)
+        for layer, _ in list(weighted_layers(rounded).values())[:-1]:
+            impose(layer, LowBit.fitted(layer.weight, 2))
+        LowBitWeights(bits=2)(net, lesson, Budget(4000))
+        errors["rounded"] -= lesson.validate(rounded)["score"]
+        errors["trained"] -= lesson.validate(net)["score"]
+    assert errors["trained"] < 0.93 * errors["rounded"]
 
 
 def test_the_most_bits_the_budget_allows_are_taken() -> None:

@@ -35,6 +35,7 @@ from beatlens.nets.evidence import EvidenceNet
 from ..nets.networks import lively
 from .lessons import lesson_from
 
+pytestmark = pytest.mark.rounding
 DENSE = NetworkSpec("dense", (4, 8, 12), (8, 8, 12), (2, 2, 2))
 RESIDUAL = NetworkSpec("residual", (4, 8, 8), (8, 5, 5), (2, 4, 1))
 AMPLE = Budget(10**9)

@@ -26,6 +26,7 @@ from ..nets.networks import SMALL, lively
 from .lessons import crops, lesson_from
 from .own_nets import OwnResidual, own_lesson
 
+pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("residual", (8, 12, 12), (8, 5, 5), (2, 4, 1))
 
 

@@ -37,6 +37,7 @@ from ..nets.networks import lively
 from .lessons import lesson_from
 from .own_net import OwnNet, own_lesson, untaught
 
+pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("residual", (8, 16, 16), (8, 8, 7), (2, 4, 1))
 
 

@@ -9,6 +9,7 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.unrounded import unrounded
 from beatlens.nets.backbones import NetworkSpec, build
 
+pytestmark = pytest.mark.rounding
 SPECS = {
     "dense": NetworkSpec("dense", (6, 8), (8, 8), (4, 2)),
     "depthwise": NetworkSpec("depthwise", (6, 8), (8, 9), (4, 2)),

@@ -22,6 +22,7 @@ from beatlens.nets.geometry import Geometry
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.beats import BeatTrack
 
+pytestmark = pytest.mark.rounding
 COLUMNS, STRIDE, BEATS = 17, 8, 24
 V, N = 2, 0
 

@@ -211,9 +211,9 @@ def test_a_benchmarks_worth_of_strips_takes_seconds() -> None:
     rng = np.random.default_rng(8)
     truth, scores = rng.random((4000, 4)) < 0.2, rng.normal(size=(4000, 4))
     groups = np.arange(4000) // 90
-    begin = time.perf_counter()
+    begin = time.process_time()
     interval(boot.macro_average_precision_statistic(truth, scores), groups, n=1000)
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 def test_bad_input_is_refused() -> None:

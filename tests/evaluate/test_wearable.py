@@ -196,17 +196,19 @@ def test_the_int8_model_decides_as_its_float_form(
     assert decided.dtype == np.int64
 
 
+@pytest.mark.rounding
 def test_calibration_makes_labels_likelier() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 4, 200)
-    logits = 5 * np.eye(4)[labels] + rng.normal(0, 5, (200, 4)) + np.array([0, 2.0, 0, 0])
+    """The best temperature is 25 / 5, and the best bias of the second class -2 / 5."""
+    rng, count = np.random.default_rng(0), 20_000  # the bias has a standard deviation of .02
+    labels = rng.integers(0, 4, count)
+    logits = 5 * np.eye(4)[labels] + rng.normal(0, 5, (count, 4)) + np.array([0, 2.0, 0, 0])
     blank = np.zeros(8, np.int8)
     tracks = [WearableTrack("a", "b", blank, blank[:0], np.zeros((0, 6), int), int(label))
               for label in labels]  # fmt: skip
     calibration = calibrate_recordings(WearableRun(tracks, [], logits))
-    rows = np.arange(200)
+    rows = np.arange(count)
     none = Calibration(1.0, np.zeros(4))
     told = [c.probabilities(logits)[rows, labels] for c in (calibration, none)]
     assert np.log(told[0]).mean() > np.log(told[1]).mean()
-    assert calibration.temperature > 1
-    assert calibration.bias[1] < -0.3
+    assert calibration.temperature == pytest.approx(5, rel=0.1)
+    assert calibration.bias[1] - calibration.bias[0] == pytest.approx(-0.4, abs=0.1)

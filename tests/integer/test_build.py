@@ -26,6 +26,7 @@ from ..nets.networks import SMALL, lively
 from ..tasks.tracks import ecg
 from .graphs import adversarial_inputs
 
+pytestmark = pytest.mark.rounding
 RESIDUAL = NetworkSpec("residual", (8, 12, 16, 16), (16, 7, 7, 9), (2, 2, 2, 1))
 
 

@@ -28,6 +28,7 @@ from ..tasks.tracks import ecg
 from .blocks import DENSE, RESIDUAL, SPECS, in_blocks, quantized_blocks
 from .graphs import adversarial_inputs
 
+pytestmark = pytest.mark.rounding
 EACH = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
 

@@ -19,7 +19,7 @@ from .graphs import (
     student_graph,
 )
 
-pytestmark = pytest.mark.export
+pytestmark = [pytest.mark.export, pytest.mark.rounding]
 EVERY_INT8 = np.arange(-128, 128).astype(np.int8)
 
 

@@ -15,6 +15,8 @@ from beatlens.tasks.strips import CLASSES, CONTEXT
 
 from .networks import RELEASED, SMALL, lively
 
+pytestmark = pytest.mark.rounding
+
 
 def test_the_teacher_has_the_size_the_method_asks_for() -> None:
     net = build(TEACHER, CLASSES)

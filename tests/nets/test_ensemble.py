@@ -19,6 +19,7 @@ from beatlens.tasks.strips import CLASSES
 
 from .networks import SMALL, lively
 
+pytestmark = pytest.mark.rounding
 COUNT = 3
 
 

@@ -20,6 +20,7 @@ from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips
 from beatlens.training.loop import Schedule, fit
 from beatlens.training.objective import TaskObjective, crops_of, seed_everything
 
+pytestmark = pytest.mark.rounding
 PVC = CLASSES.index("pvc")
 PATIENTS, SECONDS = 40, 60
 RECIPE = Recipe.parse(

@@ -26,6 +26,7 @@ from beatlens.tasks.strips import SPAN
 
 from .tiny import tiny_recipe
 
+pytestmark = pytest.mark.rounding
 SHORT = {"steps": 6, "batch": 8, "learning_rate": 3e-3, "validate_every": 6}
 
 

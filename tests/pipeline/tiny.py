@@ -9,10 +9,13 @@ from beatlens.recipe import (
     TeacherSection,
 )
 
+from ..seeds import seed_offset
+
 
 def tiny_recipe(**changes: object) -> Recipe:
     recipe = Recipe(
         name="tiny",
+        seed=seed_offset(),
         data=DataSection(source="simulated", simulated_patients=15, simulated_seconds=60),
         teacher=TeacherSection(
             kind="residual", channels=(8, 8, 12), kernels=(16, 9, 9), strides=(2, 2, 2)

@@ -310,7 +310,7 @@ def test_formats_read_back_what_wfdb_wrote(tmp_path: Path, fmt: str) -> None:
 
 def test_a_half_hour_record_reads_fast(mitdb_dir: Path) -> None:
     read_recording(mitdb_dir, "100")
-    start = time.perf_counter()
+    start = time.process_time()
     read_recording(mitdb_dir, "100", expected=MITDB)
     # 0.06 s measured; the bound leaves room for a busy machine.
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0

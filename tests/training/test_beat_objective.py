@@ -16,6 +16,7 @@ from beatlens.training.beat_objective import (
     beat_label_loss,
 )
 
+pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("dense", (4, 4, 4), (8, 8, 8), (2, 2, 2))
 
 

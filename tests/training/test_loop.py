@@ -22,6 +22,7 @@ from ..tasks.tracks import make_track
 from . import problems
 from .problems import Labelled, batches_of, evidence_net, plain_net, score
 
+pytestmark = pytest.mark.rounding
 QUICK = Schedule(steps=12, batch=4, learning_rate=1e-2, validate_every=3)
 
 

@@ -23,6 +23,7 @@ from beatlens.training.objective import (
 from ..nets.networks import SMALL, lively
 from ..tasks.tracks import make_track
 
+pytestmark = pytest.mark.rounding
 NAN = float("nan")
 
 

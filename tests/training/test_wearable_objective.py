@@ -22,6 +22,7 @@ from beatlens.training.wearable_objective import (
     rhythm_worth,
 )
 
+pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("dense", (4, 4, 4), (8, 8, 8), (2, 2, 2))
 SPAN, STRIDE = 640, 8
 
