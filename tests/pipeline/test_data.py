@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from beatlens.beat_recipe import BeatRecipe
 from beatlens.errors import DataError, RecipeError
 from beatlens.evaluate.strips import Run
 from beatlens.pipeline import data as step
-from beatlens.pipeline.data import ROLES, Prepared, prepare
+from beatlens.pipeline.beat_data import prepare_beats
+from beatlens.pipeline.data import ROLES, Prepared, prepare, simulates
+from beatlens.pipeline.wearable_data import prepare_wearable
 from beatlens.recipe import Recipe
-from beatlens.signals import splits
-from beatlens.signals.databases import Database
+from beatlens.signals import data_folders, splits
+from beatlens.signals.databases import Database, DatabaseNotFoundError
 from beatlens.tasks.sampling import CropSampler
 from beatlens.tasks.strips import CLASSES, cut_strips
 from beatlens.tasks.workers import Workers
+from beatlens.wearable_recipe import WearableRecipe
+
+from ..signals.wfdb_cases import write_record
 
 SIMULATED = Recipe.parse(
     {"data": {"source": "simulated", "simulated_patients": 12, "simulated_seconds": 60}}
@@ -91,20 +100,133 @@ def test_the_sampler_is_the_recipes(simulated: Prepared) -> None:
         np.testing.assert_array_equal(mine.crop(index)[0], theirs.crop(index)[0])
 
 
-def nothing_found(name: str, data: Path | None = None) -> None:
-    raise DataError(f"{name} is not there")
+@pytest.fixture
+def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without databases; returns where its cache would be."""
+    monkeypatch.delenv("BEATLENS_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(data_folders, "__file__", str(tmp_path / "a/b/c/d/data_folders.py"))
+    return tmp_path / "cache" / "beatlens" / "data"
 
 
 def test_auto_falls_back_on_simulation_and_real_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nothing_at_hand: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(step, "find_database", nothing_found)
     small = SIMULATED.data.model_copy(update={"source": "auto"})
     assert prepare(SIMULATED.model_copy(update={"data": small}), tmp_path).simulated
     real = SIMULATED.data.model_copy(update={"source": "real"})
-    with pytest.raises(DataError, match="mitdb is not there"):
+    with pytest.raises(DataError, match=r"mitdb .* is not there"):
         prepare(SIMULATED.model_copy(update={"data": real}), tmp_path / "real")
     assert not (tmp_path / "real").exists()
+
+
+AUTO = {
+    "strips": Recipe.parse({"data": {"simulated_patients": 12, "simulated_seconds": 60}}),
+    "beats": BeatRecipe.parse(
+        {"task": "beats", "name": "b", "data": {"simulated_patients": 12, "simulated_seconds": 60}}
+    ),
+    "recordings": WearableRecipe.parse(
+        {"task": "wearable", "name": "w",
+         "data": {"simulated_recordings": 80, "simulated_seconds": 30}}
+    ),
+}  # fmt: skip
+PREPARE = {"strips": prepare, "beats": prepare_beats, "recordings": prepare_wearable}
+NEEDED = {"strips": "mitdb", "beats": "mitdb", "recordings": "cinc2017"}
+
+
+def damaged(folder: Path, needed: str, how: str) -> None:
+    """A folder of databases in which the one needed is not as it should be, or is not there."""
+    if how == "mistyped":
+        return
+    if how == "empty folder":
+        folder.mkdir(parents=True)
+        return
+    if how == "another database":
+        write_record(folder / "nstdb", "118e00")
+        return
+    write_record(folder / needed, "100")
+    records = folder / needed / "RECORDS"
+    if how == "entry of RECORDS":
+        records.write_text("100\n../../etc/passwd\n")
+    elif how == "records lost":
+        records.write_text("100\n101\n102\n")
+    elif how == "no record":
+        (folder / needed / "100.hea").unlink()
+    elif how == "samples cut":
+        (folder / needed / "100.dat").write_bytes(b"cut")
+    else:
+        records.write_bytes(bytes(range(256)))
+
+
+MESSAGES = {
+    "mistyped": "expected a folder that exists",
+    "empty folder": "holds none of the databases",
+    "another database": "is not there; looked for",
+    "entry of RECORDS": r"RECORDS: entry is '\.\./\.\./etc/passwd'",
+    "records lost": "2 of the 3 records in its list RECORDS are not there",
+    "no record": "is there, but has none of the",
+    "samples cut": r"no record '|number of signals is 2|no REFERENCE-v3",
+    "RECORDS of bytes": "RECORDS: entry is",
+}
+
+
+@pytest.mark.parametrize("task", AUTO)
+@pytest.mark.parametrize("how", MESSAGES)
+@pytest.mark.parametrize("asked", ["--data", "BEATLENS_DATA", "cache"])
+def test_auto_simulates_only_where_nothing_was_asked_for_or_found(
+    asked: str, how: str, task: str, nothing_at_hand: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folder = nothing_at_hand if asked == "cache" else tmp_path / "named"
+    damaged(folder, NEEDED[task], how)
+    if asked == "BEATLENS_DATA":
+        monkeypatch.setenv("BEATLENS_DATA", str(folder))
+    data = folder if asked == "--data" else None
+    if asked == "cache" and how in ("mistyped", "empty folder", "another database"):
+        assert not list(simulated_reasons(task, data))
+        return
+    (reason,) = simulated_reasons(task, data)
+    assert re.search(MESSAGES[how], reason), reason
+    assert not (tmp_path / "run" / "tracks").exists() or how == "samples cut"
+
+
+def simulated_reasons(task: str, data: Path | None) -> Iterator[str]:
+    """Why a recipe's ECG is not simulated, if it is not."""
+    section = AUTO[task].data
+    others = getattr(section, "databases", ())
+    try:
+        if not simulates(section.source, NEEDED[task], others, data):
+            with tempfile.TemporaryDirectory() as folder:
+                PREPARE[task](AUTO[task], Path(folder), data)
+            yield "trained on what was there"
+    except DataError as error:
+        yield str(error)
+
+
+@pytest.mark.parametrize("task", AUTO)
+def test_auto_simulates_where_nothing_is(task: str, nothing_at_hand: Path, tmp_path: Path) -> None:
+    assert PREPARE[task](AUTO[task], tmp_path / "run").simulated
+
+
+def test_auto_with_another_database_of_the_recipe_is_an_error(nothing_at_hand: Path) -> None:
+    write_record(nothing_at_hand / "svdb", "800")
+    with pytest.raises(DatabaseNotFoundError, match=r"mitdb .* is not there"):
+        simulates("auto", "mitdb", ("mitdb", "svdb"), None)
+    assert simulates("simulated", "mitdb", ("svdb",), None)
+    assert not simulates("real", "mitdb", (), None)
+
+
+def test_an_extra_database_that_is_damaged_is_not_left_out(
+    mitdb_dir: Path, nothing_at_hand: Path, tmp_path: Path
+) -> None:
+    nothing_at_hand.mkdir(parents=True)
+    (nothing_at_hand / "mitdb").symlink_to(mitdb_dir)
+    write_record(nothing_at_hand / "svdb", "800")
+    (nothing_at_hand / "svdb" / "RECORDS").write_text("800\n801\n")
+    with pytest.raises(DataError, match=r"svdb: 1 of the 2 records in its list"):
+        prepare(AUTO["strips"], tmp_path / "run")
+    with pytest.raises(DataError, match=r"svdb: 1 of the 2 records in its list"):
+        prepare_beats(AUTO["beats"], tmp_path / "run")
 
 
 def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
@@ -191,7 +313,7 @@ def test_databases_that_are_not_there_are_left_out(
     def only_mitdb(name: str, data: Path | None = None) -> Database:
         if name == "mitdb":
             return find(name, data)
-        raise DataError(f"{name} is not there")
+        raise DatabaseNotFoundError(f"{name} is not there")
 
     monkeypatch.setattr(step, "find_database", only_mitdb)
     prepared = prepare(Recipe(), tmp_path, mitdb_dir.parent)

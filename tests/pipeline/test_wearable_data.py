@@ -118,7 +118,7 @@ def test_real_ecg_that_is_not_there_is_said(
     with pytest.raises(DataError, match="expected a folder that exists"):
         read_recordings(section, tmp_path, tmp_path / "nothing")
     section = SIMULATED.model_copy(update={"source": "auto"})
-    monkeypatch.setattr(wearable_data, "at_hand", lambda name, data: False)
+    monkeypatch.setattr(wearable_data, "simulates", lambda *given: True)
     assert read_recordings(section, tmp_path).simulated
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from beatlens.errors import DataError
-from beatlens.signals import databases
+from beatlens.signals import data_folders
 from beatlens.signals.annotations import AamiMapping, Interval, rhythm_mask
+from beatlens.signals.data_folders import cache_root, data_roots, named_folder
 from beatlens.signals.databases import (
     CINC2017_LABELS,
     Database,
-    cache_root,
-    data_roots,
+    DatabaseNotFoundError,
     find_database,
     listed_records,
 )
@@ -350,7 +350,7 @@ def test_a_folder_named_comes_first_then_the_environment_then_the_cache(
     write_record(cache / "beatlens" / "data" / "mitdb")
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     # As installed: no checkout, so nothing beside it.
-    monkeypatch.setattr(databases, "__file__", str(cache / "a/b/c/site/beatlens/databases.py"))
+    monkeypatch.setattr(data_folders, "__file__", str(cache / "a/b/c/site/beatlens/databases.py"))
     assert find_database("mitdb").folder == cache_root() / "mitdb"
     monkeypatch.setenv("BEATLENS_DATA", str(environment))
     assert find_database("mitdb").folder == environment / "mitdb"
@@ -363,7 +363,7 @@ def test_a_folder_named_comes_first_then_the_environment_then_the_cache(
 def test_data_beside_a_checkout_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = tmp_path / "checkout" / "sdk" / "beatlens" / "signals" / "databases.py"
     module.parent.mkdir(parents=True)
-    monkeypatch.setattr(databases, "__file__", str(module))
+    monkeypatch.setattr(data_folders, "__file__", str(module))
     assert data_roots() == (cache_root(),)
     write_record(tmp_path / "shared" / "data" / "mitdb")
     assert find_database("mitdb").folder == tmp_path / "shared" / "data" / "mitdb"
@@ -372,8 +372,9 @@ def test_data_beside_a_checkout_is_found(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_is_not_there_is_said_with_where_and_how(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "__file__", str(tmp_path / "a/b/c/d/databases.py"))
-    with pytest.raises(DataError) as caught:
+    monkeypatch.setattr(data_folders, "__file__", str(tmp_path / "a/b/c/d/databases.py"))
+    (tmp_path / "mitdb").mkdir()
+    with pytest.raises(DatabaseNotFoundError) as caught:
         find_database("svdb", tmp_path)
     message = str(caught.value)
     assert f"{tmp_path / 'svdb'}, {cache_root() / 'svdb'}" in message
@@ -386,3 +387,68 @@ def test_what_is_not_there_is_said_with_where_and_how(
     monkeypatch.setenv("BEATLENS_DATA", str(tmp_path / "none"))
     with pytest.raises(DataError, match="BEATLENS_DATA is"):
         find_database("svdb")
+
+
+def test_a_folder_asked_for_that_holds_no_database_is_an_error(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the cache has the database: it is not the one asked for."""
+    write_record(cache_root() / "mitdb")
+    monkeypatch.setattr(data_folders, "__file__", str(made / "a/b/c/d/data_folders.py"))
+    (made / "empty").mkdir()
+    wanted = r"is '.*', which holds none of the databases mitdb, svdb, .* the folder above them"
+    for folder in (made / "empty", made / "mitdb"):
+        with pytest.raises(DataError, match=f"--data {wanted}"):
+            find_database("mitdb", folder)
+        monkeypatch.setenv("BEATLENS_DATA", str(folder))
+        with pytest.raises(DataError, match=f"BEATLENS_DATA {wanted}"):
+            find_database("mitdb")
+    assert named_folder(made) == made
+    monkeypatch.setenv("BEATLENS_DATA", "")
+    assert named_folder() is None
+    assert find_database("mitdb").folder == cache_root() / "mitdb"
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/data", "x" * 5000, "RECORDS", "none"])
+def test_a_folder_asked_for_that_is_none_is_an_error(made: Path, name: str) -> None:
+    data = name if name.startswith("~") else made / "mitdb" / name
+    with pytest.raises(DataError, match="--data is "):
+        find_database("mitdb", data)
+
+
+@pytest.mark.parametrize("inside", ["", "1.0.0", "SHA256SUMS.txt"])
+def test_a_database_without_records_is_not_passed_over(
+    inside: str, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (made / "svdb" / inside).mkdir(parents=True)
+    write_record(cache_root() / "svdb")
+    with pytest.raises(DataError, match=r"svdb: is there, but has none of the 78 records of svdb"):
+        find_database("svdb", made)
+    (made / "svdb" / "RECORDS").write_text("800\n801\n")
+    with pytest.raises(DataError, match=r"svdb: is there, but has none of the 78 records of svdb"):
+        find_database("svdb", made)
+
+
+def test_a_list_of_records_that_are_not_there_is_incomplete(made: Path) -> None:
+    database = find_database("mitdb", made)
+    lost = "1 of the 3 records in its list RECORDS are not there, the first is 102; `beatlens data"
+    with pytest.raises(DataError, match=lost):
+        database.check_whole()
+    (made / "mitdb" / "RECORDS").write_text("100\n101\n")
+    find_database("mitdb", made).check_whole()
+    (made / "mitdb" / "RECORDS").unlink()
+    find_database("mitdb", made).check_whole()
+
+
+def test_without_a_home_folder_there_is_no_cache(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(data_folders, "__file__", str(made / "a/b/c/d/data_folders.py"))
+    monkeypatch.setattr(data_folders.Path, "home", homeless)
+    assert data_roots(made) == (made,)
+    with pytest.raises(DataError, match="no home folder is known"):
+        cache_root()

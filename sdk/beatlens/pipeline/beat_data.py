@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from beatlens.beat_recipe import BeatDataSection, BeatRecipe, PlacedShares
-from beatlens.pipeline.data import ROLES, SIMULATION_SEED, at_hand
+from beatlens.pipeline.data import ROLES, SIMULATION_SEED, at_hand, simulates, whole_database
 from beatlens.pipeline.wearable_data import simulated_recordings
 from beatlens.signals import simulate, splits
 from beatlens.signals.annotations import Annotations
@@ -79,13 +79,11 @@ def prepare_beats(
         workers: who reads the recordings.
 
     Raises:
-        DataError: real data are asked for and not found.
+        DataError: real data are asked for and not found, or found damaged; see `simulates`.
     """
     section = recipe.data
-    simulated = section.source == "simulated" or (
-        section.source == "auto" and not at_hand("mitdb", data)
-    )
-    if simulated:
+    others = (*section.databases, *recipe.unlabelled.databases)
+    if simulates(section.source, "mitdb", others, data):
         return _simulated(section, progress)
     wanted = _wanted(section, data)
     names = dict.fromkeys(name for name, _ in chain(*wanted.values()))
@@ -134,7 +132,7 @@ def read_unlabelled(
             section.simulated_patients, section.simulated_seconds, UNLABELLED_SEED
         )
         return [beat_track(one, known_of(symbol), simulate.LEAD) for one, symbol in made]
-    databases = [find_database(name, data) for name in names]
+    databases = [whole_database(name, data) for name in names]
     wanted = [(each.name, record) for each in databases for record in sorted(each.records())]
     shown = None if progress is None else partial(progress, "unlabelled")
     track_of = BeatTrackOf(tuple((each.name, each.folder) for each in databases), labelled=False)
@@ -151,7 +149,7 @@ def _wanted(section: BeatDataSection, data: Path | None) -> Wanted:
         "validation": [("mitdb", record) for record in splits.VALIDATION],
         "test": [("mitdb", record) for record in splits.DS2],
     }
-    find_database("mitdb", data)
+    whole_database("mitdb", data)
     if "svdb" in section.databases and at_hand("svdb", data):
         for record in find_database("svdb", data).records():
             role = "validation" if record in splits.SVDB_VALIDATION else "train"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from beatlens.errors import DataError
 from beatlens.evaluate.strips import Reference, Run, choose_thresholds, student_thresholds
 from beatlens.recipe import DataSection, Recipe
 from beatlens.signals import simulate, splits
-from beatlens.signals.databases import find_database
+from beatlens.signals.data_folders import named_folder
+from beatlens.signals.databases import Database, DatabaseNotFoundError, find_database
 from beatlens.tasks.prepare import Assumptions, beat_track, tracks_of
 from beatlens.tasks.sampling import CropSampler
 from beatlens.tasks.store import kept_tracks
@@ -101,12 +101,10 @@ def prepare(
             released bundle, so its figures need no training recordings.
 
     Raises:
-        DataError: real data are asked for and not found.
+        DataError: real data are asked for and not found, or found damaged; see `simulates`.
     """
     section = recipe.data
-    simulated = section.source == "simulated" or (
-        section.source == "auto" and not at_hand("mitdb", data)
-    )
+    simulated = simulates(section.source, "mitdb", section.databases, data)
     names = ("simulated",) if simulated else _databases_at_hand(section, data)
     copies = () if simulated else tuple(find_database(name, data).fingerprint for name in names)
     made_of = (section.model_dump_json(), names, copies, splits.TRAIN)
@@ -124,16 +122,52 @@ def prepare(
 
 
 def at_hand(name: str, data: Path | None) -> bool:
-    """Whether a database is there, with any record of it."""
+    """Whether a database is there.
+
+    Raises `DataError` where it is there but damaged or incomplete, and where `data` is no folder of
+    databases: what was asked for is never left out without a word.
+    """
     try:
-        return bool(find_database(name, data).records())
-    except DataError:
+        whole_database(name, data)
+    except DatabaseNotFoundError:
         return False
+    return True
+
+
+def whole_database(name: str, data: Path | None) -> Database:
+    """A database with all the records that its own list names; `DataError` as `find_database`."""
+    database = find_database(name, data)
+    database.check_whole()
+    return database
+
+
+def simulates(source: str, needed: str, others: Iterable[str], data: Path | None) -> bool:
+    """Whether a recipe's ECG is simulated.
+
+    Args:
+        source: of the recipe: `simulated`, `real`, or `auto`: simulated only where no folder of
+            databases was asked for, and none of the recipe's databases was found.
+        needed: the database that the recipe cannot do without.
+        others: its other databases.
+        data: the folder asked for; None: none was, unless BEATLENS_DATA is set.
+
+    Raises:
+        DataError: with `auto`, something was asked for or found, but not the database needed; or as
+            `at_hand`.
+    """
+    if source != "auto":
+        return source == "simulated"
+    found = [name for name in dict.fromkeys((needed, *others)) if at_hand(name, data)]
+    if needed in found:
+        return False
+    if found or named_folder(data) is not None:
+        find_database(needed, data)  # raises, and says where it looked
+    return True
 
 
 def _databases_at_hand(section: DataSection, data: Path | None) -> tuple[str, ...]:
     """The databases to train on. MIT-BIH must be there; others are used where they are."""
-    find_database("mitdb", data)
+    whole_database("mitdb", data)
     wanted = ("mitdb", *(name for name in section.databases if name != "mitdb"))
     return tuple(name for name in wanted if at_hand(name, data))
 

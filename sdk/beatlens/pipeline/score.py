@@ -43,6 +43,7 @@ from beatlens.runtime.finding import Finding
 from beatlens.runtime.folder import SUMS
 from beatlens.runtime.recording_finding import RecordingFinding
 from beatlens.runtime.recording_stream import explain_whole_pieces
+from beatlens.runtime.released import find_bundle
 from beatlens.runtime.stream import Piece, explain_pieces
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.record_names import RecordPlace, find_record
@@ -215,13 +216,13 @@ def refused_row(label: str, reason: str) -> Row:
 
 
 def score_job(
-    out: Path, bundle: Path, every: float, engine: str = "auto", *, here: bool = True
+    out: Path, bundle: Path | str, every: float, engine: str = "auto", *, here: bool = True
 ) -> ScoreOf:
     """What scores records into the folder `out`, which is made or found to be of the same model.
 
     Args:
         out: the folder.
-        bundle: folder of the model.
+        bundle: folder of the model, or the name of a released one.
         every: seconds between findings on spans.
         engine: what computes.
         here: whether this machine computes, so that the engine must be here.
@@ -232,14 +233,15 @@ def score_job(
         OutputError: the folder cannot be made.
         ModelError: there is no such bundle or engine.
     """
-    model = Bundle.load(bundle)
+    folder = find_bundle(bundle)
+    model = Bundle.load(folder)
     on_spans = model.stream_name == "stream"
     hop = {"hop_s": every} if on_spans else {}
     tried = engine if here else "simulator"
     getattr(model, model.stream_name)(MODEL_RATE_HZ, 200.0, engine=tried, **hop)
     job = ScoreOf(
-        bundle.resolve(),
-        bundle_digest(bundle),
+        folder.resolve(),
+        bundle_digest(folder),
         out.absolute(),
         every if on_spans else None,
         engine,

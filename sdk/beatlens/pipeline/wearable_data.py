@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.pipeline.data import at_hand
-from beatlens.signals.databases import database_in, find_database
+from beatlens.pipeline.data import simulates, whole_database
+from beatlens.signals.databases import database_in
 from beatlens.signals.qrs import CONSTANTS
 from beatlens.signals.recording import Recording
 from beatlens.signals.simulate import simulate_patient
@@ -128,12 +128,9 @@ def read_recordings(
         workers: who reads the recordings.
 
     Raises:
-        DataError: real data are asked for and not found.
+        DataError: real data are asked for and not found, or found damaged; see `simulates`.
     """
-    simulated = section.source == "simulated" or (
-        section.source == "auto" and not at_hand("cinc2017", data)
-    )
-    if simulated:
+    if simulates(section.source, "cinc2017", (), data):
         tracks = list(_simulated(section, progress))
         described = (
             f"SIMULATED ECG made by beatlens (cinc2017 was not found or not asked for): "
@@ -141,7 +138,7 @@ def read_recordings(
             "machinery works, not how well a model does on people"
         )
         return Recordings(tracks, True, described)
-    database = find_database("cinc2017", data)
+    database = whole_database("cinc2017", data)
     records = sorted(database.records())
     shown = None if progress is None else partial(progress, "cinc2017")
     make = partial(workers.map, WearableTrackOf(database.folder), records, shown)

@@ -13,7 +13,6 @@ without a folder for the version inside.
 
 import csv
 import hashlib
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -25,14 +24,13 @@ from types import MappingProxyType
 from beatlens.errors import DataError
 from beatlens.signals.annotations import Annotations, read_annotations
 from beatlens.signals.boundaries import Boundaries, boundaries_of
+from beatlens.signals.data_folders import DATA_VARIABLE, data_roots, is_folder, named_folder
 from beatlens.signals.published import LUDB_LEADS, PUBLISHED, Published
 from beatlens.signals.recording import Recording
 from beatlens.signals.splits import mitdb_patient
 from beatlens.signals.wfdb_files import read_recording
 from beatlens.signals.wfdb_header import Header, read_header
 from beatlens.signals.wfdb_pieces import Progress, RecordingFile, open_record
-
-DATA_VARIABLE = "BEATLENS_DATA"
 
 CINC2017_LABELS = ("N", "A", "O", "~")
 """Labels of cinc2017: normal, atrial fibrillation, other rhythm, too noisy."""
@@ -41,6 +39,10 @@ _CINC2017_VERSION_3 = {"N": 5076, "A": 758, "O": 2415, "~": 279}
 
 # A record, perhaps in a sub-folder; nothing that could lead out of the database's folder.
 _ENTRY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
+
+
+class DatabaseNotFoundError(DataError):
+    """None of the places that are looked in has a database."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,20 @@ class Database:
     def complete(self) -> bool:
         """Whether as many records are on disk as were published."""
         return len(self._stems) >= self.published.records
+
+    def check_whole(self) -> None:
+        """Raise DataError if a record of the database's own list is not there.
+
+        A copy of some of the records, with a list of those, is whole.
+        """
+        listed = listed_records(self.folder)
+        lost = [entry for entry in listed if entry.rpartition("/")[2] not in self._stems]
+        if lost:
+            raise DataError(
+                f"{self.folder}: {len(lost)} of the {len(listed)} records in its list RECORDS are "
+                f"not there, the first is {lost[0]}; `beatlens data get {self.name}` fetches what "
+                "is missing"
+            )
 
     @property
     def fingerprint(self) -> str:
@@ -260,19 +276,28 @@ def find_database(name: str, data: Path | str | None = None) -> Database:
 
     Raises
     ------
-    DataError: no such database, or none of the places has it.
+    DatabaseNotFoundError: none of the places has it.
+    DataError: no such database; the folder named does not exist or holds no database at all; or
+        the first place that has the database has none of its records, or a damaged list of them.
     """
     published = published_as(name)
+    named_folder(data)
     roots = data_roots(data)
     for root in roots:
-        for part in dict.fromkeys((name, published.slug)):
+        parts = [root / part for part in dict.fromkeys((name, published.slug))]
+        for part in parts:
             for version in ("", published.version):
                 for inner in dict.fromkeys(("", published.records_in)):
-                    folder = root / part / version / inner
+                    folder = part / version / inner
                     if record_stems(folder):
                         return Database(published, folder)
+        if empty := [part for part in parts if is_folder(part)]:
+            raise DataError(
+                f"{empty[0]}: is there, but has none of the {published.records} records of {name}; "
+                f"`beatlens data get {name}` goes on where it stopped, or delete the folder"
+            )
     looked = ", ".join(str(root / name) for root in roots)
-    raise DataError(
+    raise DatabaseNotFoundError(
         f"{name} ({published.title}) is not there; looked for {looked}. "
         f"`beatlens data get {name}` fetches it from PhysioNet; if you have it, name the folder "
         f"above it by --data or {DATA_VARIABLE}"
@@ -295,29 +320,6 @@ def published_as(name: str) -> Published:
     return PUBLISHED[name]
 
 
-def data_roots(data: Path | str | None = None) -> tuple[Path, ...]:
-    """Folders looked in for databases, first to last; DataError if the one named is none."""
-    named = data if data is not None else os.environ.get(DATA_VARIABLE) or None
-    roots = []
-    if named is not None:
-        root = Path(named).expanduser()
-        if not root.is_dir():
-            source = "--data" if data is not None else DATA_VARIABLE
-            raise DataError(f"{source} is {str(named)!r}, expected a folder that exists")
-        roots.append(root)
-    checkout = Path(__file__).resolve().parents[3]
-    beside = checkout.parent / "shared" / "data"
-    if (checkout / "sdk").is_dir() and beside.is_dir():
-        roots.append(beside)
-    return (*roots, cache_root())
-
-
-def cache_root() -> Path:
-    """Where `beatlens data get` puts databases: `$XDG_CACHE_HOME/beatlens/data`, else ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "beatlens" / "data"
-
-
 def record_stems(folder: Path) -> dict[str, Path]:
     """Record name to path without extension, for the listed records whose header is there."""
     stems: dict[str, Path] = {}
@@ -336,9 +338,12 @@ def listed_records(folder: Path) -> tuple[str, ...]:
     DataError: an entry is no record name, or leads out of the folder.
     """
     path = folder / "RECORDS"
-    if not path.is_file():
-        return tuple(sorted(header.stem for header in folder.glob("*.hea")))
-    entries = path.read_text(encoding="ascii", errors="replace").split()
+    try:
+        if not path.is_file():
+            return tuple(sorted(header.stem for header in folder.glob("*.hea")))
+        entries = path.read_text(encoding="ascii", errors="replace").split()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     for entry in entries:
         if not _ENTRY.fullmatch(entry):
             raise DataError(

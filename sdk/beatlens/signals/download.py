@@ -15,7 +15,8 @@ from pathlib import Path
 from wfdb.io.download import PN_INDEX_URL, dl_full_file
 
 from beatlens.errors import DataError
-from beatlens.signals.databases import Database, cache_root, listed_records, published_as
+from beatlens.signals.data_folders import cache_root
+from beatlens.signals.databases import Database, listed_records, published_as
 from beatlens.signals.published import Published
 
 Progress = Callable[[int, int, str], None]
@@ -118,8 +119,8 @@ def _complete(url: str, path: Path, checksum: str | None, optional: bool) -> Non
 def _fetch(url: str, path: Path, checksum: str | None, optional: bool = False) -> None:
     """Fetch a file under another name, check it, then give it its name."""
     part = path.with_name(f"{path.name}.part")
+    _make_room(part)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         dl_full_file(url, str(part))
         found = _sha256(part)
         if checksum is not None and found != checksum:
@@ -136,6 +137,20 @@ def _fetch(url: str, path: Path, checksum: str | None, optional: bool = False) -
         raise DataError(
             f"{url}: cannot be fetched to {path.parent} ({error}); check the connection and the "
             "space on disk, then run the command again: it goes on where it stopped"
+        ) from error
+
+
+def _make_room(part: Path) -> None:
+    """Make the folder of a file, and see that the file can be written, before a server is asked."""
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)  # left from before; it may be a link to elsewhere
+        part.open("xb").close()
+        part.unlink()
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or part}: cannot be written ({error.strerror}); name a folder of "
+            "your own for the databases (--to)"
         ) from error
 
 

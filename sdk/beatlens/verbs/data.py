@@ -18,13 +18,16 @@ app = typer.Typer(
 @app.command("list")
 def list_databases(data: DataFolder = None) -> None:
     """List the databases beatlens knows and where they were found."""
+    from rich.markup import escape
     from rich.table import Table
 
     from beatlens.errors import DataError
-    from beatlens.signals.databases import find_database
+    from beatlens.signals.data_folders import named_folder
+    from beatlens.signals.databases import DatabaseNotFoundError, find_database
     from beatlens.signals.published import PUBLISHED
     from beatlens.verbs.show import console
 
+    named_folder(data)  # a mistyped one is an error
     table = Table()
     for heading in ("name", "title", "records", "where"):
         table.add_column(heading, justify="right" if heading == "records" else "left")
@@ -32,9 +35,11 @@ def list_databases(data: DataFolder = None) -> None:
         try:
             database = find_database(name, data)
             records, where = f"{len(database.records())} of {published.records}", database.folder
-            table.add_row(name, published.title, records, str(where))
-        except DataError:
+            table.add_row(name, published.title, records, escape(str(where)))
+        except DatabaseNotFoundError:
             table.add_row(name, published.title, f"0 of {published.records}", "[dim]not found[/]")
+        except DataError as error:
+            table.add_row(name, published.title, f"0 of {published.records}", escape(str(error)))
     console.print(table)
 
 
@@ -76,7 +81,7 @@ def check(
                 damaged.append(str(error))
             show(index + 1, len(records))
     for line in damaged:
-        console.print(line, style="red")
+        console.print(line, style="red", markup=False)
     if damaged:
         raise DataError(f"{len(damaged)} of {len(records)} records of {name} are damaged")
     console.print(f"{name}: {len(records)} records read, all as they should be")
