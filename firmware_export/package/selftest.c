@@ -1,7 +1,7 @@
 /* Runs the golden vectors of $name; exits with 0 if every bit is right. */
 $includes
 
-static uint32_t memory[($memory + 3) / 4];$statics
+static uint32_t selftest_memory[($memory + 3) / 4];$statics
 
 int main(void)
 {

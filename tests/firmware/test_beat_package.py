@@ -104,3 +104,12 @@ def test_the_command_line_writes_it_and_refuses_tflm(bundle: Bundle, tmp_path: P
     assert "a beat is decided on 17 columns" in (out / "README.md").read_text()
     result = CliRunner().invoke(app, [*arguments, "--tflm"])
     assert "expected a bundle that decides on spans" in str(result.exception)
+
+
+@pytest.mark.parametrize("name", ["beats", "memory", "task", "stream"])
+def test_names_that_the_self_test_might_use_itself_compile(
+    bundle: Bundle, name: str, tmp_path: Path
+) -> None:
+    folder = write_beats(bundle, SENSOR, tmp_path / "out", name)
+    done = made_by_make(folder, "check")
+    assert done.returncode == 0, done.stderr

@@ -71,8 +71,9 @@ def write_beats(
               "bl_selftest.c", "bl_selftest_beats.c", *engine_sources(drawn)]  # fmt: skip
     memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
     tests = [
-        f"bl_selftest_net(&{name}_golden_net, memory, sizeof memory)",
-        f"bl_selftest_beats(&{name}_golden_beats, &beats, memory, sizeof memory)",
+        f"bl_selftest_net(&{name}_golden_net, selftest_memory, sizeof selftest_memory)",
+        f"bl_selftest_beats(&{name}_golden_beats, &selftest_beats, selftest_memory, "
+        "sizeof selftest_memory)",
     ]
     rule, taps = rule_of(bundle), frontend.taps.shape[1]
     facts = [
@@ -83,7 +84,7 @@ def write_beats(
         "and a `bl_beats`; a beat is decided on "
         f"{rule.before + rule.after} columns of evidence and {len(CONTEXTS)} contexts.",
     ]
-    statics = "static bl_beats beats;"
+    statics = "static bl_beats selftest_beats;"
     files = package_files(name, target, drawn, made, engine, memory, tests, facts, statics)
     return write_package(folder, files, engine, BEAT_HEADERS)
 

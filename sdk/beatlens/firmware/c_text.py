@@ -12,7 +12,7 @@ from beatlens.errors import RecipeError
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _KEYWORDS = re.compile(
     "auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|"
-    "inline|int|long|register|restrict|return|short|signed|sizeof|static|struct|switch|typedef|"
+    "inline|int|long|main|register|restrict|return|short|signed|sizeof|static|struct|switch|typedef|"
     "union|unsigned|void|volatile|while"
 )
 

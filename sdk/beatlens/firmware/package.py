@@ -99,8 +99,8 @@ def write_task(
     engine = ["beatlens.c", "bl_frontend.c", "bl_selftest.c", *engine_sources(drawn)]
     memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
     tests = [
-        f"bl_selftest_net(&{name}_golden_net, memory, sizeof memory)",
-        f"bl_selftest_stream(&{name}_golden_stream, memory, sizeof memory)",
+        f"bl_selftest_net(&{name}_golden_net, selftest_memory, sizeof selftest_memory)",
+        f"bl_selftest_stream(&{name}_golden_stream, selftest_memory, sizeof selftest_memory)",
     ]
     facts = [
         f"The whole chain for a sensor of {frontend.rate_hz} Hz with "
@@ -131,7 +131,7 @@ def write_network(
     }
     engine = ["bl_selftest.c", "beatlens.c", "bl_frontend.c", *engine_sources(drawn)]
     memory = f"{name.upper()}_STATE_BYTES"
-    tests = [f"bl_selftest_net(&{golden}, memory, sizeof memory)"]
+    tests = [f"bl_selftest_net(&{golden}, selftest_memory, sizeof selftest_memory)"]
     kind = f"windows of {drawn.window} columns" if drawn.window else "an endless stream"
     facts = [f"A network alone, which sees {kind}: include `{name}.h`, and read "
              "`include/bl_net.h`, which has an example."]  # fmt: skip
