@@ -31,7 +31,7 @@ def rows(name: str, **values: object) -> list[Row]:
 
 
 def ec57(model: str, form: str) -> Row:
-    (row,) = rows("ec57", model=model, form=form, split="DS2", mapping="aami")
+    (row,) = rows("ec57", model=model, form=form, split="DS2", mapping="aami", decided="as output")
     return row
 
 
@@ -52,14 +52,6 @@ def ec57(model: str, form: str) -> Row:
 )
 def test_beats_are_told_as_well_as_they_are_to_be(figure: str, least: float) -> None:
     assert ec57("beats", "int8")[figure] >= least
-
-
-@pytest.mark.parametrize("model", ["beats", "beats-6k"])
-def test_rounding_to_int8_costs_beats_less_than_a_point(model: str) -> None:
-    int8, unrounded = (ec57(model, form) for form in ("int8", "int8, unrounded"))
-    for kind in ("qrs", "veb", "sveb"):
-        for figure in (f"{kind}_sensitivity", f"{kind}_predictivity"):
-            assert int8[figure] >= unrounded[figure] - 1
 
 
 @pytest.mark.parametrize("noise", ["bw", "ma", "em"])

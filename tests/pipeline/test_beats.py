@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +30,19 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
 from beatlens.pipeline.beat_evaluate import (
+    ALL,
     ANNOTATOR,
+    OUTPUT,
     UNROUNDED,
     BeatEvaluation,
     evaluate_beats,
+    evaluate_bundle,
     merge_evaluation,
     rule_of,
     write_evaluation,
 )
 from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
-from beatlens.pipeline.export import export_beat_bundle
+from beatlens.pipeline.export import export_beat_bundle, export_rule
 from beatlens.pipeline.train import keep_teacher
 from beatlens.recipe import Recipe
 from beatlens.runtime.beat_stream import explain_beats
@@ -305,12 +309,13 @@ def strips_bundle() -> Bundle:
 def test_evaluation_counts_every_network_and_writes_annotations(run: Run, folder: Path) -> None:
     recipe, prepared, teacher, tables, student, quantized = run
     found = evaluate_beats(recipe, prepared, teacher, tables, student, quantized)
-    assert {(r["model"], r["form"], r["mapping"]) for r in found.rows} == {
-        (model, form, mapping)
+    assert {(r["model"], r["form"], r["mapping"], r["decided"]) for r in found.rows} == {
+        (model, form, mapping, how)
         for model, form in (
             ("teacher", "float"), ("tiny", "float"), ("tiny", UNROUNDED), ("tiny", "int8"),
         )
         for mapping in ("aami", "bxb")
+        for how in (ALL, OUTPUT)
     }  # fmt: skip
     for row in found.rows:
         assert 90 < row["qrs_sensitivity"] <= 100
@@ -322,6 +327,59 @@ def test_evaluation_counts_every_network_and_writes_annotations(run: Run, folder
     )
     assert read.symbol.tolist() == found.beats[track.record].symbol.tolist()
     assert "SIMULATED" in json.loads((folder / "figures.json").read_text())["data"]
+
+
+def test_a_bundle_is_evaluated_as_the_run_it_came_from(run: Run, bundle: Bundle) -> None:
+    recipe, prepared, teacher, tables, student, quantized = run
+    whole = evaluate_beats(recipe, prepared, teacher, tables, student, quantized)
+    found = evaluate_bundle(recipe, prepared, bundle, teacher, tables)
+    kept = [row for row in whole.rows if (row["model"], row["form"]) not in
+            (("tiny", "float"), ("tiny", UNROUNDED))]  # fmt: skip
+    assert repr(found.rows) == repr(kept)  # some figures are no numbers
+    assert repr(found.reliability) == repr(whole.reliability)
+
+
+def test_a_rule_chosen_anew_is_the_one_the_recipe_chose(
+    run: Run, bundle: Bundle, tmp_path: Path
+) -> None:
+    recipe, prepared, _, tables, *_ = run
+    exported = export_rule(recipe, prepared, bundle, tables, tmp_path)
+    again = Bundle.load(exported.folder)
+    assert again.tflite == bundle.tflite
+    assert again.packed == bundle.packed
+    assert (again.golden.evidence == bundle.golden.evidence).all()
+    assert again.beats is not None
+    assert bundle.beats is not None
+    mine, theirs = again.beats.document(), bundle.beats.document()
+    assert mine["tables"] == theirs["tables"]
+    assert np.array(mine["offsets"]) == pytest.approx(np.array(theirs["offsets"]), abs=1)
+    assert mine["temperature"] == pytest.approx(theirs["temperature"], rel=1e-3)
+    assert again.versions["commit"] == bundle.versions["commit"]
+    assert "rule" in again.versions
+
+
+@pytest.mark.parametrize("gain", [1, 3, 6])
+def test_decisions_as_output_are_those_of_a_stream(run: Run, bundle: Bundle, gain: int) -> None:
+    """Clipped and saturated beats: refused, or never S, in an evaluation as in a stream."""
+    patient = simulate_patient(7, 60, pvc_per_minute=15)
+    counts = patient.recording.counts.astype(np.int64)
+    counts[:, 12 * 360 :] *= gain
+    counts[:, 30 * 360 : 31 * 360] = RAILS[1]
+    recording = replace(patient.recording, counts=np.clip(counts, RAILS[0] + 1, RAILS[1]))
+    track = beat_track(recording, patient.annotations, LEAD)
+    assert bundle.beats is not None
+    offsets = bundle.beats.offsets + 5000 * (np.arange(len(CLASSES)) == CLASSES.index("s"))
+    s_wins = replace(bundle, beats=replace(bundle.beats, offsets=offsets))
+    twin = replace(track, record="twin")  # intervals are by record, of two at least
+    reference = dict.fromkeys((track.record, "twin"), patient.annotations)
+    prepared = replace(run[1], test=[track, twin], reference=reference)
+    found = evaluate_bundle(run[0], prepared, s_wins, run[2], run[3])
+    stream = explain_beats(s_wins, recording.counts[0].astype(np.int16), 360, COUNTS_PER_MV,
+                           rails=RAILS)  # fmt: skip
+    wanted = [(f.class_name or "q").upper() for f in stream]
+    assert found.beats[track.record].symbol.tolist() == wanted
+    assert {"Q", "S"} <= set(wanted)
+    assert gain == 1 or len(set(wanted)) > 2
 
 
 def test_older_rows_of_a_network_go(run: Run, tmp_path: Path) -> None:
@@ -362,6 +420,13 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
     for verb in ("train", "compress", "evaluate", "export"):
         result = CliRunner().invoke(app, [verb, str(path), "--run", folder])
         assert result.exit_code == 0, result.output
+    anew = ["--run", str(tmp_path / "anew"), "--teacher", f"{folder}/teacher.pt"]
+    for verb, option in (("export", "--from-bundle"), ("evaluate", "--bundle")):
+        result = CliRunner().invoke(app, [verb, str(path), *anew, option, f"{folder}/bundle"])
+        assert result.exit_code == 0, result.output
+    assert (tmp_path / "anew" / "bundle" / "model.tflite").read_bytes() == (
+        tmp_path / "run" / "bundle" / "model.tflite"
+    ).read_bytes()
     assert Bundle.load(tmp_path / "run" / "bundle").measured["split"] == "simulated"
     result = CliRunner().invoke(app, ["export", str(path), "--run", folder, "--firmware", "m4"])
     assert result.exit_code == 0, result.output

@@ -147,7 +147,7 @@ def test_a_bundle_is_exported_and_evaluated_without_its_run_folder(tmp_path: Pat
     result = run("export", wearable, "--run", tmp_path / "other", "--from-bundle", bundle,
                  "--teacher", teacher)  # fmt: skip
     assert result.returncode == 1
-    assert "expected a recipe of strips" in result.stderr
+    assert "expected a recipe of strips or beats" in result.stderr
 
 
 def test_two_processes_train_one_teacher_from_one_store(tmp_path: Path) -> None:

@@ -111,6 +111,29 @@ def run_beats(
     return BeatRun(tracks, evidence, logits)
 
 
+def run_graph(
+    run: RunWindows,
+    graph: IntegerGraph,
+    geometry: Geometry,
+    tables: NDArray[np.floating],
+    tracks: Sequence[BeatTrack],
+) -> BeatRun:
+    """As `run_beats`, of an int8 model as it is shipped; see `integer_windows`.
+
+    Gives what `run_beats` gives of the network before it was exported, up to the rounding of
+    floats.
+    """
+    quantization = graph.tensors[graph.outputs["evidence"]].quantization
+    evidence, logits = [], []
+    for track in tracks:
+        steps = recording_evidence(run, geometry, track.x).astype(np.float32)
+        found = (steps - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
+        evidence.append(found)
+        means = beat_means(found, track.peaks, geometry.stride)
+        logits.append(means + sum(t[track.contexts[:, i]] for i, t in enumerate(tables)))
+    return BeatRun(tracks, evidence, logits)
+
+
 def beat_means(
     evidence: NDArray[np.floating], peaks: NDArray[np.int64], stride: int
 ) -> NDArray[np.float64]:

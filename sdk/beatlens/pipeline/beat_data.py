@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,8 @@ from beatlens.tasks.beats import CLASSES, NOT_S, UNKNOWN, BeatTrack, beat_track
 from beatlens.tasks.store import kept_tracks
 from beatlens.tasks.workers import ALONE, Workers
 
+FIELDS = tuple(field.name for field in fields(BeatTrack))
+"""Tracks that are kept have these."""
 UNLABELLED_SEED = SIMULATION_SEED + 50_000
 FIBRILLATION = "A"
 """cinc2017's label of a recording in atrial fibrillation."""
@@ -65,6 +67,7 @@ def prepare_beats(
     data: Path | None = None,
     progress: Progress | None = None,
     workers: Workers = ALONE,
+    roles: Sequence[str] = ROLES,
 ) -> PreparedBeats:
     """Condition everything a recipe trains, chooses and tests on, and find the R peaks in it.
 
@@ -77,6 +80,8 @@ def prepare_beats(
         data: folder of databases; None searches (see `find_database`).
         progress: called with (what, done, total).
         workers: who reads the recordings.
+        roles: of `ROLES`, what is prepared of real recordings; the others stay empty. A released
+            bundle is measured without training recordings.
 
     Raises:
         DataError: real data are asked for and not found, or found damaged; see `simulates`.
@@ -94,13 +99,22 @@ def prepare_beats(
         shown = None if progress is None else partial(progress, role)
         return workers.map(track_of, wanted[role], shown)
 
-    made_of = (CONTEXTS, CONSTANTS, wanted, [database.fingerprint for database in databases])
-    make = {role: partial(made, role) for role in ROLES}
+    made_of = (
+        CONTEXTS,
+        CONSTANTS,
+        FIELDS,
+        wanted,
+        [database.fingerprint for database in databases],
+    )
+    make = {role: partial(made, role) for role in ROLES if role in roles}
     tracks = kept_tracks(folder / "tracks", made_of, make, BeatTrack)
     mitdb = find_database("mitdb", data)
     reference = {record: mitdb.annotations(record) for _, record in wanted["test"]}
     described = _described(wanted, recipe.unlabelled.databases)
-    return PreparedBeats(**tracks, reference=reference, simulated=False, description=described)
+    return PreparedBeats(
+        **{role: tracks.get(role, []) for role in ROLES}, reference=reference, simulated=False,
+        description=described,
+    )  # fmt: skip
 
 
 def read_unlabelled(
@@ -137,7 +151,7 @@ def read_unlabelled(
     shown = None if progress is None else partial(progress, "unlabelled")
     track_of = BeatTrackOf(tuple((each.name, each.folder) for each in databases), labelled=False)
     make = partial(workers.map, track_of, wanted, shown)
-    made_of = (CONTEXTS, CONSTANTS, NOT_S, wanted, [each.fingerprint for each in databases])
+    made_of = (CONTEXTS, CONSTANTS, FIELDS, NOT_S, wanted, [each.fingerprint for each in databases])
     role = "unlabelled"
     return kept_tracks(folder / "tracks", made_of, {role: make}, BeatTrack)[role]
 

@@ -21,6 +21,7 @@ from beatlens.evaluate.beats import (
     ec57_row,
     integer_windows,
     run_beats,
+    run_graph,
     run_integer_beats,
 )
 from beatlens.evaluate.ec57 import START_S, BeatCounts, compare_beats
@@ -28,21 +29,29 @@ from beatlens.evaluate.figures import merge_figures, write_figures
 from beatlens.evaluate.reliability import calibration_error, reliability_rows
 from beatlens.integer.build import build_graph
 from beatlens.integer.graph import IntegerGraph
+from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.geometry import Geometry
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_steps import beat_fidelity
-from beatlens.runtime.beat_rule import BeatRule, Calibration
+from beatlens.runtime.beat_chain import rule_of as bundle_rule
+from beatlens.runtime.beat_rule import BeatRule, Calibration, excluded_if_clipped
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.finding import BEAT_LIMITS
 from beatlens.signals.annotations import MAPPINGS, Annotations, write_annotations
 from beatlens.signals.splits import DS2_WITHOUT_202
 from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, BeatTrack, beat_tables
+from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack, beat_tables
 
 Decided = Sequence[NDArray[np.int64]]
 ANNOTATOR = "device"
 UNROUNDED = "int8, unrounded"
 """The int8 model's own weights in float, with its offsets: what rounding alone costs."""
+ALL, OUTPUT = "all beats", "as output"
+"""Decided: every beat that was found, whatever its signal; and as `score` and the device give it:
+beats that are refused have no class, clipped ones are never S (`BEAT_LIMITS`)."""
 AGREEMENT = ("spearman", "spearman_p5", "pearson", "same_peak")
 
 
@@ -66,12 +75,51 @@ def rule_of(
     """
     worth = beat_tables(tables.array())
     validation = run_beats(quantized, worth, prepared.validation)
-    graph, stride = build_graph(quantized, CROP_SPAN), quantized.geometry.stride
+    graph = build_graph(quantized, CROP_SPAN)
+    return graph, _chosen_rule(validation, worth, graph, quantized.geometry.stride)
+
+
+def rule_of_bundle(bundle: Bundle, tables: ContextTables, prepared: PreparedBeats) -> BeatRule:
+    """A rule chosen anew for the int8 network of a bundle, as `rule_of` chooses it.
+
+    Args:
+        bundle: of a network that decides on beats.
+        tables: learnt with its teacher.
+        prepared: whose validation patients the rule is chosen on.
+    """
+    graph, worth = read_tflite(bundle.tflite), beat_tables(tables.array())
+    validation = run_graph(
+        integer_windows(graph), graph, bundle.geometry, worth, prepared.validation
+    )
+    return _chosen_rule(validation, worth, graph, bundle.geometry.stride)
+
+
+def _chosen_rule(
+    validation: BeatRun, worth: NDArray[np.floating], graph: IntegerGraph, stride: int
+) -> BeatRule:
     scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
     columns = BEFORE // stride, AFTER // stride
     offsets, calibration = choose_offsets(validation), calibrate(validation)
     doubt = choose_doubts(validation, offsets, calibration)
-    return graph, BeatRule.of(worth, offsets, scale, columns, calibration, *doubt)
+    return BeatRule.of(worth, offsets, scale, columns, calibration, *doubt)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A network on the test recordings, with scores `[b, C]` of each, offsets included."""
+
+    about: dict[str, Any]
+    run: BeatRun
+    scores: Sequence[NDArray[np.floating | np.integer]]
+
+    def decided(self, how: str) -> Decided:
+        """Class numbers `[b]` of each recording; see `ALL` and `OUTPUT`."""
+        if how == ALL:
+            return [scores.argmax(axis=1) for scores in self.scores]
+        return [
+            _as_output(track, scores)
+            for track, scores in zip(self.run.tracks, self.scores, strict=True)
+        ]
 
 
 def evaluate_beats(
@@ -89,46 +137,111 @@ def evaluate_beats(
     """
     graph, rule = rule_of(quantized, tables, prepared)
     worth = beat_tables(tables.array())
-    runs = {
-        "teacher": run_beats(teacher, worth, prepared.test),
-        "student": run_beats(student, worth, prepared.test),
-    }
-    decided: dict[str, Decided] = {}
-    for name, net in (("teacher", teacher), ("student", student)):
-        offsets = choose_offsets(run_beats(net, worth, prepared.validation))
-        decided[name] = [(logits + offsets).argmax(axis=1) for logits in runs[name].logits]
-    runs["unrounded"] = run_beats(unrounded(quantized), worth, prepared.test)
-    shipped = rule.step * rule.offsets
-    decided["unrounded"] = [(v + shipped).argmax(axis=1) for v in runs["unrounded"].logits]
-    runs["device"], decided["device"] = run_integer_beats(
-        integer_windows(graph), graph, quantized.geometry, rule, prepared.test
+    float_bytes = 4 * student.weights
+    networks = [_judged_teacher(prepared, teacher, worth)]
+    networks.append(
+        _judged_float(
+            {"model": recipe.name, "form": "float", "bytes": float_bytes}, student, worth, prepared
+        )
     )
-    about: dict[str, dict[str, Any]] = {
-        "teacher": {"model": "teacher", "form": "float", "bytes": 4 * teacher.weights},
-        "student": {"model": recipe.name, "form": "float", "bytes": 4 * student.weights},
-        "unrounded": {"model": recipe.name, "form": UNROUNDED, "bytes": 4 * student.weights},
-        "device": {"model": recipe.name, "form": "int8", "bytes": len(write_tflite(graph))},
-    }
-    rows, records = [], []
-    for name, start in about.items():
-        agreement = beat_fidelity(runs["teacher"], runs[name])
-        shown = {key: agreement[key] for key in AGREEMENT if name != "teacher"}
-        line = {**start, "seed": recipe.seed}
-        found = _counted(prepared, decided[name])
-        rows += [{**line, **key, **ec57_row(c), **shown} for key, c in _split(prepared, found)]
-        records += [{**line, **row} for row in _of_records(found["aami"])]
-    beats = _annotated(prepared.test, decided["device"])
-    reliability = [
-        {**about["device"], "seed": recipe.seed, **row}
-        for row in _reliability(runs["device"], rule)
+    run = run_beats(unrounded(quantized), worth, prepared.test)
+    shipped = rule.step * rule.offsets
+    about = {"model": recipe.name, "form": UNROUNDED, "bytes": float_bytes}
+    networks.append(_Judged(about, run, [logits + shipped for logits in run.logits]))
+    networks.append(_judged_int8(recipe, prepared, graph, rule, quantized.geometry))
+    return _evaluation(recipe, prepared, networks, rule)
+
+
+def evaluate_bundle(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    bundle: Bundle,
+    teacher: EvidenceNet,
+    tables: ContextTables,
+) -> BeatEvaluation:
+    """As `evaluate_beats`, of a bundle with its own rule, beside the teacher it came from.
+
+    Raises:
+        ModelError: the bundle does not decide on beats.
+    """
+    rule, graph = bundle_rule(bundle), read_tflite(bundle.tflite)
+    networks = [
+        _judged_teacher(prepared, teacher, beat_tables(tables.array())),
+        _judged_int8(recipe, prepared, graph, rule, bundle.geometry),
     ]
-    return BeatEvaluation(rows, records, reliability, beats)
+    return _evaluation(recipe, prepared, networks, rule)
 
 
-def _reliability(run: BeatRun, rule: BeatRule) -> list[dict[str, Any]]:
-    """Rows of bins, and one of all of them with the errors before and after calibration."""
-    logits, labels, _ = run.beats()
-    kept = [track.labels >= 0 for track in run.tracks]
+def _judged_teacher(
+    prepared: PreparedBeats, teacher: EvidenceNet, worth: NDArray[np.floating]
+) -> _Judged:
+    about = {"model": "teacher", "form": "float", "bytes": 4 * teacher.weights}
+    return _judged_float(about, teacher, worth, prepared)
+
+
+def _judged_float(
+    about: dict[str, Any], net: EvidenceNet, worth: NDArray[np.floating], prepared: PreparedBeats
+) -> _Judged:
+    """A float network, with offsets chosen on validation patients."""
+    offsets = choose_offsets(run_beats(net, worth, prepared.validation))
+    run = run_beats(net, worth, prepared.test)
+    return _Judged(about, run, [logits + offsets for logits in run.logits])
+
+
+def _judged_int8(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    graph: IntegerGraph,
+    rule: BeatRule,
+    geometry: Geometry,
+) -> _Judged:
+    run, _ = run_integer_beats(integer_windows(graph), graph, geometry, rule, prepared.test)
+    about = {"model": recipe.name, "form": "int8", "bytes": len(write_tflite(graph))}
+    scores = [np.rint(logits / rule.step) + rule.offsets for logits in run.logits]
+    return _Judged(about, run, scores)
+
+
+def _as_output(track: BeatTrack, scores: NDArray[Any]) -> NDArray[np.int64]:
+    """Class numbers `[b]` as a stream gives them, `UNKNOWN` where it refuses to decide."""
+    span = BEFORE + AFTER
+    bad, clipped = track.defects.T
+    refused = (bad > BEAT_LIMITS.unusable * span) | (clipped > BEAT_LIMITS.clipped * span)
+    warned = clipped > BEAT_LIMITS.clipped_warning * span
+    allowed = scores.astype(np.float64)
+    allowed[np.ix_(warned, list(excluded_if_clipped(CLASSES)))] = -np.inf
+    return np.where(refused, UNKNOWN, allowed.argmax(axis=1)).astype(np.int64)
+
+
+def _evaluation(
+    recipe: BeatRecipe, prepared: PreparedBeats, networks: Sequence[_Judged], rule: BeatRule
+) -> BeatEvaluation:
+    """Rows of networks, the first of which is the teacher, the last the device."""
+    rows, records = [], []
+    for network in networks:
+        agreement = beat_fidelity(networks[0].run, network.run)
+        shown = {key: agreement[key] for key in AGREEMENT if network is not networks[0]}
+        for how in (ALL, OUTPUT):
+            line = {**network.about, "seed": recipe.seed, "decided": how}
+            found = _counted(prepared, network.decided(how))
+            rows += [{**line, **key, **ec57_row(c), **shown} for key, c in _split(prepared, found)]
+            records += [{**line, **row} for row in _of_records(found["aami"])]
+    device = networks[-1]
+    output = device.decided(OUTPUT)
+    reliability = [
+        {**device.about, "seed": recipe.seed, **row}
+        for row in _reliability(device.run, output, rule)
+    ]
+    return BeatEvaluation(rows, records, reliability, _annotated(prepared.test, output))
+
+
+def _reliability(run: BeatRun, decided: Decided, rule: BeatRule) -> list[dict[str, Any]]:
+    """Rows of bins, and one of all of them with the errors before and after calibration.
+
+    Of beats that are decided and whose class is known.
+    """
+    kept = [(t.labels >= 0) & (d != UNKNOWN) for t, d in zip(run.tracks, decided, strict=True)]
+    logits = np.concatenate([v[k] for v, k in zip(run.logits, kept, strict=True)])
+    labels = np.concatenate([t.labels[k] for t, k in zip(run.tracks, kept, strict=True)])
     records = np.repeat([t.record for t in run.tracks], [int(k.sum()) for k in kept])
     truth = np.eye(len(CLASSES))[labels]
     none = Calibration(1.0, np.zeros(len(CLASSES)))

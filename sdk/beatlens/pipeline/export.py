@@ -16,13 +16,14 @@ from beatlens.evaluate.figures import commit
 from beatlens.evaluate.strips import run_integer, run_network
 from beatlens.integer.build import build_graph
 from beatlens.integer.graph import IntegerGraph
+from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.geometry import Geometry
 from beatlens.pipeline import wearable_evaluate
 from beatlens.pipeline.beat_data import PreparedBeats
-from beatlens.pipeline.beat_evaluate import rule_of
+from beatlens.pipeline.beat_evaluate import OUTPUT, rule_of, rule_of_bundle
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.evaluate import check_strips_bundle
 from beatlens.pipeline.wearable_crossval import FIGURES
@@ -172,6 +173,36 @@ def export_beat_bundle(
     return Exported(folder / "bundle", len(tflite), graph.macs, tuple(graph.operator_names))
 
 
+def export_rule(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    bundle: Bundle,
+    tables: ContextTables,
+    folder: Path,
+) -> Exported:
+    """Write `bundle/` of a beats run out of a bundle: its network, with a rule chosen anew.
+
+    For a network whose R peaks are found otherwise than when it was exported. `model.tflite`,
+    `weights.blpk` and golden vectors stay bit for bit; `versions` says as `rule` which commit chose
+    the rule, beside the one that made the network.
+    """
+    graph, rule = read_tflite(bundle.tflite), rule_of_bundle(bundle, tables, prepared)
+    Bundle.create(
+        folder / "bundle",
+        name=bundle.name,
+        tflite=bundle.tflite,
+        classes=bundle.titles,
+        golden_inputs=bundle.golden.inputs,
+        hop_columns=bundle.hop_columns,
+        measured=_measured_beats(folder / "figures.json") or bundle.measured,
+        versions={**bundle.versions, "rule": commit()},
+        beats=rule,
+        replace=True,
+    )
+    names = tuple(graph.operator_names)
+    return Exported(folder / "bundle", len(bundle.tflite), graph.macs, names)
+
+
 def export_wearable_bundle(
     recipe: WearableRecipe,
     prepared: PreparedWearable,
@@ -217,9 +248,11 @@ def _measured_beats(figures: Path) -> dict[str, Any]:
     if not figures.exists():
         return {}
     content = json.loads(figures.read_text(encoding="utf-8"))
-    row = next(r for r in content["rows"] if r["form"] == "int8" and r["mapping"] == "aami")
+    wanted = {"form": "int8", "mapping": "aami", "decided": OUTPUT}
+    row = next(r for r in content["rows"] if wanted.items() <= r.items())
     named = [k for k in row if k.startswith(("qrs_", "veb_", "sveb_", "spearman"))]
-    return {"data": content["data"], "split": row["split"], **{k: row[k] for k in named}}
+    about = {"data": content["data"], "split": row["split"], "decided": OUTPUT}
+    return about | {k: row[k] for k in named}
 
 
 def _measured(figures: Path) -> dict[str, Any]:

@@ -8,14 +8,15 @@ beats `e`, `j` count as normal, as in the literature (de Chazal et al. 2004, tab
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.runtime.beat_rule import beat_columns
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.beat_contexts import CONTEXTS, LEARNT, beat_contexts
-from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recorded
 from beatlens.signals.rhythm import BINS
@@ -46,6 +47,8 @@ ON_TIME = (12, 16)
 """Sixteenths of an interval up to which a beat is surely early, and from which on it is not."""
 NOT_EARLY = {"slow": {"s": -1.0, "v": -0.5}, "balance": {"s": -1.0, "v": -0.5}}
 """What it says, logits, that a beat is not early: by the last intervals, by the next one."""
+STRIDE = 8
+"""Samples of a column, of all networks that decide on beats."""
 PARTNER = 19
 """Samples within which an annotated beat is the peak's: EC57's 150 ms."""
 
@@ -100,6 +103,8 @@ class BeatTrack:
         labels: number of the class of each, int64 `[b]`, `NOT_S` or `UNKNOWN`.
         contexts: of each, int64 `[b, 8]`, see `beatlens.signals.beat_contexts`.
         rate_hz, samples: of the recording itself.
+        defects: int64 `[b, 2]`, samples of each beat's span that are flat or saturated, and that
+            are clipped (see `beat_defects`); empty where nobody counted them.
     """
 
     record: str
@@ -111,6 +116,7 @@ class BeatTrack:
     contexts: NDArray[np.int64]
     rate_hz: int
     samples: int
+    defects: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
     def first(self, seconds: int) -> BeatTrack:
         """The track's beginning; beats whose span is not in it as a whole are left out."""
@@ -123,14 +129,19 @@ class BeatTrack:
             peaks=self.peaks[kept],
             labels=self.labels[kept],
             contexts=self.contexts[kept],
+            defects=self.defects[kept] if len(self.defects) else self.defects,
             samples=n * self.rate_hz // MODEL_RATE_HZ,
         )
 
     def annotations(self, decided: NDArray[np.integer]) -> Annotations:
-        """The peaks as WFDB annotations, with the classes decided on, numbers `[b]`."""
+        """The peaks as WFDB annotations, with the classes decided on, numbers `[b]`.
+
+        Those that were not decided, `UNKNOWN`, get the code Q.
+        """
         at = np.round(self.peaks * self.rate_hz / MODEL_RATE_HZ).astype(np.int64)
         inside = at < self.samples
-        symbols = np.array(SYMBOLS)[np.asarray(decided)[inside]]
+        numbers = np.asarray(decided)[inside]
+        symbols = np.where(numbers == UNKNOWN, "Q", np.array(SYMBOLS)[numbers])
         none = np.zeros(int(inside.sum()), np.int64)
         return Annotations(
             self.record, self.samples, at[inside], symbols, none, ("",) * len(none)
@@ -161,7 +172,25 @@ def beat_track(recording: Recorded, known: Annotations | int, lead: str) -> Beat
         contexts=beat_contexts(out.x, peaks),
         rate_hz=recording.rate_hz,
         samples=recording.samples,
+        defects=beat_defects(out, peaks),
     )
+
+
+def beat_defects(out: Conditioned, peaks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bad samples of beats' spans `[b, 2]`: flat or saturated ones, and clipped ones.
+
+    Counted over the columns that a network of `STRIDE` looks at, as a stream counts them; spans
+    that would leave the recording are moved in. All are bad where it is shorter than a span.
+    """
+    span, columns = BEFORE + AFTER, len(out.x) // STRIDE
+    if columns * STRIDE < span:
+        return np.full((len(peaks), 2), span, np.int64)
+    first = beat_columns(peaks, STRIDE, BEFORE // STRIDE, AFTER // STRIDE, columns) * STRIDE
+    counted = []
+    for flags in (out.flat | out.saturated, out.clipped):
+        upto = np.pad(flags.astype(np.int64).cumsum(), (1, 0))
+        counted.append(upto[first + span] - upto[first])
+    return np.stack(counted, axis=1)
 
 
 def _annotated(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from beatlens.beat_recipe import BeatRecipe
@@ -21,12 +22,17 @@ from beatlens.pipeline.beat_data import (
 from beatlens.pipeline.beat_evaluate import (
     BeatEvaluation,
     evaluate_beats,
+    evaluate_bundle,
     merge_evaluation,
     write_evaluation,
 )
 from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
-from beatlens.pipeline.export import export_beat_bundle
+from beatlens.pipeline.data import ROLES
+from beatlens.pipeline.export import export_beat_bundle, export_rule
 from beatlens.pipeline.student import load_quantized
+from beatlens.pipeline.train import taken_teacher
+from beatlens.runtime.beat_chain import rule_of as bundle_rule
+from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_contexts import LEARNT
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.tasks.beats import NOT_S, BeatTrack
@@ -38,12 +44,18 @@ SHOWN = ("qrs", "veb", "sveb")
 
 
 def prepared_for(
-    recipe: BeatRecipe, folder: Path, data: Path | None, workers: Workers = ALONE
+    recipe: BeatRecipe,
+    folder: Path,
+    data: Path | None,
+    workers: Workers = ALONE,
+    roles: Sequence[str] = ROLES,
 ) -> PreparedBeats:
     """Tracks of a recipe, with a bar while they are read; says which ECG it is."""
     with loading_bar() as show:
-        prepared = prepare_beats(recipe, folder, data, show, workers)
+        prepared = prepare_beats(recipe, folder, data, show, workers, roles)
     console.print(prepared.description, style="bold yellow" if prepared.simulated else "")
+    if not prepared.train:
+        return prepared
     counts = ", ".join(f"{n:,} {name}" for name, n in count_labels(prepared.train).items())
     console.print(f"beats to train on: {counts}")
     return prepared
@@ -102,15 +114,77 @@ def export(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
     )
 
 
+def export_from(
+    recipe: BeatRecipe, folder: Path, data: Path | None, bundle: Path, teacher: Path
+) -> None:
+    """Write the run folder's bundle from another: its network, with a rule chosen anew.
+
+    The rule's lookup tables are those beside the teacher.
+    """
+    _, tables = _given_teacher(recipe, teacher)
+    released = Bundle.load(bundle)
+    prepared = prepared_for(recipe, folder, data, roles=("validation",))
+    with console.status("choosing offsets, calibration and warnings on validation patients"):
+        exported = export_rule(recipe, prepared, released, tables, folder)
+    again = Bundle.load(exported.folder)
+    console.print(f"bundle: {exported.folder}  model.tflite as in {bundle}")
+    for when, model in (("before", released), ("now", again)):
+        console.print(f"rule {when}: {_rule_text(model)}")
+
+
+def _rule_text(bundle: Bundle) -> str:
+    rule = bundle_rule(bundle)
+    offsets = ", ".join(
+        f"{name} {value:+.2f}"
+        for name, value in zip(bundle.classes, rule.step * rule.offsets, strict=True)
+    )
+    calibration, doubt = rule.calibration, rule.doubt
+    return (
+        f"offsets {offsets} (logits), temperature {calibration.temperature:.3f}, close below "
+        f"{rule.step * doubt.close:.2f}, unfamiliar below {rule.step * doubt.familiar:.2f}"
+    )
+
+
 def evaluate(recipe: BeatRecipe, folder: Path, data: Path | None, out: Path | None) -> None:
     """Measure all networks on the test patients; with `out`, into the documentation's figures."""
     networks = networks_of(folder)
     prepared = prepared_for(recipe, folder, data)
     with console.status("measuring on test patients"):
         found = evaluate_beats(recipe, prepared, *networks)
+    command = f"beatlens evaluate models/{recipe.name}.toml --ec57"
+    _say_evaluated(recipe, prepared, found, folder, command, out)
+
+
+def evaluate_from(
+    recipe: BeatRecipe,
+    folder: Path,
+    data: Path | None,
+    bundle: Path,
+    teacher: Path,
+    out: Path | None,
+) -> None:
+    """As `evaluate`, of a bundle and its teacher."""
+    network, tables = _given_teacher(recipe, teacher)
+    released = Bundle.load(bundle)
+    prepared = prepared_for(recipe, folder, data, roles=("validation", "test"))
+    with console.status("measuring on test patients"):
+        found = evaluate_bundle(recipe, prepared, released, network, tables)
+    command = (
+        f"beatlens evaluate models/{recipe.name}.toml --bundle {bundle} --teacher {teacher} --ec57"
+    )
+    _say_evaluated(recipe, prepared, found, folder, command, out)
+
+
+def _say_evaluated(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    found: BeatEvaluation,
+    folder: Path,
+    command: str,
+    out: Path | None,
+) -> None:
     write_evaluation(recipe, prepared, found, folder)
     if out is not None:
-        command = f"beatlens evaluate models/{recipe.name}.toml --ec57"
         merge_evaluation(command, prepared, found, out)
     _print(found)
     console.print(f"annotations of the int8 model's beats: {folder / 'ec57'}")
@@ -149,6 +223,11 @@ def crossval(
         console.print(f"seed {row['seed']}: {figures}")
 
 
+def _given_teacher(recipe: BeatRecipe, path: Path) -> tuple[EvidenceNet, ContextTables]:
+    tables = load_tables(path.with_name(TABLES_FILE), len(LEARNT))
+    return taken_teacher(path, recipe), tables
+
+
 def _teacher(folder: Path) -> tuple[EvidenceNet, ContextTables]:
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
@@ -175,12 +254,19 @@ def _print(found: BeatEvaluation) -> None:
     from rich.table import Table
 
     table = Table(title="EC57, gross, %", caption="sensitivity / positive predictivity")
-    for column in ("model", "form", "split", *(name.upper() for name in SHOWN), "Spearman"):
+    for column in (
+        "model",
+        "form",
+        "decided",
+        "split",
+        *(name.upper() for name in SHOWN),
+        "Spearman",
+    ):
         table.add_column(column)
     for row in found.rows:
         if row["mapping"] == "aami":
             pairs = [f"{row[f'{n}_sensitivity']:.1f} / {row[f'{n}_predictivity']:.1f}"
                      for n in SHOWN]  # fmt: skip
             spearman = f"{row['spearman']:.2f}" if "spearman" in row else "-"
-            table.add_row(row["model"], row["form"], row["split"], *pairs, spearman)
+            table.add_row(row["model"], row["form"], row["decided"], row["split"], *pairs, spearman)
     console.print(table)

@@ -64,7 +64,7 @@ def work_on_bundles(recipe: AnyRecipe, option: str) -> ModuleType:
     if not hasattr(work, "export_from"):
         raise RecipeError(
             f"{option} was given with recipe {recipe.name!r} of the task {recipe.task!r}, expected "
-            "a recipe of strips"
+            "a recipe of strips or beats"
         )
     return work
 
