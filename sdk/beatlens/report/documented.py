@@ -107,7 +107,7 @@ DEVICE: Mapping[str, DocumentedTable] = {
 }
 BEATS: Mapping[str, DocumentedTable] = {
     "qrs": DocumentedTable("qrs.json", of.QRS, ("split", "detector", "commit")),
-    "ec57": DocumentedTable("ec57.json", of.EC57, ("split", "mapping", "model", "form")),
+    "ec57": DocumentedTable("ec57.json", of.EC57, ("split", "mapping", "model", "form", "decided")),
     "beats-crossval": DocumentedTable(
         "beats_crossval.json", of.BEATS_CROSSVAL, ("recipe", "steps")
     ),
