@@ -17,6 +17,7 @@ import numpy as np
 
 from beatlens.errors import DataError
 from beatlens.report.levels import LEVEL_COLOURS, LEVEL_NAMES, level_edges, quantise, runs
+from beatlens.report.svg import num, text
 from beatlens.report.views import LONGEST_SECONDS, MM_PER_MV, MM_PER_SECOND, MapView, StripView
 from beatlens.report.words import STATEMENT, agreement_text, clock, heading, reading, safe, short
 
@@ -74,36 +75,24 @@ def strip_svg(
         # A file has no page around it: room, a white ground and the heading go inside.
         left, top, width, height = -3.0, -8.0, WIDTH + 6.0, sheet.height + 10.0
         space = 'xmlns="http://www.w3.org/2000/svg" '
-        ground = f'x="{_n(left)}" y="{_n(top)}" width="{_n(width)}" height="{_n(height)}"'
+        ground = f'x="{num(left)}" y="{num(top)}" width="{num(width)}" height="{num(height)}"'
         body = (
             f'<style>{STYLE}</style><rect {ground} fill="#fff"/>'
-            f"{_text(0, -3, heading(view), 'b')}{body}"
+            f"{text(0, -3, heading(view), 'b')}{body}"
         )
-    box = " ".join(map(_n, (left, top, width, height)))
+    box = " ".join(map(num, (left, top, width, height)))
     name = safe(ident)
     words = " ".join(reading(view, c, levels[c][0]) for c in classes)
     return (
-        f'<svg class="ecg" {space}width="{_n(width)}mm" height="{_n(height)}mm" viewBox="{box}" '
+        f'<svg class="ecg" {space}width="{num(width)}mm" height="{num(height)}mm" viewBox="{box}" '
         f'role="img" aria-labelledby="{name}-t {name}-d"><title id="{name}-t">'
         f'{safe(heading(view))}</title><desc id="{name}-d">{safe(words)} {STATEMENT}</desc>'
         f"{body}</svg>"
     )
 
 
-def _n(value: float) -> str:
-    """Return a coordinate in mm with at most two decimals and no more characters than needed."""
-    text = f"{value:.2f}".rstrip("0").rstrip(".")
-    text = text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
-    return "0" if text in ("", "-", "-0") else text
-
-
-def _text(x: float, y: float, content: str, classes: str = "") -> str:
-    style = f' class="{classes}"' if classes else ""
-    return f'<text x="{_n(x)}" y="{_n(y)}"{style}>{safe(content)}</text>'
-
-
 @dataclass(frozen=True)
-class _Range:
+class AmplitudeRange:
     """The amplitude a panel shows, in mm: whole 5 mm boxes around the zero line."""
 
     low: float
@@ -112,10 +101,11 @@ class _Range:
 
     @property
     def height(self) -> float:
+        """Height of the paper."""
         return self.high - self.low
 
 
-def amplitude_range(millivolts: np.ndarray) -> _Range:
+def amplitude_range(millivolts: np.ndarray) -> AmplitudeRange:
     """Return the boxes that hold the trace and the calibration mark, at most `TALLEST` mm."""
     mm = np.asarray(millivolts, dtype=float) * MM_PER_MV
     least, most = float(mm.min()), float(mm.max())
@@ -123,7 +113,7 @@ def amplitude_range(millivolts: np.ndarray) -> _Range:
     high = min(max(5.0 * ceil((most + 1.5) / 5.0), 15.0), FARTHEST)
     if high - low > TALLEST:
         high, low = (high, high - TALLEST) if most >= -least else (low + TALLEST, low)
-    return _Range(low, high, least < low or most > high)
+    return AmplitudeRange(low, high, least < low or most > high)
 
 
 class _Sheet:
@@ -176,25 +166,25 @@ class _Sheet:
         xs = np.round(LEFT + np.arange(len(mm)) * MM_PER_SECOND / self.view.rate_hz, 2)
         ys = np.round(-mm, 2)
         steps = zip(np.diff(xs), np.diff(ys), strict=True)
-        trace = f"M{_n(xs[0])} {_n(ys[0])}l" + " ".join(f"{_n(a)} {_n(b)}" for a, b in steps)
+        trace = f"M{num(xs[0])} {num(ys[0])}l" + " ".join(f"{num(a)} {num(b)}" for a, b in steps)
         top, bottom, high = -self.range.high, -self.range.low, self.range.height
-        fine = [f"M{x} {_n(top)}v{_n(high)}" for x in range(int(WIDTH) + 1) if x % 5]
-        fine += [f"M0 {y}h{_n(WIDTH)}" for y in range(int(top), int(bottom) + 1) if y % 5]
-        bold = [f"M{x} {_n(top)}v{_n(high)}" for x in range(0, int(WIDTH) + 1, 5)]
-        bold += [f"M0 {y}h{_n(WIDTH)}" for y in range(int(top), int(bottom) + 1, 5)]
-        pulse = f"M5 0h3v{_n(-MM_PER_MV)}h{_n(0.2 * MM_PER_SECOND)}v{_n(MM_PER_MV)}h3"
+        fine = [f"M{x} {num(top)}v{num(high)}" for x in range(int(WIDTH) + 1) if x % 5]
+        fine += [f"M0 {y}h{num(WIDTH)}" for y in range(int(top), int(bottom) + 1) if y % 5]
+        bold = [f"M{x} {num(top)}v{num(high)}" for x in range(0, int(WIDTH) + 1, 5)]
+        bold += [f"M0 {y}h{num(WIDTH)}" for y in range(int(top), int(bottom) + 1, 5)]
+        pulse = f"M5 0h3v{num(-MM_PER_MV)}h{num(0.2 * MM_PER_SECOND)}v{num(MM_PER_MV)}h3"
         return (
-            f'<defs><clipPath id="{self.ident}-c"><rect x="0" y="{_n(top)}" width="{_n(WIDTH)}" '
-            f'height="{_n(high)}"/></clipPath><g id="{self.ident}-g"><path class="g1" '
+            f'<defs><clipPath id="{self.ident}-c"><rect x="0" y="{num(top)}" width="{num(WIDTH)}" '
+            f'height="{num(high)}"/></clipPath><g id="{self.ident}-g"><path class="g1" '
             f'd="{"".join(fine)}"/><path class="g5" d="{"".join(bold)}"/></g>'
             f'<g id="{self.ident}-w" clip-path="url(#{self.ident}-c)"><path class="trace" '
             f'd="{pulse}"/><path class="trace" d="{trace}"/></g></defs>'
         )
 
     def _header(self, model: MapView, y: float) -> Iterator[str]:
-        yield _text(0, y + 4, model.name, "b")
+        yield text(0, y + 4, model.name, "b")
         lead = f"{self.view.lead}  " if self.view.lead else ""
-        yield _text(WIDTH, y + 4, f"{lead}25 mm/s  10 mm/mV", "s e")
+        yield text(WIDTH, y + 4, f"{lead}25 mm/s  10 mm/mV", "s e")
         # The name to the left and the scale to the right leave 180 mm for the classes.
         step = min(47.0, 180.0 / len(self.classes))
         for index, name in enumerate(self.classes):
@@ -204,33 +194,33 @@ class _Sheet:
                 f"{mark} {short(name)} {model.probabilities[name]:.2f} "
                 f"{sign} {model.thresholds[name]:.2f}"
             )
-            yield _text(50 + index * step, y + 4, said, "b" if present else "")
+            yield text(50 + index * step, y + 4, said, "b" if present else "")
         lines = {
-            name: f'<path class="chosen" d="M{_n(50 + index * step)} {_n(y + 5.1)}h33"/>'
+            name: f'<path class="chosen" d="M{num(50 + index * step)} {num(y + 5.1)}h33"/>'
             for index, name in enumerate(self.classes)
         }
         yield from self._each_class(lines)
 
     def _beats(self, y: float) -> Iterator[str]:
-        yield _text(0, y + 3.4, "beats", "s")
+        yield text(0, y + 3.4, "beats", "s")
         ticks = []
         for time, symbol in self.view.beats:
             x = self._x(time - self.view.start_s)
-            yield _text(x, y + 3.4, symbol, "m s" if symbol == "N" else "m b")
-            ticks.append(f"M{_n(x)} {_n(y + BEATS)}v-.8")
+            yield text(x, y + 3.4, symbol, "m s" if symbol == "N" else "m b")
+            ticks.append(f"M{num(x)} {num(y + BEATS)}v-.8")
         yield f'<path class="tick" d="{"".join(ticks)}"/>' if ticks else ""
 
     def _paper(self, model: MapView, y: float) -> Iterator[str]:
-        size = f'width="{_n(WIDTH)}" height="{_n(self.range.height)}"'
-        yield f'<rect class="paper" y="{_n(y)}" {size}/>'
+        size = f'width="{num(WIDTH)}" height="{num(self.range.height)}"'
+        yield f'<rect class="paper" y="{num(y)}" {size}/>'
         yield from self._each_class({c: self._bands(model, c, y) for c in self.classes})
-        zero = _n(y + self.range.high)
+        zero = num(y + self.range.high)
         yield f'<use href="#{self.ident}-g" y="{zero}"/><use href="#{self.ident}-w" y="{zero}"/>'
-        yield f'<rect class="frame" y="{_n(y)}" {size}/>'
+        yield f'<rect class="frame" y="{num(y)}" {size}/>'
         yield from self._each_class({c: self._peak(model, c, y) for c in self.classes})
         if self.range.cut:
             limits = f"{self.range.low / MM_PER_MV:g} to {self.range.high / MM_PER_MV:g} mV"
-            yield _text(RIGHT_EDGE, y + 3.5, f"trace cut off: shown {limits}", "b e halo")
+            yield text(RIGHT_EDGE, y + 3.5, f"trace cut off: shown {limits}", "b e halo")
 
     def _spans(self, model: MapView, name: str) -> Iterator[tuple[float, float, int]]:
         column = model.stride / self.view.rate_hz
@@ -240,9 +230,9 @@ class _Sheet:
             yield self._x(start * column), self._x(right), level
 
     def _bands(self, model: MapView, name: str, y: float) -> str:
-        top, high = _n(y), _n(self.range.height)
+        top, high = num(y), num(self.range.height)
         return "".join(
-            f'<rect class="l{level}" x="{_n(a)}" y="{top}" width="{_n(b - a)}" height="{high}"/>'
+            f'<rect class="l{level}" x="{num(a)}" y="{top}" width="{num(b - a)}" height="{high}"/>'
             for a, b, level in self._spans(model, name)
         )
 
@@ -251,15 +241,15 @@ class _Sheet:
         if peak is None:
             return ""
         x = self._x((peak + 0.5) * model.stride / self.view.rate_hz)
-        return f'<path class="peak" d="M{_n(x - 1.2)} {_n(y + 0.2)}h2.4l-1.2 2.2z"/>'
+        return f'<path class="peak" d="M{num(x - 1.2)} {num(y + 0.2)}h2.4l-1.2 2.2z"/>'
 
     def _steps(self, model: MapView, y: float) -> Iterator[str]:
-        yield _text(0, y + 2.9, "evidence", "s")
+        yield text(0, y + 2.9, "evidence", "s")
         base = y + STEPS - 0.3
-        yield f'<path class="tick" d="M{_n(LEFT)} {_n(base)}H{_n(RIGHT_EDGE)}"/>'
+        yield f'<path class="tick" d="M{num(LEFT)} {num(base)}H{num(RIGHT_EDGE)}"/>'
         bars = {
             c: "".join(
-                f'<rect class="steps" x="{_n(a)}" y="{_n(base - level)}" width="{_n(b - a)}" '
+                f'<rect class="steps" x="{num(a)}" y="{num(base - level)}" width="{num(b - a)}" '
                 f'height="{level}"/>'
                 for a, b, level in self._spans(model, c)
             )
@@ -273,7 +263,7 @@ class _Sheet:
         for name in known:
             line = y + TRUTH / 2
             path = self._brackets(name, line)
-            row = _text(0, y + 3, f"ref. {short(name)}", "s") + f'<path class="ref" d="{path}"/>'
+            row = text(0, y + 3, f"ref. {short(name)}", "s") + f'<path class="ref" d="{path}"/>'
             if name in self.classes:
                 index = self.classes.index(name)
                 row += f'<g class="k k{index}"><path class="ref now" d="{path}"/></g>'
@@ -281,7 +271,7 @@ class _Sheet:
             y += TRUTH
         if not known:
             said = "nothing marked in this strip" if self.view.truth else "not annotated"
-            yield _text(0, y + 3, f"reference: {said}", "s")
+            yield text(0, y + 3, f"reference: {said}", "s")
 
     def _brackets(self, name: str, y: float) -> str:
         path = []
@@ -289,43 +279,43 @@ class _Sheet:
             left, right = start - self.view.start_s, stop - self.view.start_s
             a, b = self._x(max(left, 0.0)), self._x(min(right, self.view.seconds))
             # An interval that goes on beyond the strip ends in an arrow head instead of a stroke.
-            top = _n(y - 1.2)
-            first, last = f"M{_n(a)} {top}v2.4", f"M{_n(b)} {top}v2.4"
+            top = num(y - 1.2)
+            first, last = f"M{num(a)} {top}v2.4", f"M{num(b)} {top}v2.4"
             if left < 0:
-                first = f"M{_n(a + 1.5)} {top}l-1.5 1.2 1.5 1.2"
+                first = f"M{num(a + 1.5)} {top}l-1.5 1.2 1.5 1.2"
             if right > self.view.seconds:
-                last = f"M{_n(b - 1.5)} {top}l1.5 1.2-1.5 1.2"
-            path.append(f"{first}M{_n(a)} {_n(y)}H{_n(b)}{last}")
+                last = f"M{num(b - 1.5)} {top}l1.5 1.2-1.5 1.2"
+            path.append(f"{first}M{num(a)} {num(y)}H{num(b)}{last}")
         return "".join(path)
 
     def _agreement(self, y: float) -> Iterator[str]:
         x, line = (LEFT + RIGHT_EDGE) / 2, y + 4.6
-        words = {c: _text(x, line, agreement_text(self.view, c), "b m") for c in self.classes}
+        words = {c: text(x, line, agreement_text(self.view, c), "b m") for c in self.classes}
         yield from self._each_class(words)
 
     def _axis(self, y: float) -> Iterator[str]:
         seconds = range(floor(self.view.seconds) + 1)
-        ticks = "".join(f"M{_n(self._x(s))} {_n(y)}v1.2" for s in seconds)
+        ticks = "".join(f"M{num(self._x(s))} {num(y)}v1.2" for s in seconds)
         yield f'<path class="tick" d="{ticks}"/>'
-        yield _text(0, y + 4, clock(self.view.start_s), "s")
+        yield text(0, y + 4, clock(self.view.start_s), "s")
         for s in seconds:
-            yield _text(self._x(s), y + 4, f"{s} s", "s m")
+            yield text(self._x(s), y + 4, f"{s} s", "s m")
 
     def _legend(self, y: float) -> Iterator[str]:
         yield from self._each_class({c: self._key(c, y) for c in self.classes})
 
     def _key(self, name: str, y: float) -> str:
         low, *_ = edges = self.edges[name]
-        parts = [_text(0, y + 4, f"Evidence for {short(name)} (logit units):", "s")]
+        parts = [text(0, y + 4, f"Evidence for {short(name)} (logit units):", "s")]
         x = 55.0
         for level, word in enumerate(LEVEL_NAMES):
             fill = "paper" if level == 0 else f"l{level}"
             sign = f"< {low:g}" if level == 0 else f"≥ {edges[level - 1]:g}"
-            place = f'x="{_n(x)}" y="{_n(y + 1.4)}" width="5" height="3.2"'
+            place = f'x="{num(x)}" y="{num(y + 1.4)}" width="5" height="3.2"'
             parts.append(f'<rect class="{fill} swatch" {place}/>')
-            parts.append(_text(x + 6.2, y + 4, f"{word}, {sign}", "s"))
+            parts.append(text(x + 6.2, y + 4, f"{word}, {sign}", "s"))
             x += 31.0
-        parts.append(f'<path class="peak" d="M{_n(x)} {_n(y + 1.9)}h2.4l-1.2 2.2z"/>')
-        parts.append(_text(x + 3.6, y + 4, "most", "s"))
-        parts.append(_text(WIDTH, y + 4, STATEMENT, "s b e"))
+        parts.append(f'<path class="peak" d="M{num(x)} {num(y + 1.9)}h2.4l-1.2 2.2z"/>')
+        parts.append(text(x + 3.6, y + 4, "most", "s"))
+        parts.append(text(WIDTH, y + 4, STATEMENT, "s b e"))
         return "".join(parts)

@@ -58,7 +58,16 @@ def level_edges(strips: Iterable[StripView], name: str) -> tuple[float, float, f
     Logit units, rounded to two digits so that the legend can state them exactly.
     """
     maps: list[MapView] = [m for strip in strips for m in strip.models if name in m.evidence]
-    values = [np.asarray(m.evidence[name], dtype=float) for m in maps]
+    return edges_of([np.asarray(m.evidence[name], dtype=float) for m in maps])
+
+
+def edges_of(maps: Iterable[np.ndarray]) -> tuple[float, float, float]:
+    """Return the three level edges of evidence `[T]` in logit units, of all maps together.
+
+    >>> edges_of([np.array([-3.0, 10.0]), np.array([10.0])])
+    (2.0, 5.0, 8.0)
+    """
+    values = list(maps)
     positive = np.concatenate(values) if values else np.empty(0)
     positive = positive[positive > 0]
     top = float(np.percentile(positive, TOP_PERCENTILE)) if positive.size else 0.0

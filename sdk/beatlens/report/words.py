@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from markupsafe import escape
+from html import escape
 
 from beatlens.report.views import MapView, StripView
 
@@ -21,7 +21,7 @@ def safe(text: object) -> str:
         else "\ufffd"
         for c in str(text)
     )
-    return str(escape(clean))
+    return escape(clean)
 
 
 def short(name: str) -> str:

@@ -51,6 +51,11 @@ class RecordingFile:
     _header: Header = field(repr=False)
     _sums: Sums = field(repr=False)
 
+    @property
+    def header_path(self) -> Path:
+        """The record's header file."""
+        return self._header.path
+
     def lead(self, name: str) -> int:
         """Row of the lead called `name`; as `Recording.lead`."""
         where = f"{self.database}/{self.name}" if self.database else self.name

@@ -1,0 +1,232 @@
+"""What a decision is the sum of, in the words of ECG reading, each with its part in logits.
+
+The words come from the contributions alone, by the rules below; what the model did not use is not
+said. Beat features are ratios in steps of 1/16 that are cut down to a step, so the middle of the
+step is said: RR before the beat at 11/16 of the mean RR is "early by 28 %".
+
+| feature | said |
+|---|---|
+| `early` | early or late by, of the mean of the last 8 RR |
+| `pause` | pause after it, or the next beat sooner than the mean RR |
+| `slow` | RR before it against the mean of the last 32 RR |
+| `change` | RR before it against the RR before that |
+| `balance` | RR before it against the RR after it |
+| `irregular` | median change from RR to RR, of the mean RR |
+| `alike` | how many of the last 16 beats have this shape |
+| `erratic` | median distance of an RR to the nearest of the four before it, of the mean RR |
+| evidence | which waves the segment covers by at least half, by time from the R peak |
+
+>>> words_of_beat("early", 11 / 16), words_of_beat("alike", 0.03)
+('early by 28 %', 'shape unlike the recent beats (like 3 % of the last 16)')
+>>> waves(-0.047, 0.516)
+'QRS, ST and T'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from beatlens.ecg_page.words import clock
+from beatlens.errors import DataError
+from beatlens.runtime.beat_finding import BeatFinding, BeatReason
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.recording_finding import RecordingFinding
+from beatlens.signals.rhythm import RATIO_STEPS
+
+LARGEST = 6
+"""Parts that are said; the others are summed up."""
+LEAST = 0.05
+"""A smaller part is not said, logits."""
+WAVES = (("P wave's place", -0.25, -0.06), ("QRS", -0.06, 0.08), ("ST and T", 0.08, 0.45))
+"""Where waves are, in seconds from the R peak; of a usual heart rate."""
+SAID, MOST_SAID = 0.2, 3
+"""Least contribution that the sentence names, logits, and how many parts it names of each kind."""
+RR_BEFORE = ("slow", "change", "balance")
+"""Features of the RR interval before a beat, not named in the sentence where `early` is."""
+REST, OFFSET, SEGMENTS = "all other parts", "the rule's offset for this class", "all other segments"
+BEFORE = "signal before the beat"
+RHYTHM = {
+    "early": "prematurity (RR over the mean of the last 8)",
+    "pause": "compensatory pause (RR after over the mean of the last 8)",
+    "slow": "RR over the mean of the last 32",
+    "change": "RR over the RR before it",
+    "balance": "RR before over RR after",
+    "irregular": "RR irregularity (median change over the mean RR)",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a decision: what it is in words, and what it adds, in logits.
+
+    `feature` names the beat feature it is of; it is "signal" for a segment of signal, and empty
+    for what is no part that a sentence could name.
+    """
+
+    words: str
+    logits: float
+    feature: str = ""
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """A decision taken apart; the parts sum to `total`, logits.
+
+    `question` says what the sum decides: one class rather than another, or above a threshold.
+    """
+
+    question: str
+    parts: tuple[Part, ...]
+    total: float
+
+    @property
+    def said(self) -> str:
+        """What speaks most for the decision, in words: beat features, then segments of signal."""
+        strong = [part for part in self.parts if part.logits >= SAID]
+        early = any(part.feature == "early" for part in strong)
+        features = [
+            part.words.partition(" (")[0]
+            for part in strong
+            if part.feature not in ("", "signal") and not (early and part.feature in RR_BEFORE)
+        ]
+        signal = [part.words.partition(" (")[0] for part in strong if part.feature == "signal"]
+        said = [*features[:MOST_SAID], *dict.fromkeys(signal[:MOST_SAID])]
+        return "; ".join(said)
+
+
+def reasons_of_beat(finding: BeatFinding, against: str) -> Reasons:
+    """Why a beat was given its class rather than the class `against`."""
+    if finding.class_name is None or finding.offsets is None:
+        raise DataError(f"the beat at {finding.time_s:g} s has no decision to take apart")
+    mine, other = (finding.classes.index(name) for name in (finding.class_name, against))
+    offset = float(finding.offsets[mine] - finding.offsets[other])
+    parts = [
+        Part(_beat_words(part), part.contribution, _kind(part)) for part in finding.why(against)
+    ]
+    parts = [*_largest(parts), Part(OFFSET, offset)]
+    return _reasons(finding.class_name, against, parts)
+
+
+def reasons_of_recording(finding: RecordingFinding) -> Reasons:
+    """Why a recording was given its class rather than the class that came second."""
+    if finding.class_name is None or finding.offsets is None:
+        raise DataError("the recording has no decision to take apart")
+    scores = finding.scores()
+    mine = finding.classes.index(finding.class_name)
+    scores[mine] = -np.inf
+    other = int(scores.argmax())
+    offset = float(finding.offsets[mine] - finding.offsets[other])
+    parts = [
+        Part(_recording_words(part), part.contribution, _kind(part))
+        for part in finding.why(finding.classes[other])
+    ]
+    parts = _largest(parts)
+    if offset:
+        parts.append(Part(OFFSET, offset))
+    return _reasons(finding.class_name, finding.classes[other], parts)
+
+
+def reasons_of_span(finding: Finding, name: str, peaks_s: Iterable[float]) -> Reasons:
+    """Why class `name` was found in a span: segments of evidence above its threshold."""
+    if finding.logits is None or finding.levels is None:
+        raise DataError(f"the span from {finding.start_s:g} s has no decision to take apart")
+    peaks = np.array(list(peaks_s))
+    total = finding.logits[name] - finding.levels[name]
+    parts = []
+    for segment in finding.top_segments(name, LARGEST):
+        inside = peaks[(peaks >= segment.start_s) & (peaks <= segment.end_s)]
+        beats = "" if not len(inside) else f", R peak at {clock(inside[0], 2)}"
+        if len(inside) > 1:
+            beats = f", {len(inside)} R peaks"
+        words = f"{clock(segment.start_s, 2)} to {clock(segment.end_s, 2)}{beats}"
+        parts.append(Part(words, segment.contribution, "signal"))
+    rest = total - sum(part.logits for part in parts)
+    parts.append(Part(SEGMENTS, rest))
+    return Reasons(f"{name.upper()} above its threshold", tuple(parts), total)
+
+
+def words_of_beat(feature: str, ratio: float) -> str:
+    """A beat feature's value in words; of a feature that is not known, its name and its value."""
+    if feature in ("early", "pause", "slow", "change", "balance"):
+        return _ratio_words(feature, ratio)
+    match feature:
+        case "irregular":
+            return f"RR irregularity: median change {ratio:.0%} of the mean RR".replace("%", " %")
+        case "erratic":
+            return f"RR irregularity of the last minute: {100 * ratio:.0f} % of the mean RR"
+        case "alike":
+            like = f"like {100 * ratio:.0f} % of the last 16"
+            if ratio >= 0.8:
+                return f"shape of the recent beats ({like})"
+            return f"shape unlike the recent beats ({like})" if ratio <= 0.2 else f"shape {like}"
+    return f"{feature} {ratio:.2f}"
+
+
+def waves(start_s: float, end_s: float) -> str:
+    """The waves that a segment covers by at least half, seconds from the R peak."""
+    found = [BEFORE] if start_s < -0.3 else []
+    for name, first, last in WAVES:
+        covered = min(end_s, last) - max(start_s, first)
+        if covered >= 0.5 * min(last - first, end_s - start_s):
+            found.append(name)
+    return ", ".join(found) or "between the waves"
+
+
+def _ratio_words(feature: str, ratio: float) -> str:
+    change = round(100 * (ratio + 0.5 / RATIO_STEPS - 1))
+    same = ratio == 1.0
+    by = f"{abs(change)} %"
+    longer = f"{by} {'longer' if change > 0 else 'shorter'} than"
+    match feature:
+        case "early":
+            return "on time" if same else f"{'late' if change > 0 else 'early'} by {by}"
+        case "pause":
+            if same:
+                return "next beat on time"
+            if change > 0:
+                return f"pause after it, {longer} the mean RR"
+            return f"next beat {by} sooner than the mean RR"
+        case "slow":
+            return f"RR before it {'as long as' if same else longer} the mean of the last 32"
+        case "change":
+            return f"RR before it {'as long as' if same else longer} the RR before that"
+        case _:
+            return f"RR before it {'as long as' if same else longer} the RR after it"
+
+
+def _beat_words(part: BeatReason) -> str:
+    if part.start_s is None or part.end_s is None:
+        return words_of_beat(part.what, part.ratio or 0.0)
+    span = f"{_ms(part.start_s)} to {_ms(part.end_s)} ms from R"
+    return f"{waves(part.start_s, part.end_s)} ({span})"
+
+
+def _recording_words(part: BeatReason) -> str:
+    if part.start_s is None or part.end_s is None:
+        return f"{RHYTHM.get(part.what, part.what)}: {part.ratio:.2f} on average"
+    return f"signal from {clock(part.start_s, 1)} to {clock(part.end_s, 1)}"
+
+
+def _kind(part: BeatReason) -> str:
+    return part.what if part.start_s is None else "signal"
+
+
+def _ms(seconds: float) -> str:
+    return f"{round(1000 * seconds):+d}".replace("-", "\N{MINUS SIGN}")
+
+
+def _largest(parts: list[Part]) -> list[Part]:
+    """The largest parts, most for the class first, and the sum of the others."""
+    ranked = sorted(parts, key=lambda part: -abs(part.logits))
+    said = [part for part in ranked[:LARGEST] if abs(part.logits) >= LEAST]
+    rest = sum(part.logits for part in parts) - sum(part.logits for part in said)
+    said.sort(key=lambda part: -part.logits)
+    return [*said, Part(REST, rest)] if len(said) < len(parts) else said
+
+
+def _reasons(name: str, against: str, parts: list[Part]) -> Reasons:
+    total = sum(part.logits for part in parts)
+    return Reasons(f"{name.upper()} rather than {against.upper()}", tuple(parts), total)

@@ -1,0 +1,64 @@
+"""Times and names as readers see them.
+
+>>> clock(49.82, 2), clock(3599.996, 2), clock(86400), share(469, 2013), plural(1, "beat")
+('0:00:49.82', '1:00:00.00', '24:00:00', '23.3 %', '1 beat')
+"""
+
+from __future__ import annotations
+
+STATEMENT = "Evidence used by the model, not cause. Not a medical device."
+
+WARNINGS = {
+    "noise": "noisy signal",
+    "close": "low margin",
+    "unfamiliar": "out of distribution",
+    "clipped": "clipped signal",
+}
+"""Names of warnings by the names that findings have."""
+WARNING_MEANS = {
+    "noise": "more than half of the signal bends as sharply as QRS complexes do",
+    "close": "another class is nearly as likely, or likelier",
+    "unfamiliar": "less evidence for any class than nearly all beats of the model's records have",
+    "clipped": "the signal leaves the range of the network's input, 3.175 mV either way",
+}
+
+
+def clock(seconds: float, decimals: int = 0) -> str:
+    """A time from the start of the recording as h:mm:ss, with decimals of a second."""
+    scale = 10**decimals
+    units = round(seconds * scale)
+    sign = "-" if units < 0 else ""
+    whole, part = divmod(abs(units), scale)
+    text = f"{sign}{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return f"{text}.{part:0{decimals}d}" if decimals else text
+
+
+def share(part: float, whole: float) -> str:
+    """A part in percent of the whole; a small one is not said to be none.
+
+    >>> share(0, 10), share(1, 100_000), share(99_999, 100_000), share(1, 0)
+    ('0 %', '< 0.1 %', '> 99.9 %', '-')
+    """
+    if whole <= 0:
+        return "-"
+    percent = 100.0 * part / whole
+    if part <= 0 or part >= whole:
+        return f"{percent:.0f} %"
+    if percent < 0.05:
+        return "< 0.1 %"
+    return "> 99.9 %" if percent >= 99.95 else f"{percent:.1f} %"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count and its noun."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def warning(name: str) -> str:
+    """The name of a finding's warning, as readers see it."""
+    return WARNINGS.get(name, name)
+
+
+def printable(text: str) -> str:
+    """The text with each character that is not printable replaced: names come from files."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -1,0 +1,125 @@
+"""What `beatlens explain` does: findings as lines or JSON, a summary, and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import typer
+from rich.text import Text
+
+from beatlens.ecg_page.collect import Collected, collector
+from beatlens.ecg_page.lead_monitor import LeadMonitor
+from beatlens.ecg_page.lines import AnyFinding, lead_words, line, summary_lines
+from beatlens.ecg_page.summary import Summary, peaks_of, summarise
+from beatlens.ecg_page.words import STATEMENT, printable
+from beatlens.ecg_page.write import about, check_page_path, write_page
+from beatlens.pipeline.result_files import json_line
+from beatlens.pipeline.score import findings_in, lead_of, opened_record
+from beatlens.runtime.beat_finding import BeatFinding
+from beatlens.runtime.bundle import Bundle
+from beatlens.signals.frontend import FrontEnd
+from beatlens.signals.recording import Piece
+from beatlens.signals.wfdb_pieces import Progress, RecordingFile
+from beatlens.verbs.show import console, output_bar
+
+
+def explain_record(
+    record: str,
+    bundle: Path,
+    *,
+    data: Path | None,
+    lead: str | None,
+    every: float | None,
+    engine: str,
+    as_json: bool,
+    page: Path | None,
+    per_class: int,
+) -> None:
+    """Run a bundle over one lead of a record; see `beatlens explain --help`."""
+    if page is not None:
+        check_page_path(page)
+    model = Bundle.load(bundle)
+    with output_bar() as progress:
+        recording = opened_record(record, data, partial(progress, "checking the record"))
+        row = lead_of(recording, lead)
+        pieces = _watched(recording, row, partial(progress, "explaining"))
+        if as_json and page is None:
+            for finding in findings_in(model, recording, row, pieces, every=every, engine=engine):
+                typer.echo(json_line(finding.as_dict()))
+            return
+        chosen = lead_words(recording.lead_names, row, lead is not None)
+        if not as_json:
+            show(f"{record}, {chosen}, model {model.name}")
+            show(STATEMENT)
+        seconds = recording.samples / recording.rate_hz
+        front_end = FrontEnd(recording.rate_hz, recording.counts_per_mv[row], recording.rails[row])
+        monitor = LeadMonitor(front_end, seconds, find_peaks=model.beats is None)
+        collected = collector(model, seconds)
+        found = findings_in(
+            model, recording, row, monitor.watch(pieces), every=every, engine=engine
+        )
+        for finding in found:
+            _take(collected, finding)
+            if as_json:
+                typer.echo(json_line(finding.as_dict()))
+            elif not _is_normal(finding, model):
+                show(line(finding))
+        quality = monitor.end()
+        summary = summarise(collected, quality, peaks_of(collected, monitor.peaks))
+        if not as_json:
+            show("")
+            for text in summary_lines(summary, recording.lead_names):
+                show(text)
+        if page is not None:
+            guessed = chosen if "a guess" in chosen else ""
+            _page(page, model, recording, record, row, guessed, collected, summary, per_class)
+            if not as_json:
+                show(f"page        {page}")
+
+
+def show(text: str) -> None:
+    """Print one line, unbroken and as it is: no markup in it, no colours."""
+    console.print(Text(printable(text)), soft_wrap=True, highlight=False)
+
+
+def _take(collected: Collected, finding: AnyFinding) -> None:
+    """Collectors take the kind of finding that their bundle gives."""
+    collected.take(finding)  # type: ignore[arg-type]
+
+
+def _is_normal(finding: AnyFinding, model: Bundle) -> bool:
+    """Normal beats are counted, not printed."""
+    return isinstance(finding, BeatFinding) and finding.class_name == model.classes[0]
+
+
+def _watched(recording: RecordingFile, row: int, progress: Progress) -> Iterator[Piece]:
+    """Pieces of a lead; reports how far the recording was read."""
+    done = 0
+    for counts, missing in recording.pieces(row):
+        yield counts, missing
+        done += len(counts)
+        progress(done, recording.samples)
+
+
+def _page(
+    page: Path,
+    model: Bundle,
+    recording: RecordingFile,
+    record: str,
+    row: int,
+    guessed: str,
+    collected: Collected,
+    summary: Summary,
+    per_class: int,
+) -> None:
+    write_page(
+        page,
+        about(model, recording, record, row, guessed),
+        collected,
+        summary,
+        lambda: recording.pieces(row),
+        recording.counts_per_mv[row],
+        per_class=per_class,
+    )
