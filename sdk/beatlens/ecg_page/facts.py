@@ -48,7 +48,14 @@ def summary_facts(summary: Summary) -> list[tuple[str, str, str]]:
 def class_table(summary: Summary) -> list[list[str]]:
     """Head and rows of the table of classes."""
     if summary.unit == "beat":
-        head = ["Class", "Beats", "Burden", "Couplets", "Runs of 3 and more", "Longest run"]
+        head = [
+            "Class",
+            "Beats",
+            "Burden",
+            "Couplets",
+            "Runs \N{GREATER-THAN OR EQUAL TO} 3",
+            "Longest run",
+        ]
         return [head, *(_beat_row(row, summary) for row in summary.classes)]
     if summary.unit == "span":
         head = ["Class", "Spans", "Burden", "Time", "Episodes", "Longest"]

@@ -18,6 +18,8 @@ from beatlens.signals.heart_rate import windowed_rates
 WIDE, NARROW = 266.0, 95.0
 RATE, ROW, BAD, AXIS, MARKS = 23.0, 8.0, 5.0, 6.0, 5.5
 RIGHT = 4.0
+HALF_LABEL = 6.5
+"""Half of the width of a time's label, mm."""
 STEPS_S = (
     *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
     *(3600, 7200, 10_800, 14_400, 21_600, 43_200, 86_400),
@@ -49,7 +51,7 @@ def overview_svg(
     `strips` are marked with their numbers, from 1 on.
     """
     width = NARROW if narrow else WIDE
-    left = 22.0 if narrow else 24.0
+    left = 17.0 if narrow else 29.0
     return _Overview(collected, summary, strips, width, left, narrow).svg()
 
 
@@ -140,9 +142,9 @@ class _Overview:
         def at(rate: float) -> float:
             return y + 2 + (RATE - 3) * (high - rate) / (high - low)
 
-        label = text(0, y + 5, "rate" if self.narrow else "heart rate", "o-t o-b") + text(
-            0, y + 9, "a minute", "o-t"
-        )
+        label = text(0, y + 5, "rate" if self.narrow else "heart rate", "o-t o-b")
+        if not self.narrow:
+            label += text(0, y + 9, "a minute", "o-t")
         lines = []
         step = 20 if high - low <= 80 else 40
         for rate in range(low, high + 1, step):
@@ -207,7 +209,9 @@ class _Overview:
         most = int(counts.max(initial=0))
         minutes = self.bin_s / 60
         each = f"{self.bin_s:.0f} s" if minutes < 2 else f"{minutes:.0f} min"
-        said = "none" if not most else f"most {most} in {each}"
+        said = f"most {most:,}" if self.narrow else f"most {most:,} in {each}"
+        if not most:
+            said = "none"
         return _Row(name.upper(), said, counts / max(most, 1))
 
     def _class_row(self, row: _Row, y: float) -> str:
@@ -237,12 +241,14 @@ class _Overview:
     def _axis(self, y: float) -> str:
         step = tick_step(self.seconds, 4 if self.narrow else 10)
         parts = [f'<path class="o-x" d="M{num(self.left)} {num(y)}h{num(self.plot)}"/>']
+        free = 0.0
         for second in range(0, int(self.seconds) + 1, step):
             x = self._x(second)
             parts.append(f'<path class="o-x" d="M{num(x)} {num(y)}v1.2"/>')
-            anchor = "o-e" if x > self.width - 8 else "o-m"
-            place = min(x, self.width - 0.5) if anchor == "o-e" else x
-            parts.append(text(place, y + 4.4, clock(second), f"o-t {anchor}"))
+            middle = min(x, self.width - HALF_LABEL)
+            if middle - HALF_LABEL >= free:
+                parts.append(text(middle, y + 4.4, clock(second), "o-t o-m"))
+                free = middle + HALF_LABEL + 1
         if not self.narrow:
             parts.append(text(0, y + 4.4, "h:mm:ss", "o-t"))
         return "".join(parts)

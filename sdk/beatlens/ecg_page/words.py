@@ -19,7 +19,7 @@ WARNING_MEANS = {
     "noise": "more than half of the signal bends as sharply as QRS complexes do",
     "close": "another class is nearly as likely, or likelier",
     "unfamiliar": "less evidence for any class than nearly all beats of the model's records have",
-    "clipped": "the signal leaves the range of the network's input, 3.175 mV either way",
+    "clipped": "the signal leaves the network's input range, 3.175 mV either way; never called S",
 }
 
 
