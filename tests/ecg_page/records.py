@@ -20,15 +20,10 @@ RATE = 360
 VOID = {"meta", "input", "img", "br", "link", "hr"}
 
 
-def bundle_path(name: str) -> Path:
-    """Folder of a released bundle."""
-    return ROOT / "models" / name / "bundle"
-
-
 @cache
 def released(name: str) -> Bundle:
     """A released bundle."""
-    return Bundle.load(bundle_path(name))
+    return Bundle.load(name)
 
 
 def ectopic_counts(seconds: float, seed: int = 4) -> np.ndarray:
@@ -61,8 +56,8 @@ def explain(record: Path | str, bundle: str, *options: str) -> subprocess.Comple
     """Run `beatlens explain` in a process of its own, piped."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "sdk"), "COLUMNS": "80"}
     return subprocess.run(
-        [sys.executable, "-m", "beatlens", "explain", str(record), "--bundle",
-         str(bundle_path(bundle)), *options],
+        [sys.executable, "-m", "beatlens", "explain", str(record), "--bundle", bundle,
+         *options],
         capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip
 

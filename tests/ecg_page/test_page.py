@@ -120,15 +120,6 @@ def test_a_gap_is_not_drawn_and_is_counted(tmp_path: Path) -> None:
     assert "missing for 0:00:06.00 (10 %)" in page.text.replace("10.0 %", "10 %")
 
 
-def test_without_a_gain_heights_are_said_to_be_unknown(tmp_path: Path) -> None:
-    record = write_record(tmp_path, "nogain", {"MLII": ectopic_counts(20)}, gain="0")
-    done = explain(record, "beats", "--html", str(tmp_path / "p.html"))
-    if done.returncode:
-        pytest.skip("a record without a gain is refused when it is named by its path")
-    page = Page((tmp_path / "p.html").read_text(encoding="utf-8"))
-    assert "The header gives no gain" in page.text
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [

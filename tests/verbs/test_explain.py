@@ -98,14 +98,18 @@ finally:
 
 
 @pytest.mark.skipif(not has_compiler(), reason="NO C COMPILER: memory of engine 'c' UNTESTED")
-def test_memory_does_not_grow_with_the_length(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [("--json",), ("--html", "page.html")], ids=["json", "page"])
+def test_memory_does_not_grow_with_the_length(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
     """Peak memory of the whole process, in KiB; read whole, the longer record takes 150 MB more."""
+    monkeypatch.chdir(tmp_path)
 
     def peak(minutes: int) -> int:
         record = write_long(tmp_path, f"long{minutes}", minutes)
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, "explain", record, "--bundle", folder, "--engine", "c",
-             "--every", "10", "--json"],
+             "--every", "10", *options],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert len(done.stdout.splitlines()) >= minutes * 6 - 1, done.stderr

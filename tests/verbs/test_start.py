@@ -138,6 +138,7 @@ def packages_of_run(*arguments: object, cwd: Path) -> set[str]:
     "options",
     [
         ("explain", "RECORD"),
+        ("explain", "RECORD", "--html", "page.html"),
         ("explain", "RECORD", "--bundle", "strips-6k", "--json"),
         ("explain", "RECORD", "--bundle", "wearable-af-6k"),
         ("explain", "RECORD", "--engine", "simulator"),
