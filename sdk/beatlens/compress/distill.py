@@ -26,6 +26,7 @@ from beatlens.compress.heard_noise import HeardNoise
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import save_state
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.sampling import Crops
 from beatlens.tasks.strips import SPAN
@@ -151,9 +152,7 @@ class TeacherPool:
             "activations": self._activations,
             "targets": list(self._targets),
         }
-        part = path.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(path)
+        save_state(path, state)
 
     @classmethod
     def load(cls, path: Path, teacher: EvidenceNet, noise: HeardNoise | None = None) -> TeacherPool:

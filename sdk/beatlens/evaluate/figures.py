@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from beatlens.output import write_whole, writing
+
 
 def write_figures(path: Path, command: str, data: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `{"command", "commit", "data", "machine", "rows"}`, whole or not at all.
@@ -24,10 +26,10 @@ def write_figures(path: Path, command: str, data: str, rows: Sequence[Mapping[st
         "machine": machine(),
         "rows": [{key: _plain(value) for key, value in row.items()} for row in rows],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.encode())
 
 
 def merge_figures(

@@ -32,6 +32,7 @@ from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.litert import Kernels, run_litert
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.geometry import Geometry
+from beatlens.output import writing
 from beatlens.tasks.strips import CLASSES, SPAN, StripSet, to_millivolts
 
 LOCALISED = ("pvc", "sve")
@@ -63,8 +64,9 @@ class Run:
     def save(self, path: Path) -> None:
         """Write the evidence as float32, whole or not at all."""
         part = path.with_suffix(".part.npz")
-        np.savez_compressed(part, evidence=self.evidence.astype(np.float32))
-        part.replace(path)
+        with writing(path):
+            np.savez_compressed(part, evidence=self.evidence.astype(np.float32))
+            part.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Run:

@@ -60,9 +60,18 @@ def has_compiler() -> bool:
 
 
 def cache_folder() -> Path:
-    """Where libraries are kept: `$XDG_CACHE_HOME/beatlens/c`, else under ~/.cache."""
+    """Where libraries are kept: `$XDG_CACHE_HOME/beatlens/c`, else under ~/.cache.
+
+    Raises ModelError where the user has no home folder.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "beatlens" / "c"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "beatlens" / "c"
+    except RuntimeError as error:
+        raise ModelError(
+            "no home folder is known for what engine 'c' compiles; set HOME or XDG_CACHE_HOME, or "
+            "take another engine"
+        ) from error
 
 
 def _found() -> list[str] | None:

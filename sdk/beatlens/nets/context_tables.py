@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from beatlens.errors import ModelError
-from beatlens.nets.files import read_state
+from beatlens.nets.files import read_state, save_state
 from beatlens.signals.rhythm import BINS, CONTEXTS
 
 TABLES_FORMAT = "beatlens-tables-1"
@@ -70,9 +70,7 @@ def mean_tables(tables: Sequence[ContextTables]) -> ContextTables:
 
 def save_tables(path: Path, tables: ContextTables) -> None:
     """Write tables, whole or not at all."""
-    part = path.with_suffix(".part")
-    torch.save({"format": TABLES_FORMAT, "tables": tables.state_dict()}, part)
-    part.replace(path)
+    save_state(path, {"format": TABLES_FORMAT, "tables": tables.state_dict()})
 
 
 def load_tables(path: Path, contexts: int = len(CONTEXTS)) -> ContextTables:

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -14,17 +15,16 @@ from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.constraint import describe_constraints, impose_described
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.output import write_whole
 
 FORMAT = "beatlens-network-1"
 
 
 def save_net(path: Path, net: EvidenceNet, spec: NetworkSpec) -> None:
     """Write a network, whole or not at all."""
-    part = path.with_suffix(".part")
     state = {"format": FORMAT, "spec": spec.as_dict(), "classes": list(net.classes)}
     state["constraints"] = describe_constraints(net)
-    torch.save({**state, "weights": net.state_dict()}, part)
-    part.replace(path)
+    save_state(path, {**state, "weights": net.state_dict()})
 
 
 def load_net(path: Path) -> tuple[EvidenceNet, NetworkSpec]:
@@ -42,6 +42,18 @@ def load_net(path: Path) -> tuple[EvidenceNet, NetworkSpec]:
     except (AttributeError, KeyError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path}: damaged network file: {error}") from error
     return net.eval(), spec
+
+
+def save_state(path: Path, state: object) -> None:
+    """Write tensors and plain data for `read_plain`, whole or not at all.
+
+    Raises:
+        OutputError: the disk is full, or the folder refuses. (torch itself raises RuntimeError for
+            some of that.)
+    """
+    buffer = BytesIO()
+    torch.save(state, buffer)
+    write_whole(path, buffer.getbuffer())
 
 
 def read_state(path: Path, expected: str) -> dict:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.evaluate.beats import BeatRun, run_beats
 from beatlens.evaluate.bootstrap import average_precision_statistic, interval, mean_statistic
+from beatlens.output import writing
 from beatlens.pipeline.beat_crops import heard_by_members, member_crops
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_steps import train_beat_network
@@ -85,8 +86,9 @@ def out_of_fold(
             rest = [track for track in everyone if track not in held_out]
             logits = _told(recipe, replace(prepared, train=rest), others, held_out, report)
             part = path.with_suffix(".part.npz")
-            np.savez(part, *logits)
-            part.replace(path)
+            with writing(path):
+                np.savez(part, *logits)
+                part.replace(path)
         with np.load(path) as archive:
             told += [(track, archive[f"arr_{i}"]) for i, track in enumerate(held_out)]
 

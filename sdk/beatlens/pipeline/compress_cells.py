@@ -29,6 +29,7 @@ from beatlens.integer.account import size_account
 from beatlens.integer.build import build_graph
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
+from beatlens.output import write_whole
 from beatlens.pipeline.attribution_bench import MATCHING_WEIGHTS
 from beatlens.pipeline.compress_plans import NETWORKS, TEACHER, Plan
 from beatlens.pipeline.data import Prepared
@@ -216,9 +217,8 @@ class Workshop:
             "account": account.as_dict(),
             "log": done.log,
         }
-        part = place / "cell.part"
-        part.write_text(json.dumps(about, indent=1, default=float) + "\n", encoding="utf-8")
-        part.replace(place / "cell.json")
+        text = json.dumps(about, indent=1, default=float) + "\n"
+        write_whole(place / "cell.json", text.encode())
 
     def _compressed(
         self, cell: Cell, plan: Plan, net: EvidenceNet, lesson: Lesson, budget: Budget

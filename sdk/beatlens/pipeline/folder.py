@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from beatlens.errors import RecipeError
+from beatlens.output import write_whole
 from beatlens.recipe import ModelRecipe
 from beatlens.training.loop import world
 
@@ -42,10 +43,14 @@ def claim(folder: Path, recipe: ModelRecipe) -> Path:
             found = _filled(found, UNKNOWN_THEN)
         _same(folder, _with_defaults(type(recipe), found), wanted)
     elif world()[0] == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecipeError(
+                f"run folder {folder} cannot be made ({error.strerror}), expected a folder or a "
+                "name that is free: give another one with --run"
+            ) from error
+        write_whole(path, (json.dumps(wanted, indent=1) + "\n").encode())
     return folder
 
 

@@ -17,6 +17,7 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.nets.backbones import build, spec_of
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
+from beatlens.output import write_whole
 from beatlens.pipeline.student import load_quantized, save_quantized
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe, StepSection
@@ -111,7 +112,7 @@ class Steps:
 
 def _save(path: Path, net: nn.Module, log: list[LogRow]) -> None:
     """Write a step's network and, beside it, its log."""
-    path.with_suffix(".json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    write_whole(path.with_suffix(".json"), (json.dumps(log, indent=1) + "\n").encode())
     if isinstance(net, QuantizedEvidenceNet):
         save_quantized(path, net)
     elif isinstance(net, EvidenceNet):

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from beatlens.attribution.fidelity import fidelity
@@ -22,7 +21,7 @@ from beatlens.evaluate.strips import Explaining, Reference, Run, run_network
 from beatlens.nets.backbones import build
 from beatlens.nets.constraint import describe_constraints, impose_described, release
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.files import load_net, read_state, save_net
+from beatlens.nets.files import load_net, read_state, save_net, save_state
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe, Recipe
@@ -183,10 +182,8 @@ def quantize_after_training(net: EvidenceNet, batches: list[Tensor]) -> Quantize
 
 def save_quantized(path: Path, net: QuantizedEvidenceNet) -> None:
     """Write a quantised network's weights, scales and constraints, whole or not at all."""
-    part = path.with_suffix(".part")
     state = {"format": QUANTIZED_FORMAT, "constraints": describe_constraints(net)}
-    torch.save({**state, "weights": net.state_dict()}, part)
-    part.replace(path)
+    save_state(path, {**state, "weights": net.state_dict()})
 
 
 def load_quantized(path: Path, student: EvidenceNet) -> QuantizedEvidenceNet:

@@ -16,6 +16,7 @@ from beatlens.nets.context_tables import TABLES_FILE, load_tables, save_tables
 from beatlens.nets.ensemble import ensemble
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
+from beatlens.output import write_whole
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.members import members_of
 from beatlens.recipe import ModelRecipe, Recipe
@@ -149,7 +150,7 @@ def train_network(
 def write_history(path: Path, history: History) -> None:
     """Write how a training went as JSON."""
     rows = {"best_step": history.best_step, "best_score": history.best_score, "rows": history.rows}
-    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(rows, indent=1) + "\n").encode())
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

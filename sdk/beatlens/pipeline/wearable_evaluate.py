@@ -34,6 +34,7 @@ from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.output import writing
 from beatlens.pipeline.wearable_data import PreparedWearable
 from beatlens.pipeline.wearable_steps import map_agreement
 from beatlens.runtime.recording_rule import RecordingRule
@@ -143,8 +144,9 @@ def save_told(path: Path, said: Mapping[str, Told], offsets: NDArray[np.float64]
         for field in fields(told)
     }
     part = path.with_suffix(".part.npz")
-    np.savez(part, offsets=offsets, **arrays)  # type: ignore[arg-type]
-    part.replace(path)
+    with writing(path):
+        np.savez(part, offsets=offsets, **arrays)  # type: ignore[arg-type]
+        part.replace(path)
 
 
 def load_told(path: Path, offsets: NDArray[np.float64]) -> dict[str, Told] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from beatlens.errors import OutputError
+from beatlens.output import cannot_write
 
 
 class WholeFile:
@@ -142,11 +142,3 @@ def _link(part: Path, path: Path) -> None:
         if path.exists():
             raise FileExistsError(path) from error
         part.replace(path)
-
-
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """The error of a file that the disk does not take."""
-    return OutputError(
-        f"{path}: cannot be written ({error.strerror or error}); check the space on disk and who "
-        "may write to the folder, then run the command again"
-    )

@@ -25,6 +25,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from beatlens.errors import DataError
+from beatlens.output import writing
 
 T = TypeVar("T")
 LONG = ("x", "usable")
@@ -70,21 +71,29 @@ def write_tracks(folder: Path, tracks: Iterable[Any]) -> None:
     """
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    with writing(folder):
+        part.mkdir(parents=True)
     columns: Arrays = {}
     for track in tracks:
-        for field in fields(track):
-            value = getattr(track, field.name)
-            if field.name in LONG:
-                columns.setdefault(f"{field.name}#", []).append(np.array([len(value)]))
-                with (part / f"{field.name}.bin").open("ab") as file:
-                    file.write(np.ascontiguousarray(value).tobytes())
-            else:
-                _add(columns, field.name, value)
+        with writing(folder):
+            _append(part, columns, track)
     joined = {name: np.concatenate(values) for name, values in columns.items()}
-    np.savez(part / INDEX, **joined)  # type: ignore[arg-type]
-    shutil.rmtree(folder, ignore_errors=True)
-    part.replace(folder)
+    with writing(folder):
+        np.savez(part / INDEX, **joined)  # type: ignore[arg-type]
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+
+
+def _append(folder: Path, columns: Arrays, track: Any) -> None:
+    """Add a track: its long fields to the files, the others to the columns."""
+    for field in fields(track):
+        value = getattr(track, field.name)
+        if field.name in LONG:
+            columns.setdefault(f"{field.name}#", []).append(np.array([len(value)]))
+            with (folder / f"{field.name}.bin").open("ab") as file:
+                file.write(np.ascontiguousarray(value).tobytes())
+        else:
+            _add(columns, field.name, value)
 
 
 def _add(columns: Arrays, name: str, value: Any) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from beatlens.errors import ModelError, RecipeError
-from beatlens.nets.files import read_plain
+from beatlens.nets.files import read_plain, save_state
 
 Batch = tuple[Tensor, ...]
 Validate = Callable[[], dict[str, float]]
@@ -240,9 +240,7 @@ class _Run:
             "waited": self.waited,
             "history": asdict(self.history),
         }
-        part = path.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(path)
+        save_state(path, state)
 
     def _resume(self, path: Path) -> None:
         state: Any = read_plain(path)

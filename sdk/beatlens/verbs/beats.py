@@ -269,4 +269,4 @@ def _print(found: BeatEvaluation) -> None:
                      for n in SHOWN]  # fmt: skip
             spearman = f"{row['spearman']:.2f}" if "spearman" in row else "-"
             table.add_row(row["model"], row["form"], row["decided"], row["split"], *pairs, spearman)
-    console.print(table)
+    console.print(table, soft_wrap=False)

@@ -37,10 +37,10 @@ def list_databases(data: DataFolder = None) -> None:
             records, where = f"{len(database.records())} of {published.records}", database.folder
             table.add_row(name, published.title, records, escape(str(where)))
         except DatabaseNotFoundError:
-            table.add_row(name, published.title, f"0 of {published.records}", "[dim]not found[/]")
+            table.add_row(name, published.title, f"0 of {published.records}", "not found")
         except DataError as error:
             table.add_row(name, published.title, f"0 of {published.records}", escape(str(error)))
-    console.print(table)
+    console.print(table, soft_wrap=False)
 
 
 @app.command()

@@ -21,7 +21,9 @@ from rich.progress import (
 if TYPE_CHECKING:
     from beatlens.training.loop import Report
 
-console = Console()
+console = Console(markup=False, soft_wrap=True)
+"""No markup, since names of files and leads may hold brackets; long lines are not broken, so that
+other programs can read them."""
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def output_bar() -> Iterator[Callable[[str, int, int], None]]:
 
     Call what is yielded with (what, done, total).
     """
-    shown = console if console.is_terminal else Console(stderr=True)
+    shown = console if console.is_terminal else Console(stderr=True, markup=False)
     with _bar(shown) as bar:
         tasks: dict[str, TaskID] = {}
 
@@ -75,7 +77,7 @@ def training_bar(what: str) -> Iterator[Report]:
         def report(step: int, steps: int, figures: dict[str, float]) -> None:
             shown.update(figures)
             text = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
-            bar.update(task, completed=step, total=steps, description=f"{what}  [dim]{text}[/dim]")
+            bar.update(task, completed=step, total=steps, description=f"{what}  {text}")
 
         yield report
         _hide_unless_begun(bar, task)
@@ -92,7 +94,7 @@ def _bar(shown: Console | None = None) -> Progress:
     """A bar on the console of all verbs, or on one that disappears with what it shows."""
     quiet = os.environ.get("RANK", "0") != "0" or (shown is not None and not shown.is_terminal)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -207,4 +207,4 @@ def print_table(path: Path) -> None:
         table.add_column("\n".join(row[:3]), justify="right")
     for column in range(3, len(made.columns)):
         table.add_row(made.columns[column], *(row[column] for row in made.rows))
-    console.print(table)
+    console.print(table, soft_wrap=False)

@@ -159,4 +159,4 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
         classes = [f"{row[f'f1_{name}']:.2f}" for name in CLASSES]
         spearman = f"{row['spearman']:.2f}" if "spearman" in row else "-"
         table.add_row(row["model"], row["form"], f"{row['bytes']:,}", score, *classes, spearman)
-    console.print(table)
+    console.print(table, soft_wrap=False)
