@@ -107,23 +107,32 @@ def tell(recipe: WearableRecipe, prepared: PreparedWearable, networks: Networks)
         reference = reference or run
         decided = (run.logits + recipe.decision.by_class).argmax(axis=1)
         chances = calibrate_recordings(validation).probabilities(run.logits)
-        said[form] = _told(reference, run, decided, chances, 4 * net.weights)
+        said[form] = told_of(reference, run, decided, chances, 4 * net.weights)
     geometry = quantized.geometry
     run, decided = run_integer_wearable(
         integer_windows(graph), graph, geometry, rule, prepared.test
     )
     chances = rule.calibration.probabilities(run.logits)
-    said["device"] = _told(reference or run, run, decided, chances, len(write_tflite(graph)))
+    said["device"] = told_of(reference or run, run, decided, chances, len(write_tflite(graph)))
     return said
 
 
-def _told(
+def told_of(
     reference: WearableRun,
     run: WearableRun,
     decided: NDArray[np.int64],
     chances: NDArray[np.float64],
     size: int,
 ) -> Told:
+    """What a network said, its maps held against those of a reference on the same recordings.
+
+    Args:
+        reference: of the teacher.
+        run: of the network.
+        decided: class numbers `[n]`.
+        chances: probabilities `[n, C]`.
+        size: bytes of the network.
+    """
     measures = map_agreement(reference, run)
     return Told(
         records=np.array([track.record for track in run.tracks]),
@@ -192,9 +201,9 @@ def rows_of(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[str, 
             "teacher_steps": recipe.teacher_schedule.steps,
             "bytes": told.bytes, "recordings": len(told.records),
         }  # fmt: skip
-        row |= _scores(told)
+        row |= score_figures(told)
         if form != "teacher":
-            row |= _agreement(told)
+            row |= agreement_figures(told)
         rows.append(row)
     return rows
 
@@ -221,7 +230,8 @@ def wrong_rows(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[st
     return sorted(rows, key=lambda row: (-row["probability"], row["record"]))
 
 
-def _scores(told: Told) -> dict[str, float]:
+def score_figures(told: Told) -> dict[str, float]:
+    """The challenge's score in three ways with intervals by recording, F1 by class, log loss."""
     decided, labels, records = told.decided, told.labels, told.records
     plain = score_statistic(challenge_score, decided, labels)
     whole = score_statistic(challenge_score, decided, labels, as_published(labels))
@@ -241,7 +251,8 @@ def _scores(told: Told) -> dict[str, float]:
     return figures | {"log_loss": float(-np.log(likely).mean())}
 
 
-def _agreement(told: Told) -> dict[str, float]:
+def agreement_figures(told: Told) -> dict[str, float]:
+    """Agreement of maps by measure with intervals by recording, and its 5th percentile."""
     figures: dict[str, float] = {}
     for column, name in enumerate(AGREEMENT):
         values = told.agreement[:, column]

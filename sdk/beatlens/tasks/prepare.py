@@ -4,6 +4,7 @@
 |---|---|---|
 | mitdb | MLII, by name | all four classes |
 | svdb | ECG1 | ectopic beats; rhythm and conduction are not annotated |
+| qtdb | the first | as svdb; to measure on, no recipe trains on it |
 | cinc2017 | the only one | atrial fibrillation: recordings labelled A against those labelled N |
 | ludb | ii | fibrillation or flutter, and *complete* bundle branch block, from the diagnoses |
 
@@ -161,7 +162,7 @@ def _load_one(database: Database, record: str, assumed: Assumptions) -> Track | 
     recording = database.open(record)
     if database.name == "mitdb":
         return beat_track(recording, database.annotations(record), "MLII", CLASSES)
-    if database.name == "svdb":
+    if database.name in ("svdb", "qtdb"):
         lead = recording.lead_names[0]
         return beat_track(recording, database.annotations(record), lead, ("pvc", "sve"))
     if database.name == "cinc2017":
@@ -179,7 +180,7 @@ def _load_one(database: Database, record: str, assumed: Assumptions) -> Track | 
         return whole_track(recording, "ii", _ludb_labels(diagnoses, ectopy=assumed.ludb_ectopy))
     raise RecipeError(
         f"database {database.name!r} has no labels for the strips task, "
-        "expected mitdb, svdb, cinc2017 or ludb"
+        "expected mitdb, svdb, qtdb, cinc2017 or ludb"
     )
 
 
@@ -213,7 +214,7 @@ def tracks_of(
     """Read, condition and label recordings of one database, one after the other or many at once.
 
     Args:
-        name: mitdb, svdb, cinc2017 or ludb.
+        name: mitdb, svdb, qtdb, cinc2017 or ludb.
         records: which; None for all there are. Recordings shorter than one strip, and those whose
             label decides nothing, are left out.
         data: folder of databases; None searches as `find_database` does.

@@ -132,8 +132,14 @@ def evaluate(
         ),
     ] = False,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder that --ec57 writes into.")
-    ] = Path("docs/figures"),
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="PATH",
+            help="Folder that --ec57 writes into (default: docs/figures); with --database the "
+            "file of figures (default: none).",
+        ),
+    ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option(
@@ -144,16 +150,45 @@ def evaluate(
         ),
     ] = None,
     teacher: TeacherFile = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            metavar="NAME",
+            help="Measure --bundle on records of this database instead (mitdb, svdb, qtdb; "
+            "cinc2017 for whole recordings). RECIPE is not needed then.",
+        ),
+    ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            "--records",
+            metavar="FILE",
+            help="Which: a text file with one record's name a line, # begins a comment.",
+        ),
+    ] = None,
 ) -> None:
     """Measure all networks on the test patients. Writes figures.json and report.html.
 
     Of a beats recipe: figures.json, records.json, and the int8 model's beats as WFDB annotations;
-    of a wearable one: figures.json.
+    of a wearable one: figures.json. With --database and --records a bundle is measured as it ships
+    on records that you name; with --teacher also how far its evidence agrees.
     """
-    from beatlens.verbs.runs import opened_any, work_of, work_on_bundles
+    from beatlens.errors import RecipeError
+    from beatlens.verbs.runs import opened_any, use_threads, work_of, work_on_bundles
 
+    if database is not None or records is not None:
+        if bundle is None or ec57:
+            wrong = "--ec57 was given" if ec57 else "--bundle is missing"
+            raise RecipeError(
+                f"{wrong}, expected --bundle, --database and --records together, without --ec57"
+            )
+        from beatlens.verbs.records import evaluate_records
+
+        use_threads(threads)
+        return evaluate_records(bundle, database, records, teacher, data, out)
     chosen, folder = opened_any(recipe, run, threads)
-    into = out if ec57 else None
+    into = (out or Path("docs/figures")) if ec57 else None
     if bundle is None:
         work_of(chosen).evaluate(chosen, folder, data, into)
         return
