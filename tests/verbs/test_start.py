@@ -61,6 +61,15 @@ def test_help_imports_nothing_heavy(verb: tuple[str, ...]) -> None:
     assert not packages & HEAVY
 
 
+@pytest.mark.parametrize("group", [(), ("bench",), ("data",)], ids=str)
+def test_lists_of_verbs_show_whole_sentences(group: tuple[str, ...]) -> None:
+    listed = imported(*group, "--help")[1].partition("Commands:")[2].strip().splitlines()
+    assert len(listed) >= 3
+    for line in listed:
+        assert line.endswith("."), line
+        assert not line.endswith("..."), line
+
+
 def test_the_version_imports_nothing_heavy() -> None:
     packages, printed = imported("--version")
     assert printed == f"beatlens {beatlens.__version__}\n"

@@ -57,7 +57,7 @@ def _show_version(wanted: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Train, compress and export ECG models that keep what they explain."""
+    """Train, compress and export ECG classifiers; run them, with the evidence of each decision."""

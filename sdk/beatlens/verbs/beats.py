@@ -75,8 +75,8 @@ def unlabelled_for(
         hours = sum(len(track.x) for track in others) / MODEL_RATE_HZ / 3600
         fibrillating = sum(bool((track.labels == NOT_S).any()) for track in others)
         console.print(
-            f"beats not labelled: {len(others):,} recordings, {hours:.1f} h, "
-            f"{fibrillating:,} in fibrillation"
+            f"recordings without beat labels: {len(others):,}, {hours:.1f} h, "
+            f"{fibrillating:,} of them in atrial fibrillation"
         )
     return others
 
@@ -87,7 +87,9 @@ def train(recipe: BeatRecipe, folder: Path, data: Path | None, workers: Workers 
     others = unlabelled_for(recipe, prepared, folder, data, workers)
     with training_bar("teacher") as report:
         train_beat_teacher(recipe, prepared, folder, report, others)
-    console.print(f"teacher: {folder / 'teacher.pt'}, context tables: {folder / TABLES_FILE}")
+    console.print(
+        f"teacher: {folder / 'teacher.pt'}, tables of beat features: {folder / TABLES_FILE}"
+    )
 
 
 def compress(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
@@ -187,7 +189,7 @@ def _say_evaluated(
     if out is not None:
         merge_evaluation(command, prepared, found, out)
     _print(found)
-    console.print(f"annotations of the int8 model's beats: {folder / 'ec57'}")
+    console.print(f"WFDB annotations of the int8 model's beats: {folder / 'ec57'}")
 
 
 def crossval(

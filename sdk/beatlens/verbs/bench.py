@@ -11,7 +11,7 @@ from beatlens.verbs import bench_clinical, bench_compress, bench_device
 from beatlens.verbs.group import VerbGroup
 from beatlens.verbs.options import DataFolder, Out, RecipePath, RunFolder, Threads
 
-app = typer.Typer(cls=VerbGroup, no_args_is_help=True, help="Measure, and write what was measured.")
+app = typer.Typer(cls=VerbGroup, no_args_is_help=True, help="Run the benchmarks behind the tables.")
 
 
 @app.command()
@@ -20,15 +20,19 @@ def attribution(
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0,1,2",
+    seeds: Annotated[
+        str, typer.Option(metavar="LIST", help="Seeds, separated by commas.")
+    ] = "0,1,2",
     train_only: Annotated[
-        bool, typer.Option(help="Train and run the networks; leave the table to a later call.")
+        bool, typer.Option("--train-only", help="Train and run the networks; write no table.")
     ] = False,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """Teacher, students alone, KD, KD with each matching loss; float and int8; on test patients.
+    """Compare the matching losses on test patients.
 
-    Everything trained is kept under the run folder: interrupted, it goes on where it stopped.
+    Trains a teacher, students without a teacher, with distillation, and with distillation and each
+    matching loss; measures each as float and int8. Networks are kept in the run folder: a benchmark
+    that was interrupted continues where it stopped.
     """
     from beatlens.evaluate.figures import write_figures
     from beatlens.pipeline.attribution_bench import Bench, arms_of
@@ -58,10 +62,15 @@ def attribution(
 def step_cost(
     recipe: RecipePath = None,
     threads: Threads = None,
-    rounds: Annotated[int, typer.Option(min=3, help="Steps of each kind.")] = 15,
+    rounds: Annotated[
+        int, typer.Option(min=3, metavar="N", help="Steps that are timed of each kind.")
+    ] = 15,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """What matching adds to the time of a training step, in ratios to a plain KD step."""
+    """Time of a training step with each matching loss.
+
+    Given as the ratio to a step of plain distillation.
+    """
     from beatlens.evaluate.figures import machine, write_figures
     from beatlens.pipeline.step_cost import step_cost as measure_step_cost
     from beatlens.verbs.runs import read_recipe, use_threads
@@ -90,11 +99,17 @@ def maps(
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0,1,2",
-    strips: Annotated[int, typer.Option(min=2, help="Strips looked at per seed.")] = 60,
+    seeds: Annotated[
+        str, typer.Option(metavar="LIST", help="Seeds, separated by commas.")
+    ] = "0,1,2",
+    strips: Annotated[int, typer.Option(min=2, metavar="N", help="Strips per seed.")] = 60,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """Maps no loss looked at, faithfulness, randomisation; of bench attribution's networks."""
+    """Compare other attribution maps than the matched one.
+
+    Maps that no loss used, their faithfulness, and randomisation tests, for the networks that
+    `bench attribution` trained.
+    """
     from beatlens.evaluate.figures import write_figures
     from beatlens.pipeline.attribution_bench import arms_of
     from beatlens.pipeline.maps_bench import MapsBench
@@ -120,15 +135,19 @@ def crossval(
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0",
+    seeds: Annotated[str, typer.Option(metavar="LIST", help="Seeds, separated by commas.")] = "0",
     folds: Annotated[
-        str, typer.Option(help="Folds to train now, of 0 to 4; the table needs all.")
+        str,
+        typer.Option(
+            metavar="LIST", help="Folds to train now, of 0 to 4. The table needs all five."
+        ),
     ] = "0,1,2,3,4",
     out: Out = Path("docs/figures"),
 ) -> None:
-    """The teacher's recipe on every patient of DS1, out of fold; and the thresholds of a final fit.
+    """Cross-validate a teacher's recipe on the patients of DS1.
 
-    Adds the recipe's rows to docs/figures/crossval.json, beside those of other recipes.
+    Also writes the thresholds of a final fit. Adds the recipe's rows to crossval.json, beside those
+    of other recipes.
     """
     from beatlens.evaluate.figures import merge_figures
     from beatlens.pipeline.crossval import out_of_fold, row_of
@@ -163,11 +182,18 @@ def matching_weight(
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
-    weights: Annotated[str, typer.Option(help="Weights to try, comma separated.")] = "2,4,8,16",
-    steps: Annotated[int, typer.Option(min=100, help="Steps of each training.")] = 1000,
+    weights: Annotated[
+        str, typer.Option(metavar="LIST", help="Weights to try, separated by commas.")
+    ] = "2,4,8,16",
+    steps: Annotated[
+        int, typer.Option(min=100, metavar="N", help="Steps of each training.")
+    ] = 1000,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """The weight of each matching loss, chosen on validation patients with equal effort."""
+    """Choose the weight of each matching loss.
+
+    On validation patients. Each loss gets the same number of trainings.
+    """
     from beatlens.evaluate.figures import write_figures
     from beatlens.pipeline.tuning import matching_weights
     from beatlens.verbs.runs import opened
@@ -191,23 +217,32 @@ def matching_weight(
 
 @app.command()
 def wearable(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Of the task wearable.")],
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A recipe of the task wearable.")
+    ],
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
     folds: Annotated[
-        str, typer.Option(help="Folds to train now, of 0 to 4; the table needs all.")
+        str,
+        typer.Option(
+            metavar="LIST", help="Folds to train now, of 0 to 4. The table needs all five."
+        ),
     ] = "0,1,2,3,4",
     teachers: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Run folder of a recipe with the same teacher."),
+        typer.Option(
+            metavar="DIR",
+            help="Run folder of a recipe with the same teacher, whose teachers are used.",
+        ),
     ] = None,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """Whole recordings of cinc2017, five-fold: teacher, student and int8 model, trained anew each.
+    """Cross-validate a recipe for whole recordings on cinc2017.
 
-    Adds the recipe's rows to docs/figures/wearable.json, and writes the recordings that the int8
-    model tells wrong to crossval_wrong.json of the run folder. Interrupted, it goes on where it
+    Five folds; teacher, student and int8 model are trained anew for each. Adds the recipe's rows to
+    wearable.json, and writes the recordings that the int8 model misclassifies to
+    crossval_wrong.json of the run folder. A benchmark that was interrupted continues where it
     stopped.
     """
     from beatlens.verbs.wearable import bench
@@ -221,12 +256,13 @@ def beats_crossval(
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0",
+    seeds: Annotated[str, typer.Option(metavar="LIST", help="Seeds, separated by commas.")] = "0",
     out: Out = Path("docs/figures"),
 ) -> None:
-    """A recipe for beats on every patient of DS1 and svdb, out of fold; its small network alone.
+    """Cross-validate a recipe for beats on DS1 and svdb.
 
-    Adds the recipe's rows to docs/figures/beats_crossval.json, beside those of other recipes.
+    Trains the small network without a teacher. Adds the recipe's rows to beats_crossval.json,
+    beside those of other recipes.
     """
     from beatlens.verbs.beats import crossval
 

@@ -19,14 +19,19 @@ def clinical(
     data: DataFolder = None,
     threads: Threads = None,
     beats: Annotated[
-        int, typer.Option(min=1, help="Beats of each class and recording that are checked.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Beats of each class and recording that are checked."
+        ),
     ] = 8,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """Where beats' evidence lies, what speaks for S and V, and whether the evidence matters.
+    """Measure where the evidence of beats lies.
 
-    Of a run's teacher and int8 model, after `train` and `compress`. Adds their rows to
-    clinical.json, clinical_reasons.json and clinical_checks.json, beside other models'.
+    In which waves it lies, what contributes to decisions for S and V, and whether decisions change
+    when the evidence is removed. Measures the teacher and the int8 model of a run folder, after
+    `train` and `compress`. Adds rows to clinical.json, clinical_reasons.json and
+    clinical_checks.json.
     """
     from beatlens.beat_recipe import BeatRecipe
     from beatlens.errors import RecipeError
@@ -51,7 +56,9 @@ def clinical(
             sets += ludb_beats(find_database("ludb", data))
             described += "; and ludb, lead II, with people's boundaries"
         elif not prepared.simulated:
-            console.print("SKIPPED: ludb is not there, no figures with people's boundaries")
+            console.print(
+                "SKIPPED: ludb was not found; no figures with boundaries that people marked"
+            )
         found = clinical_figures(
             [
                 explained_teacher(teacher, tables, prepared),
@@ -67,7 +74,10 @@ def clinical(
 
 
 def delineation(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
-    """Boundaries of waves by algorithms, beside those people marked in ludb."""
+    """Measure algorithms that find wave boundaries.
+
+    Against the boundaries that people marked in ludb.
+    """
     from beatlens.evaluate.figures import write_figures
     from beatlens.pipeline.delineation_bench import delineation_rows
     from beatlens.signals.databases import find_database

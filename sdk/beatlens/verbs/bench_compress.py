@@ -12,16 +12,19 @@ from beatlens.verbs.options import DataFolder, Out, RecipePath, RunFolder, Threa
 SMALL = 100
 """`beatlens.pipeline.compress_plans.SMALL`, for help."""
 Teachers = Annotated[
-    Path, typer.Option(metavar="DIR", help="Run folder of `bench attribution`: the teachers.")
+    Path,
+    typer.Option(metavar="DIR", help="Run folder of `bench attribution`, which has the teachers."),
 ]
-Jobs = Annotated[int, typer.Option(min=1, help="Cells trained at a time.")]
-Methods = Annotated[str, typer.Option(help="Only these methods, separated by `;`. (default: all)")]
-OneCell = Annotated[str, typer.Option(metavar="NAME", help="Make this one cell here.")]
+Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Cells that are trained at a time.")]
+Methods = Annotated[
+    str, typer.Option(metavar="LIST", help="Only these methods, separated by `;`. (default: all)")
+]
+OneCell = Annotated[str, typer.Option(metavar="NAME", help="Make only this cell, in this process.")]
 Quickly = Annotated[
-    bool, typer.Option("--quick", help="A few steps of a few methods: tests the machinery.")
+    bool, typer.Option("--quick", help="Few methods with few steps, to test the benchmark itself.")
 ]
 TableOnly = Annotated[
-    bool, typer.Option(help="Train nothing; a table of the cells that are complete.")
+    bool, typer.Option("--table-only", help="Train nothing; write the table of the complete cells.")
 ]
 
 
@@ -35,7 +38,10 @@ def compress(
     jobs: Jobs = 2,
     shares: Annotated[
         str,
-        typer.Option(help="Only these budgets: `100,300`, the teacher's bytes divided by these."),
+        typer.Option(
+            metavar="LIST",
+            help="Only these budgets, as in `100,300`: the teacher's bytes divided by each.",
+        ),
     ] = "",
     methods: Methods = "",
     cell: OneCell = "",
@@ -43,10 +49,11 @@ def compress(
     table_only: TableOnly = False,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """Every compressor x matching loss x budget on test patients, down to the packed bytes.
+    """Compare the compression methods on test patients.
 
-    Cells are processes of their own and are kept: interrupted, it goes on where it stopped. What
-    the figures files have already, with the same teachers and recipe, is not made again.
+    Every method, with and without matched maps, at each budget of packed bytes. Each cell of the
+    table is a process of its own and is kept: a benchmark that was interrupted continues where it
+    stopped. Rows that the figures files have for the same teachers and recipe are not made again.
     """
     from beatlens.verbs.compressors import compress as work
 
@@ -74,7 +81,7 @@ def compress_rates(
     threads: Threads = None,
     teachers: Teachers = Path("runs/strips"),
     share: Annotated[
-        int, typer.Option(help="Budget: the teacher's float bytes divided by this.")
+        int, typer.Option(metavar="N", help="Budget: the teacher's float bytes divided by this.")
     ] = SMALL,
     jobs: Jobs = 2,
     methods: Methods = "",
@@ -83,9 +90,10 @@ def compress_rates(
     table_only: TableOnly = False,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """Learning rates of every compressor that retrains, on VALIDATION patients, seed 0.
+    """Choose the learning rate of each method that retrains.
 
-    Cells are processes of their own and are kept: interrupted, it goes on where it stopped.
+    On VALIDATION patients, with seed 0. Each cell of the table is a process of its own and is kept:
+    a benchmark that was interrupted continues where it stopped.
     """
     from beatlens.verbs.compressors import compress_rates as work
 
@@ -93,19 +101,21 @@ def compress_rates(
 
 
 def compress_tries(
-    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="Of one teacher.")],
-    teacher: Annotated[Path, typer.Option(metavar="FILE", help="The teacher.pt of all of them.")],
+    recipes: Annotated[
+        list[Path], typer.Argument(metavar="RECIPE", help="Recipes with the same teacher.")
+    ],
+    teacher: Annotated[Path, typer.Option(metavar="FILE", help="The teacher.pt of these recipes.")],
     run: Annotated[
-        Path, typer.Option("--run", metavar="DIR", help="Run folder, a sub-folder per recipe.")
+        Path, typer.Option("--run", metavar="DIR", help="Run folder, with a sub-folder per recipe.")
     ] = Path("runs/tries"),
     data: DataFolder = None,
     threads: Threads = None,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """Recipes for the same budget, whole ones, on VALIDATION patients: what to release.
+    """Compare recipes for one budget.
 
-    Adds their rows to docs/figures/compress_tries.json. What is in the run folder is not made
-    again.
+    To choose which one is released, on VALIDATION patients. Adds rows to compress_tries.json. What
+    is in the run folder is not made again.
     """
     from beatlens.verbs.compressors import compress_tries as work
 

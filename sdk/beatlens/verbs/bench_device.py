@@ -11,10 +11,10 @@ from beatlens.verbs.options import BundleFolder, BundleFolders, DataFolder, Out
 
 
 def qrs(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
-    """R peaks by the integer detector, beat by beat after EC57: mitdb, svdb, qtdb, and in noise.
+    """Measure the R-peak detector, also in noise.
 
-    Databases that are not at hand are left out, mitdb excepted. Rows of earlier detectors stay in
-    docs/figures/qrs.json.
+    On mitdb, svdb and qtdb, beat by beat, as EC57 defines it. mitdb is needed; other databases that
+    are not found are left out. Rows of earlier detectors stay in qrs.json.
     """
     from beatlens.evaluate.figures import commit, merge_figures, write_figures
     from beatlens.pipeline.qrs_bench import group_rows, other_groups, qrs_rows
@@ -40,7 +40,10 @@ def qrs(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
 
 
 def quality(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
-    """Leads that are off or saturated: flagged within 2 s? And what is flagged in clean ECG."""
+    """Measure the quality flags: lead off, saturation.
+
+    How many defects are flagged within 2 s, and how much of clean ECG is flagged.
+    """
     from beatlens.evaluate.figures import write_figures
     from beatlens.pipeline.quality_bench import quality_rows
     from beatlens.signals.databases import find_database
@@ -59,9 +62,10 @@ def noise(
     data: DataFolder = None,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """Noise of nstdb in the records of DS2: decisions, doubts, and evidence, at six levels.
+    """Measure models with the noise of nstdb added to DS2.
 
-    Runs the firmware's C; adds rows to docs/figures/noise_beats.json and noise_strips.json.
+    Decisions, warnings and evidence at six levels of noise, computed by the C of the firmware. Adds
+    rows to noise_beats.json and noise_strips.json.
     """
     from beatlens.evaluate.figures import merge_figures
     from beatlens.pipeline.noise_bench import NoiseBench
@@ -88,9 +92,10 @@ def doubts(
     data: DataFolder = None,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """What beats models doubt: DS2 as it is and upside down, pacemakers, svdb.
+    """Measure the warnings of models that decide on beats.
 
-    Adds the bundles' rows to docs/figures/doubts.json.
+    On DS2, on DS2 with inverted leads, on patients with pacemakers, and on svdb. Adds rows to
+    doubts.json.
     """
     from beatlens.evaluate.figures import merge_figures
     from beatlens.pipeline.doubt_bench import doubt_rows, groups
@@ -116,16 +121,24 @@ def doubts(
 def firmware(
     windows: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of .tflite that see windows (reference models)."),
+        typer.Option(
+            metavar="DIR", help="Folder of .tflite files that take windows (reference models)."
+        ),
     ] = None,
     bundles: BundleFolders = [],  # noqa: B006 (typer copies it)
-    cores: Annotated[str, typer.Option(help="Cores, comma separated. (default: all)")] = "",
+    cores: Annotated[
+        str, typer.Option(metavar="LIST", help="Cores, separated by commas. (default: all)")
+    ] = "",
     gate: Annotated[
-        bool, typer.Option(help="Write nothing; fail if a figure grew by over 2 %.")
+        bool,
+        typer.Option("--gate", help="Write nothing; fail where a figure grew by more than 2 %."),
     ] = False,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """Instructions, flash, RAM and stack of the C engine on Cortex-M, counted under QEMU."""
+    """Count instructions, flash, RAM and stack on Cortex-M.
+
+    The C engine is run under QEMU.
+    """
     from beatlens.errors import ModelError, RecipeError
     from beatlens.evaluate.figures import write_figures
     from beatlens.firmware.boards import BOARDS
@@ -160,7 +173,7 @@ def firmware(
 
 
 def decoder(out: Out = Path("docs/figures")) -> None:
-    """Flash, RAM and stack of the C decoder of packed weights, on microcontroller cores."""
+    """Flash, RAM and stack of the decoder of packed weights."""
     from beatlens.evaluate.figures import write_figures
     from beatlens.pipeline.decoder_size import COMPILER, decoder_sizes, has_compiler
     from beatlens.verbs.show import console
@@ -180,14 +193,21 @@ def decoder(out: Out = Path("docs/figures")) -> None:
 def host(
     bundle: BundleFolder = Path("strips"),
     data: DataFolder = None,
-    hours: Annotated[float, typer.Option(min=0.01, help="Hours of signal for engine c.")] = 24.0,
-    hop: Annotated[float, typer.Option(help="Seconds between decisions.")] = 1.0,
+    hours: Annotated[
+        float,
+        typer.Option(min=0.01, metavar="HOURS", help="Hours of signal that engine c computes."),
+    ] = 24.0,
+    hop: Annotated[float, typer.Option(metavar="SECONDS", help="Seconds between decisions.")] = 1.0,
     windows: Annotated[
-        int, typer.Option(min=2, help="Windows the interpreters run; scaled to 24 h.")
+        int,
+        typer.Option(min=2, metavar="N", help="Windows that interpreters compute, scaled to 24 h."),
     ] = 300,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """A day of ECG on one core: the firmware's C beside interpreters that re-run windows."""
+    """Time a day of ECG: engine c beside the interpreters.
+
+    On one core of this computer. The interpreters compute every window anew.
+    """
     from beatlens.evaluate.figures import machine, write_figures
     from beatlens.pipeline.host_bench import host_rows, make_day
     from beatlens.verbs.show import console

@@ -11,13 +11,13 @@ from beatlens.verbs.group import VerbGroup
 from beatlens.verbs.options import DataFolder
 
 app = typer.Typer(
-    cls=VerbGroup, no_args_is_help=True, help="List, check and get ECG databases from PhysioNet."
+    cls=VerbGroup, no_args_is_help=True, help="List, download and check ECG databases."
 )
 
 
 @app.command("list")
 def list_databases(data: DataFolder = None) -> None:
-    """List the databases beatlens knows and where they were found."""
+    """List the databases that beatlens knows, and where they are."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -45,13 +45,20 @@ def list_databases(data: DataFolder = None) -> None:
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="mitdb, svdb, cinc2017, ludb, nstdb or qtdb")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="mitdb, svdb, cinc2017, ludb, nstdb or qtdb.")
+    ],
     folder: Annotated[
         Path | None,
-        typer.Option("--to", metavar="DIR", help="Where to. (default: the user's cache)"),
+        typer.Option(
+            "--to", metavar="DIR", help="Folder to download to. (default: the user's cache)"
+        ),
     ] = None,
 ) -> None:
-    """Download a database from PhysioNet; interrupted, it goes on where it stopped."""
+    """Download a database from PhysioNet.
+
+    A download that was interrupted continues where it stopped.
+    """
     from beatlens.signals.download import get_database
     from beatlens.verbs.show import console, progress_bar
 
@@ -62,10 +69,12 @@ def get(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="mitdb, svdb, cinc2017, ludb, nstdb or qtdb")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="mitdb, svdb, cinc2017, ludb, nstdb or qtdb.")
+    ],
     data: DataFolder = None,
 ) -> None:
-    """Read every record of a database with all checks; says which are damaged."""
+    """Check every record of a database; list those that are damaged."""
     from beatlens.errors import DataError
     from beatlens.signals.databases import find_database
     from beatlens.verbs.show import console, progress_bar
@@ -84,4 +93,4 @@ def check(
         console.print(line, style="red", markup=False)
     if damaged:
         raise DataError(f"{len(damaged)} of {len(records)} records of {name} are damaged")
-    console.print(f"{name}: {len(records)} records read, all as they should be")
+    console.print(f"{name}: {len(records)} records checked, none is damaged")

@@ -11,7 +11,7 @@ import typer
 from beatlens.verbs.options import DataFolder, Threads
 
 DemoFolder = Annotated[
-    Path, typer.Option("--run", metavar="DIR", help="Run folder everything is written to.")
+    Path, typer.Option("--run", metavar="DIR", help="Run folder that everything is written to.")
 ]
 
 
@@ -19,14 +19,15 @@ def demo(
     run: DemoFolder = Path("runs/demo"),
     data: DataFolder = None,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="Use simulated ECG even if real ECG is at hand.")
+        bool, typer.Option("--simulated", help="Use simulated ECG, also where real ECG is found.")
     ] = False,
     threads: Threads = None,
 ) -> None:
-    """Train, compress, export, evaluate and explain; needs no download, takes a few minutes.
+    """Run all steps on a small recipe, in a few minutes.
 
-    With MIT-BIH at hand (see --data) it uses real ECG, else ECG that beatlens simulates, and says
-    which. Leaves networks, bundle, figures and an HTML report in the run folder.
+    Trains a network, compresses it, measures both, and exports a bundle. Uses real ECG where the
+    MIT-BIH databases are found (see --data), else simulated ECG, and prints which. Nothing is
+    downloaded. Networks, bundle, figures and report.html are in the run folder.
     """
     from beatlens.pipeline.demo import demo_recipe
     from beatlens.pipeline.folder import claim
@@ -46,6 +47,6 @@ def demo(
     say_exported(recipe, prepared, teacher, quantized, folder)
     bundle = Bundle.load(folder / "bundle")
     bundle.verify(bundle.engine())
-    console.print("golden vectors: the interpreter gives the same bits as the simulator")
+    console.print("golden vectors: interpreter and simulator give the same bits")
     console.print(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
     console.print(f"open {folder / 'report.html'} in a browser")

@@ -21,10 +21,10 @@ def figures(
         ),
     ] = None,
 ) -> None:
-    """Make the documentation's tables and plots again from the committed figures files.
+    """Make the tables and plots of the documentation.
 
-    Tables are replaced between their marks in README.md and the pages under docs/. One whose
-    figures file is missing is left as it is.
+    They are made from the committed figures files. Tables are replaced between their marks in
+    README.md and the pages under docs/. A table whose figures file is missing stays as it is.
     """
     from beatlens.report.pages import remake
     from beatlens.verbs.show import console

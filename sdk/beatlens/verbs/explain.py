@@ -12,17 +12,30 @@ from beatlens.verbs.options import DEFAULT_BUNDLE, BundleFolder, DataFolder, Eng
 
 def explain(
     record: Annotated[
-        str, typer.Argument(help="WFDB record: mitdb/119, or a path without extension")
+        str,
+        typer.Argument(
+            metavar="RECORD", help="WFDB record: mitdb/119, or a path with or without .hea."
+        ),
     ],
     bundle: BundleFolder = DEFAULT_BUNDLE,
     data: DataFolder = None,
     lead: Annotated[
-        str | None, typer.Option(help="Lead by name. (default: MLII or II, else the first)")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name of the lead. (default: MLII or II, else the first)"
+        ),
     ] = None,
-    every: Annotated[float | None, typer.Option(min=1, help="Seconds between findings.")] = 10.0,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Seconds between the findings of a model that decides on spans.",
+        ),
+    ] = 10.0,
     engine: EngineName = "auto",
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a finding, all classes' segments.")
+        bool, typer.Option("--json", help="Print one JSON object per finding.")
     ] = False,
     html: Annotated[
         Path | None,
@@ -35,10 +48,12 @@ def explain(
     ] = None,
     strips: Annotated[
         int,
-        typer.Option(min=1, max=24, help="Strips of each class on the page of --html, at most."),
+        typer.Option(
+            metavar="N", min=1, max=24, help="Strips of each class on the page of --html, at most."
+        ),
     ] = 4,
 ) -> None:
-    """Run the int8 model over a recording and print findings, and a summary at the end.
+    """Explain a recording: findings, evidence and a summary.
 
     Of a model that decides on spans: each span with its classes, and where their evidence is. Of
     one that decides on beats: each beat that is not normal, and what its decision is the sum of.

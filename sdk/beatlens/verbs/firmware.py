@@ -18,8 +18,9 @@ RATES_HZ = (125, 128, 200, 250, 256, 300, 360, 500, 512, 1000)
 Core = Annotated[
     str,
     typer.Option(
-        help=f"Core whose kernels the model gets: {', '.join(CORES)}; runs on all. -long: fewest "
-        "instructions, twice the flash for weights."
+        metavar="CORE",
+        help=f"Core that the kernels are chosen for: {', '.join(CORES)}. With -long: fewest "
+        "instructions, twice the flash for weights. `any` is portable C.",
     ),
 ]
 
@@ -35,41 +36,71 @@ def firmware(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="New folder. (default: NAME_firmware)")
+        Path | None,
+        typer.Option(metavar="DIR", help="Name of the new folder. (default: NAME_firmware)"),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="C identifier. (default: from the model's name)")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="C identifier of the model. (default: made from its name)"
+        ),
     ] = None,
     core: Core = "any",
     rate: Annotated[
         int | None,
-        typer.Option(help=f"Sensor's rate in Hz: {', '.join(map(str, RATES_HZ))}."),
+        typer.Option(
+            metavar="HZ",
+            help=f"Sampling rate of the sensor in Hz: {', '.join(map(str, RATES_HZ))}.",
+        ),
     ] = None,
-    counts_per_mv: Annotated[float | None, typer.Option(help="Sensor's gain.")] = None,
+    counts_per_mv: Annotated[
+        float | None, typer.Option(metavar="GAIN", help="Gain of the sensor, in counts per mV.")
+    ] = None,
     rails: Annotated[
         tuple[int, int] | None,
-        typer.Option(metavar="LOW HIGH", help="Sensor's lowest and highest count."),
+        typer.Option(
+            metavar="LOW HIGH", help="Lowest and highest count of the sensor. (default: 16 bits)"
+        ),
     ] = None,
     chunk: Annotated[
         int | None,
-        typer.Option(min=1, help="Input columns the network works on at once: memory for speed."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Input columns that the network works on at once. More is faster, and needs more "
+            "memory.",
+        ),
     ] = None,
     tflm: Annotated[
-        bool, typer.Option("--tflm", help="A TensorFlow Lite Micro project instead of our engine.")
+        bool,
+        typer.Option(
+            "--tflm", help="Write a project for TensorFlow Lite Micro, not for our engine."
+        ),
     ] = False,
     arena_bytes: Annotated[
-        int | None, typer.Option(help="With --tflm: the arena, where it cannot be measured here.")
+        int | None,
+        typer.Option(
+            metavar="BYTES",
+            help="With --tflm: size of the arena, where it cannot be measured on this computer.",
+        ),
     ] = None,
     tflm_python: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --tflm: a Python with silabs-mltk, to measure it."),
+        typer.Option(
+            metavar="FILE",
+            help="With --tflm: a Python that has silabs-mltk, to measure the arena with.",
+        ),
     ] = None,
 ) -> None:
-    """Write a model as C for a microcontroller, with engine, golden vectors and build files.
+    """Write a model as C for a microcontroller.
 
-    Of a bundle: the sensor's counts in, findings with their evidence out (needs --rate and
-    --counts-per-mv). Of a .tflite of any maker: int8 in, evidence out. With --tflm: a project for
-    ESP-IDF, Zephyr, PlatformIO and Arduino that runs the same chain around TFLM's interpreter.
+    The new folder holds C source of the model and the engine, golden vectors with a self-test, and
+    build files. For a bundle the C takes the sensor's counts and gives findings with their
+    evidence; --rate and --counts-per-mv are needed. For a .tflite it runs the network alone: int8
+    in, evidence out.
+
+    With --tflm the folder is a project for ESP-IDF, Zephyr, PlatformIO and Arduino, in which
+    TensorFlow Lite Micro runs the network.
     """
     from beatlens.firmware import tflm_model, tflm_project
     from beatlens.firmware.beat_package import write_beats

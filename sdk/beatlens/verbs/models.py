@@ -20,7 +20,7 @@ def models(
         bool, typer.Option("--json", help="Print one JSON object per model, with all figures.")
     ] = False,
 ) -> None:
-    """List the released models: what they decide on, size and main figures.
+    """List the released models, with size and main figures.
 
     Each name can be given wherever a bundle is asked for: `beatlens explain RECORD --bundle beats`,
     `Bundle.load("beats")`.

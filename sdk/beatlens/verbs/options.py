@@ -15,9 +15,9 @@ def complete_names(incomplete: str) -> list[str]:
     return [name for name in released_names() if name.startswith(incomplete)]
 
 
-def _found(bundle: Path) -> Path:
+def resolve_bundle(bundle: Path | None) -> Path | None:
     """The folder of a bundle that was named; ModelError where there is none."""
-    return find_bundle(bundle)
+    return None if bundle is None else find_bundle(bundle)
 
 
 def _found_all(bundles: list[Path]) -> list[Path]:
@@ -27,13 +27,13 @@ def _found_all(bundles: list[Path]) -> list[Path]:
 RecipePath = Annotated[
     Path | None,
     typer.Argument(
-        metavar="RECIPE", help="Recipe, a TOML file. Left out: the built-in recipe `strips`."
+        metavar="RECIPE", help="Recipe, a TOML file. (default: the built-in recipe `strips`)"
     ),
 ]
 RunFolder = Annotated[
     Path | None,
     typer.Option(
-        "--run", metavar="DIR", help="Run folder all steps read and write. (default: runs/NAME)"
+        "--run", metavar="DIR", help="Run folder, shared by all steps. (default: runs/NAME)"
     ),
 ]
 DataFolder = Annotated[
@@ -42,19 +42,19 @@ DataFolder = Annotated[
         "--data",
         metavar="DIR",
         envvar="BEATLENS_DATA",
-        help="Folder with databases (mitdb, svdb, ...) in PhysioNet's layout. "
-        "(default: ../shared/data beside a checkout, else the cache `beatlens data get` fills)",
+        help="Folder that holds the databases (mitdb, svdb, ...) as PhysioNet lays them out. "
+        "(default: ../shared/data beside a checkout, else the cache of `beatlens data get`)",
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU threads to use. (default: all)")
+    int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads. (default: all)")
 ]
 
 
 Jobs = Annotated[
     int,
     typer.Option(
-        "--jobs", min=1, help="Recordings worked on at a time, each by a process of its own."
+        "--jobs", metavar="N", min=1, help="Processes; each works on one recording at a time."
     ),
 ]
 Scheduler = Annotated[
@@ -62,8 +62,8 @@ Scheduler = Annotated[
     typer.Option(
         "--scheduler",
         metavar="ADDRESS",
-        help="A Dask scheduler, tcp://HOST:PORT: its workers do it instead, and find recordings "
-        "under the same paths.",
+        help="Address of a Dask scheduler, tcp://HOST:PORT. Its workers do the work instead; they "
+        "must find the recordings under the same paths.",
     ),
 ]
 EngineName = Annotated[
@@ -71,8 +71,9 @@ EngineName = Annotated[
     typer.Option(
         "--engine",
         metavar="NAME",
-        help="What computes: auto, litert, tflite-runtime, tensorflow, simulator, or c: the C of "
-        "the firmware, compiled here, and the fastest. All give the same findings.",
+        help="Engine that runs the network: auto, litert, tflite-runtime, tensorflow, simulator, "
+        "or c (the C of the firmware, compiled on this computer: the fastest). All give the same "
+        "findings.",
     ),
 ]
 DEFAULT_BUNDLE = Path(DEFAULT)
@@ -81,7 +82,7 @@ BundleFolder = Annotated[
     typer.Option(
         "--bundle",
         metavar="NAME|DIR",
-        callback=_found,
+        callback=resolve_bundle,
         autocompletion=complete_names,
         help="Model: the name of a released one (see `beatlens models`), or a bundle's folder.",
     ),
@@ -97,5 +98,5 @@ BundleFolders = Annotated[
     ),
 ]
 Out = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Folder for the figures files written.")
+    Path, typer.Option("--out", metavar="DIR", help="Folder that the figures files are written to.")
 ]

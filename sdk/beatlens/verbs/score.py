@@ -24,24 +24,29 @@ def score(
     records: Annotated[
         list[str],
         typer.Argument(
-            metavar="RECORD...",
-            help="WFDB records: mitdb/119, a path with or without .hea, or mitdb for all of a "
+            metavar="RECORD",
+            help="WFDB records: mitdb/119, a path with or without .hea, or mitdb for all of that "
             "database.",
         ),
     ],
     bundle: BundleFolder = DEFAULT_BUNDLE,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder the findings go to.")
+        Path, typer.Option("--out", metavar="DIR", help="Folder that the findings are written to.")
     ] = Path("findings"),
     data: DataFolder = None,
     every: Annotated[
-        float, typer.Option(min=1, help="Seconds between findings on spans; beats have their own.")
+        float,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Seconds between the findings of a model that decides on spans.",
+        ),
     ] = 10.0,
     engine: EngineName = "auto",
     jobs: Jobs = 1,
     scheduler: Scheduler = None,
 ) -> None:
-    """Run the int8 model over many recordings. Writes a file of findings each, and summary.csv.
+    """Score many recordings: a file of findings each, and summary.csv.
 
     A file of findings is JSON Lines: what it was made of, a finding a line as `explain --json`
     prints them, and a last line that counts them. summary.csv names the file of each recording.

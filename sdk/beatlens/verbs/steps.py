@@ -10,7 +10,16 @@ from typing import Annotated
 
 import typer
 
-from beatlens.verbs.options import DataFolder, Jobs, RecipePath, RunFolder, Scheduler, Threads
+from beatlens.verbs.options import (
+    DataFolder,
+    Jobs,
+    RecipePath,
+    RunFolder,
+    Scheduler,
+    Threads,
+    complete_names,
+    resolve_bundle,
+)
 
 TeacherFile = Annotated[
     Path | None,
@@ -28,14 +37,15 @@ def train(
     jobs: Jobs = 1,
     scheduler: Scheduler = None,
 ) -> None:
-    """Train the teacher: the uncompressed network. Writes teacher.pt.
+    """Train the teacher, the uncompressed network.
 
-    Interrupted, it goes on where it stopped. Recordings are prepared into the run folder and read
-    from there in crops, so there may be more of them than memory holds.
+    Writes teacher.pt into the run folder. A training that was interrupted continues where it
+    stopped. Recordings are prepared into the run folder and read from there in crops, so they need
+    not fit into memory.
 
-    On several processes: torchrun --nproc-per-node 2 -m beatlens -- train RECIPE --run DIR; on
-    several machines that share the run folder, with --nnodes 2 --rdzv-backend c10d
-    --rdzv-endpoint HOST besides. (Without `--` torchrun takes --run for an option of its own.)
+    On several processes: torchrun --nproc-per-node 2 -m beatlens -- train RECIPE --run DIR. On
+    several machines that share the run folder, add --nnodes 2 --rdzv-backend c10d --rdzv-endpoint
+    HOST. (Without `--`, torchrun takes --run as an option of its own.)
     """
     from beatlens.tasks.workers import Workers
     from beatlens.verbs.runs import opened_any, work_of
@@ -53,15 +63,16 @@ def compress(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A trained teacher.pt (with the tables.pt beside it, if its task has one), "
-            "instead of the run folder's own.",
+            help="A trained teacher.pt to compress, instead of the run folder's. For beats and "
+            "recordings, its tables.pt must be beside it.",
         ),
     ] = None,
 ) -> None:
-    """Make the network small, its map kept, and int8. Writes student.pt, quantized.pt.
+    """Compress the teacher, and keep its evidence maps.
 
-    Runs the recipe's compression steps; the default ones distil the student with matched maps, then
-    train it as int8.
+    Runs the compression steps of the recipe. The default steps distil a small student whose maps
+    match the teacher's, and then train it as int8. Writes student.pt and quantized.pt into the run
+    folder.
     """
     from beatlens.pipeline.train import keep_teacher
     from beatlens.verbs.runs import opened_any, work_of
@@ -80,22 +91,28 @@ def export(
         str | None,
         typer.Option(
             metavar="CORE",
-            help="Also write C for a core (m4, any, ...) and the recordings' sensor; for another "
-            "sensor see `beatlens firmware`.",
+            help="Also write C for this core (any, m4, ...) and the sensor of the MIT-BIH "
+            "databases. For another sensor use `beatlens firmware`.",
         ),
     ] = None,
     from_bundle: Annotated[
         Path | None,
         typer.Option(
             "--from-bundle",
-            metavar="DIR",
-            help="Take the network of this bundle as it is, and set anew what decides with it. "
-            "Needs --teacher; nothing is trained, and no run folder of it need be left.",
+            metavar="NAME|DIR",
+            callback=resolve_bundle,
+            autocompletion=complete_names,
+            help="Keep the network of this bundle, and choose its thresholds and rule again. Needs "
+            "--teacher; nothing is trained, and the bundle's own run folder is not needed.",
         ),
     ] = None,
     teacher: TeacherFile = None,
 ) -> None:
-    """Write the bundle: model.tflite (int8), bundle.json, golden vectors, checksums."""
+    """Export the int8 model as a bundle.
+
+    A bundle is a folder with model.tflite, the packed weights, bundle.json with the figures that
+    `evaluate` measured, golden vectors and checksums.
+    """
     from beatlens.errors import RecipeError
     from beatlens.firmware.cores import core_of
     from beatlens.verbs.runs import opened_any, say_firmware, work_of, work_on_bundles
@@ -127,8 +144,9 @@ def evaluate(
         bool,
         typer.Option(
             "--ec57",
-            help="Also put figures after ANSI/AAMI EC57 into docs/figures: of a beats recipe beat "
-            "by beat into ec57.json, of others episodes of fibrillation into ec57_episodes.json.",
+            help="Also write figures as ANSI/AAMI EC57 defines them into --out: for a recipe of "
+            "beats, beat by beat, into ec57.json; for one of strips, episodes of fibrillation, "
+            "into ec57_episodes.json.",
         ),
     ] = False,
     out: Annotated[
@@ -136,17 +154,19 @@ def evaluate(
         typer.Option(
             "--out",
             metavar="PATH",
-            help="Folder that --ec57 writes into (default: docs/figures); with --database the "
-            "file of figures (default: none).",
+            help="Folder that --ec57 writes to (default: docs/figures); with --database, the file "
+            "that figures are written to (default: none).",
         ),
     ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option(
             "--bundle",
-            metavar="DIR",
-            help="Measure this bundle beside its --teacher, as it decides, instead of the run "
-            "folder's networks.",
+            metavar="NAME|DIR",
+            callback=resolve_bundle,
+            autocompletion=complete_names,
+            help="Measure this bundle, with its own thresholds and rule, and its --teacher, "
+            "instead of the networks of the run folder.",
         ),
     ] = None,
     teacher: TeacherFile = None,
@@ -164,15 +184,17 @@ def evaluate(
         typer.Option(
             "--records",
             metavar="FILE",
-            help="Which: a text file with one record's name a line, # begins a comment.",
+            help="With --database: text file of record names, one per line; # begins a comment.",
         ),
     ] = None,
 ) -> None:
-    """Measure all networks on the test patients. Writes figures.json and report.html.
+    """Measure teacher, student and int8 model on the test patients.
 
-    Of a beats recipe: figures.json, records.json, and the int8 model's beats as WFDB annotations;
-    of a wearable one: figures.json. With --database and --records a bundle is measured as it ships
-    on records that you name; with --teacher also how far its evidence agrees.
+    Writes figures.json into the run folder. For a recipe of strips also report.html; for one of
+    beats also records.json, and the beats of the int8 model as WFDB annotations.
+
+    With --database and --records a bundle is measured as it ships on records that you name; with
+    --teacher also the agreement of its evidence.
     """
     from beatlens.errors import RecipeError
     from beatlens.verbs.runs import opened_any, use_threads, work_of, work_on_bundles

@@ -193,7 +193,7 @@ def _say_episodes(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
             f"own right; of their time {row['duration_sensitivity']:.0f} % and "
             f"{row['duration_predictivity']:.0f} %"
         )
-    console.print(f"annotations of the int8 model's episodes: {folder / 'ec57'}")
+    console.print(f"WFDB annotations of the int8 model's episodes: {folder / 'ec57'}")
 
 
 def print_table(path: Path) -> None:

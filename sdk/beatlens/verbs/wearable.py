@@ -46,7 +46,9 @@ def train(
     prepared = prepared_for(recipe, folder, data, workers)
     with training_bar("teacher") as report:
         train_wearable_teacher(recipe, prepared, folder, report)
-    console.print(f"teacher: {folder / 'teacher.pt'}, context tables: {folder / TABLES_FILE}")
+    console.print(
+        f"teacher: {folder / 'teacher.pt'}, tables of beat features: {folder / TABLES_FILE}"
+    )
 
 
 def compress(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
