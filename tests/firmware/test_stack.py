@@ -95,13 +95,21 @@ def painted(board: Board, case: Path, folder: Path) -> dict[str, int]:
     return dict(zip((*STREAM, *UNPACK), (init, pushed, gap, end, opened, row), strict=True))
 
 
-@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS.keys())
+RUNS = {
+    f"{name}-{kernels}": (board, kernels)
+    for kernels in get_args(KernelSet)
+    for name, board in BOARDS.items()
+    if kernels in ("portable", board.core.kernels)
+}
+"""Boards with the kernels that their cores run."""
+
+
+@pytest.mark.parametrize(("board", "kernels"), RUNS.values(), ids=RUNS.keys(), indirect=["kernels"])
 def test_the_bound_holds_what_paint_shows(
     board: Board, kernels: KernelSet, case: Path, tmp_path: Path
 ) -> None:
+    """Of the library with one set of kernels."""
     require_tools()
-    if kernels not in ("portable", board.core.kernels):
-        pytest.skip(f"kernels of another core: {kernels}")
     touched = painted(board, case, tmp_path)
     objects = measure.compile_objects(
         board.core.cpu, [*sources(case), port() / "memory.c"], tmp_path,
