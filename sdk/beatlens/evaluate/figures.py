@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from beatlens.checked_read import checked_read
 from beatlens.output import write_whole, writing
 
 
@@ -41,7 +42,8 @@ def merge_figures(
     """
     older: list[Mapping[str, Any]] = []
     if path.exists():
-        older = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        with checked_read(path, "a figures file", "delete it, or name another folder"):
+            older = [dict(row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
     new = {tuple(row[column] for column in key) for row in rows}
     kept = [row for row in older if tuple(row[column] for column in key) not in new]
     write_figures(path, command, data, [*kept, *rows])

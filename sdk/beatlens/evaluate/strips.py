@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from beatlens.attribution.fidelity import Fidelity, fidelity
 from beatlens.attribution.localisation import Localisation, localisation
+from beatlens.checked_read import checked_read
 from beatlens.evaluate.bootstrap import (
     Interval,
     Statistic,
@@ -70,8 +71,11 @@ class Run:
 
     @classmethod
     def load(cls, path: Path) -> Run:
-        """Read what `save` wrote."""
-        with np.load(path) as archive:
+        """Read what `save` wrote; `DataError` where the file is something else."""
+        with (
+            checked_read(path, "a network's evidence", "delete it, and it is made again"),
+            np.load(path) as archive,
+        ):
             return cls(archive["evidence"])
 
 

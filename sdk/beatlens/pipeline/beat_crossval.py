@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from beatlens.beat_recipe import BeatRecipe
+from beatlens.checked_read import checked_read
 from beatlens.evaluate.beats import BeatRun, run_beats
 from beatlens.evaluate.bootstrap import average_precision_statistic, interval, mean_statistic
 from beatlens.output import writing
@@ -89,7 +90,10 @@ def out_of_fold(
             with writing(path):
                 np.savez(part, *logits)
                 part.replace(path)
-        with np.load(path) as archive:
+        with (
+            checked_read(path, "a fold's logits", "delete it, and they are made again"),
+            np.load(path) as archive,
+        ):
             told += [(track, archive[f"arr_{i}"]) for i, track in enumerate(held_out)]
 
     def run_of(quiet: bool) -> BeatRun:

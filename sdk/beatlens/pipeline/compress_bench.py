@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beatlens.errors import BeatlensError
+from beatlens.checked_read import checked_read
 from beatlens.evaluate.bootstrap import paired_difference
 from beatlens.evaluate.strips import Measured, Reference, Run, measure, row_of
 from beatlens.pipeline.compress_cells import Cell, Workshop
@@ -39,8 +39,9 @@ def older_rows(path: Path, bases: Mapping[int, str]) -> list[Row]:
     """Rows of a figures file that were measured with these very teachers, by seed, and recipe."""
     if not path.exists():
         return []
-    rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return [row for row in rows if bases.get(row["seed"]) == row.get("basis")]
+    with checked_read(path, "a figures file", "delete it, or name another folder"):
+        rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        return [row for row in rows if bases.get(row["seed"]) == row.get("basis")]
 
 
 def left_to_make(cells: Sequence[Cell], measured: Iterable[Row]) -> list[Cell]:
@@ -171,10 +172,8 @@ class Table:
 
     def _row(self, cell: Cell, one: Measured) -> dict[str, Any]:
         path = self.workshop.place(cell) / "cell.json"
-        try:
-            about = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise BeatlensError(f"{path}: damaged ({error}); delete its folder") from error
+        with checked_read(path, "a cell's results", "delete its folder, and it is made again"):
+            about: dict[str, Any] = {**json.loads(path.read_text(encoding="utf-8"))}
         return {
             "method": cell.method,
             "start": about["start"],

@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from beatlens.checked_read import checked_read
 from beatlens.pipeline.compress_cells import Cell, Workshop
 
 RATES_TRIED = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -38,7 +39,9 @@ def rate_rows(workshop: Workshop, cells: Sequence[Cell]) -> list[dict[str, Any]]
     """
     rows: list[dict[str, Any]] = []
     for cell in cells:
-        about = json.loads((workshop.place(cell) / "cell.json").read_text(encoding="utf-8"))
+        path = workshop.place(cell) / "cell.json"
+        with checked_read(path, "a cell's results", "delete its folder, and it is made again"):
+            about: dict[str, Any] = {**json.loads(path.read_text(encoding="utf-8"))}
         row: dict[str, Any] = {
             "method": cell.method, "share": cell.share, "matching": cell.matching,
             "seed": cell.seed, "rate": cell.rate, "seconds": about["seconds"],

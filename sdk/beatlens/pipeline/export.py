@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from beatlens.beat_recipe import BeatRecipe
+from beatlens.checked_read import checked_read
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.figures import commit
 from beatlens.evaluate.strips import run_integer, run_network
@@ -39,6 +40,7 @@ from beatlens.tasks.strips import CLASSES, LONG_NAMES, SPAN, cut_strips
 from beatlens.wearable_recipe import WearableRecipe
 
 GOLDEN_SEED = 17
+DAMAGED_FIGURES = "delete it, or run `beatlens evaluate` again"
 MEASURED = ("macro_ap", "ap_pvc", "ap_sve", "ap_afib", "ap_bbb", "f1_pvc", "f1_sve", "f1_afib",
             "f1_bbb", "loc_auc_pvc", "point_pvc", "spearman", "spearman_p5", "same_peak",
             "label_set")  # fmt: skip
@@ -237,29 +239,36 @@ def _measured_wearable(folder: Path) -> dict[str, Any]:
     path = next((folder / n for n in (FIGURES, "figures.json") if (folder / n).exists()), None)
     if path is None:
         return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    row = next(r for r in content["rows"] if r["form"] == "int8")
-    named = [k for k in row if k.startswith(("score", "f1_", "published", "spearman"))]
-    return {"data": content["data"], "command": content["command"], **{k: row[k] for k in named}}
+    with checked_read(path, "a figures file", DAMAGED_FIGURES):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        row = next(r for r in content["rows"] if r["form"] == "int8")
+        named = [k for k in row if k.startswith(("score", "f1_", "published", "spearman"))]
+        return {
+            "data": content["data"],
+            "command": content["command"],
+            **{k: row[k] for k in named},
+        }
 
 
 def _measured_beats(figures: Path) -> dict[str, Any]:
     """The int8 model's gross figures on DS2, where the run has been evaluated."""
     if not figures.exists():
         return {}
-    content = json.loads(figures.read_text(encoding="utf-8"))
-    wanted = {"form": "int8", "mapping": "aami", "decided": OUTPUT}
-    row = next(r for r in content["rows"] if wanted.items() <= r.items())
-    named = [k for k in row if k.startswith(("qrs_", "veb_", "sveb_", "spearman"))]
-    about = {"data": content["data"], "split": row["split"], "decided": OUTPUT}
-    return about | {k: row[k] for k in named}
+    with checked_read(figures, "a figures file", DAMAGED_FIGURES):
+        content = json.loads(figures.read_text(encoding="utf-8"))
+        wanted = {"form": "int8", "mapping": "aami", "decided": OUTPUT}
+        row = next(r for r in content["rows"] if wanted.items() <= r.items())
+        named = [k for k in row if k.startswith(("qrs_", "veb_", "sveb_", "spearman"))]
+        about = {"data": content["data"], "split": row["split"], "decided": OUTPUT}
+        return about | {k: row[k] for k in named}
 
 
 def _measured(figures: Path) -> dict[str, Any]:
     """The int8 model's figures on test patients, where the run has been evaluated."""
     if not figures.exists():
         return {}
-    content = json.loads(figures.read_text(encoding="utf-8"))
-    row = next(r for r in content["rows"] if r["model"] == "student" and r["form"] == "int8")
-    keys = [f"{key}{end}" for key in MEASURED for end in ("", "_lo", "_hi")]
-    return {"data": content["data"], **{k: row[k] for k in keys if row.get(k) is not None}}
+    with checked_read(figures, "a figures file", DAMAGED_FIGURES):
+        content = json.loads(figures.read_text(encoding="utf-8"))
+        row = next(r for r in content["rows"] if r["model"] == "student" and r["form"] == "int8")
+        keys = [f"{key}{end}" for key in MEASURED for end in ("", "_lo", "_hi")]
+        return {"data": content["data"], **{k: row[k] for k in keys if row.get(k) is not None}}

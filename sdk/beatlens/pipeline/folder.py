@@ -30,14 +30,14 @@ def claim(folder: Path, recipe: ModelRecipe) -> Path:
     """Make a run folder, or check that one that is there was made by this recipe; return it.
 
     Raises `RecipeError` naming the first setting that differs: networks of another recipe would
-    otherwise be taken for this one's.
+    otherwise be taken for this one's. Raises `OutputError` where the folder cannot be made.
     """
     wanted = json.loads(recipe.model_dump_json(exclude=NOT_TRAINED))
     path = folder / CLAIM
     if path.exists():
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RecipeError(f"{path}: damaged ({error}); use another run folder") from error
         if isinstance(found, dict) and found.get("task", "strips") == "strips":
             found = _filled(found, UNKNOWN_THEN)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from beatlens.checked_read import checked_read
 from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.prediction import average_precision
 from beatlens.evaluate.strips import Explaining, run_network
@@ -154,5 +155,10 @@ def write_history(path: Path, history: History) -> None:
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """The validations of a training, as `write_history` wrote them."""
-    return list(json.loads(path.read_text(encoding="utf-8"))["rows"])
+    """The validations of a training, as `write_history` wrote them.
+
+    Raises `DataError` where the file is something else.
+    """
+    with checked_read(path, "a training's history", "delete it: a report does without"):
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        return [{name: float(value) for name, value in row.items()} for row in rows]
