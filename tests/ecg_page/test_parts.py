@@ -96,7 +96,9 @@ def test_what_is_not_assessable_has_no_reasons() -> None:
         ("balance", 1.0, "RR before it as long as the RR after it"),
         ("alike", 1.0, "shape of the recent beats (like 100 % of the last 16)"),
         ("alike", 0.0, "shape unlike the recent beats (like 0 % of the last 16)"),
-        ("irregular", 0.15, "RR irregularity: median change 15 % of the mean RR"),
+        ("irregular", 0.15, "irregular RR intervals (median change 15 % of the mean)"),
+        ("irregular", 0.02, "regular RR intervals (median change 2 % of the mean)"),
+        ("irregular", 0.07, "RR intervals (median change 7 % of the mean)"),
         ("a new one", 0.5, "a new one 0.50"),
     ],
 )

@@ -11,7 +11,7 @@ step is said: RR before the beat at 11/16 of the mean RR is "early by 28 %".
 | `slow` | RR before it against the mean of the last 32 RR |
 | `change` | RR before it against the RR before that |
 | `balance` | RR before it against the RR after it |
-| `irregular` | median change from RR to RR, of the mean RR |
+| `irregular` | median change from RR to RR of the mean RR: below 5 % regular, from 10 % irregular |
 | `alike` | how many of the last 16 beats have this shape |
 | `erratic` | median distance of an RR to the nearest of the four before it, of the mean RR |
 | evidence | which waves the segment covers by at least half, by time from the R peak |
@@ -47,6 +47,8 @@ SAID, MOST_SAID = 0.2, 3
 RR_BEFORE = ("slow", "change", "balance")
 """Features of the RR interval before a beat, not named in the sentence where `early` is."""
 REST, OFFSET, SEGMENTS = "all other parts", "the rule's offset for this class", "all other segments"
+REGULAR, IRREGULAR = 0.05, 0.10
+"""Median change from RR to RR, of the mean RR, below and from which RR intervals are called so."""
 BEFORE = "signal before the beat"
 RHYTHM = {
     "early": "prematurity (RR over the mean of the last 8)",
@@ -154,7 +156,8 @@ def words_of_beat(feature: str, ratio: float) -> str:
         return _ratio_words(feature, ratio)
     match feature:
         case "irregular":
-            return f"RR irregularity: median change {ratio:.0%} of the mean RR".replace("%", " %")
+            said = "regular " if ratio < REGULAR else "irregular " if ratio >= IRREGULAR else ""
+            return f"{said}RR intervals (median change {100 * ratio:.0f} % of the mean)"
         case "erratic":
             return f"RR irregularity of the last minute: {100 * ratio:.0f} % of the mean RR"
         case "alike":
