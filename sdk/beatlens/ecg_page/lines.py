@@ -11,9 +11,9 @@ from beatlens.ecg_page.words import clock, plural, share, warning
 from beatlens.runtime.beat_finding import BeatFinding, BeatReason
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.recording_finding import RecordingFinding
+from beatlens.signals.leads import is_lead_two
 
 AnyFinding = Finding | BeatFinding | RecordingFinding
-USUAL_LEADS = ("MLII", "II")
 
 
 def lead_words(lead_names: Sequence[str], row: int, asked: bool) -> str:
@@ -25,12 +25,12 @@ def lead_words(lead_names: Sequence[str], row: int, asked: bool) -> str:
     ('lead MLII', 'lead ECG, the only one')
     """
     name = lead_names[row]
-    if asked or name.upper() in USUAL_LEADS:
+    if asked or is_lead_two(name):
         return f"lead {name}"
     if len(lead_names) == 1:
         return f"lead {name}, the only one"
     return (
-        f"lead {name} (a guess: no lead is called {' or '.join(USUAL_LEADS)}; leads: "
+        f"lead {name} (a guess: no lead is called MLII or II; leads: "
         f"{', '.join(lead_names)}; name one with --lead)"
     )
 

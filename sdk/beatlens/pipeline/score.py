@@ -46,6 +46,7 @@ from beatlens.runtime.recording_stream import explain_whole_pieces
 from beatlens.runtime.released import find_bundle
 from beatlens.runtime.stream import Piece, explain_pieces
 from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.signals.leads import usual_lead
 from beatlens.signals.record_names import RecordPlace, find_record
 from beatlens.signals.wfdb_files import check_signal_files
 from beatlens.signals.wfdb_pieces import Progress, RecordingFile
@@ -56,7 +57,6 @@ PARTS_S = 24 * 3600.0
 """Age in seconds at which a file that is not whole has no process any more that writes it."""
 FORMULA_SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """What a formula begins with in a spreadsheet, half and full width."""
-USUAL_LEADS = ("MLII", "II")
 
 
 def opened_record(
@@ -70,16 +70,10 @@ def opened_record(
 
 
 def lead_of(recording: RecordingFile, name: str | None = None) -> int:
-    """Row of the lead called `name`; None: of MLII or II, else the first."""
+    """Row of the lead called `name`; None: the one of `signals.leads.usual_lead`."""
     if name is not None:
         return recording.lead(name)
     return usual_lead(recording.lead_names)
-
-
-def usual_lead(names: Sequence[str]) -> int:
-    """Row of the first lead called MLII or II; 0 where none is."""
-    known = [row for row, name in enumerate(names) if name.upper() in USUAL_LEADS]
-    return known[0] if known else 0
 
 
 def findings_in(

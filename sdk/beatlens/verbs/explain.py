@@ -22,7 +22,7 @@ def explain(
     lead: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Name of the lead. (default: MLII or II, else the first)"
+            metavar="NAME", help="Name of the lead. (default: lead II, else the first ECG lead)"
         ),
     ] = None,
     every: Annotated[
