@@ -31,7 +31,7 @@ def rows(name: str, **values: object) -> list[Row]:
 
 
 def ec57(model: str, form: str) -> Row:
-    (row,) = rows("ec57", model=model, form=form, split="DS2", mapping="aami", decided="all beats")
+    (row,) = rows("ec57", model=model, form=form, split="DS2", mapping="aami", decided="as output")
     return row
 
 

@@ -179,6 +179,7 @@ DOUBTED = (
     Column("noise", "for noise", digits=1, interval=False),
     Column("close", "close", digits=1, interval=False),
     Column("unfamiliar", "unfamiliar", digits=1, interval=False),
+    Column("clipped", "clipped", digits=1, interval=False),
     Column("undecided", "undecided, %", digits=1, interval=False),
 )
 RELIABILITY = (

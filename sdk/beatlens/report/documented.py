@@ -106,8 +106,10 @@ DEVICE: Mapping[str, DocumentedTable] = {
     "host": DocumentedTable("host.json", of.HOST, ("engine", "way", "kernels", "bits")),
 }
 BEATS: Mapping[str, DocumentedTable] = {
-    "qrs": DocumentedTable("qrs.json", of.QRS, ("split", "detector", "commit")),
-    "ec57": DocumentedTable("ec57.json", of.EC57, ("split", "mapping", "model", "form", "decided")),
+    "qrs": DocumentedTable("qrs.json", of.QRS, ("split", "detector", "commit"), _everything),
+    "ec57": DocumentedTable(
+        "ec57.json", of.EC57, ("split", "mapping", "model", "form", "decided"), _everything
+    ),
     "beats-crossval": DocumentedTable(
         "beats_crossval.json", of.BEATS_CROSSVAL, ("recipe", "steps")
     ),
