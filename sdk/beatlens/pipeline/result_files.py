@@ -52,7 +52,7 @@ def result_name(label: str, key: str, database: bool) -> str:
     >>> result_name("mitdb/119", "/data/mitdb/119", True)
     'mitdb.119.jsonl'
     >>> result_name("a/b_c", "/home/me/a/b_c", False)
-    'b_c-2e4cfae9bd9aeef1.jsonl'
+    'b_c-28bd0865e04ec92c.jsonl'
     """
     if database and len(label) <= MAX_READABLE:
         return f"{label.replace('/', '.')}.jsonl"
