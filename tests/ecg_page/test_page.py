@@ -112,6 +112,25 @@ def test_a_page_without_beats_says_so(tmp_path: Path) -> None:
         assert page.of_class("strip") == []
 
 
+@pytest.mark.parametrize("samples", [36, 720, 1800, 4000])
+@pytest.mark.parametrize("bundle", ["beats", "wearable-af"])
+def test_short_recordings_have_a_page(tmp_path: Path, samples: int, bundle: str) -> None:
+    record = write_record(tmp_path, "short", {"MLII": ectopic_counts(20)[:samples]})
+    page = page_of(record, bundle, tmp_path)
+    assert f"Duration {clock(samples / 360)}" in page.text
+    drawn = len(page.of_class("strip"))
+    assert drawn <= 4
+    assert drawn or "Strips" in page.text
+
+
+def test_decisions_may_overlap(record: Path, tmp_path: Path) -> None:
+    page = page_of(record, "strips", tmp_path, "--every", "2")
+    decisions = int(re.findall(r"Decisions (\d+)", page.text)[0])
+    assert decisions == 41, "spans of 10 s in 90 s, one every 2 s"
+    for burden in re.findall(r"beat \d+ (\d+(?:\.\d)?) %", page.text):
+        assert float(burden) <= 100
+
+
 def test_a_gap_is_not_drawn_and_is_counted(tmp_path: Path) -> None:
     counts = ectopic_counts(60)
     counts[20 * 360 : 26 * 360] = -(1 << 15)
