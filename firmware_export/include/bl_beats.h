@@ -105,7 +105,10 @@ uint32_t bl_beats_memory_bytes(const bl_beat_task *task,
 int bl_beats_init(bl_beats *beats, const bl_beat_task *task,
                   const bl_sensor *sensor, uint32_t *memory, uint32_t bytes);
 
-/* Takes counts of the sensor, any number. Returns BL_OK or an error. */
+/*
+ * Takes counts of the sensor, any number. Without `on_beat` nobody is told of
+ * beats, here and below. Returns BL_OK or an error.
+ */
 int bl_beats_push(bl_beats *beats, const int16_t *counts, uint32_t count,
                   bl_on_beat on_beat, void *context);
 

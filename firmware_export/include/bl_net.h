@@ -131,8 +131,8 @@ void bl_net_reset(bl_net *net);
 
 /*
  * Takes `count` columns of int8 [leads], any number, and hands out the columns
- * of evidence that became ready. Returns BL_NET_OK or an error, then nothing
- * was taken.
+ * of evidence that became ready, to nobody without `on_column`. Returns
+ * BL_NET_OK or an error, then nothing was taken.
  */
 int bl_net_push(bl_net *net, const int8_t *x, uint32_t count,
                 bl_on_column on_column, void *context);

@@ -59,7 +59,10 @@ typedef struct {
 /* Begins a stream. */
 void bl_qrs_init(bl_qrs *q);
 
-/* Takes a sample and hands out the peaks that became certain. */
+/*
+ * Takes a sample and hands out the peaks that became certain, to nobody
+ * without `on_peak`.
+ */
 void bl_qrs_push(bl_qrs *q, int8_t x, bl_on_peak on_peak, void *context);
 
 /* Ends the stream: hands out the peaks that are left, and begins anew. */

@@ -85,7 +85,8 @@ static void hand_out(bl_beats *b)
         decide(b, f);
         f->doubts = doubts_of(b, f);
     }
-    b->on_beat(b->context, f);
+    if (b->on_beat != 0)
+        b->on_beat(b->context, f);
     b->has_taken = 0;
 }
 

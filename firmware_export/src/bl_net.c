@@ -116,7 +116,7 @@ static void hand_out(bl_net *net, bl_on_column on_column, void *context)
 {
     uint32_t evidence = net->model->evidence, i;
 
-    for (i = 0; i < net->fills[evidence].have; i++)
+    for (i = 0; on_column != 0 && i < net->fills[evidence].have; i++)
         on_column(context, column(net, evidence, i));
     net->fills[evidence].have = 0;
 }

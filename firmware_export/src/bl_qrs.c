@@ -125,7 +125,8 @@ static void accept(bl_qrs *q, uint32_t at, int16_t value, int32_t counts,
     q->last_value = value;
     remember(q->beats, counts);
     forget(q, at);
-    to->on_peak(to->context, at);
+    if (to->on_peak != 0)
+        to->on_peak(to->context, at);
 }
 
 /* Beats that were below the threshold at first sight. */

@@ -84,6 +84,67 @@ def test_damage_is_seen(bundle: Bundle, file: str, array: str, tmp_path: Path) -
     assert "selftest] Error 1" in done.stderr or "check] Error 1" in done.stderr, done.stderr
 
 
+NOBODY = """
+#include <stdio.h>
+#include "bl_qrs.h"
+#include "bl_selftest_beats.h"
+#include "beats.h"
+#include "beats_sensor.h"
+#include "beats_golden_beats.h"
+#include "beats_golden_net.h"
+
+static uint32_t room[(BEATS_MEMORY_BYTES(BEATS_SENSOR_TAPS) + 3) / 4];
+static bl_beats stream;
+static bl_qrs detector;
+
+int main(void)
+{
+    const bl_golden_beats *g = &beats_golden_beats;
+    const bl_golden_net *n = &beats_golden_net;
+    bl_net net;
+    uint32_t i;
+    int rc = bl_beats_init(&stream, g->task, g->sensor, room, sizeof room);
+
+    if (rc == BL_OK)
+        rc = bl_beats_push(&stream, g->counts, g->count, 0, 0);
+    if (rc == BL_OK)
+        rc = bl_beats_gap(&stream, 50, 0, 0);
+    if (rc == BL_OK)
+        rc = bl_beats_push(&stream, g->counts, g->count, 0, 0);
+    if (rc == BL_OK)
+        rc = bl_beats_end(&stream, 0, 0);
+    if (rc == BL_OK)
+        rc = bl_init(&stream.stream, g->task->task, g->sensor, room, sizeof room);
+    if (rc == BL_OK)
+        rc = bl_push(&stream.stream, g->counts, g->count, 0, 0);
+    if (rc == BL_OK)
+        rc = bl_end(&stream.stream, 0, 0);
+    if (rc == BL_OK)
+        rc = bl_net_init(&net, n->model, room, sizeof room);
+    if (rc == BL_OK)
+        rc = bl_net_push(&net, n->inputs, n->columns, 0, 0);
+    bl_qrs_init(&detector);
+    for (i = 0; i < 20 * 128; i++)
+        bl_qrs_push(&detector, (int8_t)(i % 100 < 5 ? 60 : 0), 0, 0);
+    bl_qrs_end(&detector, 0, 0);
+    return rc;
+}
+"""
+
+
+@pytest.mark.parametrize("board", [None, "m4"])
+def test_callbacks_may_be_left_out(bundle: Bundle, board: str | None, tmp_path: Path) -> None:
+    folder = write_beats(bundle, SENSOR, tmp_path / "out", "beats")
+    (folder / "selftest.c").write_text(NOBODY)
+    if board is None:
+        assert made_by_make(folder, "check").returncode == 0
+        return
+    require_tools()
+    sources = [*folder.glob("*.c"), *(folder / "src").glob("*.c")]
+    program = build(BOARDS[board], sources, tmp_path, f"-I{folder}")
+    assert run(BOARDS[board], program).status == 0
+
+
 def test_stack_is_bounded(tmp_path: Path) -> None:
     require_tools()
     library = ("beatlens", "bl_beats", "bl_contexts", "bl_frontend", "bl_qrs", *ENGINE)

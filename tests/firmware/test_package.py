@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,11 @@ from typer.testing import CliRunner
 from beatlens.errors import ModelError, RecipeError
 from beatlens.firmware.cores import CORES
 from beatlens.firmware.package import write_network, write_task
+from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.bundle_checks import decision_sha256
+from beatlens.runtime.folder import FILES, MANIFEST, MODEL, write_folder
 from beatlens.signals.frontend import FrontEnd
 from beatlens.verbs.app import app
 from beatlens.verbs.firmware import identifier
@@ -154,6 +160,78 @@ def test_the_verb_needs_a_sensor_and_a_model(tmp_path: Path) -> None:
     assert net[0] == 0, net[1]
     (tmp_path / "bad.tflite").write_bytes(b"bad")
     assert "TFL3" in said(str(tmp_path / "bad.tflite"))[1]
+
+
+def test_a_bundle_that_fails_is_refused(tmp_path: Path) -> None:
+    """Nothing is written, and no golden vector is made to fit a changed network."""
+    make_bundle("dense", tmp_path / "model")
+    files = {name: (tmp_path / "model" / name).read_bytes() for name in FILES}
+    network = bytearray(files[MODEL])
+    graph = read_tflite(files[MODEL])
+    inner = next(t for name, t in graph.tensors.items() if name not in ("input", *graph.outputs))
+    at = network.index(struct.pack("<f", inner.quantization.scale))
+    network[at : at + 4] = struct.pack("<f", inner.quantization.scale * 1.25)
+    document = json.loads(files[MANIFEST])
+    swapped = json.loads(files[MANIFEST])
+    first, second = swapped["classes"][:2]
+    first["name"], second["name"] = second["name"], first["name"]
+    changes = {
+        "scale": {MODEL: bytes(network)},
+        "labels": {MANIFEST: json.dumps(swapped).encode()},
+    }
+    for name, changed in changes.items():
+        made = {**files, **changed}
+        if name == "scale":
+            document["decision_sha256"] = decision_sha256(document, made)
+            made[MANIFEST] = json.dumps(document).encode()
+        write_folder(tmp_path / name, made, replace=False)
+        arguments = ["--rate", "250", "--counts-per-mv", "400", "--out", str(tmp_path / "out")]
+        result = CliRunner().invoke(app, ["firmware", str(tmp_path / name), *arguments])
+        assert result.exit_code == 1
+        assert isinstance(result.exception, ModelError)
+        assert "get the bundle again" in str(result.exception)
+        assert not (tmp_path / "out").exists()
+
+
+def test_golden_vectors_are_those_of_the_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    evidence = bundle.golden.evidence.copy()
+    evidence[0, 0, 0] ^= 1
+    other = replace(bundle, golden=replace(bundle.golden, evidence=evidence))
+    folder = write_task(other, SENSOR, tmp_path / "out", "strips")
+    assert made_by_make(folder, "check").returncode != 0
+
+
+def test_a_bundle_without_a_digest_is_noted(tmp_path: Path) -> None:
+    bundle = make_bundle("dense", tmp_path / "model")
+    arguments = ["firmware", str(tmp_path / "model"), "--rate", "250", "--counts-per-mv", "400"]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "one")])
+    assert "note:" not in result.output
+    files = {name: (tmp_path / "model" / name).read_bytes() for name in FILES}
+    files[MANIFEST] = replace(bundle, decision_sha256=None).document()
+    write_folder(tmp_path / "model", files, replace=True)
+    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "two")])
+    assert "note: bundle.json has no decision_sha256" in " ".join(result.output.split())
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["int8_t", "wrist_t", "INT8_MAX", "UINT8_C", "NULL", "class", "bool", "while", "main", "string",
+     "stdint", "memcpy", "bl_net", "beatlens", "selftest", "linux"],
+)  # fmt: skip
+def test_names_that_c_or_the_engine_has_are_refused(
+    bundle: Bundle, name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=rf"is '{name}', which C, C\+\+, .* expected another C"):
+        write_task(bundle, SENSOR, tmp_path / "out", name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["memory", "beats", "stream", "counts", "f", "net"])
+def test_other_names_compile(bundle: Bundle, name: str, tmp_path: Path) -> None:
+    folder = write_task(bundle, SENSOR, tmp_path / "out", name)
+    done = made_by_make(folder, "check")
+    assert done.returncode == 0, done.stderr
 
 
 def test_names_become_identifiers() -> None:

@@ -104,7 +104,7 @@ def test_esp_idf(project: Path) -> None:
     assert set(manifest) == {"version", "description", "dependencies"}
     dependencies = manifest["dependencies"]
     assert dependencies == {
-        "idf": {"version": ">=4.4"},
+        "idf": {"version": ">=5.1"},
         "espressif/esp-tflite-micro": {"version": ">=1.3.1"},
     }
 

@@ -108,7 +108,7 @@ static int check_refusals(strips_stream *s, uint32_t *memory, uint32_t bytes)
                : 7;
 }
 
-static strips_stream stream, other;
+static strips_stream stream, other, silent; /* nobody is told of the last */
 static uint32_t sums[2];
 
 /* One piece of stdin, which `size` counts of follow, for both streams. */
@@ -119,6 +119,8 @@ static int take(int32_t size, int16_t *counts)
     if (size < 0) {
         rc = strips_gap(&stream, (uint32_t)-size, write_and_count, &sums[0]);
         rc_other = strips_gap(&other, (uint32_t)-size, count_finding, &sums[1]);
+        if (rc == BL_OK)
+            rc = strips_gap(&silent, (uint32_t)-size, NULL, NULL);
     } else {
         if (size > MOST || fread(counts, sizeof *counts, (size_t)size, stdin) !=
                                (size_t)size)
@@ -129,6 +131,8 @@ static int take(int32_t size, int16_t *counts)
             return 20;
         rc_other = strips_push(&other, counts, (uint32_t)size, count_finding,
                                &sums[1]);
+        if (rc == BL_OK)
+            rc = strips_push(&silent, counts, (uint32_t)size, NULL, NULL);
     }
     return rc == BL_OK && rc_other == BL_OK ? 0 : 10;
 }
@@ -145,7 +149,7 @@ static int run(int16_t *counts)
     }
     if (strips_end(&stream, write_and_count, &sums[0]) != BL_OK ||
         strips_end(&other, count_finding, &sums[1]) != BL_OK ||
-        sums[0] != sums[1])
+        strips_end(&silent, NULL, NULL) != BL_OK || sums[0] != sums[1])
         return 11;
     if (strips_end(&stream, write_finding, NULL) != BL_ERROR_ENDED ||
         strips_push(&stream, counts, 1, write_finding, NULL) !=
@@ -159,12 +163,15 @@ int main(int count, char **arguments)
 {
     uint32_t bytes = STRIPS_MEMORY_BYTES;
     uint32_t *memory = malloc(bytes), *other_memory = malloc(bytes);
+    uint32_t *silent_memory = malloc(bytes);
     int16_t *counts = malloc(MOST * sizeof *counts);
     int rc = 2;
 
-    if (memory != NULL && other_memory != NULL && counts != NULL)
+    if (memory != NULL && other_memory != NULL && silent_memory != NULL &&
+        counts != NULL)
         rc = check_refusals(&stream, memory, bytes);
-    if (rc == 0 && strips_init(&other, other_memory, bytes) != BL_OK)
+    if (rc == 0 && (strips_init(&other, other_memory, bytes) != BL_OK ||
+                    strips_init(&silent, silent_memory, bytes) != BL_OK))
         rc = 8;
     if (rc == 0) {
         if (count == 2)
@@ -173,6 +180,7 @@ int main(int count, char **arguments)
     }
     free(memory);
     free(other_memory);
+    free(silent_memory);
     free(counts);
     return rc;
 }

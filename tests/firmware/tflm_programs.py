@@ -19,14 +19,15 @@ from flatbuffers import Builder
 from beatlens.firmware import model_source, plan, tflm_project
 from beatlens.firmware.c_files import c_folder
 from beatlens.integer.tflite_read import operators, output_position, read_tflite
-from beatlens.integer.tflite_write import IDENTIFIER
+from beatlens.integer.tflite_schema import IDENTIFIER
+from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
 
 from .compiled import HERE, SANITIZERS, WARNINGS, run_c, source, write_c
 
 DOUBLE = HERE / "tflm_double"
-CXX = ("-std=c++11", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti")
+CXX = ("-std=c++17", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti")
 ENGINE = [f"-Dbl_net_{verb}=engine_{verb}" for verb in ("init", "push", "reset", "end")]
 ARENA = 4096  # of the double, which knows no tensors but inputs and outputs
 
@@ -86,7 +87,8 @@ class Program:
 def build(bundle: Bundle, frontend: FrontEnd, folder: Path, **options: object) -> Path:
     """A project of one bundle and one sensor as a program for this machine."""
     tflm_project(bundle, frontend, folder / "project", "strips", arena_bytes=ARENA, **options)  # type: ignore[arg-type]
-    return Program(folder).build(bundle, output_position(bundle.tflite, "evidence"))
+    written = write_tflite(read_tflite(bundle.tflite))  # what a project holds
+    return Program(folder).build(bundle, output_position(written, "evidence"))
 
 
 def dumped(folder: Path, name: str) -> bytes:

@@ -49,6 +49,52 @@ def test_a_network_comes_back_bit_for_bit(kind: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
 
 
+def compiled(net: EvidenceNet) -> torch.nn.Module:
+    return torch.compile(net, backend="eager")
+
+
+def compiled_in_part(net: EvidenceNet) -> torch.nn.Module:
+    net.backbone[1] = torch.compile(net.backbone[1], backend="eager")
+    return net
+
+
+def parallel(net: EvidenceNet) -> torch.nn.Module:
+    return torch.nn.DataParallel(net)
+
+
+def compiled_and_parallel(net: EvidenceNet) -> torch.nn.Module:
+    return torch.nn.DataParallel(torch.compile(net, backend="eager"))
+
+
+@pytest.mark.parametrize("wrap", [compiled, compiled_in_part, parallel, compiled_and_parallel])
+@torch.no_grad()
+def test_a_wrapped_network_is_saved_as_what_it_wraps(wrap, tmp_path: Path) -> None:
+    net = lively(SMALL["dense"], classes=("a", "b")).eval()
+    impose(net.backbone[1].conv, Mask(torch.rand(net.backbone[1].conv.weight.shape) > 0.5))
+    x = torch.randn(2, 1, net.geometry.input_length(9))
+    wanted = net(x)
+    save_net(tmp_path / "net.pt", wrap(net), SMALL["dense"])
+    again, _ = load_net(tmp_path / "net.pt")
+    assert torch.equal(again(x), wanted)
+    assert set(constraints_of(again)) == {"backbone.1.conv:weight"}
+
+
+def test_a_file_with_the_names_of_a_compiled_network_is_read(tmp_path: Path) -> None:
+    net = lively(SMALL["dense"])
+    save_net(tmp_path / "net.pt", net, SMALL["dense"])
+    state = torch.load(tmp_path / "net.pt", weights_only=True)
+    state["weights"] = {f"_orig_mod.{name}": w for name, w in state["weights"].items()}
+    torch.save(state, tmp_path / "net.pt")
+    again, _ = load_net(tmp_path / "net.pt")
+    assert torch.equal(again.head.weight, net.head.weight)
+
+
+def test_what_is_no_evidence_network_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is a Linear, expected an EvidenceNet"):
+        save_net(tmp_path / "net.pt", torch.nn.Linear(2, 2), SMALL["dense"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failed_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -417,9 +417,12 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
         )
     )
     folder = str(tmp_path / "run")
-    for verb in ("train", "compress", "evaluate", "export"):
+    noted = []
+    for verb in ("train", "compress", "export", "evaluate", "export"):
         result = CliRunner().invoke(app, [verb, str(path), "--run", folder])
         assert result.exit_code == 0, result.output
+        noted.append("note: the bundle is not measured yet" in " ".join(result.output.split()))
+    assert noted == [False, False, True, False, False]
     anew = ["--run", str(tmp_path / "anew"), "--teacher", f"{folder}/teacher.pt"]
     for verb, option in (("export", "--from-bundle"), ("evaluate", "--bundle")):
         result = CliRunner().invoke(app, [verb, str(path), *anew, option, f"{folder}/bundle"])

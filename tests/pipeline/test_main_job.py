@@ -12,6 +12,7 @@ import torch
 from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.prediction import prediction
 from beatlens.evaluate.strips import Run, run_integer, run_network
+from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.files import load_net
 from beatlens.pipeline.attribution_bench import Bench, arms_of
 from beatlens.pipeline.compress import compress
@@ -31,7 +32,6 @@ from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.engines import read_graph
 from beatlens.runtime.folder import GOLDEN
 from beatlens.tasks.strips import CLASSES, StripSet, cut_strips
 
@@ -98,7 +98,7 @@ def test_shipped_thresholds_decide_as_often_as_the_teacher_on_validation(
     bundle, validation = Bundle.load(tmp_path / "bundle"), cut_strips(prepared.validation)
     said = run_network(teacher, validation)
     wanted = (said.logits >= somewhere(validation, said)).sum(axis=0)
-    device = run_integer(read_graph(bundle.tflite), bundle.geometry, validation)
+    device = run_integer(read_tflite(bundle.tflite), bundle.geometry, validation)
     found = (device.logits >= shipped_thresholds(bundle)).sum(axis=0)
     ties = [np.unique(column, return_counts=True)[1].max() for column in device.logits.T]
     assert (np.abs(found - wanted) <= ties).all()

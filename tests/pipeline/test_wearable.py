@@ -20,7 +20,7 @@ from beatlens.evaluate.wearable import (
 from beatlens.nets.context_tables import ContextTables, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.pipeline.export import Exported, export_wearable_bundle
+from beatlens.pipeline.export import NOT_MEASURED, Exported, export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.wearable_crossval import FIGURES
 from beatlens.pipeline.wearable_data import PreparedWearable, prepare_wearable
@@ -294,7 +294,11 @@ def test_what_was_told_is_kept(told: dict[str, Told], tmp_path: Path) -> None:
 def test_the_bundle_is_the_run(run: Run, exported: Exported, bundle: Bundle) -> None:
     assert bundle.name == "tiny"
     assert bundle.classes == CLASSES
-    assert bundle.measured == {}
+    assert bundle.measured == NOT_MEASURED
+    assert (
+        exported.note == "note: the bundle is not measured yet: run `beatlens evaluate`, then "
+        "`beatlens export` again"
+    )
     assert len(bundle.tflite) == exported.file_bytes
     assert {"torch", "commit", "beatlens", "numpy"} == set(bundle.versions)
     bundle.verify(bundle.engine())

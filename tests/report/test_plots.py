@@ -19,25 +19,34 @@ def test_fidelity_by_matching_has_a_dot_per_group_at_its_mean(figures):
     assert spans == [(0.5, 0.7), (0.5, 0.7), (0.74, 0.94), (0.74, 0.94)]
 
 
-def test_size_vs_fidelity_has_a_line_per_matching_and_form(figures):
-    axes = plots.size_vs_fidelity(figures).axes[0]
-    _, labels = axes.get_legend_handles_labels()
-    assert labels == ["none, float", "none, int8", "classwise, float", "classwise, int8"]
-    assert axes.get_xscale() == "log"
-
-
-def test_points_of_methods_are_not_joined():
+def methods(shares=(20, 100)):
     rows = [
-        {"method": m, "share": s, "matching": "none", "form": "int8", "seed": 0,
-         "packed_bytes": 100 * s + i, "spearman": 0.5 + i / 10}
-        for s in (1, 20) for i, m in enumerate("abc")
+        {"method": m, "share": s, "matching": matching, "form": "int8", "seed": 0,
+         "packed_bytes": 1000 / s + i, "spearman": 0.5 + i / 10 + (matching == "ewa") / 20}
+        for s in shares for i, m in enumerate("abc") for matching in ("none", "ewa")
     ]  # fmt: skip
-    found = Figures("cmd", "abc", "simulated", "any", rows)
-    drawn = plots.size_vs_fidelity(found, "packed_bytes", of=("method", "share"), joined=False)
-    (points, *_) = drawn.axes[0].containers[0]
-    assert len(points.get_xdata()) == 6
-    assert points.get_linestyle() == "None"
-    assert drawn.axes[0].get_xlabel() == "bytes of packed weights"
+    return Figures("cmd", "abc", "simulated", "any", rows)
+
+
+def test_size_vs_fidelity_names_the_method_of_every_point():
+    figure = plots.size_vs_fidelity(methods())
+    assert [axes.get_title() for axes in figure.axes] == [
+        "1/20: about 51 bytes",
+        "1/100: about 11 bytes",
+    ]
+    names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert names == ["a", "b", "c"]
+    for axes in figure.axes:
+        found = {}
+        for line in axes.lines:
+            method = names[round(float(line.get_ydata()[0]))]
+            found[method, line.get_marker()] = round(float(line.get_xdata()[0]), 2)
+        assert found == {
+            ("a", "o"): 0.5, ("b", "o"): 0.6, ("c", "o"): 0.7,
+            ("a", "s"): 0.55, ("b", "s"): 0.65, ("c", "s"): 0.75,
+        }  # fmt: skip
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["none", "ewa"]
 
 
 def test_training_curves_skip_steps_without_the_figure():
@@ -73,7 +82,7 @@ def test_same_figure_gives_the_same_bytes(figures, tmp_path, kind):
 
 
 def test_report_takes_the_plot(figures, report):
-    picture = plots.report_figure(plots.size_vs_fidelity(figures), "Size", "a plot")
+    picture = plots.report_figure(plots.fidelity_by_matching(figures), "Size", "a plot")
     assert report(figures=[picture]).figures[0].caption == "Size"
 
 

@@ -77,7 +77,7 @@ def test_plots_are_drawn(tmp_path: Path) -> None:
     path = plots.save(plots.fidelity_by_matching(FIGURES), tmp_path / "f.svg")
     text = path.read_text(encoding="utf-8")
     assert "<svg" in text
-    path = plots.save(plots.size_vs_fidelity(FIGURES), tmp_path / "s.png")
+    path = plots.save(plots.fidelity_by_matching(FIGURES), tmp_path / "s.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     history = [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 0.5, "macro_ap": 0.4}]
     assert plots.training_curves(history).axes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import Builder
 
 import beatlens
 from beatlens.errors import ModelError, SignalError
@@ -18,6 +21,7 @@ from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.pipeline.other_python import other_python
 from beatlens.runtime import engines
+from beatlens.runtime.engines import InterpreterEngine
 from beatlens.runtime.stream import explain_recording
 
 from .cases import GAIN, RATE, ecg_counts
@@ -200,9 +204,24 @@ def test_without_torch_and_all_the_rest(bundle, interpreter, bundle_dir, tmp_pat
     assert not set(HEAVY) & {name.split(".")[0] for name in told["modules"]}
 
 
-def test_with_numpy_and_an_interpreter_only(bundle, interpreter, bundle_dir, tmp_path):
-    """Without flatbuffers, too, a bundle loads and runs; its tensors are checked by the engine."""
+@pytest.mark.parametrize("kind", ["litert", "simulator"])
+def test_with_numpy_and_an_interpreter_only(bundle, interpreter, bundle_dir, tmp_path, kind):
+    """Without flatbuffers, too, the file is read and checked before an interpreter gets it."""
     blocker = BLOCKER.replace("('torch'", "('flatbuffers', 'torch'")
-    told = run_script(sys.executable, bundle_dir, tmp_path, "litert", before=blocker)
+    told = run_script(sys.executable, bundle_dir, tmp_path, kind, before=blocker)
     assert told["findings"] == expected_findings(bundle, interpreter)
-    assert "beatlens.integer.tflite_read" not in told["modules"]
+    assert "beatlens.integer.tflite_read" in told["modules"]
+
+
+def test_an_interpreter_gets_nothing_that_was_not_read(bundle):
+    """A description that leads out of the file: the reader does not look at it."""
+    contents = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bundle.tflite, 0))
+    contents.description = "0123456789"
+    builder = Builder(1024)
+    builder.Finish(contents.Pack(builder), file_identifier=b"TFL3")
+    data = bytearray(builder.Output())
+    at = data.index(b"0123456789")
+    data[at - 4 : at] = b"\xff\xff\xff\x7f"
+    running = InterpreterEngine(dataclasses.replace(bundle, tflite=bytes(data)), "litert")
+    assert running._tflite == bundle.tflite
+    bundle.verify(running)

@@ -86,9 +86,17 @@ def test_steps_in_order_then_explain(tmp_path: Path) -> None:
     assert "beatlens train" in early.stderr
     assert "Traceback" not in early.stderr
 
-    for verb in ("train", "compress", "evaluate", "export"):
+    measured = {}
+    for verb in ("train", "compress", "export", "evaluate", "export"):
         result = run(verb, recipe, "--run", folder)
         assert result.returncode == 0, result.stderr
+        if verb == "export":
+            noted = "note: the bundle is not measured yet: run `beatlens evaluate`" in result.stdout
+            said = json.loads((folder / "bundle" / "bundle.json").read_text())["measured"]
+            measured[noted] = said
+    assert list(measured) == [True, False]
+    assert list(measured[True]) == ["note"]
+    assert "macro_ap" in measured[False]
 
     taught = run(
         "compress", recipe, "--run", tmp_path / "other", "--teacher", folder / "teacher.pt"

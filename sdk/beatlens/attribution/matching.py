@@ -32,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from beatlens.attribution.alignment import Looks, check_aligned
 from beatlens.attribution.gradients import input_gradients
 from beatlens.attribution.maps import captured, sensitivities, weighted_map
 from beatlens.errors import ModelError, RecipeError
@@ -51,12 +52,15 @@ class Seen:
         weights_of: `weights_of(classes [B])` gives the channel weights `[B, K]` of those classes.
         class_maps: gives the signed maps of all classes, `[B, C, T]`.
         activations: `[B, K, T]`, or None where they were not kept (cached teachers).
+        looks: of what network, layer and input this is, so that it can be checked where the columns
+            look; None where that is known otherwise (evidence networks over one span).
     """
 
     logits: Tensor
     weights_of: Callable[[Tensor], Tensor]
     class_maps: Callable[[], Tensor]
     activations: Tensor | None
+    looks: Looks | None = None
 
     def activation(self) -> Tensor:
         """The activations, or `ModelError` where this batch was seen without them."""
@@ -90,7 +94,8 @@ def see(
         index = [torch.full((len(logits),), c, device=logits.device) for c in every]
         return torch.stack([weighted_map(kept, weights_of(c), relu=False) for c in index], 1)
 
-    return Seen(logits if differentiable else logits.detach(), weights_of, class_maps, kept)
+    shown = logits if differentiable else logits.detach()
+    return Seen(shown, weights_of, class_maps, kept, Looks(model, layer, x))
 
 
 class Headed(Protocol):
@@ -123,8 +128,8 @@ def seen_of_head(activations: Tensor, head: nn.Module) -> Seen:
 def map_distance(a: Tensor, b: Tensor) -> Tensor:
     """`1 - cos` of maps `[..., T]`, along T; shape `[...]`.
 
-    Maps of different lengths are compared at the longer one's columns (linear interpolation): give
-    networks the same span, not the same input.
+    Maps of different lengths are compared at the longer one's columns (linear interpolation). That
+    is right for one span and different strides only; the matching losses check it.
     """
     a, b = _same_length(a, b)
     return 1 - F.cosine_similarity(_wide(a), _wide(b), dim=-1, eps=EPSILON)
@@ -133,6 +138,12 @@ def map_distance(a: Tensor, b: Tensor) -> Tensor:
 def _wide(values: Tensor) -> Tensor:
     """At least float32: sums over columns lose too much in bfloat16."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _check(student: Seen, teacher: Seen) -> None:
+    """Raise `ModelError` where the columns of the two do not look at the same places."""
+    if student.looks is not None and teacher.looks is not None:
+        check_aligned(student.looks, teacher.looks)
 
 
 def _same_length(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,7 +164,10 @@ class Matching(Protocol):
     needs_activations: bool
 
     def __call__(self, student: Seen, teacher: Seen) -> Tensor:
-        """Return the loss of a batch, a scalar in units of `1 - cos`."""
+        """Return the loss of a batch, a scalar in units of `1 - cos`.
+
+        Raises ModelError where the columns of the two networks look at different places.
+        """
 
 
 class EWA(nn.Module):
@@ -163,6 +177,7 @@ class EWA(nn.Module):
 
     def forward(self, student: Seen, teacher: Seen) -> Tensor:
         """Mean distance of the two maps; see `Matching`."""
+        _check(student, teacher)
         mine, theirs = student.activation().square().mean(1), teacher.activation().square().mean(1)
         return map_distance(mine, theirs.detach()).mean()
 
@@ -179,6 +194,7 @@ class SWA(nn.Module):
 
     def forward(self, student: Seen, teacher: Seen) -> Tensor:
         """Mean distance of the two maps; see `Matching`."""
+        _check(student, teacher)
         classes = teacher.logits.argmax(dim=1)
         mine = weighted_map(student.activation(), student.weights_of(classes))
         theirs = weighted_map(self._kept(teacher.activation()), teacher.weights_of(classes))
@@ -255,6 +271,7 @@ class Classwise(nn.Module):
 
     def forward(self, student: Seen, teacher: Seen) -> Tensor:
         """Mean distance over samples and classes, weighted; see `Matching`."""
+        _check(student, teacher)
         mine, theirs = _same_length(_wide(student.class_maps()), _wide(teacher.class_maps()))
         theirs = theirs.detach()
         weight = torch.sigmoid(_wide(teacher.logits.detach())) + self._floor

@@ -8,6 +8,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from beatlens.attribution.alignment import Looks, check_aligned
 from beatlens.attribution.matching import Matching, see
 from beatlens.compress.contract import Examples, Lesson
 from beatlens.compress.distill import (
@@ -189,7 +190,9 @@ def own_lesson(
         student_layer: the layer in the network that learns, where it is called otherwise.
 
     Raises:
-        ModelError: the teacher has no such layer.
+        ModelError: the teacher has no such layer; or, when maps are first asked for, the columns of
+            the network and of its teacher look at different places (one is padded, say, and the
+            other is not).
     """
     teacher = deepcopy(teacher).eval().requires_grad_(False)
     names = [name for name, _ in teacher.named_modules() if name]
@@ -205,6 +208,7 @@ def own_lesson(
 
     def examples(net: nn.Module, first: int, size: int) -> Examples:
         x, labels = batches(first, size)
+        check_aligned(Looks(net, layers[0], x), Looks(teacher, layer, x))
         return Examples(x, labels, evidence_of(teacher, layer, x))
 
     return Lesson(

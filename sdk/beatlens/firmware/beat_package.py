@@ -58,11 +58,14 @@ def write_beats(
     drawn = plan(graph, chunk, target.kernels)
     task = beat_task_source(bundle, name, limits, drawn)
     inputs = bundle.golden.inputs[:GOLDEN_CASES, :, None]
+    evidence = bundle.golden.evidence[:GOLDEN_CASES]
     made = {
         name: task.task,
         f"{name}_net": task.net,
         f"{name}_sensor": sensor_source(frontend, f"{name}_sensor"),
-        f"{name}_golden_net": net_golden_source(graph, inputs, f"{name}_net", f"{name}_golden_net"),
+        f"{name}_golden_net": net_golden_source(
+            graph, inputs, f"{name}_net", f"{name}_golden_net", evidence
+        ),
         f"{name}_golden_beats": beat_golden_source(
             bundle, frontend, name, f"{name}_sensor", f"{name}_golden_beats", limits
         ),

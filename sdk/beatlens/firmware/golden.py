@@ -1,4 +1,9 @@
-"""Golden vectors as C, for `firmware_export/src/bl_selftest.c`: what a device has to compute."""
+"""Golden vectors as C, for `firmware_export/src/bl_selftest.c`: what a device has to compute.
+
+Those of a bundle's network are the ones recorded in the bundle. Findings on simulated ECG, which
+depend on the sensor, are computed here; labels and thresholds are in them as `bundle.json` has them
+(see `beatlens.runtime.bundle_checks` for what ties these to the network).
+"""
 
 from __future__ import annotations
 
@@ -34,12 +39,16 @@ def example_inputs(graph: IntegerGraph, cases: int = 2) -> Int8:
     return ((walks + 128) % 256 - 128).astype(np.int8)
 
 
-def net_golden_source(graph: IntegerGraph, inputs: Int8, model: str, name: str) -> CSource:
+def net_golden_source(
+    graph: IntegerGraph, inputs: Int8, model: str, name: str, evidence: Int8 | None = None
+) -> CSource:
     """C that defines `const bl_golden_net NAME`.
 
     Args:
         graph: of the network.
         inputs: int8 `[cases, N, leads]`, `N` the graph's length.
+        evidence: int8 `[cases, T, C]`, what the network has to give for them, as recorded when its
+            bundle was made; None computes it from the graph, for a network without a bundle.
         model: name of its C constants, and of their header.
         name: a C identifier.
 
@@ -55,7 +64,8 @@ def net_golden_source(graph: IntegerGraph, inputs: Int8, model: str, name: str) 
             f"golden inputs have shape {inputs.shape}, expected "
             f"[cases, {source.length}, {source.channels}]"
         )
-    evidence = simulate(graph, inputs)["evidence"]
+    if evidence is None:
+        evidence = simulate(graph, inputs)["evidence"]
     values = row(
         f"&{model}", f"{name}_inputs", f"{name}_evidence", *inputs.shape[:2], evidence.shape[1]
     )

@@ -4,6 +4,10 @@ An entry of the cache is a folder named by what it was made of: sources, options
 processor. It is made under another name and then renamed, so that two processes may make it at the
 same time; one whose checksum is wrong is made anew. The sources that do not change from sensor to
 sensor have an entry of their own.
+
+A library from the cache runs with all rights of this process. So it is loaded only from folders
+that this user or root owns and nobody else can write, and only if this user owns the file. (Access
+control lists beyond the mode are not looked at.)
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -40,7 +45,7 @@ def build_library(made: Mapping[str, str], sources: Sequence[str]) -> ctypes.CDL
 
     Raises:
         ModelError: there is no C compiler, it refuses the sources, or the cache folder cannot be
-            written.
+            written or can be written by others.
     """
     folder = cache_folder()
     try:
@@ -98,7 +103,7 @@ def _product(name: str, options: list[str], made: Mapping[str, str], files: Sequ
     """The file `name` that the compiler makes with `options` of texts and files, now or before."""
     native = NATIVE.get(platform.machine())
     command = [*_compiler(), *OPTIONS, *([native] if native else []), *options]
-    entry = cache_folder() / _key(command, made, files)
+    entry = _own_folder(cache_folder()) / _key(command, made, files)
     for _ in range(ATTEMPTS):
         if _is_sound(entry / name):
             return entry / name
@@ -144,13 +149,61 @@ def _processor() -> str:
     return " ".join([platform.machine(), platform.processor(), *dict.fromkeys(said)])
 
 
+def _own_folder(folder: Path) -> Path:
+    """The folder without links in its path, made if it is missing, that nobody else can change.
+
+    Raises ModelError if somebody else owns it or a folder above it, or can write there.
+    """
+    real = Path(os.path.realpath(folder))
+    places = [*reversed(real.parents), real]
+    for place in places:
+        if not place.exists():
+            place.mkdir(mode=0o700, exist_ok=True)
+        if reason := _foreign(place.lstat(), last=place == real):
+            raise ModelError(
+                f"{place} {reason}, and engine 'c' would run what is put into {folder}; expected "
+                "a folder that only you can write: set XDG_CACHE_HOME to one, or take another "
+                "engine"
+            )
+    return real
+
+
+def _foreign(found: os.stat_result, *, last: bool) -> str:
+    """How others could change what is in a folder; empty if they could not.
+
+    A folder above may be root's, and one that all may write, such as /tmp, if it is sticky: then
+    nobody can rename the folders of others in it.
+    """
+    if not hasattr(os, "geteuid"):  # Windows: a user's profile is closed to others
+        return ""
+    user = os.geteuid()
+    if found.st_uid != user and (last or found.st_uid != 0):
+        return f"belongs to user {found.st_uid}, not to {user}, who runs this"
+    sticky = found.st_mode & stat.S_ISVTX and not last
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky:
+        return f"can be written by other users (mode {stat.S_IMODE(found.st_mode):o})"
+    return ""
+
+
 def _is_sound(product: Path) -> bool:
-    """Whether a file is what was once written there; loading another could crash."""
+    """Whether a file is what this user once wrote there; loading another could do anything."""
     try:
-        wanted = (product.parent / CHECKSUM).read_text(encoding="ascii")
-        return wanted == hashlib.sha256(product.read_bytes()).hexdigest()
+        if _foreign(product.parent.lstat(), last=True):
+            return False
+        wanted = _read_own(product.parent / CHECKSUM).decode("ascii")
+        return wanted == hashlib.sha256(_read_own(product)).hexdigest()
     except (OSError, UnicodeDecodeError):
         return False
+
+
+def _read_own(path: Path) -> bytes:
+    """A file's bytes; OSError if it is a link, no plain file, or can be written by others."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or _foreign(found, last=True):
+            raise PermissionError(f"{path} is no plain file of this user's alone")
+        return file.read()
 
 
 def _make(
@@ -158,8 +211,6 @@ def _make(
 ) -> None:
     """Compile into a folder beside the product's, which then takes its place."""
     entry = product.parent
-    # Code that will be run: nobody else may write there.
-    entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="making-", dir=entry.parent))
     try:
         for name, text in made.items():
@@ -168,9 +219,10 @@ def _make(
         include = [f"-I{place}" for place in (root / "include", root / "ports/host", folder)]
         sources = [folder / name for name in made if name.endswith(".c")]
         _run([*command, *include, *map(str, [*files, *sources]), "-o", str(new)])
-        (folder / CHECKSUM).write_text(
-            hashlib.sha256(new.read_bytes()).hexdigest(), encoding="ascii"
-        )
+        checksum = folder / CHECKSUM
+        checksum.write_text(hashlib.sha256(new.read_bytes()).hexdigest(), encoding="ascii")
+        for path in (new, checksum):
+            path.chmod(0o600)  # whatever the umask
         if not _is_sound(product):
             shutil.rmtree(entry, ignore_errors=True)
         try:

@@ -20,6 +20,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from beatlens.errors import ModelError, RecipeError
@@ -31,7 +32,9 @@ from beatlens.firmware.sensor import sensor_source
 from beatlens.firmware.tflm_operators import resolver_header
 from beatlens.firmware.tflm_task import tflm_task_source
 from beatlens.firmware.tflm_words import Project
+from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
+from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle, geometry_of
 from beatlens.runtime.finding import Limits
 from beatlens.signals.frontend import FrontEnd
@@ -115,7 +118,10 @@ def tflm_project(
     _check_options(name, arena_bytes, core)
     folder = Path(folder)
     _check_free(folder)
-    unsafe = _check_network(bundle, core)
+    graph = read_tflite(bundle.tflite)
+    unsafe = _check_network(graph, core)
+    # Nothing but what was read and checked: TFLM follows every offset of a file unchecked.
+    bundle = replace(bundle, tflite=write_tflite(graph))
     files = {
         **_model_files(bundle.tflite, name),
         **_pair(f"{name}_task", tflm_task_source(bundle, name, limits)),
@@ -148,9 +154,8 @@ def _check_options(name: str, arena_bytes: int | None, core: str | None) -> None
         raise RecipeError(f"arena is {arena_bytes} bytes, expected 1 to {LARGEST_ARENA}")
 
 
-def _check_network(bundle: Bundle, core: str | None) -> list[tuple[str, str]]:
+def _check_network(graph: IntegerGraph, core: str | None) -> list[tuple[str, str]]:
     """What CMSIS-NN gets wrong of it on cores with MVE, if `core` is none of them."""
-    graph = read_tflite(bundle.tflite)
     geometry_of(graph)  # refuses padding: columns would depend on where a window starts
     unsafe = mve_unsafe(graph)
     if core in MVE_CORES and unsafe:

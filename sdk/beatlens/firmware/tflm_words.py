@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beatlens import __version__
-from beatlens.firmware.arena import Arena
+from beatlens.firmware.arena import Arena, estimated_arena
 from beatlens.firmware.mve import MVE_CORES
 from beatlens.firmware.tflm_task import memory_bytes
 from beatlens.integer.tflite_read import operators, output_position
@@ -55,6 +55,7 @@ class Project:
             "field": str(bundle.geometry.receptive_field),
             "stride": str(stride),
             "span": str(bundle.span_columns),
+            "evidence_bytes": str(bundle.span_columns * len(bundle.classes)),
             "span_s": f"{bundle.span_s:g}",
             "hop_s": f"{bundle.hop_columns * stride / MODEL_RATE_HZ:g}",
             "column_ms": f"{1000 * stride / MODEL_RATE_HZ:g}",
@@ -66,19 +67,22 @@ class Project:
     def _of_the_arena(self) -> dict[str, str]:
         macro = f"{self.name.upper()}_ARENA_BYTES"
         if self.arena is None:
+            size = estimated_arena(self.bundle.tflite)
             return {
-                "arena_bytes": "must be measured",
+                "arena_bytes": f"{size} (estimated, must be measured)",
                 "arena_text": wrapped_text(
-                    "Its size **must be measured**: no TensorFlow Lite Micro was at hand when this "
-                    f"was exported, so `{macro}` is not defined until you did."
+                    f"{size} bytes is an estimate, and more than is needed: no TensorFlow Lite "
+                    "Micro was at hand when this was exported. Measure it on your board (see "
+                    f"below) and define `{macro}` as what you measured."
                 ),
-                "arena_macro": comment(
-                    f"{macro}, the bytes of the arena, must be measured and defined by you: nobody "
-                    "has measured it for this network. README.md says how."
+                "arena_macro": _macro(
+                    macro,
+                    size,
+                    "Bytes of the arena: an estimate from above, nobody has measured it for this "
+                    "network. README.md says how to.",
                 ),
             }
         size, origin = self.arena.bytes, self.arena.origin
-        note = comment(f"Bytes of the arena, {origin}. README.md says what may change it.")
         return {
             "arena_bytes": str(size),
             "arena_text": wrapped_text(
@@ -86,7 +90,9 @@ class Project:
                 "pointers have 4 or 8 bytes, and optimised kernels take scratch memory of their "
                 "own."
             ),
-            "arena_macro": f"{note}\n#ifndef {macro}\n#define {macro} {size}u\n#endif",
+            "arena_macro": _macro(
+                macro, size, f"Bytes of the arena, {origin}. README.md says what may change it."
+            ),
         }
 
     def _of_mve(self) -> dict[str, str]:
@@ -96,6 +102,11 @@ class Project:
         listed = "; ".join(f"operator {operator}: {reason}" for operator, reason in self.unsafe)
         text = f"WARNING: not for {cores} with CMSIS-NN's kernels. {listed}."
         return {"mve_text": f"\n{wrapped_text(text)}\n", "mve_comment": f"\n{comment(text)}\n"}
+
+
+def _macro(name: str, size: int, note: str) -> str:
+    """The arena's size as C that a build may set otherwise."""
+    return f"{comment(note)}\n#ifndef {name}\n#define {name} {size}u\n#endif"
 
 
 def wrapped_text(text: str, width: int = 118) -> str:

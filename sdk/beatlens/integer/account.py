@@ -53,7 +53,7 @@ class SizeAccount:
 
 
 def size_account(graph: IntegerGraph) -> SizeAccount:
-    """Count what a model costs; writes its file to do so, and needs flatbuffers for it."""
+    """Count what a model costs; writes its file to do so."""
     from beatlens.integer.tflite_write import write_tflite
 
     return SizeAccount(

@@ -8,14 +8,13 @@ checked, so that bad bytes give a ModelError and never a crash, a hang or a grap
 from __future__ import annotations
 
 import math
-import struct
 from typing import Any, NoReturn
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
+from beatlens.integer.flatbuffer import Table, root
 from beatlens.integer.graph import (
     Add,
     Conv,
@@ -29,12 +28,18 @@ from beatlens.integer.graph import (
     Quantization,
     Tensor,
 )
-from beatlens.integer.tflite_write import (
-    CHANNEL_AXIS,
+from beatlens.integer.tflite_schema import (
+    ACTIVATION_NONE,
+    ACTIVATION_RELU,
     IDENTIFIER,
-    OPERATOR_VERSIONS,
+    OPERATOR_CODES,
+    OPERATOR_NAMES,
+    OPTIONS,
+    PADDING,
     SCHEMA_VERSION,
+    TENSOR_TYPES,
 )
+from beatlens.integer.tflite_write import CHANNEL_AXIS, OPERATOR_VERSIONS
 
 MAX_OPERATORS = 512
 MAX_CONSTANT_VALUES = 1 << 23
@@ -43,27 +48,12 @@ what a small file can cost."""
 MAX_LISTED = 1 << 14
 """Operators that are looked at for their names; subgraphs may share them too."""
 MAX_RANK = 4
+MAX_OUTPUTS = 64
+"""Of a network whose outputs are looked up by name."""
 
-OPERATOR_NAMES = {
-    code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)
-}
-KINDS = {code: kind for kind, (code, _) in OPERATOR_VERSIONS.items()}
-OPTIONS = {
-    "ADD": schema.AddOptions,
-    "CONV_2D": schema.Conv2DOptions,
-    "DEPTHWISE_CONV_2D": schema.DepthwiseConv2DOptions,
-    "GATHER": schema.GatherOptions,
-    "MEAN": schema.ReducerOptions,
-    "SLICE": schema.SliceOptions,
-}
+KINDS = {OPERATOR_CODES[kind]: kind for kind in OPERATOR_VERSIONS}
 INPUT_COUNTS = {"ADD": 2, "GATHER": 2, "MEAN": 2}
 """Inputs of an operator, constants included; 3 where nothing is said."""
-TYPE_CODES: dict[type[Any], int] = {
-    np.int8: schema.TensorType.INT8,
-    np.int32: schema.TensorType.INT32,
-}
-# What the unchecked accessors of flatbuffers raise when offsets or lengths lead out of the file.
-DAMAGE = (struct.error, TypeError, ValueError, IndexError, OverflowError)
 
 
 def read_tflite(data: bytes) -> IntegerGraph:
@@ -73,10 +63,7 @@ def read_tflite(data: bytes) -> IntegerGraph:
     and operators get new names. Raises ModelError if the file is damaged, or if its network is not
     one that :class:`~beatlens.integer.graph.IntegerGraph` can hold.
     """
-    try:
-        return _Reader(_model(data)).graph()
-    except DAMAGE as error:
-        raise _damaged(error) from error
+    return _Reader(_model(data)).graph()
 
 
 def operators(data: bytes) -> list[str]:
@@ -85,22 +72,15 @@ def operators(data: bytes) -> list[str]:
     Operators beatlens does not know are listed too, so that an unwanted one can be named. Raises
     ModelError if the file is damaged.
     """
-    try:
-        model = _model(data)
-        used, seen = set(), 0
-        for i in range(model.SubgraphsLength()):
-            graph = model.Subgraphs(i)
-            seen += 1 + graph.OperatorsLength()
-            if seen > MAX_LISTED:
-                _refuse(
-                    f"has {seen} subgraphs and operators or more, at most {MAX_LISTED} are read"
-                )
-            for j in range(graph.OperatorsLength()):
-                code = _builtin_code(model, graph.Operators(j).OpcodeIndex())
-                used.add(OPERATOR_NAMES.get(code, f"OPERATOR_{code}"))
-        return sorted(used)
-    except DAMAGE as error:
-        raise _damaged(error) from error
+    model = _model(data)
+    used, seen = set(), 0
+    for graph in model.tables("subgraphs", "SubGraph"):
+        listed = graph.tables("operators", "Operator")
+        seen += 1 + len(listed)
+        if seen > MAX_LISTED:
+            _refuse(f"has {seen} subgraphs and operators or more, at most {MAX_LISTED} are read")
+        used |= {_builtin_code(model, operator.number("opcode_index")) for operator in listed}
+    return sorted(_operator_name(code) for code in used)
 
 
 def output_position(data: bytes, name: str) -> int:
@@ -110,79 +90,91 @@ def output_position(data: bytes, name: str) -> int:
     without names (TensorFlow Lite Micro) find an output by its position, which converters choose
     freely. Raises ModelError if the file is damaged or if not exactly one output has the name.
     """
-    try:
-        model = _model(data)
-        graph = model.Subgraphs(0)
-        outputs = _vector(graph.OutputsAsNumpy(), "the list of outputs").tolist()
-        names = _output_names(model, graph, outputs)
-        positions = [outputs.index(index) for index, label in names if label == name]
-    except DAMAGE as error:
-        raise _damaged(error) from error
+    model = _model(data)
+    graph = model.tables("subgraphs", "SubGraph")[0]
+    outputs = _list(graph, "outputs", "the list of outputs")
+    if len(outputs) > MAX_OUTPUTS:
+        _refuse(f"has {len(outputs)} outputs, at most {MAX_OUTPUTS} are read")
+    names = _output_names(model, graph, outputs)
+    positions = [outputs.index(index) for index, label in names if label == name]
     if len(positions) != 1:
         _refuse(f"outputs are named {[label for _, label in names]}, expected {name!r} once")
     return positions[0]
 
 
-def _output_names(model: Any, graph: Any, outputs: list[int]) -> list[tuple[int, str]]:
+def _output_names(model: Table, graph: Table, outputs: list[int]) -> list[tuple[int, str]]:
     """Tensor and name of each output."""
-    if model.SignatureDefsLength() == 0:
-        return [(index, (graph.Tensors(index).Name() or b"").decode()) for index in outputs]
-    signature = model.SignatureDefs(0)
-    maps = [signature.Outputs(i) for i in range(signature.OutputsLength())]
-    return [(entry.TensorIndex(), (entry.Name() or b"").decode()) for entry in maps]
-
-
-def _damaged(error: Exception) -> ModelError:
-    return ModelError(
-        f"damaged .tflite file: an offset or length leads out of it ({error}); export it again"
-    )
+    signatures = model.tables("signature_defs", "SignatureDef")
+    if len(signatures) == 0:
+        tensors = graph.tables("tensors", "Tensor")
+        return [(index, tensors[index].text("name")) for index in outputs]
+    named = signatures[0].tables("outputs", "TensorMap")
+    if len(named) > MAX_OUTPUTS:
+        _refuse(f"its signature has {len(named)} outputs, at most {MAX_OUTPUTS} are read")
+    found = [(entry.number("tensor_index"), entry.text("name")) for entry in named]
+    for index, label in found:
+        if index not in outputs:
+            _refuse(f"its signature names tensor {index} {label[:40]!r}, which is no output")
+    return found
 
 
 def _refuse(reason: str) -> NoReturn:
     raise ModelError(f".tflite file: {reason}")
 
 
-def _model(data: bytes) -> Any:
+def _model(data: bytes) -> Table:
     if len(data) < 16 or data[4:8] != IDENTIFIER:
         _refuse(f"starts with {bytes(data[:8])!r}, expected {IDENTIFIER!r} at byte 4")
-    root = int.from_bytes(data[:4], "little")
-    if not 8 <= root <= len(data) - 4:
-        _refuse(f"its root lies at byte {root} of {len(data)}")
-    model = schema.Model.GetRootAs(bytes(data), 0)
-    if model.Version() != SCHEMA_VERSION:
-        _refuse(f"schema version is {model.Version()}, expected {SCHEMA_VERSION}")
+    model = root(bytes(data), "Model")
+    if model.number("version") != SCHEMA_VERSION:
+        _refuse(f"schema version is {model.number('version')}, expected {SCHEMA_VERSION}")
     return model
 
 
-def _builtin_code(model: Any, index: int) -> int:
-    if index >= model.OperatorCodesLength():
-        _refuse(f"operator code {index} of {model.OperatorCodesLength()} is used")
-    code = model.OperatorCodes(index)
-    return max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+def _builtin_code(model: Table, index: int) -> int:
+    codes = model.tables("operator_codes", "OperatorCode")
+    if index >= len(codes):
+        _refuse(f"operator code {index} of {len(codes)} is used")
+    code = codes[index]
+    return max(code.number("builtin_code"), code.number("deprecated_builtin_code"))
 
 
-def _vector(value: Any, what: str) -> NDArray[Any]:
-    """A numeric vector that must be there; flatbuffers gives 0 for one that is not."""
-    if not isinstance(value, np.ndarray):
+def _operator_name(code: int) -> str:
+    return OPERATOR_NAMES[code] if 0 <= code < len(OPERATOR_NAMES) else f"OPERATOR_{code}"
+
+
+def _numbers(table: Table, name: str, dtype: type[Any], what: str) -> NDArray[Any]:
+    """A numeric vector that must be there."""
+    values = table.numbers(name, dtype)
+    if values is None:
         _refuse(f"{what} is missing")
-    return value
+    return values
+
+
+def _list(table: Table, name: str, what: str) -> list[int]:
+    """Indices of tensors; the list must be there."""
+    values: list[int] = _numbers(table, name, np.int32, what).tolist()
+    return values
 
 
 class _Reader:
     """One file being read: its tables, and the graph made of them so far."""
 
-    def __init__(self, model: Any) -> None:
-        if model.SubgraphsLength() != 1:
-            _refuse(f"holds {model.SubgraphsLength()} subgraphs, expected 1")
-        self.model = model
-        self.subgraph = model.Subgraphs(0)
+    def __init__(self, model: Table) -> None:
+        subgraphs = model.tables("subgraphs", "SubGraph")
+        if len(subgraphs) != 1:
+            _refuse(f"holds {len(subgraphs)} subgraphs, expected 1")
+        self.model, self.subgraph = model, subgraphs[0]
+        self.tables = self.subgraph.tables("tensors", "Tensor")
+        self.operators = self.subgraph.tables("operators", "Operator")
+        self.buffers = model.tables("buffers", "Buffer")
         self.tensors: dict[str, Tensor] = {}
         self.names: dict[int, str] = {}
         self.constant_values = 0
 
     def graph(self) -> IntegerGraph:
-        inputs = _vector(self.subgraph.InputsAsNumpy(), "the list of inputs").tolist()
-        outputs = _vector(self.subgraph.OutputsAsNumpy(), "the list of outputs").tolist()
+        inputs = _list(self.subgraph, "inputs", "the list of inputs")
+        outputs = _list(self.subgraph, "outputs", "the list of outputs")
         if len(inputs) != 1 or len(outputs) != 2:
             _refuse(f"has {len(inputs)} inputs and {len(outputs)} outputs, expected 1 and 2")
         ranks = [len(self._shape(self._table(index))) for index in outputs]
@@ -191,22 +183,22 @@ class _Reader:
         logits, evidence = outputs if ranks[0] == 2 else outputs[::-1]
         roles = {logits: "logits", evidence: "evidence"}
         self._activation(inputs[0], "input")
-        count = self.subgraph.OperatorsLength()
+        count = len(self.operators)
         if count > MAX_OPERATORS:
             _refuse(f"has {count} operators, at most {MAX_OPERATORS} are read")
         ops = tuple(self._operator(i, roles) for i in range(count))
         return IntegerGraph(self.tensors, ops, "input", {role: role for role in roles.values()})
 
     def _operator(self, position: int, roles: dict[int, str]) -> Op:
-        table = self.subgraph.Operators(position)
-        code = _builtin_code(self.model, table.OpcodeIndex())
+        table = self.operators[position]
+        code = _builtin_code(self.model, table.number("opcode_index"))
         if code not in KINDS:
-            known = OPERATOR_NAMES.get(code, str(code))
+            known = _operator_name(code)
             _refuse(f"operator {position} is {known}, expected one of {sorted(OPTIONS)}")
         kind = KINDS[code]
         name = f"{kind.lower()}_{position}"
-        inputs = _vector(table.InputsAsNumpy(), f"the input list of {name}").tolist()
-        outputs = _vector(table.OutputsAsNumpy(), f"the output list of {name}").tolist()
+        inputs = _list(table, "inputs", f"the input list of {name}")
+        outputs = _list(table, "outputs", f"the output list of {name}")
         if len(outputs) != 1 or len(inputs) != INPUT_COUNTS.get(kind, 3):
             _refuse(f"{name} has {len(inputs)} inputs and {len(outputs)} outputs")
         output = roles.get(outputs[0], name)
@@ -223,7 +215,7 @@ class _Reader:
             )
         if kind == "MEAN":
             axes = self._constant(inputs[1], np.int32, name).reshape(-1) % 4
-            if sorted(axes.tolist()) != [1, 2] or options.KeepDims():
+            if sorted(axes.tolist()) != [1, 2] or options.number("keep_dims"):
                 _refuse(f"{name} reduces axes {axes}, expected 1 and 2, which then vanish")
             return Mean(name=name, input=source, output=output)
         if kind == "SLICE":
@@ -245,10 +237,11 @@ class _Reader:
     def _permute(
         self, name: str, source: str, inputs: list[int], output: str, options: Any
     ) -> Permute:
-        if options.Axis() not in (CHANNEL_AXIS, CHANNEL_AXIS - 4) or options.BatchDims():
+        axis, batch = options.number("axis"), options.number("batch_dims")
+        if axis not in (CHANNEL_AXIS, CHANNEL_AXIS - 4) or batch:
             _refuse(
-                f"{name} gathers along axis {options.Axis()} with {options.BatchDims()} batch "
-                f"dimensions, expected channels (axis {CHANNEL_AXIS}) and none"
+                f"{name} gathers along axis {axis} with {batch} batch dimensions, expected "
+                f"channels (axis {CHANNEL_AXIS}) and none"
             )
         order = self._constant(inputs[1], np.int32, name)
         if order.ndim != 1:
@@ -258,11 +251,12 @@ class _Reader:
     def _convolution(
         self, kind: str, name: str, inputs: list[int], output: str, options: Any
     ) -> Conv | DepthwiseConv:
-        if (options.DilationWFactor(), options.DilationHFactor()) != (1, 1):
+        if (options.number("dilation_w_factor"), options.number("dilation_h_factor")) != (1, 1):
             _refuse(f"{name} is dilated, which is not supported")
-        if options.Padding() not in (schema.Padding.SAME, schema.Padding.VALID):
-            _refuse(f"{name} has padding code {options.Padding()}, expected SAME or VALID")
-        padding: Padding = "same" if options.Padding() == schema.Padding.SAME else "valid"
+        code = options.number("padding")
+        if code not in PADDING.values():
+            _refuse(f"{name} has padding code {code}, expected SAME or VALID")
+        padding: Padding = "same" if code == PADDING["same"] else "valid"
         weights = self._constant(inputs[1], np.int8, name)
         kernel_height, dimension = (1, 0) if kind == "CONV_2D" else (0, 3)
         if weights.ndim != 4 or weights.shape[kernel_height] != 1:
@@ -273,7 +267,7 @@ class _Reader:
             "output": output,
             "weight_scales": self._weight_scales(inputs[1], weights.shape[dimension], dimension),
             "bias": self._constant(inputs[2], np.int32, name),
-            "stride": options.StrideW(),
+            "stride": options.number("stride_w"),
             "padding": padding,
             "relu": _relu(options, name),
         }
@@ -285,31 +279,29 @@ class _Reader:
                     "expected a whole number of groups"
                 )
             return Conv(weights=weights[:, 0], groups=channels // weights.shape[3], **shared)
-        if weights.shape[0] != 1 or options.DepthMultiplier() != 1:
+        if weights.shape[0] != 1 or options.number("depth_multiplier") != 1:
             _refuse(f"{name} has a depth multiplier, expected as many channels out as in")
         return DepthwiseConv(weights=weights[0, 0], **shared)
 
-    def _options(self, table: Any, kind: str, name: str) -> Any:
+    def _options(self, table: Table, kind: str, name: str) -> Any:
         if kind == "SLICE":  # its options are empty, and some converters leave them out
             return None
-        wanted = OPTIONS[kind]
-        found, raw = table.BuiltinOptionsType(), table.BuiltinOptions()
-        if raw is None or found != getattr(schema.BuiltinOptions, wanted.__name__):
-            _refuse(f"{name} lacks its {wanted.__name__}")
-        options = wanted()
-        options.Init(raw.Bytes, raw.Pos)
-        return options
+        wanted, code = OPTIONS[kind]
+        if table.number("builtin_options_type") != code or not table.has("builtin_options"):
+            _refuse(f"{name} lacks its {wanted}")
+        return table.table("builtin_options", wanted)
 
-    def _table(self, index: int) -> Any:
-        if not 0 <= index < self.subgraph.TensorsLength():
-            _refuse(f"tensor {index} of {self.subgraph.TensorsLength()} is used")
-        tensor = self.subgraph.Tensors(index)
-        if tensor.IsVariable() or tensor.Sparsity() is not None or tensor.ExternalBuffer():
+    def _table(self, index: int) -> Table:
+        if not 0 <= index < len(self.tables):
+            _refuse(f"tensor {index} of {len(self.tables)} is used")
+        tensor = self.tables[index]
+        elsewhere = tensor.has("sparsity") or tensor.number("external_buffer")
+        if elsewhere or tensor.number("is_variable"):
             _refuse(f"tensor {index} is variable, sparse or in another file")
         return tensor
 
-    def _shape(self, tensor: Any) -> list[int]:
-        shape = _vector(tensor.ShapeAsNumpy(), "a tensor's shape")
+    def _shape(self, tensor: Table) -> list[int]:
+        shape = _numbers(tensor, "shape", np.int32, "a tensor's shape")
         if len(shape) > MAX_RANK:
             _refuse(f"a tensor has {len(shape)} dimensions, expected at most {MAX_RANK}")
         return [int(n) for n in shape]
@@ -321,9 +313,10 @@ class _Reader:
 
     def _activation(self, index: int, name: str) -> None:
         tensor = self._table(index)
-        if tensor.Type() != schema.TensorType.INT8:
-            _refuse(f"activation {name!r} is of type {tensor.Type()}, expected int8")
-        if tensor.Buffer() and self.model.Buffers(tensor.Buffer()).DataLength():
+        if tensor.number("type") != TENSOR_TYPES["int8"]:
+            _refuse(f"activation {name!r} is of type {tensor.number('type')}, expected int8")
+        buffer = tensor.number("buffer")
+        if buffer and len(_data(self.buffers[buffer])):
             _refuse(f"activation {name!r} is a constant")
         shape = self._shape(tensor)
         if len(shape) == 2:  # logits: the mean has taken both inner axes away
@@ -339,12 +332,12 @@ class _Reader:
         self.names[index] = name
         self.tensors[name] = Tensor(name, shape[2], shape[3], quantization)
 
-    def _scales(self, tensor: Any, name: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        quantization = tensor.Quantization()
+    def _scales(self, tensor: Table, name: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        quantization = tensor.table("quantization", "QuantizationParameters")
         if quantization is None:
             _refuse(f"{name} has no quantisation")
-        scales = _vector(quantization.ScaleAsNumpy(), f"scale of {name}").astype(np.float32)
-        zero_points = _vector(quantization.ZeroPointAsNumpy(), f"zero point of {name}")
+        scales = _numbers(quantization, "scale", np.float32, f"scale of {name}").astype(np.float32)
+        zero_points = _numbers(quantization, "zero_point", np.int64, f"zero point of {name}")
         if len(zero_points) not in (1, len(scales)):
             _refuse(f"{name} has {len(scales)} scales and {len(zero_points)} zero points")
         return scales, zero_points
@@ -356,23 +349,23 @@ class _Reader:
             _refuse(f"weights {index} have a zero point other than 0")
         if len(scales) == 1:
             return np.repeat(scales, channels)
-        if tensor.Quantization().QuantizedDimension() != dimension:
+        quantization = tensor.table("quantization", "QuantizationParameters")
+        if quantization is None or quantization.number("quantized_dimension") != dimension:
             _refuse(f"weights {index} have scales along the wrong dimension")
         return scales
 
     def _constant(self, index: int, dtype: type[Any], op: str) -> NDArray[Any]:
         tensor = self._table(index)
         shape = self._shape(tensor)
-        if tensor.Type() != TYPE_CODES[dtype]:
-            _refuse(
-                f"{op}: constant {index} has type code {tensor.Type()}, expected {dtype.__name__}"
-            )
-        if not 0 < tensor.Buffer() < self.model.BuffersLength():
+        code, number = tensor.number("type"), tensor.number("buffer")
+        if code != TENSOR_TYPES[dtype.__name__]:
+            _refuse(f"{op}: constant {index} has type code {code}, expected {dtype.__name__}")
+        if not 0 < number < len(self.buffers):
             _refuse(f"{op}: constant {index} has no data")
-        buffer = self.model.Buffers(tensor.Buffer())
-        if buffer.Offset() or buffer.Size():
+        buffer = self.buffers[number]
+        if buffer.number("offset") or buffer.number("size"):
             _refuse(f"{op}: constant {index} lies outside the flatbuffer")
-        data = _vector(buffer.DataAsNumpy(), f"{op}: data of constant {index}")
+        data = _data(buffer)
         if min(shape, default=1) < 1 or math.prod(shape) * np.dtype(dtype).itemsize != data.size:
             _refuse(f"{op}: constant {index} of shape {shape} has {data.size} bytes of data")
         self.constant_values += math.prod(shape)
@@ -386,8 +379,14 @@ class _Reader:
         return values
 
 
-def _relu(options: Any, name: str) -> bool:
-    code = options.FusedActivationFunction()
-    if code not in (schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU):
+def _data(buffer: Table) -> NDArray[np.uint8]:
+    """The bytes of a constant; none where there are none."""
+    values = buffer.numbers("data", np.uint8)
+    return np.zeros(0, np.uint8) if values is None else values
+
+
+def _relu(options: Table, name: str) -> bool:
+    code = options.number("fused_activation_function")
+    if code not in (ACTIVATION_NONE, ACTIVATION_RELU):
         _refuse(f"{name} has activation code {code}, expected none or RELU")
-    return bool(code == schema.ActivationFunctionType.RELU)
+    return code == ACTIVATION_RELU

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
+from beatlens.integer.flatbuffer import Builder
 from beatlens.integer.graph import (
     ROLES,
     Add,
@@ -28,21 +27,28 @@ from beatlens.integer.graph import (
     Op,
     Permute,
 )
+from beatlens.integer.tflite_schema import (
+    ACTIVATION_RELU,
+    IDENTIFIER,
+    OPERATOR_CODES,
+    OPTIONS,
+    PADDING,
+    SCHEMA_VERSION,
+    TENSOR_TYPES,
+)
 
-IDENTIFIER = b"TFL3"
-SCHEMA_VERSION = 3
 DATA_ALIGNMENT = 16
 """Alignment of every constant, so that a microcontroller can use it where it lies in flash."""
 
 OPERATOR_VERSIONS = {
-    "ADD": (schema.BuiltinOperator.ADD, 2),
-    "CONV_2D": (schema.BuiltinOperator.CONV_2D, 3),
-    "DEPTHWISE_CONV_2D": (schema.BuiltinOperator.DEPTHWISE_CONV_2D, 3),
-    "GATHER": (schema.BuiltinOperator.GATHER, 2),
-    "MEAN": (schema.BuiltinOperator.MEAN, 2),
-    "SLICE": (schema.BuiltinOperator.SLICE, 2),
+    "ADD": 2,
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "GATHER": 2,
+    "MEAN": 2,
+    "SLICE": 2,
 }
-"""The only operators ever written, all in TensorFlow Lite Micro: code, version that added int8."""
+"""The only operators ever written, all in TensorFlow Lite Micro: the version that added int8."""
 
 GROUPED_CONV_VERSION = 6
 CHANNEL_AXIS = 3
@@ -69,11 +75,11 @@ class _Writer:
 
     def __init__(self, graph: IntegerGraph) -> None:
         self.graph = graph
-        self.builder = flatbuffers.Builder(graph.weight_bytes + 8192)
+        self.builder = Builder()
         self.stored: dict[Hashable, int] = {}
         self.tensors: list[int] = []
         self.index: dict[Hashable, int] = {}
-        self.buffers = [self._table("Buffer", [])]  # buffer 0 is empty: "no constant data"
+        self.buffers = [self.builder.table("Buffer", {})]  # buffer 0 is empty: "no constant data"
         self.role = {name: role for role, name in graph.outputs.items()}
         self.role[graph.input] = "input"
 
@@ -84,27 +90,26 @@ class _Writer:
         codes = [self._operator_code(kind) for kind in graph.operator_names]
         inputs = [self.index[graph.input]]
         outputs = [self.index[graph.outputs[role]] for role in ROLES]
-        subgraph = self._table(
+        subgraph = self.builder.table(
             "SubGraph",
-            [
-                ("Tensors", self._tables(self.tensors)),
-                ("Inputs", self._numbers(inputs, np.int32)),
-                ("Outputs", self._numbers(outputs, np.int32)),
-                ("Operators", self._tables(operators)),
-            ],
+            {
+                "tensors": self.builder.tables(self.tensors),
+                "inputs": self._numbers(inputs, np.int32),
+                "outputs": self._numbers(outputs, np.int32),
+                "operators": self.builder.tables(operators),
+            },
         )
-        model = self._table(
+        model = self.builder.table(
             "Model",
-            [
-                ("Version", SCHEMA_VERSION),
-                ("OperatorCodes", self._tables(codes)),
-                ("Subgraphs", self._tables([subgraph])),
-                ("Buffers", self._tables(self.buffers)),
-                ("SignatureDefs", self._tables([self._signature(inputs, outputs)])),
-            ],
+            {
+                "version": SCHEMA_VERSION,
+                "operator_codes": self.builder.tables(codes),
+                "subgraphs": self.builder.tables([subgraph]),
+                "buffers": self.builder.tables(self.buffers),
+                "signature_defs": self.builder.tables([self._signature(inputs, outputs)]),
+            },
         )
-        self.builder.Finish(model, file_identifier=IDENTIFIER)
-        return bytes(self.builder.Output())
+        return self.builder.finish(model, IDENTIFIER)
 
     def _operator(self, op: Op) -> int:
         inputs = [self.index[name] for name in op.inputs]
@@ -123,44 +128,32 @@ class _Writer:
             case Add():
                 pass
         self._activation(op.output)
-        kind, options = self._options(op)
-        return self._table(
+        code, options = self._options(op)
+        return self.builder.table(
             "Operator",
-            [
-                ("OpcodeIndex", self.graph.operator_names.index(op.kind)),
-                ("Inputs", self._numbers(inputs, np.int32)),
-                ("Outputs", self._numbers([self.index[op.output]], np.int32)),
-                ("BuiltinOptionsType", kind),
-                ("BuiltinOptions", options),
-            ],
+            {
+                "opcode_index": self.graph.operator_names.index(op.kind),
+                "inputs": self._numbers(inputs, np.int32),
+                "outputs": self._numbers([self.index[op.output]], np.int32),
+                "builtin_options_type": code,
+                "builtin_options": options,
+            },
         )
 
     def _options(self, op: Op) -> tuple[int, int]:
         """The operator's options table: its type and where it lies."""
-        activation = schema.ActivationFunctionType
-        fields: list[tuple[str, int]] = []
+        fields: dict[str, int] = {}
         if isinstance(op, Convolution | Add) and op.relu:
-            fields.append(("FusedActivationFunction", activation.RELU))
+            fields["fused_activation_function"] = ACTIVATION_RELU
         match op:
             case Convolution():
-                same = op.padding == "same"
-                padding = schema.Padding.SAME if same else schema.Padding.VALID
-                fields += [("Padding", padding), ("StrideW", op.stride), ("StrideH", 1)]
-                if isinstance(op, Conv):
-                    name = "Conv2DOptions"
-                else:
-                    name = "DepthwiseConv2DOptions"
-                    fields.append(("DepthMultiplier", 1))
-            case Add():
-                name = "AddOptions"
-            case Crop():
-                name = "SliceOptions"
+                fields |= {"padding": PADDING[op.padding], "stride_w": op.stride, "stride_h": 1}
+                if not isinstance(op, Conv):
+                    fields["depth_multiplier"] = 1
             case Permute():
-                name = "GatherOptions"
-                fields.append(("Axis", CHANNEL_AXIS))
-            case Mean():
-                name = "ReducerOptions"
-        return getattr(schema.BuiltinOptions, name), self._table(name, fields)
+                fields["axis"] = CHANNEL_AXIS
+        name, code = OPTIONS[op.kind]
+        return code, self.builder.table(name, fields)
 
     def _parameters(self, op: Convolution) -> list[int]:
         """Weights and bias of a convolution, as tensor indices."""
@@ -198,7 +191,7 @@ class _Writer:
         if name == self.graph.outputs["logits"]:
             shape = (1, tensor.channels)
         quantization = self._quantization([q.scale], [q.zero_point], 0)
-        label = self.builder.CreateSharedString(self.role[name]) if name in self.role else None
+        label = self.builder.text(self.role[name]) if name in self.role else None
         self._tensor(name, shape, np.dtype(np.int8), quantization, label=label)
 
     def _tensor(
@@ -210,14 +203,17 @@ class _Writer:
         buffer: int = 0,
         label: int | None = None,
     ) -> None:
-        kind = schema.TensorType.INT8 if dtype == np.int8 else schema.TensorType.INT32
-        fields = [("Shape", self._numbers(shape, np.int32)), ("Type", kind), ("Buffer", buffer)]
+        fields = {
+            "shape": self._numbers(shape, np.int32),
+            "type": TENSOR_TYPES[dtype.name],
+            "buffer": buffer,
+        }
         if quantization is not None:
-            fields.append(("Quantization", quantization))
+            fields["quantization"] = quantization
         if label is not None:
-            fields.append(("Name", label))
+            fields["name"] = label
         self.index[key] = len(self.tensors)
-        self.tensors.append(self._table("Tensor", fields))
+        self.tensors.append(self.builder.table("Tensor", fields))
 
     def _quantization(
         self,
@@ -226,61 +222,48 @@ class _Writer:
         dimension: int,
     ) -> int:
         # Zero points are written out, though all 0 for weights: TFLM ignores scales without them.
-        fields = [
-            ("Scale", self._numbers(scales, np.float32)),
-            ("ZeroPoint", self._numbers(zero_points, np.int64)),
-            ("QuantizedDimension", dimension),
-        ]
-        return self._table("QuantizationParameters", fields)
+        fields = {
+            "scale": self._numbers(scales, np.float32),
+            "zero_point": self._numbers(zero_points, np.int64),
+            "quantized_dimension": dimension,
+        }
+        return self.builder.table("QuantizationParameters", fields)
 
     def _buffer(self, content: bytes) -> int:
         """Constant data, aligned; its buffer index."""
-        self.builder.StartVector(1, len(content), DATA_ALIGNMENT)
-        self.builder.head -= len(content)
-        self.builder.Bytes[self.builder.head : self.builder.head + len(content)] = content
-        self.buffers.append(self._table("Buffer", [("Data", self.builder.EndVector())]))
+        data = self.builder.numbers(np.frombuffer(content, np.uint8), DATA_ALIGNMENT)
+        self.buffers.append(self.builder.table("Buffer", {"data": data}))
         return len(self.buffers) - 1
 
     def _operator_code(self, kind: str) -> int:
-        code, version = OPERATOR_VERSIONS[kind]
+        code, version = OPERATOR_CODES[kind], OPERATOR_VERSIONS[kind]
         if kind == "CONV_2D" and any(isinstance(o, Conv) and o.groups > 1 for o in self.graph.ops):
             version = GROUPED_CONV_VERSION
         # Readers take the larger of both fields; the first is all that old ones know.
-        fields = [("DeprecatedBuiltinCode", code), ("BuiltinCode", code), ("Version", version)]
-        return self._table("OperatorCode", fields)
+        fields = {"deprecated_builtin_code": code, "builtin_code": code, "version": version}
+        return self.builder.table("OperatorCode", fields)
 
     def _signature(self, inputs: Sequence[int], outputs: Sequence[int]) -> int:
         def mapped(names: Sequence[str], indices: Sequence[int]) -> int:
             tables = []
             for name, index in zip(names, indices, strict=True):
-                label = self.builder.CreateSharedString(name)
-                tables.append(self._table("TensorMap", [("Name", label), ("TensorIndex", index)]))
-            return self._tables(tables)
+                fields = {"name": self.builder.text(name), "tensor_index": index}
+                tables.append(self.builder.table("TensorMap", fields))
+            return self.builder.tables(tables)
 
-        fields = [
-            ("Inputs", mapped(["input"], inputs)),
-            ("Outputs", mapped(ROLES, outputs)),
-            ("SignatureKey", self.builder.CreateSharedString("serving_default")),
-        ]
-        return self._table("SignatureDef", fields)
-
-    def _table(self, name: str, fields: Sequence[tuple[str, int]]) -> int:
-        """A table of the schema with these fields set; fields at their default take no room."""
-        getattr(schema, f"{name}Start")(self.builder)
-        for label, value in fields:
-            getattr(schema, f"{name}Add{label}")(self.builder, value)
-        return int(getattr(schema, f"{name}End")(self.builder))
-
-    def _tables(self, offsets: Sequence[int]) -> int:
-        self.builder.StartVector(4, len(offsets), 4)
-        for offset in reversed(offsets):
-            self.builder.PrependUOffsetTRelative(offset)
-        return int(self.builder.EndVector())
+        return self.builder.table(
+            "SignatureDef",
+            {
+                "inputs": mapped(["input"], inputs),
+                "outputs": mapped(ROLES, outputs),
+                "signature_key": self.builder.text("serving_default"),
+            },
+        )
 
     def _numbers(self, values: Sequence[float] | NDArray[np.generic], dtype: type) -> int:
         """A vector of numbers; one that was written before is used again."""
         vector: NDArray[np.generic] = np.asarray(values, dtype=dtype)
         key = (dtype, vector.tobytes())
         if key not in self.stored:
-            self.stored[key] = self.builder.CreateNumpyVector(vector)
+            self.stored[key] = self.builder.numbers(vector)
         return self.stored[key]

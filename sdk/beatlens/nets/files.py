@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
@@ -18,13 +20,23 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.output import write_whole
 
 FORMAT = "beatlens-network-1"
+COMPILED = "_orig_mod"
+"""Where `torch.compile` keeps the module that it compiled."""
 
 
 def save_net(path: Path, net: EvidenceNet, spec: NetworkSpec) -> None:
-    """Write a network, whole or not at all."""
-    state = {"format": FORMAT, "spec": spec.as_dict(), "classes": list(net.classes)}
-    state["constraints"] = describe_constraints(net)
-    save_state(path, {**state, "weights": net.state_dict()})
+    """Write a network, whole or not at all.
+
+    What `torch.compile`, `DataParallel` and `DistributedDataParallel` wrap around a network or a
+    part of it is left out.
+    """
+    inner = without_wrappers(net)
+    if not isinstance(inner, EvidenceNet):
+        raise ModelError(
+            f"the network to save is a {type(inner).__name__}, expected an EvidenceNet"
+        )
+    state = {"format": FORMAT, "spec": spec.as_dict(), "classes": list(inner.classes)}
+    save_state(path, {**state, **plain_state(inner)})
 
 
 def load_net(path: Path) -> tuple[EvidenceNet, NetworkSpec]:
@@ -38,7 +50,8 @@ def load_net(path: Path) -> tuple[EvidenceNet, NetworkSpec]:
         spec = NetworkSpec.from_dict(state["spec"])
         net = build(spec, tuple(state["classes"]))
         impose_described(net, state.get("constraints", {}))  # absent from older files
-        net.load_state_dict(state["weights"])
+        # A compiled network was once written with its wrapper's names.
+        net.load_state_dict({_plain_name(name): w for name, w in state["weights"].items()})
     except (AttributeError, KeyError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path}: damaged network file: {error}") from error
     return net.eval(), spec
@@ -54,6 +67,32 @@ def save_state(path: Path, state: object) -> None:
     buffer = BytesIO()
     torch.save(state, buffer)
     write_whole(path, buffer.getbuffer())
+
+
+def without_wrappers(net: nn.Module) -> nn.Module:
+    """The network itself, out of what `torch.compile` and the parallel wrappers made of it."""
+    while True:
+        if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            net = net.module
+        elif isinstance(original := getattr(net, COMPILED, None), nn.Module):
+            net = original
+        else:
+            return net
+
+
+def plain_state(net: nn.Module) -> dict[str, dict[str, Any]]:
+    """`constraints` and `weights` of a network, named as if no part of it were compiled."""
+    inner = without_wrappers(net)
+    constraints, weights = describe_constraints(inner), inner.state_dict()
+    return {
+        "constraints": {_plain_name(name): kept for name, kept in constraints.items()},
+        "weights": {_plain_name(name): tensor for name, tensor in weights.items()},
+    }
+
+
+def _plain_name(name: str) -> str:
+    """A tensor's name without the wrappers' part of it."""
+    return name.replace(f"{COMPILED}.", "").removeprefix("module.")
 
 
 def read_state(path: Path, expected: str) -> dict:

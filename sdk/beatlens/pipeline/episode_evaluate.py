@@ -19,13 +19,13 @@ from beatlens.evaluate.rhythms import episode_row, inside_episodes, rhythm_annot
 from beatlens.evaluate.strips import run_integer, run_network
 from beatlens.integer.build import build_graph
 from beatlens.integer.graph import IntegerGraph
+from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.geometry import Geometry
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.evaluate import check_strips_bundle, shipped_thresholds
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.engines import read_graph
 from beatlens.signals.annotations import write_annotations
 from beatlens.signals.databases import find_database
 from beatlens.signals.splits import DS2_WITHOUT_202
@@ -108,7 +108,7 @@ def evaluate_bundle_episodes(
     """
     _check_real(prepared)
     check_strips_bundle(bundle)
-    graph = read_graph(bundle.tflite)
+    graph = read_tflite(bundle.tflite)
     wide = graph.with_input_length(
         bundle.geometry.input_length(CROP_SPAN // bundle.geometry.stride)
     )

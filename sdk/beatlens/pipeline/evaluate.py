@@ -25,12 +25,12 @@ from beatlens.evaluate.strips import (
 from beatlens.integer.build import build_graph
 from beatlens.integer.graph import Convolution, IntegerGraph
 from beatlens.integer.litert import Kernels
+from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.engines import read_graph
 from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips
 
 AGREEMENT = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
@@ -109,7 +109,7 @@ def evaluate_bundle(
     """
     check_strips_bundle(bundle)
     validation, test = cut_strips(prepared.validation), cut_strips(prepared.test)
-    graph = read_graph(bundle.tflite)
+    graph = read_tflite(bundle.tflite)
     limits = prepared.thresholds(recipe, validation, run_network(teacher, validation))
     reference = Reference(run_network(teacher, test), limits)
     ran = run_integer(graph, bundle.geometry, test, kernels)

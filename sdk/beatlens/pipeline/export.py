@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,6 @@ from beatlens.pipeline.wearable_crossval import FIGURES
 from beatlens.pipeline.wearable_data import PreparedWearable
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.engines import read_graph
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_database
 from beatlens.tasks import beats, wearable
@@ -44,16 +44,22 @@ DAMAGED_FIGURES = "delete it, or run `beatlens evaluate` again"
 MEASURED = ("macro_ap", "ap_pvc", "ap_sve", "ap_afib", "ap_bbb", "f1_pvc", "f1_sve", "f1_afib",
             "f1_bbb", "loc_auc_pvc", "point_pvc", "spearman", "spearman_p5", "same_peak",
             "label_set")  # fmt: skip
+NOT_MEASURED = {"note": "not measured yet: run `beatlens evaluate`, then `beatlens export` again"}
+"""What a bundle holds as `measured` where its run has no figures."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the bundle's folder, its bytes and its account."""
+    """What was written: the bundle's folder, its bytes and its account.
+
+    `note` says what the bundle lacks; empty where it lacks nothing.
+    """
 
     folder: Path
     file_bytes: int
     macs: int
     operators: tuple[str, ...]
+    note: str
 
 
 def export_bundle(
@@ -72,6 +78,7 @@ def export_bundle(
     """
     graph, geometry = build_graph(quantized, SPAN), quantized.geometry
     tflite = write_tflite(graph)
+    measured = _measured(folder / "figures.json")
     Bundle.create(
         folder / "bundle",
         name=recipe.name,
@@ -79,11 +86,19 @@ def export_bundle(
         classes={name: LONG_NAMES[name] for name in CLASSES},
         golden_inputs=golden_inputs(geometry.input_length(SPAN // geometry.stride)),
         thresholds=_thresholds(recipe, prepared, teacher, graph, geometry),
-        measured=_measured(folder / "figures.json"),
+        measured=measured or NOT_MEASURED,
         versions={"torch": torch.__version__, "commit": commit()},
         replace=True,
     )
-    return Exported(folder / "bundle", len(tflite), graph.macs, tuple(graph.operator_names))
+    return _exported(folder, tflite, graph, measured)
+
+
+def _exported(
+    folder: Path, tflite: bytes, graph: IntegerGraph, measured: Mapping[str, Any]
+) -> Exported:
+    note = "" if measured else f"note: the bundle is {NOT_MEASURED['note']}"
+    operators = tuple(graph.operator_names)
+    return Exported(folder / "bundle", len(tflite), graph.macs, operators, note)
 
 
 def export_again(
@@ -99,7 +114,8 @@ def export_again(
         ModelError: the bundle decides on something else than strips.
     """
     check_strips_bundle(bundle)
-    graph = read_graph(bundle.tflite)
+    graph = read_tflite(bundle.tflite)
+    measured = _measured(folder / "figures.json") or dict(bundle.measured)
     Bundle.create(
         folder / "bundle",
         name=bundle.name,
@@ -108,11 +124,11 @@ def export_again(
         golden_inputs=bundle.golden.inputs,
         thresholds=_thresholds(recipe, prepared, teacher, graph, bundle.geometry),
         hop_columns=bundle.hop_columns,
-        measured=_measured(folder / "figures.json") or bundle.measured,
+        measured=measured or NOT_MEASURED,
         versions={**bundle.versions, "commit": commit()},
         replace=True,
     )
-    return Exported(folder / "bundle", len(bundle.tflite), graph.macs, tuple(graph.operator_names))
+    return _exported(folder, bundle.tflite, graph, measured)
 
 
 def _thresholds(
@@ -159,7 +175,7 @@ def export_beat_bundle(
     The rule's offsets and calibration are chosen on validation patients.
     """
     graph, rule = rule_of(quantized, tables, prepared)
-    tflite = write_tflite(graph)
+    tflite, measured = write_tflite(graph), _measured_beats(folder / "figures.json")
     length = quantized.geometry.input_length(CROP_SPAN // quantized.geometry.stride)
     Bundle.create(
         folder / "bundle",
@@ -167,12 +183,12 @@ def export_beat_bundle(
         tflite=tflite,
         classes=beats.LONG_NAMES,
         golden_inputs=golden_inputs(length),
-        measured=_measured_beats(folder / "figures.json"),
+        measured=measured or NOT_MEASURED,
         versions={"torch": torch.__version__, "commit": commit()},
         beats=rule,
         replace=True,
     )
-    return Exported(folder / "bundle", len(tflite), graph.macs, tuple(graph.operator_names))
+    return _exported(folder, tflite, graph, measured)
 
 
 def export_rule(
@@ -189,6 +205,7 @@ def export_rule(
     the rule, beside the one that made the network.
     """
     graph, rule = read_tflite(bundle.tflite), rule_of_bundle(bundle, tables, prepared)
+    measured = _measured_beats(folder / "figures.json") or dict(bundle.measured)
     Bundle.create(
         folder / "bundle",
         name=bundle.name,
@@ -196,13 +213,12 @@ def export_rule(
         classes=bundle.titles,
         golden_inputs=bundle.golden.inputs,
         hop_columns=bundle.hop_columns,
-        measured=_measured_beats(folder / "figures.json") or bundle.measured,
+        measured=measured or NOT_MEASURED,
         versions={**bundle.versions, "rule": commit()},
         beats=rule,
         replace=True,
     )
-    names = tuple(graph.operator_names)
-    return Exported(folder / "bundle", len(bundle.tflite), graph.macs, names)
+    return _exported(folder, bundle.tflite, graph, measured)
 
 
 def export_wearable_bundle(
@@ -218,7 +234,7 @@ def export_wearable_bundle(
     `beatlens evaluate` on the test fold.
     """
     graph, rule = wearable_evaluate.rule_of(recipe, quantized, tables, prepared)
-    tflite = write_tflite(graph)
+    tflite, measured = write_tflite(graph), _measured_wearable(folder)
     length = quantized.geometry.input_length(CROP_SPAN // quantized.geometry.stride)
     Bundle.create(
         folder / "bundle",
@@ -226,12 +242,12 @@ def export_wearable_bundle(
         tflite=tflite,
         classes=wearable.LONG_NAMES,
         golden_inputs=golden_inputs(length),
-        measured=_measured_wearable(folder),
+        measured=measured or NOT_MEASURED,
         versions={"torch": torch.__version__, "commit": commit()},
         recording=rule,
         replace=True,
     )
-    return Exported(folder / "bundle", len(tflite), graph.macs, tuple(graph.operator_names))
+    return _exported(folder, tflite, graph, measured)
 
 
 def _measured_wearable(folder: Path) -> dict[str, Any]:

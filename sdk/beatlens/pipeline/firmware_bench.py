@@ -8,6 +8,7 @@ chain, counts of a sensor in, findings with evidence out.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tempfile
@@ -38,18 +39,9 @@ from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 SENSOR = FrontEnd(256, 400.0, (-2048, 2047))
 WINDOWS = (1, 3)
 SECONDS = (30, 60)
-PER_MAC_OF_TFLM = 2.18
-"""Instructions per product of TFLM with CMSIS-NN on M4 for a dense network: `TFLM`, std_cam."""
-TFLM: Mapping[tuple[str, str], int] = {
-    ("std_cam", "m4"): 9_435_455,
-    ("ds_cam", "m4"): 4_383_915,
-    ("tiny_cam", "m4"): 1_031_538,
-    ("std_cam", "m55"): 1_470_402,
-    ("ds_cam", "m55"): 1_143_065,
-    ("tiny_cam", "m55"): 189_738,
-}
-"""Instructions a window of TensorFlow Lite Micro with CMSIS-NN takes, of 2026-11, on the same
-boards; measured once by building it, not by this benchmark. On M55 tiny_cam's output is wrong."""
+TFLM = Path(__file__).parents[3] / "docs" / "figures" / "tflm.json"
+"""Instructions a window of TensorFlow Lite Micro with CMSIS-NN takes on the same boards, measured
+once by building it, not by this benchmark; the file says how. On M55 tiny_cam's output is wrong."""
 _SYMBOL = re.compile(r"^\w+ (\w+) [tTrRwWdD] (\S+)$", re.MULTILINE)
 Row = dict[str, Any]
 
@@ -190,7 +182,7 @@ def measure_case(case: Case, name: str, board: Board) -> Row:
             **_flash(programs[0], model, port() / case.main, folder, board),
             "ram_bytes": case.ram + state,
             "stack_bytes": max(found.bytes for found in stack.values()),
-            "tflm_instructions": TFLM.get((case.model, name.removesuffix("-long"))),
+            **against_tflm(case.model, name, round(instructions)),
             "compiler": f"{_version()} {board.core.optimise}",
         }
 
@@ -203,12 +195,22 @@ def rows(windows: list[Path], bundles: list[Bundle], cores: list[str]) -> Iterat
             yield measure_case(window_case(path, board), name, board)
         for bundle in bundles:
             case = stream_case if bundle.beats is None else beat_case
-            row = measure_case(case(bundle, board), name, board)
-            # What a hop of a second costs where windows are run anew; beats are no windows.
-            if board.core.cpu == "cortex-m4" and bundle.beats is None:
-                graph = read_tflite(bundle.tflite)
-                row["tflm_instructions"] = round(PER_MAC_OF_TFLM * graph.macs)
-            yield row
+            yield measure_case(case(bundle, board), name, board)
+
+
+def against_tflm(model: str, core: str, instructions: int) -> Row:
+    """What TensorFlow Lite Micro takes for a model's window, and how often ours goes into it.
+
+    A stream with a decision every second runs a window a second there. Measured apart from this
+    benchmark, see `TFLM`; None where it was not.
+    """
+    found = None
+    if TFLM.exists():
+        listed = json.loads(TFLM.read_text(encoding="utf-8"))["rows"]
+        plain = core.removesuffix("-long")
+        found = next((r for r in listed if (r["model"], r["core"]) == (model, plain)), None)
+    theirs = found and found["instructions"]
+    return {"tflm_instructions": theirs, "tflm_ratio": theirs and theirs / instructions}
 
 
 def _counted(board: Board, program: Path) -> int:

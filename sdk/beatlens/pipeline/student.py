@@ -19,9 +19,9 @@ from beatlens.errors import ModelError
 from beatlens.evaluate.prediction import average_precision
 from beatlens.evaluate.strips import Explaining, Reference, Run, run_network
 from beatlens.nets.backbones import build
-from beatlens.nets.constraint import describe_constraints, impose_described, release
+from beatlens.nets.constraint import impose_described, release
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.files import load_net, read_state, save_net, save_state
+from beatlens.nets.files import load_net, plain_state, read_state, save_net, save_state
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe, Recipe
@@ -182,8 +182,7 @@ def quantize_after_training(net: EvidenceNet, batches: list[Tensor]) -> Quantize
 
 def save_quantized(path: Path, net: QuantizedEvidenceNet) -> None:
     """Write a quantised network's weights, scales and constraints, whole or not at all."""
-    state = {"format": QUANTIZED_FORMAT, "constraints": describe_constraints(net)}
-    save_state(path, {**state, "weights": net.state_dict()})
+    save_state(path, {"format": QUANTIZED_FORMAT, **plain_state(net)})
 
 
 def load_quantized(path: Path, student: EvidenceNet) -> QuantizedEvidenceNet:

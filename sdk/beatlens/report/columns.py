@@ -102,10 +102,15 @@ FIRMWARE = (
     Column("instructions", "instructions", digits=None, interval=False),
     Column("per_mac", "per MAC", digits=3, interval=False),
     Column("tflm_instructions", "TFLM + CMSIS-NN", digits=None, interval=False),
+    Column("tflm_ratio", "ratio", digits=1, interval=False),
     Column("flash_bytes", "flash", digits=None, interval=False),
     Column("model_bytes", "model", digits=None, interval=False),
     Column("ram_bytes", "RAM", digits=None, interval=False),
     Column("stack_bytes", "stack", digits=None, interval=False),
+)
+TFLM = (
+    Column("instructions", "instructions a window", digits=None, interval=False),
+    Column("arena_bytes", "arena", digits=None, interval=False),
 )
 QRS = (
     Column("beats", "beats", digits=None, interval=False),

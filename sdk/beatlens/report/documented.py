@@ -103,6 +103,7 @@ COMPRESSION: Mapping[str, DocumentedTable] = {
 }
 DEVICE: Mapping[str, DocumentedTable] = {
     "firmware": DocumentedTable("firmware.json", of.FIRMWARE, ("model", "per", "core")),
+    "tflm": DocumentedTable("tflm.json", of.TFLM, ("model", "core", "cmsis_nn")),
     "host": DocumentedTable("host.json", of.HOST, ("engine", "way", "kernels", "bits")),
 }
 BEATS: Mapping[str, DocumentedTable] = {

@@ -61,9 +61,7 @@ def _plots(folder: Path) -> list[Path]:
         ]
     if (folder / "compress.json").exists():
         chosen = _rows_with(folder / "compress.json", "form", "int8")
-        points = ("method", "start", "share")
-        drawn = plots.size_vs_fidelity(chosen, "packed_bytes", of=points, joined=False)
-        made.append(plots.save(drawn, folder / "size_vs_fidelity.svg"))
+        made.append(plots.save(plots.size_vs_fidelity(chosen), folder / "size_vs_fidelity.svg"))
     if (folder / "reliability.json").exists():
         drawn = reliability_plot(load_figures(folder / "reliability.json"))
         made.append(plots.save(drawn, folder / "reliability.svg"))

@@ -25,7 +25,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from beatlens.errors import DataError
 from beatlens.report import views
@@ -154,62 +154,47 @@ def _sample(which: int, text: str, line: Literal["", "-"] = "") -> Line2D:
     )
 
 
-def size_vs_fidelity(
-    figures: Figures,
-    x: str = "bytes",
-    y: str = "spearman",
-    of: Sequence[str] = ("model",),
-    joined: bool = True,
-) -> Figure:
-    """Return a plot of `y` against a size `x` (log scale), by matching and form.
+def size_vs_fidelity(figures: Figures, key: str = "spearman") -> Figure:
+    """Return a plot of `key` of every method (a line of its own) at every size (a panel).
 
     Args:
-        figures: what is drawn.
-        x, y: keys.
-        of: keys of what is one point.
-        joined: draw a line through the points of a matching and form.
+        figures: rows with `method`, `matching`, `share` (the teacher's bytes divided by the size)
+            and `packed_bytes`. Rows of one method, matching and share are averaged.
+        key: what is drawn; one mark for each matching, with its interval.
     """
-    groups = _some(figures, ("matching", "form", *of), y)
-    series: dict[tuple[str, str], list[tuple[float, float, float, float]]] = {}
-    for (matching, form, *_), rows in groups.items():
-        size, value = summary(rows, x), summary(rows, y)
-        if size is None or value is None:
-            continue
-        mean, low, high = value
-        point = (size[0], mean, mean if low is None else low, mean if high is None else high)
-        series.setdefault((matching, form), []).append(point)
-    if not series:
-        raise DataError(f"figures of {figures.command!r} have no {x!r}; nothing to plot")
-    matchings = list(dict.fromkeys(matching for matching, _ in series))
-    forms = list(dict.fromkeys(form for _, form in series))
+    groups = _some(figures, ("method", "matching", "share"), key)
+    groups = {g: r for g, r in groups.items() if summary(r, "packed_bytes") is not None}
+    if not groups:
+        raise DataError(f"figures of {figures.command!r} have no 'packed_bytes'; nothing to plot")
+    methods = list(dict.fromkeys(method for method, _, _ in groups))
+    matchings = list(dict.fromkeys(matching for _, matching, _ in groups))
+    shares = sorted({share for _, _, share in groups}, key=float)
     with mpl.rc_context(STYLE):
-        figure = new_figure(7.0, 4.0)
-        axes = figure.subplots()
-        for (matching, form), points in series.items():
-            xs, means, lows, highs = (
-                np.array(column) for column in zip(*sorted(points), strict=True)
-            )
-            which = matchings.index(matching)
-            axes.errorbar(
-                xs,
-                means,
-                yerr=(np.maximum(means - lows, 0), np.maximum(highs - means, 0)),
-                color=COLOURS[which % len(COLOURS)],
-                marker=MARKERS[which % len(MARKERS)],
-                linestyle=LINES[forms.index(form) % len(LINES)] if joined else "",
-                linewidth=1.4,
-                capsize=2,
-                markerfacecolor="white" if forms.index(form) else None,
-                label=f"{matching}, {form}",
-            )
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel(label(x))
-        axes.set_ylabel(label(y))
-        axes.grid()
-        figure.legend(loc="outside right upper")
+        figure = new_figure(9.0, 1.2 + 0.4 * len(methods))
+        panels = np.atleast_1d(figure.subplots(1, len(shares), sharex=True, sharey=True))
+        for axes, share in zip(panels, shares, strict=True):
+            inside = {group: rows for group, rows in groups.items() if group[2] == share}
+            for (method, matching, _), rows in inside.items():
+                which = matchings.index(matching)
+                offset = (which - (len(matchings) - 1) / 2) * 0.19
+                _dot(axes, rows, key, methods.index(method) + offset, which)
+            sizes = [summary(rows, "packed_bytes") for rows in inside.values()]
+            middle = float(np.median([size[0] for size in sizes if size is not None]))
+            axes.set_title(f"1/{share}: about {middle:,.0f} bytes", fontsize=9)
+            axes.set_yticks(range(len(methods)), methods)
+            axes.set_ylim(len(methods) - 0.5, -0.5)
+            axes.set_yticks(np.arange(len(methods) - 1) + 0.5, minor=True)
+            axes.grid(axis="x")
+            axes.grid(axis="y", which="minor")
+            axes.tick_params(axis="y", which="both", length=0)
+        figure.supxlabel(label(key), fontsize=9)
+        figure.legend(
+            handles=[_sample(i, str(matching)) for i, matching in enumerate(matchings)],
+            loc="outside upper right",
+            ncols=len(matchings),
+            title="matching loss",
+            title_fontsize=9,
+        )
     return figure
 
 

@@ -23,7 +23,6 @@ from beatlens.runtime.finding import BEAT_LIMITS, Limits
 from beatlens.runtime.stream import (
     LeadStream,
     Piece,
-    cannot_read,
     checked_pieces,
     engine_of,
     explained,
@@ -102,9 +101,7 @@ def _beat_chain(
     bundle: Bundle, frontend: FrontEnd, limits: Limits, engine: Engine | StreamEngine | None
 ) -> Chain[BeatFinding]:
     if engine == "c":
-        try:
-            from beatlens.firmware.host_beats import HostBeatChain
-        except ImportError as error:
-            raise cannot_read(error) from error
+        from beatlens.firmware.host_beats import HostBeatChain
+
         return HostBeatChain(bundle, frontend, limits)
     return BeatChain(bundle, frontend, limits, engine_of(bundle, engine))

@@ -6,8 +6,8 @@
     golden_*.bin         inputs and the exact int8 outputs for them, row-major int8
     SHA256SUMS           of all of them
 
-The golden outputs come from the integer simulator; an engine, on whatever device, that gives other
-bytes for the golden inputs does not run this model.
+The golden outputs come from the integer simulator, which replays them when a bundle is opened; an
+engine, on whatever device, that gives other bytes for the golden inputs does not run this model.
 
     bundle = Bundle.load("beats")  # a released model; or a folder
     bundle.verify(bundle.engine())
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,17 +31,18 @@ from beatlens import __version__
 from beatlens.errors import ModelError
 from beatlens.integer.graph import Add, Convolution, Crop, IntegerGraph, Mean
 from beatlens.integer.simulate import simulate
+from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.geometry import Geometry
-from beatlens.packed import check_model, pack_model, unpack_model
+from beatlens.packed import pack_model
 from beatlens.runtime.beat_rule import BeatRule
-from beatlens.runtime.engines import (
-    Engine,
-    EngineKind,
-    Kernels,
-    StreamEngine,
-    make_engine,
-    read_graph,
+from beatlens.runtime.bundle_checks import (
+    check_decision,
+    check_golden,
+    check_packed,
+    decision_sha256,
 )
+from beatlens.runtime.engines import Engine, EngineKind, Kernels, StreamEngine, make_engine
+from beatlens.runtime.fields import parse
 from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, PACKED, read_folder, write_folder
 from beatlens.runtime.manifest import TENSORS, Manifest, read_manifest, sum_threshold
 from beatlens.runtime.recording_rule import RecordingRule
@@ -80,13 +82,15 @@ class Bundle(Manifest):
 
     @classmethod
     def load(cls, folder: Path | str) -> Bundle:
-        """Read a bundle, by its folder or, of a released model, by its name: `"beats"`.
+        """Read and check a bundle, by its folder or, of a released model, by its name: `"beats"`.
+
+        See `runtime.bundle_checks` for what the checks find.
 
         Raises:
             ModelError: a file is missing, damaged or not what was written; a field of
-                `bundle.json` is wrong; or it, or `weights.blpk`, does not agree with
-                `model.tflite`. (The last is checked here where ai-edge-litert is installed, and of
-                `bundle.json` by every engine when it is made.) The message names file and field.
+                `bundle.json` is wrong; it, `weights.blpk` or the golden vectors do not agree with
+                `model.tflite`; or what decides was changed after the bundle was made. The message
+                names file and field.
         """
         return cls._of(read_folder(find_bundle(folder)))
 
@@ -107,7 +111,7 @@ class Bundle(Manifest):
         recording: RecordingRule | None = None,
         replace: bool = False,
     ) -> Bundle:
-        """Write a bundle, whole or not at all, and return it. Needs ai-edge-litert.
+        """Write a bundle, whole or not at all, and return it.
 
         Geometry, span and scales are taken from the network itself.
 
@@ -130,7 +134,7 @@ class Bundle(Manifest):
             ModelError: the network is not one that streams (padded, say), an argument does not
                 fit it, or the folder is in use.
         """
-        graph = read_graph(tflite)
+        graph = read_tflite(tflite)
         geometry = geometry_of(graph)
         evidence = graph.tensors[graph.outputs["evidence"]]
         if thresholds is None:
@@ -158,8 +162,10 @@ class Bundle(Manifest):
             beats=beats,
             recording=recording,
         )
-        files = {MANIFEST: manifest.document(), MODEL: bytes(tflite), PACKED: packed}
+        files = {MODEL: bytes(tflite), PACKED: packed}
         files |= {file: getattr(golden, key).tobytes() for key, file in GOLDEN.items()}
+        digest = decision_sha256(parse(MANIFEST, manifest.document()), files)
+        files[MANIFEST] = replace_fields(manifest, decision_sha256=digest).document()
         bundle = cls._of(files)
         write_folder(Path(folder), files, replace=replace)
         return bundle
@@ -167,6 +173,7 @@ class Bundle(Manifest):
     @classmethod
     def _of(cls, files: Mapping[str, bytes]) -> Bundle:
         values = read_manifest(files[MANIFEST])
+        check_decision(parse(MANIFEST, files[MANIFEST]), files)
         manifest = Manifest(**values)
         cases, classes = manifest.golden_cases, len(manifest.classes)
         shapes = {
@@ -176,10 +183,10 @@ class Bundle(Manifest):
         }
         golden = {key: _int8(GOLDEN[key], files[GOLDEN[key]], shapes[key]) for key in GOLDEN}
         bundle = cls(**values, tflite=files[MODEL], packed=files[PACKED], golden=Golden(**golden))
-        graph = read_graph(bundle.tflite) if _can_read_graphs() else None
-        if graph is not None:
-            _check_graph(bundle, graph)
-        _check_packed(bundle, graph)
+        graph = read_tflite(bundle.tflite)
+        _check_graph(bundle, graph)
+        check_packed(bundle, graph)
+        check_golden(bundle, graph)
         return bundle
 
     def engine(self, kind: EngineKind = "auto", kernels: Kernels = "reference") -> Engine:
@@ -306,22 +313,6 @@ def _check_graph(manifest: Manifest, graph: IntegerGraph) -> None:
         _disagree("geometry", manifest.geometry, geometry_of(graph))
 
 
-def _check_packed(bundle: Bundle, graph: IntegerGraph | None) -> None:
-    """Does `weights.blpk` hold the parameters of this network, or, unknown which, of any?"""
-    if len(bundle.packed) != bundle.packed_bytes:
-        raise ModelError(
-            f"{MANIFEST}: packed_bytes is {bundle.packed_bytes}, expected {len(bundle.packed)}, "
-            f"the size of {PACKED}; the files are not of one model, get the bundle again"
-        )
-    try:
-        if graph is None:
-            unpack_model(bundle.packed)
-        else:
-            check_model(bundle.packed, graph)
-    except ModelError as error:
-        raise ModelError(f"{PACKED}: {error}") from error
-
-
 def _disagree(field: str, said: object, found: object) -> NoReturn:
     raise ModelError(
         f"{MANIFEST}: {field} is {said}, expected {found} as in {MODEL}; "
@@ -362,15 +353,6 @@ def _int8(file: str, data: bytes, shape: tuple[int, ...]) -> Int8:
             f"as {MANIFEST} says"
         )
     return np.frombuffer(data, np.int8).reshape(shape)
-
-
-def _can_read_graphs() -> bool:
-    """Whether the reader's own dependencies are there; a device with tflite-runtime lacks them."""
-    try:
-        import beatlens.integer.tflite_read  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def _check_equal(what: str, found: Int8, wanted: Int8) -> None:

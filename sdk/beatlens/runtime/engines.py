@@ -23,8 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError, SignalError
-from beatlens.integer.graph import IntegerGraph, Quantization
+from beatlens.integer.graph import Quantization
 from beatlens.integer.simulate import simulate
+from beatlens.integer.tflite_read import read_tflite
+from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -151,7 +153,9 @@ class InterpreterEngine(_CheckedEngine):
         self.name = f"{kind}, {kernels} kernels"
         self._module = _import_interpreter(kind)
         self._kernels = kernels
-        self._tflite = bundle.tflite
+        # An interpreter follows every offset of a file unchecked. It gets the network that was read
+        # and checked, written anew, so that nothing the reader does not look at reaches it.
+        self._tflite = write_tflite(read_tflite(bundle.tflite))
         self._whole = self._interpreter(bundle.input_length)
         self._check_tensors()
         self._resizable = self._can_resize()
@@ -265,16 +269,13 @@ class InterpreterEngine(_CheckedEngine):
 
 
 class SimulatorEngine(_CheckedEngine):
-    """The integer simulator: numpy, exact, and slower than an interpreter.
-
-    Needs ai-edge-litert to read the file, but not to run it.
-    """
+    """The integer simulator: numpy alone, and exact."""
 
     name = "simulator"
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle)
-        self._graph = read_graph(bundle.tflite)
+        self._graph = read_tflite(bundle.tflite)
 
     def _evidence(self, x: Int8, columns: int) -> Int8:
         return self._run(x)["evidence"][0]
@@ -314,18 +315,6 @@ def make_engine(
     raise ModelError(
         f"no TFLite interpreter is installed (looked for {', '.join(MODULES)}); {INSTALL}"
     )
-
-
-def read_graph(tflite: bytes) -> IntegerGraph:
-    """The integer graph in a `.tflite` file; ModelError if it is damaged or cannot be read here."""
-    try:
-        from beatlens.integer.tflite_read import read_tflite
-    except ImportError as error:
-        raise ModelError(
-            f"reading a .tflite file needs ai-edge-litert and flatbuffers ({error}); "
-            "pip install 'beatlens[export]'"
-        ) from error
-    return read_tflite(tflite)
 
 
 def _columns(interpreter: Any) -> int:

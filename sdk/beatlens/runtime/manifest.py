@@ -9,7 +9,7 @@
      "tensors": {"input": {"scale": 0.02500000037252903, "zero_point": 0},
                  "evidence": {...}, "logits": {...}},
      "beats": {...},
-     "packed_bytes": 24500, "golden_cases": 4,
+     "packed_bytes": 24500, "golden_cases": 4, "decision_sha256": "5e9c...",
      "measured": {...}, "versions": {"beatlens": "0.1.0", ...}}
 
 `threshold` is a probability; `sum_threshold` is the same decision in integers, and the one that
@@ -65,6 +65,8 @@ class Manifest:
         tensors: scale and zero point of "input", "evidence" and "logits".
         packed_bytes: size of `weights.blpk`, the network's parameters in the packed format.
         golden_cases: number of golden vectors.
+        decision_sha256: the digest of all that decides, or None in a bundle made before there was
+            one; see `runtime.bundle_checks`.
         measured: figures with the data they were measured on; free-form.
         versions: of the software that made the bundle.
         beats: how beats are decided, for a model that decides on them.
@@ -86,6 +88,7 @@ class Manifest:
     versions: Mapping[str, str]
     beats: BeatRule | None = None
     recording: RecordingRule | None = None
+    decision_sha256: str | None = None
 
     @property
     def decides_on(self) -> str:
@@ -156,6 +159,7 @@ class Manifest:
             **({} if self.recording is None else {"recording": self.recording.document()}),
             "packed_bytes": self.packed_bytes,
             "golden_cases": self.golden_cases,
+            **({} if self.decision_sha256 is None else {"decision_sha256": self.decision_sha256}),
             "measured": self.measured,
             "versions": self.versions,
         }
@@ -227,6 +231,9 @@ def read_manifest(data: bytes) -> dict[str, Any]:
             top.refuse("recording", "none beside `beats`: a model decides on one of them")
         scale = tensors["evidence"].scale
         recording = RecordingRule.read(top.section("recording"), len(titles), scale)
+    digest = None
+    if "decision_sha256" in top.names():
+        digest = top.text("decision_sha256", "[0-9a-f]{64}", "64 hexadecimal digits")
     versions = top.section("versions")
     result = {
         "name": top.text("name", _NAME, "letters, digits and . _ - (at most 64)"),
@@ -246,6 +253,7 @@ def read_manifest(data: bytes) -> dict[str, Any]:
         },
         "beats": beats,
         "recording": recording,
+        "decision_sha256": digest,
     }
     top.finish()
     return result

@@ -270,10 +270,8 @@ def _chain(
 ) -> Chain[Finding]:
     if engine == "c":
         # The firmware's generator stands on bundles, so nothing here can import it earlier.
-        try:
-            from beatlens.firmware.host import HostChain
-        except ImportError as error:
-            raise cannot_read(error) from error
+        from beatlens.firmware.host import HostChain
+
         return HostChain(bundle, frontend, hop, limits)
     return EngineChain(bundle, frontend, hop, limits, engine_of(bundle, engine))
 
@@ -283,14 +281,6 @@ def engine_of(bundle: Bundle, engine: Engine | EngineKind | None) -> Engine:
     if engine is None or isinstance(engine, str):
         return bundle.engine(engine or "auto")
     return engine
-
-
-def cannot_read(error: ImportError) -> ModelError:
-    """What is said where engine "c" cannot be made for want of a package."""
-    return ModelError(
-        f"engine 'c' needs ai-edge-litert and flatbuffers to read the model ({error}); "
-        "pip install 'beatlens[litert]', or take another engine"
-    )
 
 
 def _array(samples: Any) -> NDArray[Any]:

@@ -114,6 +114,8 @@ def export(recipe: BeatRecipe, folder: Path, data: Path | None) -> None:
         f"bundle: {exported.folder}  model.tflite {exported.file_bytes:,} bytes, operators "
         f"{', '.join(exported.operators)}"
     )
+    if exported.note:
+        console.print(exported.note, soft_wrap=True)
 
 
 def export_from(

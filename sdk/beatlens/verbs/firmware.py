@@ -116,6 +116,12 @@ def firmware(
         model = find_bundle(model)
     if (model / MANIFEST).is_file():
         bundle = Bundle.load(model)
+        if bundle.decision_sha256 is None:
+            console.print(
+                f"note: {MANIFEST} has no decision_sha256 (an older beatlens made it): a change of "
+                "its labels or thresholds cannot be seen; export the bundle again",
+                soft_wrap=True,
+            )
         chosen = name or identifier(bundle.name)
         if rate is None or counts_per_mv is None:
             raise RecipeError(

@@ -153,6 +153,8 @@ def say_exported(
         f"{exported.macs:,} multiply-accumulates per strip, "
         f"operators {', '.join(exported.operators)}"
     )
+    if exported.note:
+        console.print(exported.note, soft_wrap=True)
 
 
 def evaluated(

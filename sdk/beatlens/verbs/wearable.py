@@ -69,6 +69,8 @@ def export(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
         f"bundle: {exported.folder}  model.tflite {exported.file_bytes:,} bytes, operators "
         f"{', '.join(exported.operators)}"
     )
+    if exported.note:
+        console.print(exported.note, soft_wrap=True)
 
 
 def evaluate(recipe: WearableRecipe, folder: Path, data: Path | None, out: Path | None) -> None:
