@@ -29,6 +29,7 @@ from beatlens.evaluate.strips import (
 )
 from beatlens.evaluate.wearable import run_integer_wearable, run_wearable
 from beatlens.integer.graph import IntegerGraph
+from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.context_tables import TABLES_FILE, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
@@ -38,7 +39,6 @@ from beatlens.pipeline.evaluate import check_strips_bundle, shipped_thresholds
 from beatlens.pipeline.score import findings_in
 from beatlens.pipeline.wearable_evaluate import agreement_figures, score_figures, told_of
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.engines import read_graph
 from beatlens.signals import beat_contexts, rhythm, splits
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import Database, find_database
@@ -150,7 +150,7 @@ def _strips(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]:
     strips = cut_strips(list(tracks_of(name, asked.records, asked.data, asked.progress)))
     about = {"records": len(set(strips.records.tolist())), "strips": len(strips)}
     limits = shipped_thresholds(bundle)
-    run = run_integer(read_graph(bundle.tflite), bundle.geometry, strips)
+    run = run_integer(read_tflite(bundle.tflite), bundle.geometry, strips)
     if teacher is None:
         row = row_of(measure(strips, run, limits, Reference(run, limits)))
         return [about | {k: v for k, v in row.items() if not k.startswith(AGREEMENT)}]
@@ -265,7 +265,7 @@ def _recordings(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]
 def _graph_of_crops(bundle: Bundle) -> IntegerGraph:
     """The network for windows of `CROP_SPAN` samples."""
     length = bundle.geometry.input_length(CROP_SPAN // bundle.geometry.stride)
-    return read_graph(bundle.tflite).with_input_length(length)
+    return read_tflite(bundle.tflite).with_input_length(length)
 
 
 def _network(teacher: Path, bundle: Bundle) -> EvidenceNet:
