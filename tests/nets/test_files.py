@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -102,8 +103,8 @@ def test_a_failed_write_leaves_the_old_file(
     save_net(path, lively(SMALL["dense"]), SMALL["dense"])
     before = path.read_bytes()
 
-    def half(_state: object, part: Path) -> None:
-        part.write_bytes(b"half")
+    def half(_state: object, part: BytesIO) -> None:
+        part.write(b"half")
         raise OSError("no space left")
 
     monkeypatch.setattr(torch, "save", half)
