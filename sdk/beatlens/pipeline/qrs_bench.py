@@ -36,7 +36,8 @@ SPLITS: Mapping[str, Sequence[str]] = {
     "DS2 without 202": DS2_WITHOUT_202,
 }
 NOISY = (("ma", 12), ("ma", 6), ("em", 12), ("em", 6))
-"""Kind of noise, and signal-to-noise ratio in decibel."""
+"""Kind of noise, and signal-to-noise ratio in decibel. DS1, which is developed on, has the noise of
+nstdb's second lead, DS2 that of the first."""
 ANNOTATORS = ("atr", "ari")
 """Of qtdb, the first that a record has: audited beats, or unaudited ones."""
 _OTHER_PATIENTS = re.compile(r"sel(?![128]\d\d$)")
@@ -132,9 +133,9 @@ def other_groups(data: Path | None) -> list[Group]:
         ]
         groups.append(Group("qtdb", qtdb, chosen))
     if (nstdb := _at_hand("nstdb", data)) is not None:
-        for split, records in (("DS1", DS1), ("DS2", DS2)):
+        for split, records, lead in (("DS1", DS1, 1), ("DS2", DS2, 0)):
             for kind, level in NOISY:
-                noise = Noise(*read_noise(nstdb, kind), level)
+                noise = Noise(*read_noise(nstdb, kind, lead), level)
                 groups.append(Group(f"{split}, {NOISES[kind]} {level} dB", mitdb, records, noise))
     return groups
 

@@ -26,7 +26,8 @@ def qrs(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
         rows += group_rows(other_groups(data), show)
     described = (
         "mitdb, MLII; svdb and qtdb (records of no patient of mitdb or svdb), first lead; noise of "
-        "nstdb's first lead in every other two minutes; after 5:00, 150 ms; intervals by record"
+        "nstdb (second lead for DS1, first for DS2) in every other two minutes; after 5:00, "
+        "150 ms; intervals by record"
     )
     rows = [{**row, "commit": commit()} for row in rows]
     key = ("detector", "split")
