@@ -12,7 +12,7 @@ import numpy as np
 from beatlens.attribution.fidelity import shuffled_floor
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError
-from beatlens.evaluate.figures import write_figures
+from beatlens.evaluate.figures import merge_figures, write_figures
 from beatlens.evaluate.strips import (
     Measured,
     Reference,
@@ -121,6 +121,16 @@ def evaluate_bundle(
         Evaluation(test, _itself(test, reference), None, device, graph, []),
         teacher, about, recipe.seed, command, prepared.description, folder, replicates,
     )  # fmt: skip
+
+
+def merge_evaluation(name: str, command: str, described: str, found: Evaluation, out: Path) -> None:
+    """Put the rows of teacher and int8 model into `out/strips.json`, beside other models'."""
+    rows = [
+        {**row, "model": name if row["model"] == "student" else row["model"]}
+        for row in found.rows
+        if row["model"] == "teacher" or (row["form"] == "int8" and row["model"] == "student")
+    ]
+    merge_figures(out / "strips.json", command, described, rows, ("model", "form", "seed"))
 
 
 def check_strips_bundle(bundle: Bundle) -> None:

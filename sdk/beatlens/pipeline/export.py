@@ -107,15 +107,18 @@ def export_again(
     """Write `bundle/` of a run from a bundle: its network as it is, its thresholds set anew.
 
     For a released model whose run folder is gone. `model.tflite`, `weights.blpk` and the golden
-    vectors stay as they were, bit for bit, and what was measured of it too, unless the run folder
-    has a `figures.json`.
+    vectors stay as they were, bit for bit, and so do the figures and the description of the data,
+    but for the figures that a `figures.json` of the run folder has. `versions` says as `thresholds`
+    which commit set them, beside the one that made the network.
 
     Raises:
         ModelError: the bundle decides on something else than strips.
     """
     check_strips_bundle(bundle)
     graph = read_tflite(bundle.tflite)
-    measured = _measured(folder / "figures.json") or dict(bundle.measured)
+    # Figures of a bundle alone do not name the recordings that its network was trained on.
+    trained_on = {key: bundle.measured[key] for key in ("data",) if key in bundle.measured}
+    measured = {**bundle.measured, **_measured(folder / "figures.json"), **trained_on}
     Bundle.create(
         folder / "bundle",
         name=bundle.name,
@@ -125,7 +128,7 @@ def export_again(
         thresholds=_thresholds(recipe, prepared, teacher, graph, bundle.geometry),
         hop_columns=bundle.hop_columns,
         measured=measured or NOT_MEASURED,
-        versions={**bundle.versions, "commit": commit()},
+        versions={**bundle.versions, "thresholds": commit()},
         replace=True,
     )
     return _exported(folder, bundle.tflite, graph, measured)

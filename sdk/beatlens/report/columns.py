@@ -252,6 +252,40 @@ KEPT = (
     Column("same_wave", "same wave", digits=2),
     Column("same_wave_floor", "other beat's", digits=2, interval=False),
 )
+RELEASED_STRIPS = (
+    Column("bytes", "bytes", digits=None, interval=False),
+    *(
+        Column(f"{figure}_{name}", f"{figure.upper()} {shown}", digits=2, interval=interval)
+        for name, shown in (("pvc", "PVC"), ("sve", "SVE"), ("afib", "AF"), ("bbb", "BBB"))
+        for figure, interval in (("ap", False), ("f1", True))
+    ),
+    Column("spearman", "Spearman", digits=2),
+    Column("spearman_p5", "Spearman p5", digits=2, interval=False),
+    Column("label_set", "label set", digits=2),
+)
+UNSEEN_STRIPS = (
+    Column("records", "records", digits=None, interval=False),
+    Column("spearman", "Spearman", digits=3, interval=False),
+    Column("spearman_p5", "Spearman p5", digits=2, interval=False),
+    Column("label_set", "label set", digits=2, interval=False),
+    Column("ap_pvc", "AP PVC", digits=2, interval=False),
+    Column("ap_sve", "AP SVE", digits=2, interval=False),
+)
+UNSEEN_BEATS = (
+    Column("qrs_sensitivity", "QRS Se", digits=2, interval=False),
+    Column("qrs_predictivity", "+P", digits=2, interval=False),
+    Column("veb_sensitivity", "V Se", digits=1),
+    Column("veb_predictivity", "+P", digits=1),
+    Column("sveb_sensitivity", "S Se", digits=1),
+    Column("sveb_predictivity", "+P", digits=1),
+    Column("spearman", "Spearman", digits=2, interval=False),
+    Column("spearman_p5", "Spearman p5", digits=2, interval=False),
+)
+UNSEEN_RECORDINGS = (
+    Column("records", "recordings", digits=None, interval=False),
+    Column("score", "score", digits=3),
+    *(Column(f"f1_{name}", f"F1 {name}", digits=2, interval=False) for name in CLASSES),
+)
 HOST = (
     Column("cpu_seconds", "processor seconds per 24 h", digits=1, interval=False),
     Column("ratio", "times the C", digits=1, interval=False),

@@ -131,6 +131,9 @@ BEATS: Mapping[str, DocumentedTable] = {
     ),
 }
 STRIPS: Mapping[str, DocumentedTable] = {
+    "released-strips": DocumentedTable(
+        "strips.json", of.RELEASED_STRIPS, ("model", "form"), _everything
+    ),
     "ec57-episodes": DocumentedTable("ec57_episodes.json", of.EPISODES, ("split", "model", "form")),
 }
 NOISE: Mapping[str, DocumentedTable] = {
@@ -142,6 +145,17 @@ NOISE: Mapping[str, DocumentedTable] = {
     ),
     "doubts": DocumentedTable("doubts.json", of.DOUBTED, ("model", "what")),
     "quality": DocumentedTable("quality.json", of.QUALITY, ("what",)),
+}
+UNSEEN: Mapping[str, DocumentedTable] = {
+    "unseen-strips": DocumentedTable(
+        "unseen.json", of.UNSEEN_STRIPS, ("model", "database"), having(task=("strips",))
+    ),
+    "unseen-beats": DocumentedTable(
+        "unseen.json", of.UNSEEN_BEATS, ("model", "database", "decided"), having(task=("beats",))
+    ),
+    "unseen-recordings": DocumentedTable(
+        "unseen.json", of.UNSEEN_RECORDINGS, ("model", "database"), having(task=("recordings",))
+    ),
 }
 WEARABLE: Mapping[str, DocumentedTable] = {
     "wearable": DocumentedTable(
@@ -157,6 +171,7 @@ PAGES: Mapping[str, Mapping[str, DocumentedTable]] = {
     "docs/strips.md": STRIPS,
     "docs/wearable.md": WEARABLE,
     "docs/noise.md": NOISE,
+    "docs/unseen.md": UNSEEN,
 }
 """By the page, from the root of the documentation, then by the marker around the table's place."""
 

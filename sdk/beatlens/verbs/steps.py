@@ -146,7 +146,7 @@ def evaluate(
             "--ec57",
             help="Also write figures as ANSI/AAMI EC57 defines them into --out: for a recipe of "
             "beats, beat by beat, into ec57.json; for one of strips, episodes of fibrillation, "
-            "into ec57_episodes.json.",
+            "into ec57_episodes.json, and with --bundle that model's row of strips.json.",
         ),
     ] = False,
     out: Annotated[

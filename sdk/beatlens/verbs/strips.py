@@ -13,7 +13,7 @@ from beatlens.nets.files import load_net
 from beatlens.pipeline.compress import compress as compress_step
 from beatlens.pipeline.data import ROLES, Prepared, prepare
 from beatlens.pipeline.episode_evaluate import evaluate_bundle_episodes, evaluate_episodes
-from beatlens.pipeline.evaluate import Evaluation, evaluate_bundle
+from beatlens.pipeline.evaluate import Evaluation, evaluate_bundle, merge_evaluation
 from beatlens.pipeline.evaluate import evaluate as evaluate_step
 from beatlens.pipeline.export import export_again, export_bundle
 from beatlens.pipeline.report import COLUMNS, make_report
@@ -123,6 +123,7 @@ def evaluate_from(
     console.print(f"report: {report}")
     if out is not None:
         command = f"{command} --ec57"
+        merge_evaluation(recipe.name, command, prepared.description, found, out)
         with console.status("counting episodes of fibrillation"):
             rows = evaluate_bundle_episodes(
                 recipe, prepared, network, model, command, folder, out, data
