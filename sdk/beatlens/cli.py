@@ -24,7 +24,8 @@ def main() -> None:
         try:
             app(prog_name="beatlens")
         finally:
-            sys.stdout.flush()  # Here, not at exit: a full disk is then reported as below.
+            if sys.stdout is not None:
+                sys.stdout.flush()  # Here, not at exit: a full disk is then reported as below.
     except BeatlensError as error:
         sys.exit(f"beatlens: {error}")
     except ModuleNotFoundError as error:
