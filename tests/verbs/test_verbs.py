@@ -193,7 +193,7 @@ def _as_wfdb(folder: Path, recording: object) -> Path:
     [
         (("train", "nowhere.toml"), "nowhere.toml: cannot be read"),
         (("explain", "nowhere/1", "--bundle", "/nonexistent"), "no such folder"),
-        (("bench", "maps", "--run", "{tmp}", "--data", "{tmp}"), "bench attribution"),
+        (("bench", "maps", "--run", "{tmp}", "--data", "{tmp}"), "holds none of the databases"),
         (("data", "get", "mitbd"), "mitbd"),
         (
             ("compress", str(MODELS / "beats.toml"), "--run", "{tmp}", "--teacher", "x.pt"),

@@ -93,14 +93,14 @@ def test_explain_says_what_a_recording_is_and_why(bundle: Path, tmp_path: Path) 
     assert said == rounded(found.as_dict())
     assert said["class"] in CLASSES
     text = " ".join(done("explain", record, "--bundle", bundle).split())
-    assert f"0.0 to 30.0 s {found.class_name} " in text
+    assert f"0:00:00 to 0:00:30 {found.class_name} " in text
     for name, chance in (found.probabilities or {}).items():
-        assert " ".join(f"{name} {chance:4.0%}".split()) in text
+        assert f"{name} {100 * chance:.0f} %" in text
     for reason in found.why()[:4]:
         what = (
             f"{reason.what} {reason.ratio:.2f}"
             if reason.start_s is None
-            else f"{reason.start_s:.1f} to {reason.end_s:.1f} s"
+            else f"0:00:{reason.start_s:04.1f}-0:00:{reason.end_s:04.1f}"
         )
         assert f"{what} ({reason.contribution:+.1f})" in text
 
@@ -128,7 +128,7 @@ def test_explain_takes_missing_samples_as_a_gap(bundle: Path, tmp_path: Path) ->
 def test_explain_names_a_doubt(bundle: Path, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 60, 6000)
     record = write_record(tmp_path, "noise", noise)
-    assert "doubtful: noise" in " ".join(done("explain", record, "--bundle", bundle).split())
+    assert "warning: noisy" in " ".join(done("explain", record, "--bundle", bundle).split())
 
 
 def test_there_is_no_c_yet(recipe: Path, folder: Path, bundle: Path, tmp_path: Path) -> None:
