@@ -16,11 +16,11 @@ import numpy as np
 from beatlens.attribution.fidelity import fidelity
 from beatlens.evaluate.figures import write_figures
 from beatlens.evaluate.strips import Run, run_integer, run_network
+from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.files import load_net
 from beatlens.report import plots
 from beatlens.report.views import MapView, StripView
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.engines import read_graph
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.splits import DS2
 from beatlens.tasks.prepare import tracks_of
@@ -46,7 +46,7 @@ def run_both(teacher: Path, bundle: Bundle, tracks: list[Track]) -> Maps:
     """Run the float teacher, and the int8 model by LiteRT's reference kernels."""
     strips = cut_strips(tracks)
     full = run_network(load_net(teacher)[0], strips)
-    small = run_integer(read_graph(bundle.tflite), bundle.geometry, strips)
+    small = run_integer(read_tflite(bundle.tflite), bundle.geometry, strips)
     scores = fidelity(full.evidence, small.evidence, full.logits >= 0).scores["spearman"]
     return Maps(strips, full, small, scores[:, CLASSES.index(SHOWN)])
 
