@@ -205,18 +205,7 @@ def macro_average_precision_statistic(
     Classes without a positive in the data are left out, as in `Prediction`; a replicate that lacks
     one of the others is undefined.
     """
-    truth, values, counted = checked(labels, scores, known)
-    single = [
-        average_precision_statistic(truth[:, c], values[:, c], counted[:, c])
-        for c in np.flatnonzero(truth.any(axis=0))
-    ]
-
-    def statistic(weights: Floats) -> Floats:
-        if not single:
-            return np.full(len(weights), np.nan)
-        return np.asarray(np.mean([each(weights) for each in single], axis=0))
-
-    return statistic
+    return _macro(average_precision_statistic, labels, scores, known)
 
 
 def f1_statistic(labels: ArrayLike, predicted: ArrayLike, known: Bools | None = None) -> Statistic:
@@ -240,16 +229,22 @@ def macro_f1_statistic(
     Classes without a positive in the data are left out, as in `Prediction`; a replicate that lacks
     one of the others is undefined.
     """
-    truth, values, counted = checked(labels, predicted, known)
-    single = [
-        f1_statistic(truth[:, c], values[:, c], counted[:, c])
-        for c in np.flatnonzero(truth.any(axis=0))
+    return _macro(f1_statistic, labels, predicted, known)
+
+
+def _macro(
+    single: Callable[..., Statistic], labels: ArrayLike, values: ArrayLike, known: Bools | None
+) -> Statistic:
+    """Mean over the classes of a statistic of one class; labels and values `[S, C]`."""
+    truth, found, counted = checked(labels, values, known)
+    classes = [
+        single(truth[:, c], found[:, c], counted[:, c]) for c in np.flatnonzero(truth.any(axis=0))
     ]
 
     def statistic(weights: Floats) -> Floats:
-        if not single:
+        if not classes:
             return np.full(len(weights), np.nan)
-        return np.asarray(np.mean([each(weights) for each in single], axis=0))
+        return np.asarray(np.mean([each(weights) for each in classes], axis=0))
 
     return statistic
 
