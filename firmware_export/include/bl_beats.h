@@ -5,17 +5,17 @@
  * R peaks are found in the front end's samples (bl_qrs.h). A beat's score for
  * a class is the sum of the evidence around its R peak, what its rhythm and its
  * likeness to the last beats (bl_contexts.h) are worth by tables, and an
- * offset; the largest wins. A beat of which much is clipped, but less than is
- * refused, is decided among the classes that clipped beats may be.
+ * offset; the largest wins. A partly clipped beat is never given the classes in
+ * `never_clipped`; a badly clipped one is refused.
  *
  * C99, freestanding, as beatlens.h. All memory is the caller's.
  *
  *     static uint32_t memory[BEATS_MEMORY_BYTES(CHEST_TAPS) / 4];
- *     static bl_beats beats;
+ *     static bl_beats stream; (`wrist`: the model's name, `chest`: the sensor's)
  *
- *     int rc = bl_beats_init(&beats, &wrist, &chest, memory, sizeof memory);
+ *     int rc = bl_beats_init(&stream, &wrist, &chest, memory, sizeof memory);
  *     while (rc == BL_OK)
- *         rc = bl_beats_push(&beats, counts, next_counts(counts), on_beat, 0);
+ *         rc = bl_beats_push(&stream, counts, next_counts(counts), on_beat, 0);
  *
  *     void on_beat(void *context, const bl_beat_finding *f)
  *     {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -18,6 +19,9 @@ def main() -> None:
     a folder that may not be written to), a package that is not installed. Wrong usage exits 2 and
     Ctrl-C 130. Any other error is a fault of the program and keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # A terminal without UTF-8 shows ? for a dash.
+            stream.reconfigure(errors="replace")
     try:
         from beatlens.verbs.app import app
 

@@ -62,11 +62,17 @@ def test_a_database_is_searched_where_no_path_is(here: Path) -> None:
     [
         ("", "the record's name is empty"),
         (" ", "the record's name is empty"),
-        (".", r"'\.' is a folder, not a record; name a record in it such as r$"),
+        (
+            ".",
+            r"'\.' is a folder, not a record; name a record in it such as r, .* them \./\*\.hea$",
+        ),
         ("./", "is a folder, not a record"),
         ("..", "is a folder, not a record"),
         ("/", "'/' is a folder, not a record"),
-        ("ward", r"'ward' is a folder, not a record; name a record in it such as ward/100"),
+        (
+            "ward",
+            r"'ward' is a folder, not a record; name .* such as ward/100, .* ward/\*\.hea$",
+        ),
         ("empty", "'empty' is a folder, not a record; name a record in it$"),
         ("nosuch", r"no such file: nosuch\.hea; expected"),
         ("{here}/nosuch", r"no such file: /.*/nosuch\.hea; expected"),
@@ -75,7 +81,7 @@ def test_a_database_is_searched_where_no_path_is(here: Path) -> None:
         ("data/mitdb/RECORDS", "is a file without a WFDB header 'RECORDS.hea' beside it"),
         (
             "x" * 5000,
-            r"'x{80}\.\.\. \(5000 characters\)' cannot be a record \(File name too long\)",
+            r"'x{200}\.\.\. \(5000 characters\)' cannot be a record \(File name too long\)",
         ),
         ("/" + "y/" * 5000 + "r", r"cannot be a record \(File name too long\)"),
         ("r\nr", "holds a control character"),

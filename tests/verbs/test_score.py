@@ -354,7 +354,7 @@ def test_a_bad_recording_is_a_row_with_its_reason(bundle: Path, tmp_path: Path) 
     given = [good[0], short, pressure, folder, lost, rate, "nosuch", "abcdb/1", good[1]]
     out = tmp_path / "out"
     said = refused(*given, "--bundle", bundle, "--out", out)
-    assert said.startswith("of 9 recordings 7 refused, the first because: ")
+    assert said.startswith("7 of 9 recordings refused, the first because: ")
     assert str(out / SUMMARY) in said
     rows = rows_of(out)
     expected = ["", "size is 2", "mmHg", "is a folder", "no such file", "257", "no such file",
@@ -385,7 +385,7 @@ def test_a_fault_of_beatlens_does_not_end_the_batch(
 
     monkeypatch.setattr(scoring, "findings_in", faulty)
     said = refused(*records, "--bundle", bundle, "--out", tmp_path / "out")
-    assert "of 4 recordings 1 refused, the first because: a fault in beatlens" in said
+    assert "1 of 4 recordings refused, the first because: a fault in beatlens" in said
     assert len(lines_of(tmp_path / "out")) == 3
 
 
@@ -408,7 +408,7 @@ def test_a_recording_that_changes_while_it_is_read_is_refused(
 
 def test_names_of_nothing_make_no_folder(bundle: Path, tmp_path: Path) -> None:
     said = refused("nosuch", tmp_path, "--bundle", bundle, "--out", tmp_path / "out")
-    assert said.startswith("of 2 recordings 2 refused, the first because: no such file: nosuch.hea")
+    assert said.startswith("2 of 2 recordings refused, the first because: no such file: nosuch.hea")
     assert not (tmp_path / "out").exists()
 
 

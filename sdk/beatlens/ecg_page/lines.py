@@ -129,7 +129,9 @@ def _beat_line(finding: BeatFinding) -> str:
     if finding.class_name is None or finding.probabilities is None:
         return f"{when}not assessable: {', '.join(finding.reasons)}"
     chance = 100 * finding.probabilities[finding.class_name]
-    why = _said(finding.why()[:2], _beat_segment, words_of_beat)
+    normal = finding.classes[0]  # As on the page: what speaks for an ectopic beat, not a normal one
+    reasons = finding.why(None if finding.class_name == normal else normal)
+    why = _said(reasons[:2], _beat_segment, words_of_beat)
     return f"{when}{finding.class_name} {chance:3.0f} %  {why}"
 
 

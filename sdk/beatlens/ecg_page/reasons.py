@@ -86,17 +86,15 @@ class Reasons:
 
     @property
     def said(self) -> str:
-        """What speaks most for the decision, in words: beat features, then segments of signal."""
-        strong = [part for part in self.parts if part.logits >= SAID]
+        """What speaks most for the decision, in words, the largest part first."""
+        strong = [part for part in self.parts if part.logits >= SAID and part.feature]
         early = any(part.feature == "early" for part in strong)
-        features = [
+        said = [
             part.words.partition(" (")[0]
-            for part in strong
-            if part.feature not in ("", "signal") and not (early and part.feature in RR_BEFORE)
+            for part in sorted(strong, key=lambda part: -part.logits)
+            if not (early and part.feature in RR_BEFORE)
         ]
-        signal = [part.words.partition(" (")[0] for part in strong if part.feature == "signal"]
-        said = [*features[:MOST_SAID], *dict.fromkeys(signal[:MOST_SAID])]
-        return "; ".join(said)
+        return "; ".join(list(dict.fromkeys(said))[: 2 * MOST_SAID])
 
 
 def reasons_of_beat(finding: BeatFinding, against: str) -> Reasons:

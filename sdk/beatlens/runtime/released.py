@@ -34,6 +34,9 @@ def released_names() -> tuple[str, ...]:
 def find_bundle(name: Path | str) -> Path:
     """The folder of a bundle: `name` itself where that is on disk, else the released model.
 
+    A folder with a bundle in its sub-folder `bundle/`, such as models/beats, stands for it. A
+    folder that holds no bundle does not hide a released model of the same name.
+
     Raises:
         ModelError: `name` is neither on disk nor a released model; the message lists those.
 
@@ -41,10 +44,12 @@ def find_bundle(name: Path | str) -> Path:
     'bundle'
     """
     path, names = Path(name), released_names()
-    if path.exists() or path.is_symlink():
-        return path
-    if str(name) in names:
+    if not (path / MANIFEST).exists() and (path / "bundle" / MANIFEST).exists():
+        return path / "bundle"
+    if str(name) in names and not (path / MANIFEST).exists():
         return released_folder() / str(name) / "bundle"
+    if str(name) and (path.exists() or path.is_symlink()):
+        return path
     known = f"{', '.join(names)} or " if names else ""
     raise ModelError(
         f"{name}: no such folder, and no released model: expected {known}a folder with "

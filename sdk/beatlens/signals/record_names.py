@@ -21,7 +21,7 @@ from beatlens.signals.published import PUBLISHED
 from beatlens.signals.wfdb_header import Expected, Header, read_header
 from beatlens.signals.wfdb_pieces import Progress, RecordingFile, open_record
 
-SHOWN = 80
+SHOWN = 200
 """Characters of a name that a message repeats."""
 
 
@@ -184,7 +184,11 @@ def _not_there(text: str) -> str:
     try:
         if path.is_dir():
             headers = sorted(path.glob("*.hea"))
-            such = f" such as {headers[0].with_suffix('')}" if headers else ""
+            such = ""
+            if headers:
+                such = (
+                    f" such as {headers[0].with_suffix('')}, or to score all of them {path}/*.hea"
+                )
             return f"{shown!r} is a folder, not a record; name a record in it{such}"
         if path.is_file():
             return (

@@ -50,9 +50,10 @@ def explain_record(
                 typer.echo(json_line(finding.as_dict()))
             return
         chosen = lead_words(recording.lead_names, row, lead is not None)
+        say = partial(show, go_on=page is not None)
         if not as_json:
-            show(f"{record}, {chosen}, model {model.name}")
-            show(STATEMENT)
+            say(f"{record}, {chosen}, model {model.name}")
+            say(STATEMENT)
         seconds = recording.samples / recording.rate_hz
         front_end = FrontEnd(recording.rate_hz, recording.counts_per_mv[row], recording.rails[row])
         monitor = LeadMonitor(front_end, seconds, find_peaks=model.beats is None)
@@ -65,23 +66,31 @@ def explain_record(
             if as_json:
                 typer.echo(json_line(finding.as_dict()))
             elif not _is_normal(finding, model):
-                show(line(finding))
+                say(line(finding))
         quality = monitor.end()
         summary = summarise(collected, quality, peaks_of(collected, monitor.peaks))
         if not as_json:
-            show("")
+            say("")
             for text in summary_lines(summary, recording.lead_names):
-                show(text)
+                say(text)
         if page is not None:
             guessed = chosen if "a guess" in chosen else ""
             _page(page, model, recording, record, row, guessed, collected, summary, per_class)
             if not as_json:
-                show(f"page        {page}")
+                say(f"page        {page}")
 
 
-def show(text: str) -> None:
-    """Print one line, unbroken and as it is: no markup in it, no colours."""
-    console.print(Text(printable(text)), soft_wrap=True, highlight=False)
+def show(text: str, *, go_on: bool = False) -> None:
+    """Print one line, unbroken and as it is: no markup in it, no colours.
+
+    Where the reader of a pipe has gone, as `| head` does, rich silences the console and exits;
+    with `go_on` the work goes on, since a page is still to be written.
+    """
+    try:
+        console.print(Text(printable(text)), soft_wrap=True, highlight=False)
+    except SystemExit:
+        if not go_on:
+            raise
 
 
 def _take(collected: Collected, finding: AnyFinding) -> None:

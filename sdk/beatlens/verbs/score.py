@@ -102,4 +102,4 @@ def _refused(count: int, total: int, reason: str) -> str:
     """How many recordings were refused, and why the first one was."""
     if total == 1:
         return f"the recording was refused: {reason}"
-    return f"of {total:,} recordings {count:,} refused, the first because: {reason}"
+    return f"{count:,} of {total:,} recordings refused, the first because: {reason}"
