@@ -41,7 +41,7 @@ def test_the_wheel_holds_the_released_models_and_no_teacher(tmp_path: Path) -> N
             for file in (*FILES, SUMS):
                 source = ROOT / "models" / name / "bundle" / file
                 assert archive.read(f"{inside}/bundle/{file}") == source.read_bytes()
-    assert "beatlens/firmware/c/include/beatlens.h" in names
+    assert "beatlens/c_source/c/include/beatlens.h" in names
     assert not [name for name in names if "teacher" in name and not name.endswith(".py")]
     assert not [name for name in names if name.endswith(".pt")]
     assert wheel.stat().st_size < MOST_WHEEL_BYTES

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from beatlens.firmware.c_files import c_folder
+from beatlens.c_source.files import c_folder
 from beatlens.firmware.cores import core_of
 from beatlens.firmware.package import write_task
 from beatlens.runtime.bundle import Bundle

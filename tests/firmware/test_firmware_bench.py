@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from beatlens.c_source.plan import plan
 from beatlens.errors import BeatlensError
 from beatlens.firmware.boards import BOARDS
-from beatlens.firmware.plan import plan
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.pipeline.firmware_bench import (
     beat_case,

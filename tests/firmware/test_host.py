@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 import beatlens
 from beatlens.errors import ModelError, SignalError
-from beatlens.firmware import host, host_build, plan, sensor_source, task_source
+from beatlens.firmware import plan, sensor_source, task_source
 from beatlens.integer.graph import IntegerGraph
+from beatlens.runtime import host, host_build
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding, Limits
 from beatlens.runtime.stream import Stream, explain_recording
@@ -216,7 +217,7 @@ def test_rails_that_are_no_counts(dense: Bundle) -> None:
 def test_a_network_that_c_cannot_run(dense: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     host._library.cache_clear()
     # The package's attribute of this name is the function.
-    monkeypatch.setattr(sys.modules["beatlens.firmware.plan"], "LARGEST_STATE", 64)
+    monkeypatch.setattr(sys.modules["beatlens.c_source.plan"], "LARGEST_STATE", 64)
     with pytest.raises(ModelError, match="the state takes"):
         Stream(dense, RATE, GAIN, engine="c")
 

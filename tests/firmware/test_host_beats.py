@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beatlens.c_source.plan import plan
 from beatlens.errors import ModelError
-from beatlens.firmware.beat_task import LATE, beat_memory_bytes, beat_task_source
-from beatlens.firmware.plan import plan
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.c_beat_task import LATE, beat_memory_bytes, beat_task_source
 from beatlens.runtime.finding import BEAT_LIMITS, Limits
 from beatlens.signals import likeness
 from beatlens.signals.beat_contexts import CONTEXTS, KEPT

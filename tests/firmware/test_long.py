@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beatlens.c_source.long_products import BITS, SUM, LongLayout, long_layout
 from beatlens.firmware import plan
-from beatlens.firmware.long_products import BITS, SUM, LongLayout, long_layout
 from beatlens.integer.graph import Conv, IntegerGraph, Mean, Quantization, Tensor
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite

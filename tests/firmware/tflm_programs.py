@@ -16,8 +16,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
 
+from beatlens.c_source.files import c_folder
 from beatlens.firmware import model_source, plan, tflm_project
-from beatlens.firmware.c_files import c_folder
 from beatlens.integer.tflite_read import operators, output_position, read_tflite
 from beatlens.integer.tflite_schema import IDENTIFIER
 from beatlens.integer.tflite_write import write_tflite

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from beatlens.errors import DataError
-from beatlens.firmware.host_build import has_compiler
 from beatlens.pipeline import host_bench
 from beatlens.pipeline.host_bench import host_rows, make_day
 from beatlens.pipeline.other_python import other_python
+from beatlens.runtime.host_build import has_compiler
 from beatlens.verbs.app import app
 
 from ..runtime.conftest import make_bundle

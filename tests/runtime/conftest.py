@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.firmware.host_build import has_compiler
 from beatlens.integer.build import build_graph
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.engines import Engine, StreamEngine
+from beatlens.runtime.host_build import has_compiler
 from beatlens.signals.frontend import FrontEnd
 
 from .cases import GAIN, RATE, TITLES, ecg_counts

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from beatlens.firmware.host_build import has_compiler
 from beatlens.pipeline.result_files import rounded
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.host_build import has_compiler
 from beatlens.runtime.stream import explain_recording
 from beatlens.signals.simulate import simulate_patient
 from beatlens.signals.wfdb_files import read_recording

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import beatlens
-from beatlens.firmware.host_build import has_compiler
+from beatlens.runtime.host_build import has_compiler
 
 pytestmark = pytest.mark.export
 SDK = Path(beatlens.__file__).parents[1]

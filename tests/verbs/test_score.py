@@ -19,11 +19,11 @@ import pytest
 from typer.testing import CliRunner
 
 from beatlens.errors import BeatlensError, OutputError
-from beatlens.firmware.host_build import has_compiler
 from beatlens.pipeline import score as scoring
 from beatlens.pipeline.result_files import read_result, result_name, rounded
 from beatlens.pipeline.score import ABOUT, SUMMARY, cell
 from beatlens.pipeline.whole_files import WholeFile, remove_parts, write_first
+from beatlens.runtime.host_build import has_compiler
 from beatlens.signals.databases import find_database
 from beatlens.signals.simulate import simulate_patient
 from beatlens.verbs.app import app

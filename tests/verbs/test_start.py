@@ -17,8 +17,8 @@ import typer
 
 import beatlens
 from beatlens.firmware.cores import CORES
-from beatlens.firmware.host_build import has_compiler
 from beatlens.pipeline.compress_plans import SMALL
+from beatlens.runtime.host_build import has_compiler
 from beatlens.signals.frontend import RATES_HZ
 from beatlens.signals.simulate import simulate_patient
 from beatlens.verbs import bench_compress, firmware

@@ -1,6 +1,6 @@
 /*
  * The whole chain on a computer: a library made of one bundle's task, one
- * sensor and the sources that devices run. beatlens.firmware.host compiles it
+ * sensor and the sources that devices run. beatlens.runtime.host compiles it
  * and calls it from Python; findings come in batches, so that a call takes in
  * many seconds of signal.
  *

@@ -1,12 +1,12 @@
 """Firmware out of models and sensors: C sources that go with `firmware_export/`."""
 
-from beatlens.firmware.c_text import CSource
-from beatlens.firmware.kernels import KernelSet
-from beatlens.firmware.model import model_source
-from beatlens.firmware.plan import Plan, plan
-from beatlens.firmware.sensor import sensor_source
-from beatlens.firmware.task import TaskSource, task_source
+from beatlens.c_source.kernels import KernelSet
+from beatlens.c_source.model import model_source
+from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.sensor import sensor_source
+from beatlens.c_source.text import CSource
 from beatlens.firmware.tflm import tflm_model, tflm_project
+from beatlens.runtime.c_task import TaskSource, task_source
 
 __all__ = [
     "CSource",

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.firmware.beat_task import beat_memory_bytes, beat_task_source
-from beatlens.firmware.c_text import CSource, array, check_identifier, numbers, row
+from beatlens.c_source.plan import plan
+from beatlens.c_source.sensor import sensor_source
+from beatlens.c_source.text import CSource, array, check_identifier, numbers, row
 from beatlens.firmware.cores import core_of
 from beatlens.firmware.golden import ecg_at, golden_source, net_golden_source
 from beatlens.firmware.package import (
@@ -18,13 +19,12 @@ from beatlens.firmware.package import (
     package_files,
     write_package,
 )
-from beatlens.firmware.plan import plan
-from beatlens.firmware.sensor import sensor_source
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_chain import rule_of
 from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.c_beat_task import beat_memory_bytes, beat_task_source
 from beatlens.runtime.doubts import bits_of
 from beatlens.runtime.finding import Limits
 from beatlens.signals.beat_contexts import CONTEXTS, STEPS

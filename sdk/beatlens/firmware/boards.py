@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from beatlens.c_source.files import c_folder
 from beatlens.errors import BeatlensError
-from beatlens.firmware.c_files import c_folder
 from beatlens.firmware.cores import CORES, Core
 
 COMPILER = "arm-none-eabi-gcc"

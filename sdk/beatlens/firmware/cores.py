@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from beatlens.c_source.kernels import KernelSet
 from beatlens.errors import RecipeError
-from beatlens.firmware.kernels import KernelSet
 
 
 @dataclass(frozen=True)

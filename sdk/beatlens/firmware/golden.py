@@ -12,8 +12,8 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.c_source.text import CSource, array, check_identifier, guarded, numbers, row
 from beatlens.errors import ModelError
-from beatlens.firmware.c_text import CSource, array, check_identifier, guarded, numbers, row
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.simulate import simulate
 from beatlens.runtime.bundle import Bundle

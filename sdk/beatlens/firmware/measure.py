@@ -21,8 +21,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from beatlens.c_source.files import c_folder
 from beatlens.errors import BeatlensError
-from beatlens.firmware.c_files import c_folder
 
 PREFIX = "arm-none-eabi-"
 TOOLS = ("gcc", "nm", "size")

@@ -18,22 +18,22 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
+from beatlens.c_source.files import c_folder
+from beatlens.c_source.model import model_source
+from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.sensor import sensor_source
+from beatlens.c_source.text import CSource
 from beatlens.errors import ModelError
-from beatlens.firmware.c_files import c_folder
-from beatlens.firmware.c_text import CSource
 from beatlens.firmware.cores import Core, core_of
 from beatlens.firmware.golden import (
     example_inputs,
     net_golden_source,
     stream_golden_source,
 )
-from beatlens.firmware.model import model_source
-from beatlens.firmware.plan import Plan, plan
-from beatlens.firmware.sensor import sensor_source
-from beatlens.firmware.task import memory_bytes, task_source
 from beatlens.integer.graph import Convolution
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.c_task import memory_bytes, task_source
 from beatlens.runtime.finding import Limits
 from beatlens.signals.frontend import FrontEnd
 

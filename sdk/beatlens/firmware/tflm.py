@@ -23,12 +23,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from beatlens.c_source.files import c_folder
+from beatlens.c_source.sensor import sensor_source
+from beatlens.c_source.text import CSource, check_identifier, guarded, wrapped
 from beatlens.errors import ModelError, RecipeError
 from beatlens.firmware.arena import Arena, measure_arena
-from beatlens.firmware.c_files import c_folder
-from beatlens.firmware.c_text import CSource, check_identifier, guarded, wrapped
 from beatlens.firmware.mve import CORES, MVE_CORES, mve_unsafe
-from beatlens.firmware.sensor import sensor_source
 from beatlens.firmware.tflm_operators import resolver_header
 from beatlens.firmware.tflm_task import tflm_task_source
 from beatlens.firmware.tflm_words import Project

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from beatlens.c_source.text import guarded
 from beatlens.errors import ModelError
-from beatlens.firmware.c_text import guarded
 from beatlens.integer.tflite_read import operators
 
 ADD_METHODS = {

@@ -1,15 +1,15 @@
 """What a bundle decides, as C constants for `beatlens.c` on TensorFlow Lite Micro.
 
-`beatlens.firmware.task` does the same for beatlens' own engine. Here the network is somebody
+`beatlens.runtime.c_task` does the same for beatlens' own engine. Here the network is somebody
 else's, and a stream keeps the newest window of samples for it.
 """
 
 from __future__ import annotations
 
+from beatlens.c_source.text import CSource, guarded, numbers
 from beatlens.errors import ModelError
-from beatlens.firmware.c_text import CSource, guarded, numbers
-from beatlens.firmware.task import LARGEST_COUNT, LARGEST_STRIDE, MOST_CLASSES, QUALITY_BYTES
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.c_task import LARGEST_COUNT, LARGEST_STRIDE, MOST_CLASSES, QUALITY_BYTES
 from beatlens.runtime.finding import Limits
 from beatlens.signals.frontend import FrontEnd
 

@@ -20,20 +20,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.c_source.files import c_folder
+from beatlens.c_source.model import model_source
+from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.sensor import sensor_source
+from beatlens.c_source.text import CSource, numbers
 from beatlens.errors import BeatlensError
 from beatlens.firmware import measure
-from beatlens.firmware.beat_task import beat_memory_bytes, beat_task_source
 from beatlens.firmware.boards import BOARDS, COMPILER, Board, build, port, run
-from beatlens.firmware.c_files import c_folder
-from beatlens.firmware.c_text import CSource, numbers
 from beatlens.firmware.golden import ecg_at, example_counts, example_inputs
-from beatlens.firmware.model import model_source
-from beatlens.firmware.plan import Plan, plan
-from beatlens.firmware.sensor import sensor_source
-from beatlens.firmware.task import TaskSource, memory_bytes, task_source
 from beatlens.integer.graph import Convolution
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.c_beat_task import beat_memory_bytes, beat_task_source
+from beatlens.runtime.c_task import TaskSource, memory_bytes, task_source
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 
 SENSOR = FrontEnd(256, 400.0, (-2048, 2047))

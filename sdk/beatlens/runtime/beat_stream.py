@@ -20,6 +20,7 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.chain import Chain
 from beatlens.runtime.engines import Engine, StreamEngine
 from beatlens.runtime.finding import BEAT_LIMITS, Limits
+from beatlens.runtime.host_beats import HostBeatChain
 from beatlens.runtime.stream import (
     LeadStream,
     Piece,
@@ -101,7 +102,5 @@ def _beat_chain(
     bundle: Bundle, frontend: FrontEnd, limits: Limits, engine: Engine | StreamEngine | None
 ) -> Chain[BeatFinding]:
     if engine == "c":
-        from beatlens.firmware.host_beats import HostBeatChain
-
         return HostBeatChain(bundle, frontend, limits)
     return BeatChain(bundle, frontend, limits, engine_of(bundle, engine))

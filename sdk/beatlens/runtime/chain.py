@@ -2,7 +2,7 @@
 
 A `Stream` checks what it is given and hands counts to a chain. There are two, with the same
 findings bit for bit: `EngineChain` here, Python around an engine, and
-`beatlens.firmware.host.HostChain`, which runs the firmware's C.
+`beatlens.runtime.host.HostChain`, which runs the firmware's C.
 """
 
 from __future__ import annotations

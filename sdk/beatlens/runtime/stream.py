@@ -20,6 +20,7 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.chain import PIECE, Chain, EngineChain, Found
 from beatlens.runtime.engines import Engine, EngineKind, StreamEngine
 from beatlens.runtime.finding import Finding, Limits
+from beatlens.runtime.host import HostChain
 from beatlens.signals.frontend import (
     MODEL_RATE_HZ,
     UNITS_PER_MV,
@@ -269,9 +270,6 @@ def _chain(
     engine: Engine | StreamEngine | None,
 ) -> Chain[Finding]:
     if engine == "c":
-        # The firmware's generator stands on bundles, so nothing here can import it earlier.
-        from beatlens.firmware.host import HostChain
-
         return HostChain(bundle, frontend, hop, limits)
     return EngineChain(bundle, frontend, hop, limits, engine_of(bundle, engine))
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
+from beatlens.c_source.kernels import Code, KernelSet, check_kernels, code_of
 from beatlens.errors import ModelError
-from beatlens.firmware.kernels import Code, KernelSet, check_kernels, code_of
 from beatlens.integer.graph import (
     Add,
     Convolution,

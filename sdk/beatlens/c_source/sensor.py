@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from beatlens.c_source.text import CSource, check_identifier, constant, guarded, numbers, row
 from beatlens.errors import SignalError
-from beatlens.firmware.c_text import CSource, check_identifier, constant, guarded, numbers, row
 from beatlens.signals.frontend import FrontEnd
 
 LARGEST_COUNT = 1 << 15

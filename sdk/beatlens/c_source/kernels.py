@@ -13,8 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.c_source.long_products import SUM, LongLayout, long_layout
 from beatlens.errors import ModelError, RecipeError
-from beatlens.firmware.long_products import SUM, LongLayout, long_layout
 from beatlens.integer import arithmetic
 from beatlens.integer.arithmetic import Multiplier
 from beatlens.integer.graph import Add, Conv, Convolution, IntegerGraph, Permute

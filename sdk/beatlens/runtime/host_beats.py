@@ -1,6 +1,6 @@
 """The firmware's C on this machine, for beats: findings come out of what devices run.
 
-`beatlens.BeatStream(..., engine="c")` makes these; as `beatlens.firmware.host` for spans.
+`beatlens.BeatStream(..., engine="c")` makes these; as `beatlens.runtime.host` for spans.
 """
 
 from __future__ import annotations
@@ -13,9 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.c_source.plan import plan
+from beatlens.c_source.sensor import sensor_source
 from beatlens.errors import ModelError
-from beatlens.firmware.beat_task import beat_task_source
-from beatlens.firmware.host import (
+from beatlens.integer.tflite_read import read_tflite
+from beatlens.runtime.beat_chain import beat_finding, beat_without_decision, rule_of
+from beatlens.runtime.beat_finding import BeatFinding
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.c_beat_task import beat_task_source
+from beatlens.runtime.c_task import TaskSource
+from beatlens.runtime.chain import PIECE
+from beatlens.runtime.finding import Limits, Tally
+from beatlens.runtime.host import (
     CHUNKS,
     KEPT_LIBRARIES,
     LONGEST_GAP,
@@ -23,16 +32,7 @@ from beatlens.firmware.host import (
     check_length,
     with_signatures,
 )
-from beatlens.firmware.host_build import build_library
-from beatlens.firmware.plan import plan
-from beatlens.firmware.sensor import sensor_source
-from beatlens.firmware.task import TaskSource
-from beatlens.integer.tflite_read import read_tflite
-from beatlens.runtime.beat_chain import beat_finding, beat_without_decision, rule_of
-from beatlens.runtime.beat_finding import BeatFinding
-from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.chain import PIECE
-from beatlens.runtime.finding import Limits, Tally
+from beatlens.runtime.host_build import build_library
 from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import REFRACTORY

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beatlens.c_source.model import model_source
+from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.text import CSource, check_identifier, guarded, numbers
 from beatlens.errors import ModelError
-from beatlens.firmware.c_text import CSource, check_identifier, guarded, numbers
-from beatlens.firmware.model import model_source
-from beatlens.firmware.plan import Plan, plan
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Limits

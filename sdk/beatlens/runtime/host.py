@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.c_source.model import model_source
+from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.sensor import sensor_source
 from beatlens.errors import ModelError, SignalError
-from beatlens.firmware.host_build import build_library
-from beatlens.firmware.model import model_source
-from beatlens.firmware.plan import Plan, plan
-from beatlens.firmware.sensor import sensor_source
-from beatlens.firmware.task import task_source
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.c_task import task_source
 from beatlens.runtime.chain import PIECE
 from beatlens.runtime.engines import dequantize
 from beatlens.runtime.finding import Finding, Limits, Tally, all_lost, decided, rest, undecided
+from beatlens.runtime.host_build import build_library
 from beatlens.signals.frontend import DELAY, MODEL_RATE_HZ, FrontEnd
 
 SOURCES = (

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from beatlens.c_source.model import model_source
+from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.text import CSource, check_identifier, numbers
 from beatlens.errors import ModelError
-from beatlens.firmware.c_text import CSource, check_identifier, numbers
-from beatlens.firmware.model import model_source
-from beatlens.firmware.plan import Plan, plan
-from beatlens.firmware.task import (
+from beatlens.integer.tflite_read import read_tflite
+from beatlens.runtime.beat_chain import rule_of
+from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.c_task import (
     TaskSource,
     bytes_without_ring,
     sample_limits,
     task_constant,
     task_header,
 )
-from beatlens.integer.tflite_read import read_tflite
-from beatlens.runtime.beat_chain import rule_of
-from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
-from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import BEAT_LIMITS, Limits
 from beatlens.signals.qrs import BESIDE, NEIGHBOURS, REACH, RECENT, REFRACTORY
 

@@ -25,8 +25,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from beatlens.c_source.files import c_folder
 from beatlens.errors import ModelError
-from beatlens.firmware.c_files import c_folder
 
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-std=c99", "-O3", "-fPIC")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from beatlens.firmware.c_text import (
+from beatlens.c_source.kernels import Code
+from beatlens.c_source.plan import Buffer, Layer, Plan
+from beatlens.c_source.text import (
     CSource,
     array,
     check_identifier,
@@ -11,8 +13,6 @@ from beatlens.firmware.c_text import (
     row,
     wrapped,
 )
-from beatlens.firmware.kernels import Code
-from beatlens.firmware.plan import Buffer, Layer, Plan
 from beatlens.integer import arithmetic
 from beatlens.integer.graph import Add, Conv, Convolution, Op
 
