@@ -1,68 +1,25 @@
-"""What makes an integer graph sound: dtypes, scales, and ranges that cannot overflow 32 bits.
+"""What makes an integer graph sound: scales, and ranges that cannot overflow 32 bits.
 
-Called by :mod:`beatlens.integer.ops` and :mod:`beatlens.integer.graph` while they construct
-operators and graphs. Every function raises ModelError naming operator and tensor, or returns
-nothing.
+Called by :mod:`beatlens.integer.graph` while it constructs graphs; what an operator can check alone
+it checks itself (:mod:`beatlens.integer.ops`). Every function raises ModelError naming operator and
+tensor, or returns nothing.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
 from beatlens.integer import arithmetic
-
-if TYPE_CHECKING:
-    from beatlens.integer.ops import Add, Convolution, Mean, Op, Tensor
+from beatlens.integer.ops import Add, Convolution, Mean, Op, Tensor, refuse
 
 INT32_LIMIT = 1 << 31
 LARGEST_ZERO_POINT = 128
 MAX_ELEMENTS = 1 << 24
 """Most values an activation may hold; keeps every index within 32 bits, and a bad file harmless."""
-
-
-def refuse(op: Op, tensor_name: str, reason: str) -> NoReturn:
-    """Raise ModelError about one tensor of one operator."""
-    raise ModelError(f"operator {op.name!r} ({op.kind}), tensor {tensor_name!r}: {reason}")
-
-
-def freeze_parameters(op: Convolution) -> None:
-    """Check a convolution's arrays and replace them by read-only contiguous copies."""
-    wanted = {
-        "weights": (np.int8, op.rank),
-        "weight_scales": (np.float32, 1),
-        "bias": (np.int32, 1),
-    }
-    for name, (dtype, dimensions) in wanted.items():
-        array = getattr(op, name)
-        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != dimensions:
-            found = (
-                f"{array.dtype} of {array.ndim} dimensions"
-                if isinstance(array, np.ndarray)
-                else type(array).__name__
-            )
-            refuse(op, name, f"is {found}, expected {np.dtype(dtype)} of {dimensions} dimensions")
-        frozen = np.array(array, order="C")
-        frozen.flags.writeable = False
-        object.__setattr__(op, name, frozen)
-    if op.weights.size == 0:
-        refuse(op, "weights", f"has the empty shape {op.weights.shape}")
-    for name in ("weight_scales", "bias"):
-        if getattr(op, name).shape != (op.channels,):
-            refuse(op, name, f"has shape {getattr(op, name).shape}, expected ({op.channels},)")
-    if not (np.isfinite(op.weight_scales).all() and (op.weight_scales > 0).all()):
-        worst = op.weight_scales[~(op.weight_scales > 0) | ~np.isfinite(op.weight_scales)][0]
-        refuse(op, "weight_scales", f"contains {worst}, scales are positive and finite")
-    if (op.weights == arithmetic.INT8_MIN).any():
-        refuse(op, "weights", "contains -128; int8 weights lie within -127..127")
-    if op.stride < 1:
-        refuse(op, op.output, f"stride is {op.stride}, expected at least 1")
-    if op.padding not in ("valid", "same"):
-        refuse(op, op.output, f"padding is {op.padding!r}, expected 'valid' or 'same'")
 
 
 def tensor(tensor: Tensor, key: str) -> None:

@@ -47,6 +47,7 @@ from beatlens.integer.ops import (
     Tensor,
     output_length,
     padding_columns,
+    refuse,
 )
 
 __all__ = [
@@ -146,11 +147,11 @@ class IntegerGraph:
             names.add(op.name)
             for name in op.inputs:
                 if name not in made:
-                    checks.refuse(op, name, "is read before any operator has written it")
+                    refuse(op, name, "is read before any operator has written it")
             if op.output not in self.tensors:
-                checks.refuse(op, op.output, "is not among the graph's tensors")
+                refuse(op, op.output, "is not among the graph's tensors")
             if op.output in made:
-                checks.refuse(op, op.output, "is written twice")
+                refuse(op, op.output, "is written twice")
             made.add(op.output)
         if unused := set(self.tensors) - made:
             raise ModelError(f"graph: no operator writes tensor {min(unused)!r}")
@@ -159,7 +160,7 @@ class IntegerGraph:
                 raise ModelError(f"graph: output {role!r}: no operator writes tensor {name!r}")
             maker = next(op for op in self.ops if op.output == name)
             if isinstance(maker, Mean) != (role == "logits"):
-                checks.refuse(
+                refuse(
                     maker,
                     name,
                     f"cannot be the output {role!r}: logits come from a MEAN, "
@@ -170,7 +171,7 @@ class IntegerGraph:
         source, result = self.tensors[op.inputs[0]], self.tensors[op.output]
         expected = output_length(op, source.length)
         if result.length != expected or expected < 1:
-            checks.refuse(
+            refuse(
                 op,
                 op.output,
                 f"has {result.length} columns, expected {expected} "
@@ -178,11 +179,11 @@ class IntegerGraph:
             )
         channels = op.channels if isinstance(op, Convolution) else source.channels
         if result.channels != channels:
-            checks.refuse(op, op.output, f"has {result.channels} channels, expected {channels}")
+            refuse(op, op.output, f"has {result.channels} channels, expected {channels}")
         match op:
             case Convolution():
                 if source.channels != op.input_channels:
-                    checks.refuse(
+                    refuse(
                         op,
                         source.name,
                         f"has {source.channels} channels, the weights expect {op.input_channels}",
@@ -191,7 +192,7 @@ class IntegerGraph:
             case Add():
                 other = self.tensors[op.b]
                 if (other.length, other.channels) != (source.length, source.channels):
-                    checks.refuse(
+                    refuse(
                         op,
                         op.b,
                         f"has {other.length} columns of {other.channels} channels, "
@@ -200,26 +201,26 @@ class IntegerGraph:
                 checks.add_range(op, source, other, result)
             case Crop():
                 if not 0 <= op.start < op.stop <= source.length:
-                    checks.refuse(
+                    refuse(
                         op,
                         source.name,
                         f"has {source.length} columns, cannot be cropped to {op.start}..{op.stop}",
                     )
                 if source.quantization != result.quantization:
-                    checks.refuse(
+                    refuse(
                         op,
                         op.output,
                         f"has {result.quantization}, a crop keeps {source.quantization}",
                     )
             case Permute():
                 if len(op.order) != source.channels:
-                    checks.refuse(
+                    refuse(
                         op,
                         source.name,
                         f"has {source.channels} channels, its order is one of {len(op.order)}",
                     )
                 if source.quantization != result.quantization:
-                    checks.refuse(
+                    refuse(
                         op,
                         op.output,
                         f"has {result.quantization}, a permutation keeps {source.quantization}",

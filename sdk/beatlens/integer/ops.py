@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.integer import checks
+from beatlens.errors import ModelError
+from beatlens.integer import arithmetic
 
 Padding = Literal["valid", "same"]
 
@@ -67,7 +68,7 @@ class Convolution(ABC):
     relu: bool = False
 
     def __post_init__(self) -> None:
-        checks.freeze_parameters(self)
+        _freeze_parameters(self)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -110,7 +111,7 @@ class Conv(Convolution):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.groups < 1 or self.channels % self.groups:
-            checks.refuse(
+            refuse(
                 self,
                 "weights",
                 f"{self.channels} output channels do not fall into {self.groups} equal groups",
@@ -206,7 +207,7 @@ class Permute:
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", tuple(int(channel) for channel in self.order))
         if sorted(self.order) != list(range(len(self.order))) or not self.order:
-            checks.refuse(
+            refuse(
                 self,
                 self.output,
                 f"order {_abridged(self.order)} is no permutation of "
@@ -263,3 +264,43 @@ def output_length(op: Op, length: int) -> int:
             return 1
         case Add() | Permute():
             return length
+
+
+def refuse(op: Op, tensor_name: str, reason: str) -> NoReturn:
+    """Raise ModelError about one tensor of one operator."""
+    raise ModelError(f"operator {op.name!r} ({op.kind}), tensor {tensor_name!r}: {reason}")
+
+
+def _freeze_parameters(op: Convolution) -> None:
+    """Check a convolution's arrays and replace them by read-only contiguous copies."""
+    wanted = {
+        "weights": (np.int8, op.rank),
+        "weight_scales": (np.float32, 1),
+        "bias": (np.int32, 1),
+    }
+    for name, (dtype, dimensions) in wanted.items():
+        array = getattr(op, name)
+        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != dimensions:
+            found = (
+                f"{array.dtype} of {array.ndim} dimensions"
+                if isinstance(array, np.ndarray)
+                else type(array).__name__
+            )
+            refuse(op, name, f"is {found}, expected {np.dtype(dtype)} of {dimensions} dimensions")
+        frozen = np.array(array, order="C")
+        frozen.flags.writeable = False
+        object.__setattr__(op, name, frozen)
+    if op.weights.size == 0:
+        refuse(op, "weights", f"has the empty shape {op.weights.shape}")
+    for name in ("weight_scales", "bias"):
+        if getattr(op, name).shape != (op.channels,):
+            refuse(op, name, f"has shape {getattr(op, name).shape}, expected ({op.channels},)")
+    if not (np.isfinite(op.weight_scales).all() and (op.weight_scales > 0).all()):
+        worst = op.weight_scales[~(op.weight_scales > 0) | ~np.isfinite(op.weight_scales)][0]
+        refuse(op, "weight_scales", f"contains {worst}, scales are positive and finite")
+    if (op.weights == arithmetic.INT8_MIN).any():
+        refuse(op, "weights", "contains -128; int8 weights lie within -127..127")
+    if op.stride < 1:
+        refuse(op, op.output, f"stride is {op.stride}, expected at least 1")
+    if op.padding not in ("valid", "same"):
+        refuse(op, op.output, f"padding is {op.padding!r}, expected 'valid' or 'same'")
