@@ -10,8 +10,9 @@ import pytest
 from beatlens.errors import ModelError
 from beatlens.integer.account import decoder_bytes, ram_bytes, size_account
 from beatlens.integer.graph import Add, Conv, IntegerGraph, Mean, Quantization, Tensor
+from beatlens.integer.packing import pack_model
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.packed import encode_tensor, pack_model
+from beatlens.packed import encode_tensor
 
 from .graphs import student_graph
 

@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from beatlens.errors import BeatlensError
+from beatlens.integer.packing import pack_model
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.packed import pack_model
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.bundle_checks import decision_sha256
 from beatlens.runtime.folder import FILES, MANIFEST, MODEL, PACKED

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 import beatlens
 from beatlens.errors import BeatlensError, ModelError
 from beatlens.integer.graph import Quantization
+from beatlens.integer.packing import pack_model
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.packed import pack_model
 from beatlens.runtime import bundle_checks
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.bundle_checks import decision_sha256

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from beatlens.errors import ModelError
 from beatlens.integer.graph import IntegerGraph
-from beatlens.packed import pack_model
+from beatlens.integer.packing import pack_model
 
 DECODER_FIGURES = Path(__file__).parents[3] / "docs" / "figures" / "decoder.json"
 DECODER_CORE = "cortex-m4"

@@ -1,12 +1,8 @@
-"""Packed weights: int8 tensors in fewer bytes, exactly. numpy only; see firmware_export/SPEC.md."""
+"""Packed weights: int8 tensors in fewer bytes, exactly. numpy only; see firmware_export/SPEC.md.
 
-from beatlens.packed.model import (
-    PackedLayer,
-    check_model,
-    layers_of,
-    pack_model,
-    unpack_model,
-)
+All tensors of a graph at once: `beatlens.integer.packing`.
+"""
+
 from beatlens.packed.plans import CODINGS
 from beatlens.packed.tensor import (
     MAX_WEIGHTS,
@@ -20,14 +16,9 @@ from beatlens.packed.tensor import (
 __all__ = [
     "CODINGS",
     "MAX_WEIGHTS",
-    "PackedLayer",
-    "check_model",
     "coding_of",
     "decode_tensor",
     "encode_tensor",
-    "layers_of",
-    "pack_model",
     "packed_size",
     "sizes_by_coding",
-    "unpack_model",
 ]

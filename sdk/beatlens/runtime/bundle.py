@@ -2,7 +2,7 @@
 
     bundle.json          labels, geometry, scales, thresholds, figures (see runtime.manifest)
     model.tflite         the int8 network
-    weights.blpk         its weights, biases and scales in the packed format (see beatlens.packed)
+    weights.blpk         its weights, biases and scales in the packed format (see integer.packing)
     golden_*.bin         inputs and the exact int8 outputs for them, row-major int8
     SHA256SUMS           of all of them
 
@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 from beatlens import __version__
 from beatlens.errors import ModelError
 from beatlens.integer.graph import Add, Convolution, Crop, IntegerGraph, Mean
+from beatlens.integer.packing import pack_model
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.geometry import Geometry
-from beatlens.packed import pack_model
 from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle_checks import (
     check_decision,

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from beatlens.errors import ModelError
 from beatlens.integer.graph import Convolution, IntegerGraph
 from beatlens.integer.ops import output_length
+from beatlens.integer.packing import check_model
 from beatlens.integer.simulate import simulate
-from beatlens.packed import check_model
 from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, PACKED
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@
            1  0
            4  bias, int32, for each output channel
            4  weight scale, float32, for each output channel
-              the packed tensor (see `tensor`), and zeros up to a multiple of 4
+              the packed tensor (see `beatlens.packed`), and zeros up to a multiple of 4
     4  CRC-32 of all bytes before
 
 Whole numbers and floats are little-endian. Biases and scales can be used where they lie.
@@ -23,17 +23,14 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
+from beatlens.integer.graph import Convolution, DepthwiseConv, IntegerGraph
+from beatlens.packed import MAX_WEIGHTS, decode_tensor, encode_tensor
 from beatlens.packed.bits import refuse
-from beatlens.packed.tensor import MAX_WEIGHTS, decode_tensor, encode_tensor
-
-if TYPE_CHECKING:
-    from beatlens.integer.graph import IntegerGraph
 
 MAGIC, VERSION = b"BLPK", 1
 START, LAYER, CHECKSUM = struct.Struct("<4sBBHI"), struct.Struct("<IHBB"), struct.Struct("<I")
@@ -68,8 +65,6 @@ class PackedLayer:
 
 def layers_of(graph: IntegerGraph) -> list[PackedLayer]:
     """The parameters of a graph's convolutions, in order of execution."""
-    from beatlens.integer.graph import Convolution, DepthwiseConv
-
     found = []
     for op in graph.ops:
         if isinstance(op, Convolution):

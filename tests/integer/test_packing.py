@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from beatlens.errors import ModelError
 from beatlens.integer.graph import Convolution
-from beatlens.packed import check_model, layers_of, pack_model, unpack_model
-from beatlens.packed.model import LAYER, START
+from beatlens.integer.packing import LAYER, START, check_model, layers_of, pack_model, unpack_model
 
-from ..integer.graphs import random_graph, student_graph
+from .graphs import random_graph, student_graph
 
 
 @pytest.mark.parametrize("seed", range(12))
