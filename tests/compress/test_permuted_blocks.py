@@ -14,11 +14,11 @@ from torch import nn
 
 from beatlens.compress import permuted_blocks
 from beatlens.compress.contract import Budget, run_steps
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.permuted_blocks import BlockWeights, PermutedBlocks
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import int8_weights, weight_account
 from beatlens.errors import ModelError, RecipeError
-from beatlens.integer.build import build_graph
 from beatlens.integer.graph import Convolution
 from beatlens.nets.backbones import NetworkSpec
 from beatlens.nets.constraint import (

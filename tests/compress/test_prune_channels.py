@@ -16,11 +16,11 @@ from beatlens.compress.channel_groups import channel_groups, remove_channels
 from beatlens.compress.channel_search import ChannelSearch, Widths
 from beatlens.compress.contract import Budget, Lesson
 from beatlens.compress.importance import l1_importance
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.prune_channels import PruneChannels
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError, RecipeError
-from beatlens.integer.build import build_graph
 from beatlens.integer.simulate import simulate
 from beatlens.nets.backbones import NetworkSpec, build, spec_of
 from beatlens.nets.constraint import Mask, impose

@@ -14,6 +14,7 @@ from torch import nn
 from beatlens.compress import quantize
 from beatlens.compress.budget import covered_layers
 from beatlens.compress.contract import Budget, Method, run_steps
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.kernel_codebook import CODE_MAX, Coded, CodeKernels
 from beatlens.compress.low_bit import LowBit, LowBitWeights
 from beatlens.compress.magnitude import PruneWeights
@@ -28,7 +29,6 @@ from beatlens.compress.size import int8_weights, weight_account, weight_steps
 from beatlens.compress.unify import SHARED, ZERO, Projection, Unified, UnifyWeights
 from beatlens.errors import ModelError, RecipeError
 from beatlens.integer.arithmetic import multiply_by_multiplier, quantize_multiplier
-from beatlens.integer.build import build_graph
 from beatlens.integer.simulate import simulate
 from beatlens.nets.backbones import NetworkSpec
 from beatlens.nets.constraint import Constraint, Mask, constraint_on, constraints_of, impose

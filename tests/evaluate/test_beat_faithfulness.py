@@ -18,7 +18,7 @@ from beatlens.evaluate.beat_faithfulness import (
 )
 from beatlens.evaluate.beat_reasons import BeatReasons
 from beatlens.evaluate.waves import WAVES
-from beatlens.nets.geometry import Geometry
+from beatlens.geometry import Geometry
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.beats import BeatTrack
 

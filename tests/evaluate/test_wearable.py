@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.beats import integer_windows
 from beatlens.evaluate.bootstrap import interval
@@ -25,7 +26,6 @@ from beatlens.evaluate.wearable import (
     run_wearable,
     score_statistic,
 )
-from beatlens.integer.build import build_graph
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.runtime.beat_rule import Calibration
 from beatlens.runtime.recording_rule import RecordingRule

@@ -14,6 +14,7 @@ import wfdb
 from typer.testing import CliRunner
 
 from beatlens.beat_recipe import BeatRecipe, PlacedShares, read_recipe
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError, ModelError, RecipeError
 from beatlens.evaluate.beat_offsets import choose_offsets
@@ -25,7 +26,6 @@ from beatlens.evaluate.beats import (
     run_beats,
     run_integer_beats,
 )
-from beatlens.integer.build import build_graph
 from beatlens.nets.context_tables import ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError
-from beatlens.integer.build import build_graph
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.pipeline.data import Prepared

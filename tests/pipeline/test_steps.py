@@ -10,10 +10,10 @@ import torch
 
 from beatlens.attribution.matching import SWA
 from beatlens.compress.distill import DistillObjective, TeacherPool
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError, RecipeError
-from beatlens.integer.build import build_graph
 from beatlens.nets.backbones import spec_of
 from beatlens.nets.constraint import constraints_of
 from beatlens.nets.files import load_net, save_net

@@ -10,11 +10,11 @@ import pytest
 
 import beatlens
 from beatlens.errors import ModelError
+from beatlens.geometry import Geometry
 from beatlens.integer.graph import Conv, IntegerGraph, Mean, Quantization, Tensor
 from beatlens.integer.packing import check_model
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.nets.geometry import Geometry
 from beatlens.runtime.bundle import Bundle, geometry_of
 from beatlens.runtime.folder import FILES, SUMS
 from beatlens.runtime.manifest import logit, sum_threshold

@@ -129,7 +129,7 @@ def _refuse(what: str, mine: Columns | None, theirs: Columns | None) -> NoReturn
     raise ModelError(
         f"maps cannot be matched: {what}; student: {mine or 'unknown'}; teacher: "
         f"{theirs or 'unknown'}; give both networks the same padding, or crop each one's input so "
-        "that both look at the same span (nets.geometry.Geometry.trim), or match no maps"
+        "that both look at the same span (geometry.Geometry.trim), or match no maps"
     )
 
 

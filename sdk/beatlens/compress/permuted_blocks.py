@@ -6,7 +6,7 @@ at hand: a layer's weights are held in `M = P1 blockdiag(1) P2` while it is trai
 at random; permuted back they are block diagonal, so that both weights and multiply-accumulates fall
 by the number of blocks. Ours: convolutions take one mask for all taps; the masks' choice by
 magnitude; the number of blocks from a budget, layer by layer; the int8 form
-(`beatlens.integer.build`: a grouped convolution between channel permutations, which
+(`beatlens.compress.int8_graph`: a grouped convolution between channel permutations, which
 `beatlens.integer.fold` works into the neighbours or into one).
 
 >>> from beatlens.nets.constraint import impose

@@ -24,7 +24,7 @@ from beatlens.errors import SignalError
 from beatlens.evaluate.beat_reasons import BeatReasons
 from beatlens.evaluate.strips import Explaining
 from beatlens.evaluate.waves import WAVES
-from beatlens.nets.geometry import Geometry
+from beatlens.geometry import Geometry
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.beats import BeatTrack
 from beatlens.tasks.strips import to_millivolts

@@ -18,10 +18,10 @@ from beatlens.evaluate.bootstrap import interval, ratio_statistic
 from beatlens.evaluate.calibration import fitted_calibration
 from beatlens.evaluate.ec57 import BeatCounts, Rate
 from beatlens.evaluate.strips import Explaining
+from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.litert import Kernels, run_litert
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.nets.geometry import Geometry
 from beatlens.runtime.beat_rule import BeatRule, Calibration, beat_columns
 from beatlens.tasks.beat_sampling import CROP_SPAN
 from beatlens.tasks.beats import AFTER, BEFORE, BeatTrack

@@ -29,10 +29,10 @@ from beatlens.evaluate.bootstrap import (
     quantile_statistic,
 )
 from beatlens.evaluate.prediction import best_f1_thresholds, prediction, thresholds_as_often
+from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.litert import Kernels, run_litert
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.nets.geometry import Geometry
 from beatlens.output import writing
 from beatlens.tasks.strips import CLASSES, SPAN, StripSet, to_millivolts
 

@@ -1,1 +1,1 @@
-"""Evidence networks and their geometry."""
+"""Evidence networks: backbones, head and files."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from beatlens.nets.geometry import Geometry
+from beatlens.geometry import Geometry
 
 
 class ConvUnit(nn.Module):

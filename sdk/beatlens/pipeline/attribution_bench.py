@@ -17,6 +17,7 @@ import numpy as np
 
 from beatlens.attribution.fidelity import fidelity, shuffled_floor
 from beatlens.compress.distill import TeacherPool
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.lesson_for import pool_inputs
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.bootstrap import paired_difference
@@ -29,7 +30,6 @@ from beatlens.evaluate.strips import (
     run_integer,
     run_network,
 )
-from beatlens.integer.build import build_graph
 from beatlens.integer.litert import Kernels, xnnpack_difference
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.beat_recipe import BeatRecipe
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.unrounded import unrounded
 from beatlens.evaluate.beat_offsets import choose_offsets
@@ -27,13 +28,12 @@ from beatlens.evaluate.beats import (
 from beatlens.evaluate.ec57 import START_S, BeatCounts, compare_beats
 from beatlens.evaluate.figures import merge_figures, write_figures
 from beatlens.evaluate.reliability import calibration_error, reliability_rows
-from beatlens.integer.build import build_graph
+from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.geometry import Geometry
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_steps import beat_fidelity
 from beatlens.runtime.beat_chain import rule_of as bundle_rule

@@ -21,12 +21,12 @@ from filelock import FileLock
 
 from beatlens.compress.contract import Budget, Compressed, Lesson, run_steps
 from beatlens.compress.distill import TeacherPool
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
 from beatlens.evaluate.strips import Run, run_integer, run_network
 from beatlens.integer.account import size_account
-from beatlens.integer.build import build_graph
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.output import write_whole

@@ -15,10 +15,10 @@ from typing import Any
 
 from beatlens.compress.contract import Lesson
 from beatlens.compress.distill import TeacherPool
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
 from beatlens.integer.account import size_account
-from beatlens.integer.build import build_graph
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.compress import run_steps_into
 from beatlens.pipeline.data import Prepared

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError
 from beatlens.evaluate.beats import RunWindows, integer_windows, network_windows, recording_evidence
@@ -17,11 +18,10 @@ from beatlens.evaluate.episodes import EpisodeCounts, compare_episodes
 from beatlens.evaluate.figures import merge_figures
 from beatlens.evaluate.rhythms import episode_row, inside_episodes, rhythm_annotations
 from beatlens.evaluate.strips import run_integer, run_network
-from beatlens.integer.build import build_graph
+from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.geometry import Geometry
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.evaluate import check_strips_bundle, shipped_thresholds
 from beatlens.recipe import Recipe

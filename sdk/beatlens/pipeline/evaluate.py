@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from beatlens.attribution.fidelity import shuffled_floor
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError
 from beatlens.evaluate.figures import merge_figures, write_figures
@@ -22,7 +23,6 @@ from beatlens.evaluate.strips import (
     run_integer,
     run_network,
 )
-from beatlens.integer.build import build_graph
 from beatlens.integer.graph import Convolution, IntegerGraph
 from beatlens.integer.litert import Kernels
 from beatlens.integer.tflite_read import read_tflite

@@ -13,16 +13,16 @@ import torch
 
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.checked_read import checked_read
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.figures import commit
 from beatlens.evaluate.strips import run_integer, run_network
-from beatlens.integer.build import build_graph
+from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.geometry import Geometry
 from beatlens.pipeline import wearable_evaluate
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_evaluate import OUTPUT, rule_of, rule_of_bundle

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError
 from beatlens.evaluate.beats import integer_windows
@@ -29,7 +30,6 @@ from beatlens.evaluate.wearable import (
     run_wearable,
     score_statistic,
 )
-from beatlens.integer.build import build_graph
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.context_tables import ContextTables

@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 
 from beatlens import __version__
 from beatlens.errors import ModelError
+from beatlens.geometry import Geometry
 from beatlens.integer.graph import Add, Convolution, Crop, IntegerGraph, Mean
 from beatlens.integer.packing import pack_model
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.nets.geometry import Geometry
 from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle_checks import (
     check_decision,

@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 
 from beatlens.errors import ModelError
+from beatlens.geometry import Geometry
 from beatlens.integer.graph import Quantization
-from beatlens.nets.geometry import Geometry
 from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.fields import Fields, parse
 from beatlens.runtime.folder import LARGEST_FILE, MANIFEST

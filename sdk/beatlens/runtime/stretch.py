@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.nets.geometry import Geometry
+from beatlens.geometry import Geometry
 from beatlens.runtime.engines import Engine
 from beatlens.runtime.finding import Columns
 from beatlens.signals.frontend import Conditioned, FrontEnd

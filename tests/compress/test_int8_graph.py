@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weight_steps
 from beatlens.errors import ModelError
-from beatlens.integer.build import build_graph
 from beatlens.integer.graph import Add, Conv, Crop, DepthwiseConv, Mean
 from beatlens.integer.litert import run_litert
 from beatlens.integer.simulate import simulate
@@ -22,9 +22,9 @@ from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips, to_milliv
 from beatlens.training.loop import Schedule, fit
 from beatlens.training.objective import TaskObjective, crops_of, seed_everything
 
+from ..integer.graphs import adversarial_inputs
 from ..nets.networks import SMALL, lively
 from ..tasks.tracks import ecg
-from .graphs import adversarial_inputs
 
 pytestmark = pytest.mark.rounding
 RESIDUAL = NetworkSpec("residual", (8, 12, 16, 16), (16, 7, 7, 9), (2, 2, 2, 1))

@@ -9,10 +9,10 @@ import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-import beatlens.integer.build as build_module
+import beatlens.compress.int8_graph as build_module
+from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedConv, QuantizedEvidenceNet
 from beatlens.compress.size import int8_weights
-from beatlens.integer.build import build_graph
 from beatlens.integer.graph import Conv, Convolution, IntegerGraph, Permute
 from beatlens.integer.litert import run_litert, xnnpack_difference
 from beatlens.integer.simulate import simulate
@@ -23,10 +23,10 @@ from beatlens.nets.constraint import constraint_on
 from beatlens.tasks.strips import SPAN, cut_strips, to_millivolts
 from beatlens.training.loop import Schedule, fit
 
+from ..integer.blocks import DENSE, RESIDUAL, SPECS, in_blocks, quantized_blocks
+from ..integer.graphs import adversarial_inputs
 from ..nets.networks import lively
 from ..tasks.tracks import ecg
-from .blocks import DENSE, RESIDUAL, SPECS, in_blocks, quantized_blocks
-from .graphs import adversarial_inputs
 
 pytestmark = pytest.mark.rounding
 EACH = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from beatlens.errors import ModelError
+from beatlens.geometry import Geometry
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.geometry import Geometry
 from beatlens.tasks.strips import CONTEXT, SPAN
 
-from .networks import RELEASED, SMALL, lively
+from .nets.networks import RELEASED, SMALL, lively
 
 layers = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 3)), min_size=1, max_size=5)
 
