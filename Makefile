@@ -3,7 +3,7 @@
 # make test-cpus  tests that depend on rounding, as other CPUs round and with other seeds (10 minutes)
 # make fuzz      everything that takes bytes, on bytes of all kinds, FUZZ_SECONDS each
 # make test-shapes  the C engine on 10,000 random networks (BEATLENS_SHAPES, BEATLENS_SEED)
-# make lint      ruff and mypy only
+# make lint      ruff, mypy and import-linter only
 # make format    let ruff rewrite what it can
 # make bench-firmware   count instructions, flash, RAM and stack of the C engine on emulated Cortex-M
 # make picture   draw the README's strip again (needs MIT-BIH)
@@ -79,6 +79,7 @@ lint: $(VENV)/.test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 format: $(VENV)/.test-ready
 	$(BIN)/ruff check --fix .
