@@ -2,7 +2,7 @@
 
 Networks are unpadded, so column `t` sees exactly `receptive_field` samples and does not depend on
 where the window starts: streaming equals windowed. Two networks are compared over the same *span*,
-each with the context its own receptive field asks for. Needs nothing but Python.
+each with the context its own receptive field asks for. Needs numpy only.
 
 >>> g = Geometry.of([(16, 2), (7, 2), (7, 1)])
 >>> g
@@ -17,7 +17,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from beatlens.errors import ModelError
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.errors import ModelError, SignalError
 
 Windows = TypeVar("Windows")
 
@@ -75,3 +78,19 @@ class Geometry:
                 f"{2 * context + self.stride}"
             )
         return windows[..., context - self.left : context + span + self.right]  # type: ignore[index]
+
+
+def beat_columns(
+    peaks: NDArray[np.int64], stride: int, before: int, after: int, columns: int
+) -> NDArray[np.int64]:
+    """First columns of the spans of beats, moved into a recording of `columns` columns, `[b]`.
+
+    >>> beat_columns(np.array([0, 85]), 8, 4, 7, 100).tolist()
+    [0, 6]
+    """
+    if columns < before + after:
+        raise SignalError(
+            f"the recording has {columns} columns of evidence, expected at least the "
+            f"{before + after} of a beat's span"
+        )
+    return np.clip(peaks // stride - before, 0, columns - before - after)

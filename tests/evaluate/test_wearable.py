@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beatlens.calibration import Calibration
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.beats import integer_windows
@@ -27,7 +28,6 @@ from beatlens.evaluate.wearable import (
     score_statistic,
 )
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.runtime.beat_rule import Calibration
 from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.signals.rhythm import BINS, CONTEXTS
 from beatlens.signals.simulate import simulate_patient

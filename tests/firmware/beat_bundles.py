@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from beatlens.calibration import Calibration
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.pipeline.export import golden_inputs
-from beatlens.runtime.beat_rule import BeatRule, Calibration
+from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.frontend import LSB_MV

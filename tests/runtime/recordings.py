@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from beatlens.calibration import Calibration
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.runtime.beat_rule import Calibration
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.recording_finding import RecordingFinding
 from beatlens.runtime.recording_rule import RecordingRule

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from beatlens.calibration import Calibration
 from beatlens.errors import ModelError, SignalError
-from beatlens.runtime.beat_rule import BeatRule, Calibration, beat_columns, excluded_if_clipped
+from beatlens.geometry import beat_columns
+from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
 from beatlens.runtime.fields import Fields
 from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.rhythm import BINS

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from beatlens.calibration import Calibration
 from beatlens.errors import RecipeError
-from beatlens.runtime.beat_rule import BeatRule, Calibration
+from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.doubts import CLOSE, DOUBTS, UNFAMILIAR, bits_of, names_of
 from beatlens.runtime.finding import Limits
 from beatlens.runtime.stream import Stream

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from beatlens.calibration import Calibration
 from beatlens.errors import ModelError
-from beatlens.runtime.beat_rule import BeatRule, Calibration
+from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.folder import FILES, MANIFEST, SUMS
 from beatlens.runtime.manifest import read_manifest

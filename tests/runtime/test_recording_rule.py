@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beatlens.calibration import Calibration
 from beatlens.errors import ModelError, SignalError
-from beatlens.runtime.beat_rule import Calibration
 from beatlens.runtime.fields import Fields, parse
 from beatlens.runtime.recording_rule import FRACTION, MOST_COLUMNS, RecordingRule, Sums
 from beatlens.runtime.tables_section import LARGEST_ENTRY

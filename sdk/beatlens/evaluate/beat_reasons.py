@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from beatlens.errors import SignalError
 from beatlens.evaluate.beats import BeatRun
-from beatlens.runtime.beat_rule import beat_columns
+from beatlens.geometry import beat_columns
 from beatlens.tasks.beats import AFTER, BEFORE
 
 Floats = NDArray[np.float64]

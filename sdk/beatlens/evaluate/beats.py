@@ -14,15 +14,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from beatlens.calibration import Calibration
 from beatlens.evaluate.bootstrap import interval, ratio_statistic
 from beatlens.evaluate.calibration import fitted_calibration
 from beatlens.evaluate.ec57 import BeatCounts, Rate
 from beatlens.evaluate.strips import Explaining
-from beatlens.geometry import Geometry
+from beatlens.geometry import Geometry, beat_columns
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.litert import Kernels, run_litert
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.runtime.beat_rule import BeatRule, Calibration, beat_columns
+from beatlens.runtime.beat_rule import BeatRule
 from beatlens.tasks.beat_sampling import CROP_SPAN
 from beatlens.tasks.beats import AFTER, BEFORE, BeatTrack
 from beatlens.tasks.strips import to_millivolts

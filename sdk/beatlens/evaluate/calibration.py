@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from beatlens.runtime.beat_rule import Calibration
+from beatlens.calibration import Calibration
 
 LARGEST_LOG_TEMPERATURE, LARGEST_BIAS = 3.0, 9.0
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.calibration import Calibration
 from beatlens.evaluate.beats import RunWindows, network_windows, recording_evidence
 from beatlens.evaluate.bootstrap import Statistic
 from beatlens.evaluate.calibration import fitted_calibration
 from beatlens.evaluate.strips import Explaining
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
-from beatlens.runtime.beat_rule import Calibration
 from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.tasks.wearable import CLASSES, WearableTrack
 

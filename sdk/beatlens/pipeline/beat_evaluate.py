@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.beat_recipe import BeatRecipe
+from beatlens.calibration import Calibration
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.unrounded import unrounded
@@ -37,7 +38,7 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_steps import beat_fidelity
 from beatlens.runtime.beat_chain import rule_of as bundle_rule
-from beatlens.runtime.beat_rule import BeatRule, Calibration, excluded_if_clipped
+from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import BEAT_LIMITS
 from beatlens.signals.annotations import MAPPINGS, Annotations, write_annotations

@@ -23,7 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.errors import ModelError, SignalError
+from beatlens.calibration import Calibration
+from beatlens.errors import ModelError
+from beatlens.geometry import beat_columns
 from beatlens.runtime.doubts import CLOSE, UNFAMILIAR
 from beatlens.runtime.fields import Fields
 from beatlens.runtime.tables_section import (
@@ -39,29 +41,6 @@ from beatlens.signals.rhythm import CONTEXTS as RHYTHM
 LARGEST_DOUBT = 1 << 24
 NEVER_CLIPPED = ("s",)
 """Classes that a clipped beat is never called: of 163 clipped beats called S 139 were not."""
-
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """Makes probabilities of scores: `softmax(logits / temperature + bias)`.
-
-    Args:
-        temperature: above 0.
-        bias: float `[C]`, log odds by which the classes are rarer than in training.
-    """
-
-    temperature: float
-    bias: NDArray[np.float64]
-
-    def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Probabilities `[..., C]` of logits `[..., C]`.
-
-        >>> Calibration(1.0, np.zeros(2)).probabilities(np.zeros((1, 2))).tolist()
-        [[0.5, 0.5]]
-        """
-        scaled = logits / self.temperature + self.bias
-        raised = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-        return np.asarray(raised / raised.sum(axis=-1, keepdims=True), np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,19 +248,3 @@ def excluded_if_clipped(classes: Sequence[str]) -> tuple[int, ...]:
     """
     found = tuple(number for number, name in enumerate(classes) if name in NEVER_CLIPPED)
     return found if len(found) < len(classes) else ()
-
-
-def beat_columns(
-    peaks: NDArray[np.int64], stride: int, before: int, after: int, columns: int
-) -> NDArray[np.int64]:
-    """First columns of the spans of beats, moved into a recording of `columns` columns, `[b]`.
-
-    >>> beat_columns(np.array([0, 85]), 8, 4, 7, 100).tolist()
-    [0, 6]
-    """
-    if columns < before + after:
-        raise SignalError(
-            f"the recording has {columns} columns of evidence, expected at least the "
-            f"{before + after} of a beat's span"
-        )
-    return np.clip(peaks // stride - before, 0, columns - before - after)

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.calibration import Calibration
 from beatlens.errors import ModelError, SignalError
-from beatlens.runtime.beat_rule import Calibration
 from beatlens.runtime.fields import Fields
 from beatlens.runtime.tables_section import (
     LARGEST_ENTRY,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.runtime.beat_rule import beat_columns
+from beatlens.geometry import beat_columns
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.beat_contexts import CONTEXTS, LEARNT, beat_contexts
 from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned
