@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from beatlens.errors import ModelError
 from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
-from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.doubts import CLIPPED, names_of
 from beatlens.runtime.engines import Engine, dequantize
 from beatlens.runtime.finding import Columns, Limits, Tally, described
@@ -54,7 +54,9 @@ class BeatChain(StretchChain[BeatFinding]):
         ModelError: the bundle does not decide on beats.
     """
 
-    def __init__(self, bundle: Bundle, frontend: FrontEnd, limits: Limits, engine: Engine) -> None:
+    def __init__(
+        self, bundle: Contents, frontend: FrontEnd, limits: Limits, engine: Engine
+    ) -> None:
         rule = rule_of(bundle)
 
         def begin(first: int) -> _BeatStretch:
@@ -68,7 +70,7 @@ class _BeatStretch:
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: Contents,
         rule: BeatRule,
         frontend: FrontEnd,
         limits: Limits,
@@ -160,7 +162,7 @@ class _BeatStretch:
         return beat_finding(bundle, peak, start, tally, evidence, context, int(found[0]), doubts)
 
 
-def beat_without_decision(bundle: Bundle, peak: int, start: int, tally: Tally) -> BeatFinding:
+def beat_without_decision(bundle: Contents, peak: int, start: int, tally: Tally) -> BeatFinding:
     """The finding on a beat that is not assessable; `tally` is empty where evidence is missing.
 
     Args:
@@ -180,7 +182,7 @@ def beat_without_decision(bundle: Bundle, peak: int, start: int, tally: Tally) -
 
 
 def beat_finding(
-    bundle: Bundle,
+    bundle: Contents,
     peak: int,
     start: int,
     tally: Tally,
@@ -219,7 +221,7 @@ def beat_finding(
     )
 
 
-def rule_of(bundle: Bundle) -> BeatRule:
+def rule_of(bundle: Contents) -> BeatRule:
     """The bundle's rule for beats; `ModelError` for one that decides on something else."""
     if bundle.beats is None:
         raise ModelError(

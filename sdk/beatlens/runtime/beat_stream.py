@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from beatlens.runtime.beat_chain import BeatChain
 from beatlens.runtime.beat_finding import BeatFinding
-from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.chain import Chain
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine, StreamEngine
 from beatlens.runtime.finding import BEAT_LIMITS, Limits
 from beatlens.runtime.host_beats import HostBeatChain
@@ -50,7 +50,7 @@ class BeatStream(LeadStream[BeatFinding]):
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: Contents,
         rate_hz: int,
         counts_per_mv: float | None = None,
         *,
@@ -63,7 +63,7 @@ class BeatStream(LeadStream[BeatFinding]):
 
 
 def explain_beats(
-    bundle: Bundle,
+    bundle: Contents,
     samples: NDArray[Any],
     rate_hz: int,
     counts_per_mv: float | None = None,
@@ -83,7 +83,7 @@ def explain_beats(
 
 
 def explain_beat_pieces(
-    bundle: Bundle,
+    bundle: Contents,
     pieces: Iterable[Piece],
     rate_hz: int,
     counts_per_mv: float | None = None,
@@ -99,7 +99,7 @@ def explain_beat_pieces(
 
 
 def _beat_chain(
-    bundle: Bundle, frontend: FrontEnd, limits: Limits, engine: Engine | StreamEngine | None
+    bundle: Contents, frontend: FrontEnd, limits: Limits, engine: Engine | StreamEngine | None
 ) -> Chain[BeatFinding]:
     if engine == "c":
         return HostBeatChain(bundle, frontend, limits)

@@ -19,13 +19,11 @@ engine, on whatever device, that gives other bytes for the golden inputs does no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from beatlens import __version__
 from beatlens.errors import ModelError
@@ -35,50 +33,30 @@ from beatlens.integer.packing import pack_model
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_rule import BeatRule
+from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle_checks import (
     check_decision,
     check_golden,
     check_packed,
     decision_sha256,
 )
+from beatlens.runtime.contents import Contents, Golden, Int8
 from beatlens.runtime.engines import Engine, EngineKind, Kernels, StreamEngine, make_engine
 from beatlens.runtime.fields import parse
 from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, PACKED, read_folder, write_folder
 from beatlens.runtime.manifest import TENSORS, Manifest, read_manifest, sum_threshold
 from beatlens.runtime.recording_rule import RecordingRule
+from beatlens.runtime.recording_stream import RecordingStream
 from beatlens.runtime.released import find_bundle
+from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import MODEL_RATE_HZ
 
-if TYPE_CHECKING:
-    from beatlens.runtime.beat_stream import BeatStream
-    from beatlens.runtime.recording_stream import RecordingStream
-    from beatlens.runtime.stream import Stream
 
-Int8 = NDArray[np.int8]
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Golden vectors, int8: `inputs` `[n, N]`, `evidence` `[n, T, C]`, `logits` `[n, C]`."""
-
-    inputs: Int8
-    evidence: Int8
-    logits: Int8
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Bundle(Manifest):
+class Bundle(Contents):
     """A model ready to run; make one with `Bundle.load` or `Bundle.create`.
 
-    Attributes (and those of `Manifest`):
-        tflite: the bytes of `model.tflite`.
-        packed: the bytes of `weights.blpk`, which hold exactly the parameters of `model.tflite`.
-        golden: inputs with the outputs that every engine must give for them.
+    `Contents` and `Manifest` say what it holds.
     """
-
-    tflite: bytes
-    packed: bytes
-    golden: Golden
 
     @classmethod
     def load(cls, folder: Path | str) -> Bundle:
@@ -205,8 +183,6 @@ class Bundle(Manifest):
         engine: Engine | StreamEngine | None = None,
     ) -> Stream:
         """A stream of one lead; see `Stream` for the arguments and errors."""
-        from beatlens.runtime.stream import Stream
-
         return Stream(self, rate_hz, counts_per_mv, rails=rails, hop_s=hop_s, engine=engine)
 
     def beat_stream(
@@ -217,8 +193,6 @@ class Bundle(Manifest):
         engine: Engine | StreamEngine | None = None,
     ) -> BeatStream:
         """A stream of one lead, for a bundle that decides on beats; see `BeatStream`."""
-        from beatlens.runtime.beat_stream import BeatStream
-
         return BeatStream(self, rate_hz, counts_per_mv, rails=rails, engine=engine)
 
     def recording_stream(
@@ -229,8 +203,6 @@ class Bundle(Manifest):
         engine: Engine | EngineKind | None = None,
     ) -> RecordingStream:
         """A stream of one recording, for a bundle that decides on it; see `RecordingStream`."""
-        from beatlens.runtime.recording_stream import RecordingStream
-
         return RecordingStream(self, rate_hz, counts_per_mv, rails=rails, engine=engine)
 
     def verify(self, engine: Engine) -> None:

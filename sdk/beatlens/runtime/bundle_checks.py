@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,8 @@ from beatlens.integer.graph import Convolution, IntegerGraph
 from beatlens.integer.ops import output_length
 from beatlens.integer.packing import check_model
 from beatlens.integer.simulate import simulate
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, PACKED
-
-if TYPE_CHECKING:
-    from beatlens.runtime.bundle import Bundle
 
 DECISION_KEY = "decision_sha256"
 NOT_DECIDING = frozenset({"measured", "versions", DECISION_KEY})
@@ -73,7 +71,7 @@ def check_decision(document: Mapping[str, Any], files: Mapping[str, bytes]) -> N
         )
 
 
-def check_packed(bundle: Bundle, graph: IntegerGraph) -> None:
+def check_packed(bundle: Contents, graph: IntegerGraph) -> None:
     """Raise ModelError if `weights.blpk` does not hold the parameters of this network."""
     if len(bundle.packed) != bundle.packed_bytes:
         raise ModelError(
@@ -86,7 +84,7 @@ def check_packed(bundle: Bundle, graph: IntegerGraph) -> None:
         raise ModelError(f"{PACKED}: {error}") from error
 
 
-def check_golden(bundle: Bundle, graph: IntegerGraph) -> None:
+def check_golden(bundle: Contents, graph: IntegerGraph) -> None:
     """Raise ModelError if the network does not give the golden outputs for the golden inputs.
 
     Costs 5 to 110 ms of one core for the released models, and nothing the second time.

@@ -11,7 +11,6 @@ from beatlens.errors import ModelError
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_chain import rule_of
 from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
-from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.c_task import (
     TaskSource,
     bytes_without_ring,
@@ -19,6 +18,7 @@ from beatlens.runtime.c_task import (
     task_constant,
     task_header,
 )
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.finding import BEAT_LIMITS, Limits
 from beatlens.signals.qrs import BESIDE, NEIGHBOURS, REACH, RECENT, REFRACTORY
 
@@ -30,7 +30,7 @@ LATE = RECENT + REACH + BESIDE + NEIGHBOURS
 
 
 def beat_task_source(
-    bundle: Bundle, name: str, limits: Limits | None = None, drawn: Plan | None = None
+    bundle: Contents, name: str, limits: Limits | None = None, drawn: Plan | None = None
 ) -> TaskSource:
     """C that defines `const bl_beat_task NAME`, with `NAME_net` as its network.
 
@@ -71,26 +71,26 @@ def beat_task_source(
     return TaskSource(model_source(drawn, f"{name}_net"), CSource(header, "\n".join(parts)))
 
 
-def beat_memory_bytes(bundle: Bundle, drawn: Plan, taps: int) -> int:
+def beat_memory_bytes(bundle: Contents, drawn: Plan, taps: int) -> int:
     """Bytes that a stream needs with a sensor of so many taps: `NAME_MEMORY_BYTES(taps)`."""
     rule = rule_of(bundle)
     taken = _taken_bytes(bundle, rule.before + rule.after)
     return -(-(bytes_without_ring(_kept(bundle, rule), drawn) + 2 * taps + taken) // 4) * 4
 
 
-def _kept(bundle: Bundle, rule: BeatRule) -> Bundle:
+def _kept(bundle: Contents, rule: BeatRule) -> Contents:
     """A bundle that decides on all the columns that have to be kept for a beat found late."""
     kept = LATE // bundle.geometry.stride + rule.before + 2
     return replace(bundle, beats=None, span_columns=kept, hop_columns=kept)
 
 
-def _taken_bytes(bundle: Bundle, columns: int) -> int:
+def _taken_bytes(bundle: Contents, columns: int) -> int:
     """Of a beat whose columns are taken: scores and evidence, whole words."""
     classes = len(bundle.classes)
     return -(-(4 * classes + columns * classes) // 4) * 4
 
 
-def _check(bundle: Bundle, length: int, drawn: Plan) -> None:
+def _check(bundle: Contents, length: int, drawn: Plan) -> None:
     geometry = bundle.geometry
     lag = geometry.right + drawn.chunk + length * geometry.stride
     waiting = lag // (REFRACTORY + 1) + 2

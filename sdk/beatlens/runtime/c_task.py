@@ -9,7 +9,7 @@ from beatlens.c_source.plan import Plan, plan
 from beatlens.c_source.text import CSource, check_identifier, guarded, numbers
 from beatlens.errors import ModelError
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.finding import Limits
 
 MOST_CLASSES = 32
@@ -29,7 +29,7 @@ class TaskSource:
 
 
 def task_source(
-    bundle: Bundle, name: str, limits: Limits | None = None, drawn: Plan | None = None
+    bundle: Contents, name: str, limits: Limits | None = None, drawn: Plan | None = None
 ) -> TaskSource:
     """C that defines `const bl_task NAME`, with `NAME_net` as its network.
 
@@ -58,7 +58,7 @@ def task_source(
 
 
 def task_constant(
-    bundle: Bundle, name: str, net: str, limits: Limits | None = None, *, static: bool = False
+    bundle: Contents, name: str, net: str, limits: Limits | None = None, *, static: bool = False
 ) -> str:
     """C that defines `const bl_task NAME` with the network NET.
 
@@ -87,7 +87,7 @@ def sample_limits(limits: Limits, total: int) -> str:
     return ", ".join(str(int(share * total)) for share in shares)
 
 
-def _check_sizes(bundle: Bundle) -> None:
+def _check_sizes(bundle: Contents) -> None:
     geometry = bundle.geometry
     for what, found, most in (
         ("classes", len(bundle.classes), MOST_CLASSES),
@@ -102,12 +102,12 @@ def _check_sizes(bundle: Bundle) -> None:
             )
 
 
-def memory_bytes(bundle: Bundle, drawn: Plan, taps: int) -> int:
+def memory_bytes(bundle: Contents, drawn: Plan, taps: int) -> int:
     """Bytes that a stream needs with a sensor of so many taps: `NAME_MEMORY_BYTES(taps)`."""
     return -(-(bytes_without_ring(bundle, drawn) + 2 * taps) // 4) * 4
 
 
-def bytes_without_ring(bundle: Bundle, drawn: Plan) -> int:
+def bytes_without_ring(bundle: Contents, drawn: Plan) -> int:
     """Bytes of memory that a stream needs without its sensor's ring."""
     classes, geometry = len(bundle.classes), bundle.geometry
     waits = (geometry.right + drawn.chunk) // geometry.stride + 2

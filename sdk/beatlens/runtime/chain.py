@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine
 from beatlens.runtime.finding import Columns, Finding, Limits, all_lost, assess, left_over
 from beatlens.runtime.stretch import MOST_COLUMNS, Stretch
@@ -59,7 +59,7 @@ class EngineChain:
     """
 
     def __init__(
-        self, bundle: Bundle, frontend: FrontEnd, hop: int, limits: Limits, engine: Engine
+        self, bundle: Contents, frontend: FrontEnd, hop: int, limits: Limits, engine: Engine
     ) -> None:
         self.received = 0
         self._bundle, self._frontend, self._engine = bundle, frontend, engine

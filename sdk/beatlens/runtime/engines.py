@@ -17,7 +17,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,8 @@ from beatlens.integer.graph import Quantization
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.manifest import Manifest
-
-if TYPE_CHECKING:
-    from beatlens.runtime.bundle import Bundle
 
 Int8 = NDArray[np.int8]
 Kernels = Literal["reference", "optimised", "xnnpack"]
@@ -148,7 +146,7 @@ class InterpreterEngine(_CheckedEngine):
             tensors than the bundle promises.
     """
 
-    def __init__(self, bundle: Bundle, kind: str, kernels: Kernels = "reference") -> None:
+    def __init__(self, bundle: Contents, kind: str, kernels: Kernels = "reference") -> None:
         super().__init__(bundle)
         self.name = f"{kind}, {kernels} kernels"
         self._module = _import_interpreter(kind)
@@ -273,7 +271,7 @@ class SimulatorEngine(_CheckedEngine):
 
     name = "simulator"
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Contents) -> None:
         super().__init__(bundle)
         self._graph = read_tflite(bundle.tflite)
 
@@ -289,7 +287,7 @@ class SimulatorEngine(_CheckedEngine):
 
 
 def make_engine(
-    bundle: Bundle, kind: EngineKind = "auto", kernels: Kernels = "reference"
+    bundle: Contents, kind: EngineKind = "auto", kernels: Kernels = "reference"
 ) -> Engine:
     """Make the engine of a kind; "auto" takes the first interpreter that is installed.
 

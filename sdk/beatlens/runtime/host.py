@@ -20,9 +20,9 @@ from beatlens.c_source.plan import Plan, plan
 from beatlens.c_source.sensor import sensor_source
 from beatlens.errors import ModelError, SignalError
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.c_task import task_source
 from beatlens.runtime.chain import PIECE
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import dequantize
 from beatlens.runtime.finding import Finding, Limits, Tally, all_lost, decided, rest, undecided
 from beatlens.runtime.host_build import build_library
@@ -74,7 +74,7 @@ class HostChain:
         SignalError: the rails are no 16 bit counts.
     """
 
-    def __init__(self, bundle: Bundle, frontend: FrontEnd, hop: int, limits: Limits) -> None:
+    def __init__(self, bundle: Contents, frontend: FrontEnd, hop: int, limits: Limits) -> None:
         self._bundle, self._frontend = bundle, frontend
         self._hop = hop
         sensor = (frontend.rate_hz, frontend.counts_per_mv, frontend.rails)
@@ -186,7 +186,7 @@ def check_code(code: int) -> None:
 
 @lru_cache(maxsize=KEPT_LIBRARIES)
 def _library(
-    bundle: Bundle, sensor: tuple[int, float, tuple[int, int]], hop: int, limits: Limits
+    bundle: Contents, sensor: tuple[int, float, tuple[int, int]], hop: int, limits: Limits
 ) -> ctypes.CDLL:
     """The library of a bundle and a sensor; a bundle is the object, not what it holds."""
     task = task_source(replace(bundle, hop_columns=hop), "task", limits)
@@ -216,7 +216,7 @@ def with_signatures(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-def _plan(bundle: Bundle) -> Plan:
+def _plan(bundle: Contents) -> Plan:
     """The network in larger chunks than a device's, as far as they fit."""
     graph = read_tflite(bundle.tflite)
     for chunk in CHUNKS:

@@ -19,10 +19,10 @@ from beatlens.errors import ModelError
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_chain import beat_finding, beat_without_decision, rule_of
 from beatlens.runtime.beat_finding import BeatFinding
-from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.c_beat_task import beat_task_source
 from beatlens.runtime.c_task import TaskSource
 from beatlens.runtime.chain import PIECE
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.finding import Limits, Tally
 from beatlens.runtime.host import (
     CHUNKS,
@@ -76,7 +76,7 @@ class HostBeatChain:
         SignalError: the rails are no 16 bit counts.
     """
 
-    def __init__(self, bundle: Bundle, frontend: FrontEnd, limits: Limits) -> None:
+    def __init__(self, bundle: Contents, frontend: FrontEnd, limits: Limits) -> None:
         rule = rule_of(bundle)
         self._bundle, self._rate_hz = bundle, frontend.rate_hz
         sensor = (frontend.rate_hz, frontend.counts_per_mv, frontend.rails)
@@ -134,7 +134,7 @@ class HostBeatChain:
 
 @lru_cache(maxsize=KEPT_LIBRARIES)
 def _library(
-    bundle: Bundle, sensor: tuple[int, float, tuple[int, int]], limits: Limits
+    bundle: Contents, sensor: tuple[int, float, tuple[int, int]], limits: Limits
 ) -> ctypes.CDLL:
     """The library of a bundle and a sensor; a bundle is the object, not what it holds."""
     task = _task(bundle, limits)
@@ -148,7 +148,7 @@ def _library(
     return with_signatures(build_library(made, SOURCES))
 
 
-def _task(bundle: Bundle, limits: Limits) -> TaskSource:
+def _task(bundle: Contents, limits: Limits) -> TaskSource:
     """The task with the network in the largest chunks that fit."""
     graph = read_tflite(bundle.tflite)
     for chunk in CHUNKS:

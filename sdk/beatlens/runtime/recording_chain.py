@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError, SignalError
-from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.doubts import names_of
 from beatlens.runtime.engines import Engine, dequantize
 from beatlens.runtime.finding import Columns, Limits, Tally, described
@@ -39,7 +39,9 @@ class RecordingChain(StretchChain[RecordingFinding]):
         ModelError: the bundle does not decide on recordings.
     """
 
-    def __init__(self, bundle: Bundle, frontend: FrontEnd, limits: Limits, engine: Engine) -> None:
+    def __init__(
+        self, bundle: Contents, frontend: FrontEnd, limits: Limits, engine: Engine
+    ) -> None:
         self._bundle, self._rule, self._limits = bundle, rule_of(bundle), limits
         self._frontend = frontend
         self._columns: list[Columns] = []
@@ -134,7 +136,12 @@ class _RecordingStretch:
     """Columns and beats of an uninterrupted stretch that begins at the stream's column `first`."""
 
     def __init__(
-        self, chain: RecordingChain, bundle: Bundle, frontend: FrontEnd, engine: Engine, first: int
+        self,
+        chain: RecordingChain,
+        bundle: Contents,
+        frontend: FrontEnd,
+        engine: Engine,
+        first: int,
     ) -> None:
         hop = bundle.hop_columns
         self._chain, self._first, self._stride = chain, first, bundle.geometry.stride
@@ -180,7 +187,7 @@ def _shares(tally: Tally, stride: int) -> dict[str, float]:
     }
 
 
-def rule_of(bundle: Bundle) -> RecordingRule:
+def rule_of(bundle: Contents) -> RecordingRule:
     """The bundle's rule for recordings; `ModelError` for one that decides on something else."""
     if bundle.recording is None:
         raise ModelError(

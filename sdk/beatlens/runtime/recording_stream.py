@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError, SignalError
-from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine, StreamEngine
 from beatlens.runtime.finding import Limits
 from beatlens.runtime.recording_chain import RecordingChain, rule_of
@@ -43,7 +43,7 @@ class RecordingStream(LeadStream[RecordingFinding]):
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: Contents,
         rate_hz: int,
         counts_per_mv: float | None = None,
         *,
@@ -64,7 +64,7 @@ class RecordingStream(LeadStream[RecordingFinding]):
 
 
 def explain_whole(
-    bundle: Bundle,
+    bundle: Contents,
     samples: NDArray[Any],
     rate_hz: int,
     counts_per_mv: float | None = None,
@@ -87,7 +87,7 @@ def explain_whole(
 
 
 def explain_whole_pieces(
-    bundle: Bundle,
+    bundle: Contents,
     pieces: Iterable[Piece],
     rate_hz: int,
     counts_per_mv: float | None = None,

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError, RecipeError, SignalError
-from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.chain import PIECE, Chain, EngineChain, Found
-from beatlens.runtime.engines import Engine, EngineKind, StreamEngine
+from beatlens.runtime.contents import Contents
+from beatlens.runtime.engines import Engine, EngineKind, StreamEngine, make_engine
 from beatlens.runtime.finding import Finding, Limits
 from beatlens.runtime.host import HostChain
 from beatlens.signals.frontend import (
@@ -39,7 +39,7 @@ class LeadStream(Generic[Found]):
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: Contents,
         rate_hz: int,
         counts_per_mv: float | None,
         rails: tuple[float, float] | None,
@@ -170,7 +170,7 @@ class Stream(LeadStream[Finding]):
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: Contents,
         rate_hz: int,
         counts_per_mv: float | None = None,
         *,
@@ -196,7 +196,7 @@ class Stream(LeadStream[Finding]):
 
 
 def explain_recording(
-    bundle: Bundle,
+    bundle: Contents,
     samples: NDArray[Any],
     rate_hz: int,
     counts_per_mv: float | None = None,
@@ -222,7 +222,7 @@ def explain_recording(
 
 
 def explain_pieces(
-    bundle: Bundle,
+    bundle: Contents,
     pieces: Iterable[Piece],
     rate_hz: int,
     counts_per_mv: float | None = None,
@@ -263,7 +263,7 @@ def explained(stream: LeadStream[Found], pieces: Iterable[Piece]) -> Iterator[Fo
 
 
 def _chain(
-    bundle: Bundle,
+    bundle: Contents,
     frontend: FrontEnd,
     hop: int,
     limits: Limits,
@@ -274,10 +274,10 @@ def _chain(
     return EngineChain(bundle, frontend, hop, limits, engine_of(bundle, engine))
 
 
-def engine_of(bundle: Bundle, engine: Engine | EngineKind | None) -> Engine:
+def engine_of(bundle: Contents, engine: Engine | EngineKind | None) -> Engine:
     """The engine itself, or the one of a name."""
     if engine is None or isinstance(engine, str):
-        return bundle.engine(engine or "auto")
+        return make_engine(bundle, engine or "auto")
     return engine
 
 
@@ -332,7 +332,7 @@ def _front_end(
     return FrontEnd(rate_hz, float(gain), (round(pair[0] * unit), round(pair[1] * unit)))
 
 
-def _hop_columns(bundle: Bundle, hop_s: float | None) -> int:
+def _hop_columns(bundle: Contents, hop_s: float | None) -> int:
     if hop_s is None:
         return bundle.hop_columns
     column_s = bundle.geometry.stride / MODEL_RATE_HZ

@@ -12,8 +12,8 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.chain import PIECE, Found, until_column
+from beatlens.runtime.contents import Contents
 from beatlens.signals.frontend import FrontEnd
 
 Given_co = TypeVar("Given_co", covariant=True)
@@ -41,7 +41,7 @@ class StretchChain(Generic[Found]):
     """
 
     def __init__(
-        self, bundle: Bundle, frontend: FrontEnd, begin: Callable[[int], OpenStretch[Found]]
+        self, bundle: Contents, frontend: FrontEnd, begin: Callable[[int], OpenStretch[Found]]
     ) -> None:
         self.received = 0
         self._up, self._down = frontend.up, frontend.down * bundle.geometry.stride
