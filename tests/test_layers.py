@@ -64,6 +64,13 @@ def test_an_import_the_wrong_way_is_seen_inside_a_function_too(what: str, tmp_pa
     assert broken in done.stdout or f".{Path(file).stem} ->" in done.stdout
 
 
+def test_no_part_imports_the_package_itself() -> None:
+    """`beatlens/__init__.py` names parts; import-linter sees circles below it only."""
+    upwards = re.compile(r"^\s*(from beatlens import|import beatlens$)", re.MULTILINE)
+    for path in (ROOT / "sdk" / "beatlens").rglob("*.py"):
+        assert not upwards.search(path.read_text(encoding="utf-8")), path
+
+
 def test_contributing_states_the_contract() -> None:
     config = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["tool"]["importlinter"]
     (layers,) = (part["layers"] for part in config["contracts"] if part["type"] == "layers")

@@ -11,12 +11,13 @@ is one attribute away and brings numpy and a TFLite interpreter with it, never t
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from beatlens.version import __version__
+
 if TYPE_CHECKING:
     from beatlens.runtime.beat_stream import BeatStream
     from beatlens.runtime.bundle import Bundle
     from beatlens.runtime.stream import Stream
 
-__version__ = "0.1.0"
 __all__ = ["BeatStream", "Bundle", "Stream", "__version__"]
 
 _LAZY = {

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens import __version__
 from beatlens.ecg_page import overview, paper
 from beatlens.ecg_page.collect import Collected
 from beatlens.ecg_page.facts import class_table, quality_notes, summary_facts
@@ -24,6 +23,7 @@ from beatlens.ecg_page.summary import Summary
 from beatlens.ecg_page.words import STATEMENT, WARNING_MEANS, plural, warning
 from beatlens.report.levels import LEVEL_NAMES, edges_of
 from beatlens.report.words import safe
+from beatlens.version import __version__
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 LONGEST_BAR = 30.0

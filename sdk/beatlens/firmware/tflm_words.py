@@ -6,13 +6,13 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beatlens import __version__
 from beatlens.firmware.arena import Arena, estimated_arena
 from beatlens.firmware.mve import MVE_CORES
 from beatlens.firmware.tflm_task import memory_bytes
 from beatlens.integer.tflite_read import operators, output_position
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
+from beatlens.version import __version__
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import beatlens
 from beatlens.errors import DataError, ModelError
 from beatlens.pipeline.other_python import other_python
 from beatlens.runtime.bundle import Bundle
@@ -34,6 +33,7 @@ from beatlens.signals.databases import find_database
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.recording import Recording
 from beatlens.signals.simulate import simulate_patient
+from beatlens.version import __version__
 
 DAY_S = 86400
 RECORD, LEAD = "100", "MLII"
@@ -158,7 +158,7 @@ def _streamed(bundle: Bundle, day: Day, engine: str, hop_s: float) -> dict[str, 
         "engine": engine,
         "way": "stream, front end and decisions included",
         "kernels": "host" if engine == "c" else "reference",
-        "version": beatlens.__version__,
+        "version": __version__,
         "seconds": (time.perf_counter() - clock) * scale,
         "cpu_seconds": (time.process_time() - cpu) * scale,
         "measured_s": day.seconds,
@@ -219,7 +219,7 @@ def _timed(
         done = subprocess.run(
             [python, "-m", "beatlens.pipeline.window_timing", folder, samples, str(hop), kind,
              kernels, evidence],
-            env={**os.environ, "PYTHONPATH": str(Path(beatlens.__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if f"{kind} is not installed" in done.stderr:

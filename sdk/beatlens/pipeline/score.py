@@ -17,7 +17,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from beatlens import __version__
 from beatlens.errors import (
     BeatlensError,
     DataError,
@@ -50,6 +49,7 @@ from beatlens.signals.leads import usual_lead
 from beatlens.signals.record_names import RecordPlace, find_record
 from beatlens.signals.wfdb_files import check_signal_files
 from beatlens.signals.wfdb_pieces import Progress, RecordingFile
+from beatlens.version import __version__
 
 AnyFinding = Finding | BeatFinding | RecordingFinding
 ABOUT, SUMMARY = "about.json", "summary.csv"

@@ -24,13 +24,13 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from beatlens import __version__
 from beatlens.report.ecg_paper import STYLE, WIDTH, strip_svg
 from beatlens.report.files import write_atomic
 from beatlens.report.levels import level_edges
 from beatlens.report.tables import html_table
 from beatlens.report.views import Figure, ReportData, StripView
 from beatlens.report.words import STATEMENT, agreement_text, heading, reading, short
+from beatlens.version import __version__
 
 __all__ = ["STATEMENT", "ReportData", "render_report", "write_report"]
 

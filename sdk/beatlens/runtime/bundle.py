@@ -25,7 +25,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from beatlens import __version__
 from beatlens.errors import ModelError
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import Add, Convolution, Crop, IntegerGraph, Mean
@@ -50,6 +49,7 @@ from beatlens.runtime.recording_stream import RecordingStream
 from beatlens.runtime.released import find_bundle
 from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.version import __version__
 
 
 class Bundle(Contents):

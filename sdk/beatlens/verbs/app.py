@@ -15,7 +15,6 @@ from typing import Annotated
 
 import typer
 
-from beatlens import __version__
 from beatlens.verbs import bench, data
 from beatlens.verbs.demo import demo
 from beatlens.verbs.docs import figures
@@ -25,6 +24,7 @@ from beatlens.verbs.group import VerbGroup
 from beatlens.verbs.models import models
 from beatlens.verbs.score import score
 from beatlens.verbs.steps import compress, evaluate, export, train
+from beatlens.version import __version__
 
 app = typer.Typer(
     name="beatlens",
