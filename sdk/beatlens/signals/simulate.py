@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import RecipeError
-from beatlens.signals.annotations import Annotations, Interval
+from beatlens.signals.annotation_types import Annotations, Interval
 from beatlens.signals.recording import Recording
 from beatlens.signals.simulated_beats import Floats, draw_shapes
 from beatlens.signals.simulated_heart import EVIDENCE, Conduction, Heart, qrs_names

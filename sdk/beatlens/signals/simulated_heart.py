@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from beatlens.signals.annotations import Annotations, Interval
+from beatlens.signals.annotation_types import Annotations, Interval
 from beatlens.signals.simulated_beats import Floats, Shapes, Waves, render, running_mean, together
 from beatlens.signals.simulated_noise import fibrillatory_waves
 from beatlens.signals.simulated_rhythm import Kind, Pacing, Schedule
