@@ -79,7 +79,7 @@ lint: $(VENV)/.test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache --no-logo
+	PYTHONPATH=sdk $(BIN)/lint-imports --no-cache --no-logo
 
 format: $(VENV)/.test-ready
 	$(BIN)/ruff check --fix .
