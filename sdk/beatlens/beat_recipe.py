@@ -10,12 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER
 from beatlens.recipe import (
     NAME,
+    DatabaseName,
     DistillSection,
     ModelRecipe,
     NetworkSection,
@@ -23,26 +24,35 @@ from beatlens.recipe import (
     ScheduleSection,
     Section,
     Share,
+    SourceName,
     TeacherSection,
     Weight,
     read_toml,
 )
+from beatlens.tasks.beats import labels_beats
 from beatlens.tasks.sampling import Augmentation
 from beatlens.wearable_recipe import WearableRecipe
 
-BeatSource = Literal["mitdb", "svdb", "simulated"]
+
+def _labels_beats(name: str) -> str:
+    if not labels_beats(name):
+        raise ValueError("the database has no labels of beats, expected one that has")
+    return name
+
+
+BeatDatabase = Annotated[DatabaseName, AfterValidator(_labels_beats)]
 
 
 class BeatDataSection(Section):
     """Where beats come from.
 
-    Training adds svdb, if it is among `databases` and at hand, to MIT-BIH's training records;
-    choices are made on validation records of both; the test is MIT-BIH's DS2. With
+    Training adds `databases`, those that are at hand, to MIT-BIH's training records; choices are
+    made on validation records of all that have some; the test is MIT-BIH's DS2. With
     `source = "simulated"` nothing is read.
     """
 
     source: Literal["auto", "real", "simulated"] = "auto"
-    databases: tuple[Literal["mitdb", "svdb"], ...] = ("mitdb", "svdb")
+    databases: tuple[BeatDatabase, ...] = ("mitdb", "svdb")
     simulated_patients: Annotated[int, Field(ge=12)] = 60
     simulated_seconds: Annotated[int, Field(ge=60)] = 120
 
@@ -70,7 +80,7 @@ class PlacedShares(Section):
 class BeatSamplingSection(PlacedShares):
     """How crops are drawn: shares placed around beats of each class, weights of databases."""
 
-    database_weights: dict[BeatSource, Weight] = Field(default={"mitdb": 2.0, "svdb": 1.0})
+    database_weights: dict[SourceName, Weight] = Field(default={"mitdb": 2.0, "svdb": 1.0})
     gain: tuple[float, float] = (0.5, 1.5)
     wander_mv: Annotated[float, Field(ge=0)] = 0.1
     noise_mv: Annotated[float, Field(ge=0)] = 0.03
@@ -103,7 +113,7 @@ class UnlabelledSection(Section):
     patients are placed as `labelled` says, if it says, else as those of the other members.
     """
 
-    databases: tuple[Literal["cinc2017", "ludb"], ...] = ()
+    databases: tuple[DatabaseName, ...] = ()
     student_share: Share = 0.4
     members: Annotated[int, Field(ge=0)] = 0
     fibrillation_share: Share = 0.25

@@ -18,25 +18,49 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from beatlens.attribution.matching import matching_of
 from beatlens.compress.distill import DistillWeights
 from beatlens.compress.heard_noise import LEAST_MV, HeardNoise
 from beatlens.compress.methods import AFTER_INT8, method_of
-from beatlens.errors import RecipeError
+from beatlens.errors import DataError, RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec
+from beatlens.signals.databases import database_type
+from beatlens.tasks.prepare import labels_strips
 from beatlens.tasks.sampling import Augmentation, Excerpts
 from beatlens.tasks.strips import CLASSES
 from beatlens.training.loop import Schedule
 
-DatabaseName = Literal["mitdb", "svdb", "cinc2017", "ludb"]
-SourceName = Literal["mitdb", "svdb", "cinc2017", "ludb", "simulated"]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Chance = Annotated[float, Field(gt=0, lt=1)]
 NAME = r"^[a-z0-9][a-z0-9-]*$"
+
+
+def known_database(name: str) -> str:
+    """The name, if a database is called so; else ValueError."""
+    try:
+        return database_type(name).published.name
+    except DataError as error:
+        raise ValueError(str(error)) from error
+
+
+def known_source(name: str) -> str:
+    """The name of a database, or `simulated`; else ValueError."""
+    return name if name == "simulated" else known_database(name)
+
+
+def _labels_strips(name: str) -> str:
+    if not labels_strips(name):
+        raise ValueError("the database has no labels for strips, expected one that has")
+    return name
+
+
+DatabaseName = Annotated[str, AfterValidator(known_database)]
+SourceName = Annotated[str, AfterValidator(known_source)]
+StripsDatabase = Annotated[DatabaseName, AfterValidator(_labels_strips)]
 
 
 class Section(BaseModel):
@@ -60,7 +84,7 @@ class DataSection(Section):
     """
 
     source: Literal["auto", "real", "simulated"] = "auto"
-    databases: tuple[DatabaseName, ...] = ("mitdb", "svdb", "cinc2017", "ludb")
+    databases: tuple[StripsDatabase, ...] = ("mitdb", "svdb", "cinc2017", "ludb")
     final_fit: bool = False
     normal_has_no_ectopy: bool = False
     ludb_ectopy: bool = True

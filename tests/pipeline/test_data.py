@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.beat_recipe import BeatRecipe
+from beatlens.beat_recipe import BeatDataSection, BeatRecipe
 from beatlens.errors import DataError, RecipeError
 from beatlens.evaluate.strips import Run
 from beatlens.pipeline import data as step
-from beatlens.pipeline.beat_data import prepare_beats
-from beatlens.pipeline.data import ROLES, Prepared, prepare, simulates
+from beatlens.pipeline.beat_data import prepare_beats, wanted_records
+from beatlens.pipeline.data import ROLES, Prepared, held_patients, prepare, simulates, trainable
 from beatlens.pipeline.wearable_data import prepare_wearable
 from beatlens.recipe import Recipe
 from beatlens.signals import data_folders, splits
-from beatlens.signals.databases import Database, DatabaseNotFoundError
+from beatlens.signals.databases import Database, DatabaseNotFoundError, find_database
 from beatlens.tasks.sampling import CropSampler
 from beatlens.tasks.strips import CLASSES, cut_strips
 from beatlens.tasks.workers import Workers
@@ -319,3 +319,40 @@ def test_databases_that_are_not_there_are_left_out(
     prepared = prepare(Recipe(), tmp_path, mitdb_dir.parent)
     assert {track.database for track in prepared.train} == {"mitdb"}
     assert "recordings (mitdb; of mitdb" in prepared.description
+
+
+@pytest.fixture
+def excerpts(tmp_path: Path) -> Path:
+    """mitdb, svdb and qtdb, made: sel100 is of DS2, sel114 of validation, sel801 of svdb's."""
+    write_record(tmp_path / "mitdb", "100")
+    for record in ("800", "801"):
+        write_record(tmp_path / "svdb", record)
+    for record in ("sel100", "sel101", "sel114", "sel30", "sel801", "sel808"):
+        write_record(tmp_path / "qtdb", record)
+    return tmp_path
+
+
+def test_patients_of_validation_and_test_are_not_trained_on(excerpts: Path) -> None:
+    held = held_patients((*splits.VALIDATION, *splits.DS2))
+    assert trainable(find_database("qtdb", excerpts), held) == (
+        "sel101", "sel30", "sel801", "sel808",
+    )  # fmt: skip
+    assert trainable(find_database("mitdb", excerpts), frozenset()) == ()  # 100 is tested on
+    section = BeatDataSection.model_validate({"databases": ("mitdb", "svdb", "qtdb")})
+    wanted = wanted_records(section, excerpts)
+    assert [named for named in wanted["validation"] if named[0] != "mitdb"] == [("svdb", "801")]
+    assert [named for named in wanted["train"] if named[0] != "mitdb"] == [
+        ("svdb", "800"),
+        ("qtdb", "sel101"),
+        ("qtdb", "sel30"),
+        ("qtdb", "sel808"),
+    ]
+
+
+def test_a_recipe_for_beats_takes_any_database_with_labels_of_beats() -> None:
+    recipe = BeatRecipe.parse({"data": {"databases": ["mitdb", "edb", "ltafdb"]}})
+    assert recipe.data.databases == ("mitdb", "edb", "ltafdb")
+    with pytest.raises(RecipeError, match=r"databases\.0 is 'afdb': .* no labels of beats"):
+        BeatRecipe.parse({"data": {"databases": ["afdb"]}})
+    with pytest.raises(RecipeError, match=r"no database is called 'afbd'; there are mitdb"):
+        BeatRecipe.parse({"unlabelled": {"databases": ["afbd"]}})

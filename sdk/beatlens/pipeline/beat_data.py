@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from beatlens.beat_recipe import BeatDataSection, BeatRecipe, PlacedShares
-from beatlens.pipeline.data import ROLES, SIMULATION_SEED, at_hand, simulates, whole_database
+from beatlens.pipeline.data import (
+    ROLES,
+    SIMULATION_SEED,
+    at_hand,
+    held_patients,
+    simulates,
+    trainable,
+    whole_database,
+)
 from beatlens.pipeline.wearable_data import simulated_recordings
 from beatlens.signals import simulate, splits
 from beatlens.signals.annotations import Annotations
@@ -27,7 +35,7 @@ FIELDS = tuple(field.name for field in fields(BeatTrack))
 """Tracks that are kept have these."""
 UNLABELLED_SEED = SIMULATION_SEED + 50_000
 FIBRILLATION = "A"
-"""cinc2017's label of a recording in atrial fibrillation."""
+"""Label of a whole recording in atrial fibrillation."""
 Progress = Callable[[str, int, int], None]
 Wanted = dict[str, list[tuple[str, str]]]
 
@@ -90,7 +98,7 @@ def prepare_beats(
     others = (*section.databases, *recipe.unlabelled.databases)
     if simulates(section.source, "mitdb", others, data):
         return _simulated(section, progress)
-    wanted = _wanted(section, data)
+    wanted = wanted_records(section, data)
     names = dict.fromkeys(name for name, _ in chain(*wanted.values()))
     databases = [find_database(name, data) for name in names]
     track_of = BeatTrackOf(tuple((database.name, database.folder) for database in databases))
@@ -147,7 +155,8 @@ def read_unlabelled(
         )
         return [beat_track(one, known_of(symbol), simulate.LEAD) for one, symbol in made]
     databases = [whole_database(name, data) for name in names]
-    wanted = [(each.name, record) for each in databases for record in sorted(each.records())]
+    held = held_patients((*splits.VALIDATION, *splits.DS2))
+    wanted = [(each.name, record) for each in databases for record in sorted(trainable(each, held))]
     shown = None if progress is None else partial(progress, "unlabelled")
     track_of = BeatTrackOf(tuple((each.name, each.folder) for each in databases), labelled=False)
     make = partial(workers.map, track_of, wanted, shown)
@@ -156,18 +165,32 @@ def read_unlabelled(
     return kept_tracks(folder / "tracks", made_of, {role: make}, BeatTrack)[role]
 
 
-def _wanted(section: BeatDataSection, data: Path | None) -> Wanted:
-    """Databases and records by role."""
+def wanted_records(section: BeatDataSection, data: Path | None) -> Wanted:
+    """Databases and records by role; no patient is in two of them (but mitdb's 201 and 202).
+
+    Args:
+        section: of a recipe.
+        data: folder of databases; None searches.
+
+    Raises:
+        DataError: mitdb is not found, or a database is found damaged.
+    """
     wanted: Wanted = {
         "train": [("mitdb", record) for record in splits.TRAIN],
         "validation": [("mitdb", record) for record in splits.VALIDATION],
         "test": [("mitdb", record) for record in splits.DS2],
     }
     whole_database("mitdb", data)
-    if "svdb" in section.databases and at_hand("svdb", data):
-        for record in find_database("svdb", data).records():
-            role = "validation" if record in splits.SVDB_VALIDATION else "train"
-            wanted[role].append(("svdb", record))
+    held = held_patients((*splits.VALIDATION, *splits.DS2))
+    names = [name for name in section.databases if name != "mitdb" and at_hand(name, data)]
+    others = [find_database(name, data) for name in names]
+    for other in others:
+        chosen_on = other.splits.get("validation", ())
+        records = [record for record in trainable(other, held) if record in chosen_on]
+        wanted["validation"] += [(other.name, record) for record in records]
+        held |= {other.patient(record) for record in records}
+    for other in others:
+        wanted["train"] += [(other.name, record) for record in trainable(other, held)]
     return wanted
 
 
@@ -189,15 +212,14 @@ class BeatTrackOf:
         name, record = named
         database = database_in(name, dict(self.folders)[name])
         recording = database.open(record)
-        lead = "MLII" if name == "mitdb" else recording.lead_names[0]
         if self.labelled:
-            return beat_track(recording, database.annotations(record), lead)
-        label = database.label(record) if name == "cinc2017" else None
-        return beat_track(recording, known_of(label), lead)
+            return beat_track(recording, database.annotations(record), database.lead(recording))
+        label = database.label(record) if FIBRILLATION in database.labels else None
+        return beat_track(recording, known_of(label), recording.lead_names[0])
 
 
 def known_of(label: str | None) -> int:
-    """What is known of all beats of a recording, by its label in cinc2017.
+    """What is known of all beats of a recording, by its label.
 
     >>> known_of("A"), known_of("N"), known_of(None)
     (-2, -1, -1)

@@ -205,7 +205,7 @@ def _beats(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]:
 def _as_output(bundle: Bundle, database: Database, track: BeatTrack) -> Annotations:
     """Beats as `beatlens score` outputs them, in samples of the record."""
     recording = database.open(track.record)
-    lead = recording.lead("MLII" if database.name == "mitdb" else recording.lead_names[0])
+    lead = recording.lead(database.lead(recording))
     times, symbols = [], []
     for finding in findings_in(bundle, recording, lead):
         times.append(finding.time_s)  # type: ignore[union-attr]

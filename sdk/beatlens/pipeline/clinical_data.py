@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from beatlens.evaluate.ec57 import START_S
 from beatlens.signals.beat_contexts import beat_contexts
-from beatlens.signals.databases import Database
+from beatlens.signals.databases import Database, as_ludb
 from beatlens.signals.delineation import NONE, BeatWaves, delineate, marked_waves
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.qrs import detect_qrs
@@ -86,13 +86,14 @@ def ludb_beats(database: Database) -> tuple[ClinicalBeats, ClinicalBeats]:
         DataError: files are missing or damaged.
     """
     tracks, marked, found, ectopic = [], [], [], {}
-    for record in database.records():
-        diagnoses = database.diagnoses(record)
+    ludb = as_ludb(database)
+    for record in ludb.records():
+        diagnoses = ludb.diagnoses(record)
         if diagnoses["Cardiac pacing"]:
             continue
-        recording = database.read(record)
+        recording = ludb.read(record)
         track = ludb_track(recording)
-        people = marked_waves(database.boundaries(record, LEAD), recording.rate_hz, track.peaks)
+        people = marked_waves(ludb.boundaries(record, LEAD), recording.rate_hz, track.peaks)
         algorithm = delineate(track.x, track.peaks)
         unmarked = np.where(people.qrs == NONE, NONE, algorithm.qrs)
         tracks.append(track)

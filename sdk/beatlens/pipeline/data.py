@@ -13,9 +13,14 @@ import numpy as np
 from beatlens.evaluate.strips import Reference, Run, choose_thresholds, student_thresholds
 from beatlens.recipe import DataSection, Recipe
 from beatlens.signals import simulate, splits
-from beatlens.signals.data_folders import named_folder
-from beatlens.signals.databases import Database, DatabaseNotFoundError, find_database
-from beatlens.tasks.prepare import Assumptions, beat_track, tracks_of
+from beatlens.signals.databases import (
+    Assumptions,
+    Database,
+    DatabaseNotFoundError,
+    find_database,
+    named_folder,
+)
+from beatlens.tasks.prepare import beat_track, tracks_of
 from beatlens.tasks.sampling import CropSampler
 from beatlens.tasks.store import kept_tracks
 from beatlens.tasks.strips import CLASSES, StripSet, Track
@@ -165,6 +170,21 @@ def simulates(source: str, needed: str, others: Iterable[str], data: Path | None
     return True
 
 
+def held_patients(records: Iterable[str]) -> frozenset[str]:
+    """Patients of MIT-BIH's records that are chosen or tested on: other databases have some too."""
+    return frozenset(map(splits.mitdb_patient, records))
+
+
+def trainable(database: Database, held: frozenset[str]) -> tuple[str, ...]:
+    """Records that may be trained on: of no patient in `held`, and not in the database's test."""
+    tested = database.splits.get("test", ())
+    return tuple(
+        record
+        for record in database.records()
+        if record not in tested and database.patient(record) not in held
+    )
+
+
 def _databases_at_hand(section: DataSection, data: Path | None) -> tuple[str, ...]:
     """The databases to train on. MIT-BIH must be there; others are used where they are."""
     whole_database("mitdb", data)
@@ -185,11 +205,14 @@ def _real(
     def read(name: str, records: Iterable[str] | None) -> Iterator[Track]:
         return tracks_of(name, records, data, progress, assumed, workers)
 
-    others = [name for name in names if name != "mitdb"]
+    def train() -> Iterator[Track]:
+        held = held_patients((*validation_records, *splits.DS2))
+        others = (find_database(name, data) for name in names if name != "mitdb")
+        more = (read(other.name, trainable(other, held)) for other in others)
+        return chain(read("mitdb", train_records), *more)
+
     return {
-        "train": lambda: chain(
-            read("mitdb", train_records), *(read(name, None) for name in others)
-        ),
+        "train": train,
         "validation": lambda: read("mitdb", validation_records),
         "test": lambda: read("mitdb", splits.DS2),
     }

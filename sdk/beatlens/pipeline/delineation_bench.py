@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.pipeline.clinical_data import LEAD, ludb_track
-from beatlens.signals.databases import Database
+from beatlens.signals.databases import Database, as_ludb
 from beatlens.signals.delineation import (
     NONE,
     BeatWaves,
@@ -39,10 +39,11 @@ def delineation_rows(database: Database) -> list[dict[str, Any]]:
         DataError: files are missing or damaged.
     """
     people, found = [], {name: [] for name in METHODS}  # type: ignore[var-annotated]
-    for record in database.records():
-        recording = database.read(record)
+    ludb = as_ludb(database)
+    for record in ludb.records():
+        recording = ludb.read(record)
         track = ludb_track(recording)
-        marked = marked_waves(database.boundaries(record, LEAD), recording.rate_hz, track.peaks)
+        marked = marked_waves(ludb.boundaries(record, LEAD), recording.rate_hz, track.peaks)
         beats = (marked.qrs != NONE).all(axis=1)
         people.append(marked[beats])
         for name, method in METHODS.items():

@@ -7,7 +7,6 @@ mitdb or svdb, and on mitdb with muscle noise and electrode motion of nstdb
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +39,8 @@ NOISY = (("ma", 12), ("ma", 6), ("em", 12), ("em", 6))
 nstdb's second lead, DS2 that of the first."""
 ANNOTATORS = ("atr", "ari")
 """Of qtdb, the first that a record has: audited beats, or unaudited ones."""
-_OTHER_PATIENTS = re.compile(r"sel(?![128]\d\d$)")
-"""Names of qtdb's records that are no excerpts of mitdb (sel1xx, sel2xx) or svdb (sel8xx)."""
+_MEASURED = ("mitdb", "svdb")
+"""Databases whose patients are measured already: excerpts of theirs in qtdb are left out."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -128,7 +127,7 @@ def other_groups(data: Path | None) -> list[Group]:
         chosen = [
             record
             for record in qtdb.records()
-            if _OTHER_PATIENTS.match(record)
+            if qtdb.patient(record).partition("/")[0] not in _MEASURED
             and any(_annotated(qtdb, record, name) for name in ANNOTATORS)
         ]
         groups.append(Group("qtdb", qtdb, chosen))

@@ -23,6 +23,8 @@ from beatlens.tasks.wearable_sampling import WearableSampler
 from beatlens.tasks.workers import ALONE, Workers
 from beatlens.wearable_recipe import FOLDS, WearableDataSection, WearableRecipe
 
+DATABASE = "cinc2017"
+"""The database whose recordings the task is trained on."""
 Progress = Callable[[str, int, int], None]
 PARTS_SEED, VALIDATION_SEED, SIMULATION_SEED = 2017, 2018, 40_000
 SIMULATED: dict[str, tuple[dict[str, Any], ...]] = {
@@ -130,7 +132,7 @@ def read_recordings(
     Raises:
         DataError: real data are asked for and not found, or found damaged; see `simulates`.
     """
-    if simulates(section.source, "cinc2017", (), data):
+    if simulates(section.source, DATABASE, (), data):
         tracks = list(_simulated(section, progress))
         described = (
             f"SIMULATED ECG made by beatlens (cinc2017 was not found or not asked for): "
@@ -138,9 +140,9 @@ def read_recordings(
             "machinery works, not how well a model does on people"
         )
         return Recordings(tracks, True, described)
-    database = whole_database("cinc2017", data)
+    database = whole_database(DATABASE, data)
     records = sorted(database.records())
-    shown = None if progress is None else partial(progress, "cinc2017")
+    shown = None if progress is None else partial(progress, DATABASE)
     make = partial(workers.map, WearableTrackOf(database.folder), records, shown)
     made_of = (CONSTANTS, records, database.fingerprint)
     tracks = kept_tracks(folder / "tracks", made_of, {"all": make}, WearableTrack)["all"]
@@ -153,13 +155,19 @@ def read_recordings(
 
 @dataclass(frozen=True)
 class WearableTrackOf:
-    """Makes the track of a record of cinc2017, wherever it is called with its name."""
+    """Makes the track of a record, wherever it is called with its name.
+
+    Args:
+        folder: of the database.
+        database: its name; its labels are those of the task.
+    """
 
     folder: Path
+    database: str = DATABASE
 
     def __call__(self, record: str) -> WearableTrack:
         """The track of one record."""
-        database = database_in("cinc2017", self.folder)
+        database = database_in(self.database, self.folder)
         return wearable_track(database.open(record), database.label(record))
 
 

@@ -9,44 +9,31 @@ from contextlib import suppress
 from pathlib import Path
 
 from beatlens.errors import DataError
-from beatlens.signals.published import PUBLISHED
 
 DATA_VARIABLE = "BEATLENS_DATA"
 
 
-def named_folder(data: Path | str | None = None) -> Path | None:
-    """The folder of databases that was asked for, by `data` or `BEATLENS_DATA`; None: none was.
-
-    Raises
-    ------
-    DataError: it does not exist, or holds none of the databases: its name is mistyped, say.
-    """
-    root = _named_root(data)
-    if root is None:
-        return None
-    known = {part for one in PUBLISHED.values() for part in (one.name, one.slug)}
-    if not any(is_folder(root / part) for part in known):
-        raise DataError(
-            f"{_asked_by(data)} is {str(root)!r}, which holds none of the databases "
-            f"{', '.join(PUBLISHED)}; expected the folder above them"
-        )
-    return root
-
-
-def _asked_by(data: Path | str | None) -> str:
+def asked_by(data: Path | str | None) -> str:
+    """The option or the variable by which a folder was asked for."""
     return "--data" if data is not None else DATA_VARIABLE
 
 
-def _named_root(data: Path | str | None) -> Path | None:
+def folder_asked_for(data: Path | str | None) -> Path | None:
+    """The folder named by `data` or `BEATLENS_DATA`, whatever it holds; None: none was.
+
+    Raises
+    ------
+    DataError: it does not exist.
+    """
     named = data if data is not None else os.environ.get(DATA_VARIABLE) or None
     if named is None:
         return None
     try:
         root = Path(named).expanduser()
     except RuntimeError as error:
-        raise DataError(f"{_asked_by(data)} is {str(named)!r}: {error}") from error
+        raise DataError(f"{asked_by(data)} is {str(named)!r}: {error}") from error
     if not is_folder(root):
-        raise DataError(f"{_asked_by(data)} is {str(named)!r}, expected a folder that exists")
+        raise DataError(f"{asked_by(data)} is {str(named)!r}, expected a folder that exists")
     return root
 
 
@@ -60,7 +47,7 @@ def is_folder(path: Path) -> bool:
 
 def data_roots(data: Path | str | None = None) -> tuple[Path, ...]:
     """Folders looked in for databases, first to last; DataError if the one named is none."""
-    named = _named_root(data)
+    named = folder_asked_for(data)
     roots = [] if named is None else [named]
     checkout = Path(__file__).resolve().parents[3]
     beside = checkout.parent / "shared" / "data"

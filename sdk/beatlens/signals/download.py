@@ -16,8 +16,15 @@ from wfdb.io.download import PN_INDEX_URL, dl_full_file
 
 from beatlens.errors import DataError
 from beatlens.signals.data_folders import cache_root
-from beatlens.signals.databases import Database, listed_records, published_as
-from beatlens.signals.published import Published
+from beatlens.signals.databases import (
+    Database,
+    Published,
+    database_names,
+    database_type,
+    listed_records,
+    published_as,
+)
+from beatlens.signals.databases.wfdb_database import list_entries
 
 Progress = Callable[[int, int, str], None]
 """Called with files done, files in all, and the file just done."""
@@ -40,29 +47,61 @@ def get_database(
 
     Parameters
     ----------
-    name: a key of `PUBLISHED`.
+    name: of a database that PhysioNet has.
     root: the folder of databases, by default the cache `find_database` looks in.
     progress: told of every file, from the calling thread.
     base_url: the server's folder of databases, by default PhysioNet's.
 
     Raises
     ------
-    DataError: the server cannot be reached, a file is not there, has another checksum than
-        published, or a record does not read back. What was fetched before stays.
+    DataError: no such database, or PhysioNet does not have it; the server cannot be reached, a file
+        is not there, has another checksum than published, or a record does not read back. What was
+        fetched before stays.
 
     >>> get_database("mitdb", progress=lambda done, total, path: print(path))  # doctest: +SKIP
     """
     published = published_as(name)
+    if not published.slug:
+        have = ", ".join(other for other in database_names() if _on_physionet(other))
+        raise DataError(f"{name} is not on PhysioNet, expected one of {have}; copy its files here")
     folder = Path(root or cache_root()) / name
     source = f"{base_url.rstrip('/')}/{published.slug}/{published.version}"
     _fetch(f"{source}/{_SUMS}", folder / _SUMS, None, optional=True)
     sums = _checksums(folder / _SUMS)
-    listing = _inside(published, "RECORDS")
-    _fetch(f"{source}/{listing}", folder / listing, sums.get(listing))
-    database = Database(published, folder / published.records_in)
+    _fetch_lists(source, folder, published.records_in, sums)
+    database = database_type(name)(folder / published.records_in)
     _fetch_all(source, folder, _wanted(database, sums), sums, progress)
     _check(database)
     return database
+
+
+def _on_physionet(name: str) -> bool:
+    try:
+        return bool(published_as(name).slug)
+    except DataError:  # of another package, which does not load
+        return False
+
+
+def _fetch_lists(source: str, folder: Path, inside: str, sums: dict[str, str]) -> None:
+    """Fetch the list of records, and those of the sub-folders it names.
+
+    Where the server has checksums but no list, the list is made of the headers among them.
+    """
+    listing = f"{inside}/RECORDS" if inside else "RECORDS"
+    top = f"{inside}/" if inside else ""
+    headers = [path for path in sums if path.startswith(top) and path.endswith(".hea")]
+    path = folder / listing
+    if listing not in sums and headers:
+        _fetch(f"{source}/{listing}", path, None, optional=True)
+        if not path.is_file():
+            entries = (header.removeprefix(top).removesuffix(".hea") for header in headers)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(f"{entry}\n" for entry in entries), encoding="ascii")
+    else:
+        _fetch(f"{source}/{listing}", path, sums.get(listing))
+    for entry in list_entries(path):
+        if entry.endswith("/"):
+            _fetch_lists(source, folder, top + entry.removesuffix("/"), sums)
 
 
 def _inside(published: Published, path: str) -> str:
@@ -75,12 +114,15 @@ def _wanted(database: Database, sums: dict[str, str]) -> dict[str, bool]:
     published = database.published
     wanted = {published.table: False} if published.table else {}
     for record in listed_records(database.folder):
+        if record.rpartition("/")[2] in published.without_signals:
+            continue
         for extension in published.extensions:
             wanted[_inside(published, f"{record}.{extension}")] = False
-        if published.annotator is not None:
-            path = _inside(published, f"{record}.{published.annotator}")
-            if published.annotated or not sums or path in sums:
-                wanted[path] = not published.annotated
+        for number, annotator in enumerate(published.annotators):
+            path = _inside(published, f"{record}.{annotator}")
+            optional = number > 0 or not published.annotated
+            if not optional or path in sums or (not sums and number == 0):
+                wanted[path] = optional
     return wanted
 
 

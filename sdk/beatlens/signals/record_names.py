@@ -16,8 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beatlens.errors import DataError
-from beatlens.signals.databases import Database, database_in, find_database
-from beatlens.signals.published import PUBLISHED
+from beatlens.signals.databases import (
+    Database,
+    database_in,
+    database_names,
+    find_database,
+    is_database,
+)
 from beatlens.signals.wfdb_header import Expected, Header, read_header
 from beatlens.signals.wfdb_pieces import Progress, RecordingFile, open_record
 
@@ -91,7 +96,7 @@ def find_record(text: str, data: Path | None = None) -> RecordPlace:
     if place := _by_path(text):
         return place
     database, _, record = text.partition("/")
-    if database not in PUBLISHED:
+    if not is_database(database):
         raise DataError(_not_there(text))
     if not record:
         raise DataError(
@@ -128,7 +133,7 @@ def find_records(texts: Sequence[str], data: Path | None = None) -> list[RecordP
 
 def _all_of(text: str, data: Path | None) -> list[RecordPlace]:
     """The record of a name, or all records of a database."""
-    if text.rstrip("/") not in PUBLISHED or _by_path(text):
+    if _by_path(text) or not is_database(text.rstrip("/")):
         return [find_record(text, data)]
     database = find_database(text.rstrip("/"), data)
     return [_in_database(database, record) for record in database.records()]
@@ -179,7 +184,7 @@ def _not_there(text: str) -> str:
     shown = _shown(text)
     expected = (
         "expected a WFDB record's path, or DATABASE/RECORD with one of the databases "
-        f"{', '.join(PUBLISHED)}"
+        f"{', '.join(database_names())}"
     )
     try:
         if path.is_dir():

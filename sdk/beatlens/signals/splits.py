@@ -1,94 +1,34 @@
-"""The inter-patient split of the MIT-BIH Arrhythmia Database (de Chazal et al. 2004, section II).
+"""The inter-patient split of the MIT-BIH Arrhythmia Database, and what else is split.
 
-Records, not beats, are assigned, so that no patient's beats are on both sides. One exception is in
-the published split itself: records 201 (DS1) and 202 (DS2) are one patient. beatlens therefore
-never trains on 201, it is among the validation records; figures on DS2 are also given without 202.
-
->>> patients_disjoint(TRAIN, DS2), patients_disjoint(TRAIN, VALIDATION)
-(True, True)
->>> patients_disjoint(DS1, DS2)
-False
+What they are stands with their databases, in `beatlens.signals.databases.mitdb` and `.svdb`.
 """
 
-from collections.abc import Iterable
-
-PACED = ("102", "104", "107", "217")
-"""Records with paced beats, left out by EC57."""
-
-# fmt: off
-DS1 = (
-    "101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122",
-    "124", "201", "203", "205", "207", "208", "209", "215", "220", "223", "230",
+from beatlens.signals.databases.mitdb import (
+    DS1,
+    DS2,
+    DS2_WITHOUT_202,
+    PACED,
+    TRAIN,
+    VALIDATION,
+    WATCHED,
+    folds,
+    mitdb_patient,
+    patients_disjoint,
+    roles,
 )
-"""Records to develop on."""
+from beatlens.signals.databases.svdb import VALIDATION as SVDB_VALIDATION
 
-DS2 = (
-    "100", "103", "105", "111", "113", "117", "121", "123", "200", "202", "210",
-    "212", "213", "214", "219", "221", "222", "228", "231", "232", "233", "234",
-)
-"""Records to test on, never used for a choice."""
-# fmt: on
-
-VALIDATION = ("114", "124", "201", "209", "223")
-"""Records of DS1 that choices are made on: every class occurs (atrial fibrillation in 201, bundle
-branch block in 124, supraventricular beats in all five, most in 209, ventricular ones in all), and
-201 shares its patient with DS2's 202, so that it must not be trained on."""
-
-TRAIN = tuple(record for record in DS1 if record not in VALIDATION)
-"""Records of DS1 that networks are trained on."""
-
-SVDB_VALIDATION = (
-    "801",
-    "807",
-    "820",
-    "826",
-    "842",
-    "848",
-    "854",
-    "860",
-    "866",
-    "872",
-    "878",
-    "884",
-    "890",
-)
-"""Records of svdb that choices about beats are made on: DS1's validation records have most of their
-supraventricular beats in one patient. Every fourth of those that were at hand."""
-
-WATCHED = ("201",)
-"""What a final fit on all of DS1 still leaves out: its patient is in DS2."""
-
-DS2_WITHOUT_202 = tuple(record for record in DS2 if record != "202")
-"""DS2 without the record whose patient also is in DS1."""
-
-_SAME_PATIENT = {"202": "201"}
-
-
-def mitdb_patient(record: str) -> str:
-    """Who a record of mitdb is of: `"mitdb/201"` for both 201 and 202, else the record's name."""
-    return f"mitdb/{_SAME_PATIENT.get(record, record)}"
-
-
-def roles(*, final_fit: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Records of DS1 to train on, and those to choose (or, in a final fit, only to watch) on.
-
-    >>> [len(records) for records in roles(final_fit=False) + roles(final_fit=True)]
-    [17, 5, 21, 1]
-    """
-    held_out = WATCHED if final_fit else VALIDATION
-    return tuple(record for record in DS1 if record not in held_out), held_out
-
-
-def folds(count: int) -> list[tuple[str, ...]]:
-    """DS1 in `count` folds for cross-validation, every `count`-th record in one.
-
-    >>> [len(fold) for fold in folds(5)]
-    [5, 5, 4, 4, 4]
-    """
-    return [DS1[first::count] for first in range(count)]
-
-
-def patients_disjoint(left: Iterable[str], right: Iterable[str]) -> bool:
-    """Whether two sets of mitdb records have no patient in common."""
-    patients = {mitdb_patient(record) for record in left}
-    return patients.isdisjoint(mitdb_patient(record) for record in right)
+__all__ = [
+    "DS1",
+    "DS2",
+    "DS2_WITHOUT_202",
+    "PACED",
+    "SVDB_VALIDATION",
+    "TRAIN",
+    "VALIDATION",
+    "WATCHED",
+    "folds",
+    "mitdb_patient",
+    "patients_disjoint",
+    "roles",
+]

@@ -6,7 +6,7 @@ than the format asks for: length, gain, checksum and name of each signal.
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -46,12 +46,16 @@ class Expected:
         published without (cinc2017 has 0 throughout, and its initial values do not match either).
     uncalibrated: True if a gain of 0, WFDB's "not calibrated", is accepted; `Recording.calibrated`
         is then False and the gain WFDB's nominal one.
+    baselines: False if the ADC zero is taken for 0 mV and not the baseline that the header gives:
+        where counts above the baseline are beyond the 16 bits that the front end takes, in a
+        database whose constant part says nothing (cpsc2021). The front end removes it anyway.
     """
 
     rate_hz: int | None = None
     leads: int | None = None
     checksums: bool = True
     uncalibrated: bool = False
+    baselines: bool = True
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,8 @@ def read_header(folder: Path, name: str, expected: Expected) -> Header:
     signals = tuple(
         _signal(path, number, line, expected.uncalibrated) for number, line in enumerate(lines[1:])
     )
+    if not expected.baselines:
+        signals = tuple(replace(signal, baseline=signal.adc_zero) for signal in signals)
     return Header(path, rate_hz, samples, signals)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from beatlens.geometry import beat_columns
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.beat_contexts import CONTEXTS, LEARNT, beat_contexts
+from beatlens.signals.databases import ECTOPIC, Codes, database_type
 from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recorded
@@ -51,6 +52,15 @@ STRIDE = 8
 """Samples of a column, of all networks that decide on beats."""
 PARTNER = 19
 """Samples within which an annotated beat is the peak's: EC57's 150 ms."""
+
+
+def labels_beats(name: str) -> bool:
+    """Whether a database's annotations decide ectopic beats; DataError: no such database.
+
+    >>> labels_beats("svdb"), labels_beats("afdb")
+    (True, False)
+    """
+    return database_type(name).annotated.covers(Codes.of(ECTOPIC))
 
 
 def beat_tables(learnt: NDArray[np.floating]) -> NDArray[np.float64]:

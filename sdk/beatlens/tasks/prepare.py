@@ -1,21 +1,14 @@
-"""From databases to tracks: which lead, which annotations, and which labels each database decides.
+"""From databases to tracks: the lead that each database names, and the labels it decides.
 
-| database | lead | decides |
-|---|---|---|
-| mitdb | MLII, by name | all four classes |
-| svdb | ECG1 | ectopic beats; rhythm and conduction are not annotated |
-| qtdb | the first | as svdb; to measure on, no recipe trains on it |
-| cinc2017 | the only one | atrial fibrillation: recordings labelled A against those labelled N |
-| ludb | ii | fibrillation or flutter, and *complete* bundle branch block, from the diagnoses |
-
-Where asked for (`Assumptions`), cinc2017's N also means: no ectopic beat, and ludb's diagnoses also
-decide ectopic beats. Where a database does not decide a class
-its label is unknown (NaN) and the loss leaves it out.
+A class is made by codes of beats or labels of rhythms (`CLASS_CODES`). A database decides it if its
+annotations cover all of those, or if its labels of whole recordings do: see
+`beatlens.signals.databases`. Where a database does not decide a class its label is unknown (NaN)
+and the loss leaves it out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +17,17 @@ import numpy as np
 
 from beatlens.errors import RecipeError
 from beatlens.signals.annotations import Annotations, rhythm_mask
-from beatlens.signals.databases import Database, database_in, find_database
+from beatlens.signals.databases import (
+    BUILT_IN,
+    FIBRILLATION_AND_FLUTTER,
+    ITS_WORD,
+    Assumptions,
+    Codes,
+    Database,
+    database_in,
+    database_type,
+    find_database,
+)
 from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned, FrontEnd
 from beatlens.signals.recording import Recorded
 from beatlens.tasks.strips import (
@@ -37,7 +40,12 @@ from beatlens.tasks.strips import (
 )
 from beatlens.tasks.workers import ALONE, Workers
 
-AF_RHYTHMS = ("AFIB", "AFL")
+AF_RHYTHMS = FIBRILLATION_AND_FLUTTER
+CLASS_CODES = {
+    name: Codes.of(BEAT_SYMBOLS[name]) if name in BEAT_SYMBOLS else Codes.of(rhythms=AF_RHYTHMS)
+    for name in CLASSES
+}
+"""What makes a strip one of a class: any of these beats, or of these rhythms."""
 NONE = np.zeros((0, 2), np.int64)
 Progress = Callable[[str, int, int], None]
 
@@ -79,7 +87,7 @@ def _runs(mask: np.ndarray, rate_hz: int) -> np.ndarray:
 def beat_track(
     recording: Recorded, annotations: Annotations, lead: str, known: Iterable[str]
 ) -> Track:
-    """A track whose truth comes from beat and rhythm annotations (mitdb, svdb, simulated ECG)."""
+    """A track whose truth comes from beat and rhythm annotations."""
     out = condition(recording, lead)
     beats = to_model_rate(annotations.beats.sample, recording.rate_hz)
     symbols = annotations.beats.symbol
@@ -126,62 +134,29 @@ def whole_track(recording: Recorded, lead: str, labels: dict[str, bool]) -> Trac
     )
 
 
-@dataclass(frozen=True)
-class Assumptions:
-    """What labels of whole recordings are taken to say beyond their word.
-
-    Args:
-        normal_has_no_ectopy: cinc2017's recordings labelled normal are free of ectopic beats (those
-            with them are labelled "other rhythm"; nobody has looked beat by beat).
-        ludb_ectopy: a ludb recording has an ectopic beat if and only if its diagnoses name an
-            extrasystole; recordings of paced hearts, whose beats look ventricular, are left out.
-    """
-
-    normal_has_no_ectopy: bool = False
-    ludb_ectopy: bool = False
-
-
-def _ludb_labels(diagnoses: Mapping[str, tuple[str, ...]], *, ectopy: bool) -> dict[str, bool]:
-    """What LUDB's diagnoses decide; conduction that is disturbed in another way stays unknown."""
-    rhythms, conduction, extra = (
-        " ".join(diagnoses[column]).lower()
-        for column in ("Rhythms", "Conduction abnormalities", "Extrasystolies")
-    )
-    labels = {"afib": "fibrillation" in rhythms or "flutter" in rhythms}
-    if ectopy:
-        labels["pvc"] = "ventricular extrasystole" in extra
-        labels["sve"] = "atrial extrasystole" in extra
-    complete = conduction.replace("incomplete", "").count("complete") > 0
-    unclear = ("incomplete", "delay", "iii degree")
-    if complete or not any(word in conduction for word in unclear):
-        labels["bbb"] = complete
-    return labels
+def labels_strips(name: str) -> bool:
+    """Whether a database has labels for the strips task; DataError if there is no such database."""
+    kind = database_type(name)
+    return kind.labels_recordings or any(map(kind.annotated.covers, CLASS_CODES.values()))
 
 
 def _load_one(database: Database, record: str, assumed: Assumptions) -> Track | None:
+    if database.labels_recordings:
+        statement = database.statement(record, assumed)
+        if statement is None:
+            return None
+        said = {name: statement.decides(codes) for name, codes in CLASS_CODES.items()}
+        labels = {name: value for name, value in said.items() if value is not None}
+        recording = database.open(record)
+        return whole_track(recording, database.lead(recording), labels)
+    if not labels_strips(database.name):
+        raise RecipeError(
+            f"database {database.name!r} has no labels for the strips task, "
+            f"expected one of {', '.join(filter(labels_strips, BUILT_IN))}"
+        )
+    known = [name for name, codes in CLASS_CODES.items() if database.annotated.covers(codes)]
     recording = database.open(record)
-    if database.name == "mitdb":
-        return beat_track(recording, database.annotations(record), "MLII", CLASSES)
-    if database.name in ("svdb", "qtdb"):
-        lead = recording.lead_names[0]
-        return beat_track(recording, database.annotations(record), lead, ("pvc", "sve"))
-    if database.name == "cinc2017":
-        label = database.label(record)
-        if label not in "AN":
-            return None
-        labels = {"afib": label == "A"}
-        if label == "N" and assumed.normal_has_no_ectopy:
-            labels |= {"pvc": False, "sve": False}
-        return whole_track(recording, recording.lead_names[0], labels)
-    if database.name == "ludb":
-        diagnoses = database.diagnoses(record)
-        if assumed.ludb_ectopy and any(diagnoses["Cardiac pacing"]):
-            return None
-        return whole_track(recording, "ii", _ludb_labels(diagnoses, ectopy=assumed.ludb_ectopy))
-    raise RecipeError(
-        f"database {database.name!r} has no labels for the strips task, "
-        "expected mitdb, svdb, qtdb, cinc2017 or ludb"
-    )
+    return beat_track(recording, database.annotations(record), database.lead(recording), known)
 
 
 @dataclass(frozen=True)
@@ -195,7 +170,7 @@ class TrackOf:
 
     database: str
     folder: Path
-    assumed: Assumptions = Assumptions()
+    assumed: Assumptions = ITS_WORD
 
     def __call__(self, record: str) -> Track | None:
         """The track of one record."""
@@ -208,13 +183,13 @@ def tracks_of(
     records: Iterable[str] | None = None,
     data: Path | None = None,
     progress: Progress | None = None,
-    assumed: Assumptions = Assumptions(),
+    assumed: Assumptions = ITS_WORD,
     workers: Workers = ALONE,
 ) -> Iterator[Track]:
     """Read, condition and label recordings of one database, one after the other or many at once.
 
     Args:
-        name: mitdb, svdb, qtdb, cinc2017 or ludb.
+        name: of a database that has labels for strips.
         records: which; None for all there are. Recordings shorter than one strip, and those whose
             label decides nothing, are left out.
         data: folder of databases; None searches as `find_database` does.

@@ -14,6 +14,19 @@ app = typer.Typer(
     cls=VerbGroup, no_args_is_help=True, help="List, download and check ECG databases."
 )
 
+DatabaseName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of a database, as `beatlens data list` shows.")
+]
+
+
+def _front_end_note(rate_hz: int | None) -> str:
+    """A sentence, where the front end does not read a database's rate; else empty."""
+    from beatlens.signals.frontend import RATES_HZ
+
+    if rate_hz is None or rate_hz in RATES_HZ:
+        return ""
+    return f"The front end does not read {rate_hz} Hz yet: no model runs on these records."
+
 
 @app.command("list")
 def list_databases(data: DataFolder = None) -> None:
@@ -22,16 +35,28 @@ def list_databases(data: DataFolder = None) -> None:
     from rich.table import Table
 
     from beatlens.errors import DataError
-    from beatlens.signals.data_folders import named_folder
-    from beatlens.signals.databases import DatabaseNotFoundError, find_database
-    from beatlens.signals.published import PUBLISHED
+    from beatlens.signals.databases import (
+        DatabaseNotFoundError,
+        database_names,
+        find_database,
+        named_folder,
+        published_as,
+    )
     from beatlens.verbs.show import console
 
     named_folder(data)  # a mistyped one is an error
+    notes = []
     table = Table()
     for heading in ("name", "title", "records", "where"):
         table.add_column(heading, justify="right" if heading == "records" else "left")
-    for name, published in PUBLISHED.items():
+    for name in database_names():
+        try:
+            published = published_as(name)
+        except DataError as error:  # of another package
+            table.add_row(name, "", "", escape(str(error)))
+            continue
+        if note := _front_end_note(published.expected.rate_hz):
+            notes.append(f"{name}: {note}")
         try:
             database = find_database(name, data)
             records, where = f"{len(database.records())} of {published.records}", database.folder
@@ -41,13 +66,13 @@ def list_databases(data: DataFolder = None) -> None:
         except DataError as error:
             table.add_row(name, published.title, f"0 of {published.records}", escape(str(error)))
     console.print(table, soft_wrap=False)
+    for line in notes:
+        console.print(line, markup=False)
 
 
 @app.command()
 def get(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="mitdb, svdb, cinc2017, ludb, nstdb or qtdb.")
-    ],
+    name: DatabaseName,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -65,13 +90,13 @@ def get(
     with progress_bar(f"getting {name}") as show:
         database = get_database(name, folder, progress=lambda done, all_, _path: show(done, all_))
     console.print(f"{name}: {len(database.records())} records in {database.folder}")
+    if note := _front_end_note(database.published.expected.rate_hz):
+        console.print(f"{name}: {note}", markup=False)
 
 
 @app.command()
 def check(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="mitdb, svdb, cinc2017, ludb, nstdb or qtdb.")
-    ],
+    name: DatabaseName,
     data: DataFolder = None,
 ) -> None:
     """Check every record of a database; list those that are damaged."""

@@ -175,8 +175,8 @@ def evaluate(
         typer.Option(
             "--database",
             metavar="NAME",
-            help="Measure --bundle on records of this database instead (mitdb, svdb, qtdb; "
-            "cinc2017 for whole recordings). RECIPE is not needed then.",
+            help="Measure --bundle on records of this database instead, which has labels for the "
+            "bundle's task (cinc2017 for whole recordings). RECIPE is not needed then.",
         ),
     ] = None,
     records: Annotated[
