@@ -40,6 +40,7 @@ from beatlens.tasks.beats import labels_beats
 from beatlens.tasks.prepare import labels_strips, tracks_of
 
 SECONDS = 20
+PAGE = Path(registry.__file__).with_name("README.md")
 TWELVE = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6")
 MADE = {
     "incartdb": ("I01", 257, TWELVE),
@@ -157,6 +158,31 @@ def test_what_is_known_without_files() -> None:
         "mitdb", "svdb", "qtdb", "incartdb", "edb", "ltafdb",
     ]  # fmt: skip
     assert not labels_strips("nstdb")
+
+
+def test_the_page_of_databases_is_what_is_known() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    listed = {row[0]: row for row in rows[1:]}
+    assert list(listed) == list(BUILT_IN)
+    for name, kind in BUILT_IN.items():
+        about = kind.published
+        known = [about.records, about.patients or "–", about.expected.rate_hz]
+        assert listed[name][1:4] == [str(value) for value in known]
+
+
+def test_the_example_of_the_page_is_a_database(others: list[EntryPoint]) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    space: dict[str, object] = {}
+    exec(code, space)
+    setattr(sys.modules["ward_of_tests"], "PageWard", space["Ward"])  # noqa: B010
+    others.append(EntryPoint("ward", "ward_of_tests:PageWard", registry.GROUP))
+    others.pop(0)
+    assert database_type("ward") is space["Ward"]
+    assert labels_strips("ward")
+    assert labels_beats("ward")
+    del sys.modules["ward_of_tests"].PageWard
 
 
 def test_patients(made: Path) -> None:

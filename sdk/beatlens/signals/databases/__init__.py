@@ -6,7 +6,7 @@ of these holds one sub-folder per database, named by its name here or as on Phys
 without a folder for the version inside.
 
 To add a database: a class in a file of its own (`contract.Database`), and a line of `registry.py`
-or an entry point.
+or an entry point: see README.md here.
 
 >>> database = find_database("mitdb")  # doctest: +SKIP
 >>> recording = database.read("114")  # doctest: +SKIP
