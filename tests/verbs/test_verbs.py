@@ -192,7 +192,7 @@ def _as_wfdb(folder: Path, recording: object) -> Path:
     ("arguments", "message"),
     [
         (("train", "nowhere.toml"), "nowhere.toml: cannot be read"),
-        (("explain", "nowhere/1", "--bundle", "/nonexistent"), "no such folder"),
+        (("explain", "nowhere/1", "--bundle", "{tmp}/none"), "no such folder"),
         (("bench", "maps", "--run", "{tmp}", "--data", "{tmp}"), "holds none of the databases"),
         (("data", "get", "mitbd"), "mitbd"),
         (
