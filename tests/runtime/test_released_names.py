@@ -31,12 +31,25 @@ def test_a_name_loads_the_bundle(name: str) -> None:
     assert find_bundle(name) == ROOT / "models" / name / "bundle"
 
 
-def test_a_path_that_exists_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_on_disk_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "beats").mkdir()
+    (tmp_path / "beats" / "bundle.json").write_text("{}")
     assert find_bundle("beats") == Path("beats")
     with pytest.raises(ModelError, match=r"^beats/"):
         Bundle.load("beats")
+
+
+def test_a_folder_without_a_bundle_hides_no_released_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beats").mkdir()
+    assert find_bundle("beats") == released_folder() / "beats" / "bundle"
+
+
+def test_the_folder_around_a_bundle_stands_for_it() -> None:
+    assert find_bundle(released_folder() / "beats") == released_folder() / "beats" / "bundle"
 
 
 def test_an_unknown_name_gets_the_list(tmp_path: Path) -> None:

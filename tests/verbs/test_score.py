@@ -369,7 +369,7 @@ def test_a_bad_recording_is_a_row_with_its_reason(bundle: Path, tmp_path: Path) 
     made = times_of(out)
     write_record(tmp_path, "short")
     said = refused(*given, "--bundle", bundle, "--out", out)
-    assert said.startswith("of 9 recordings 6 refused")
+    assert said.startswith("6 of 9 recordings refused")
     assert {name: time for name, time in times_of(out).items() if name in made} == made
 
 
