@@ -7,9 +7,8 @@ else's, and a stream keeps the newest window of samples for it.
 from __future__ import annotations
 
 from beatlens.c_source.text import CSource, guarded, numbers
-from beatlens.errors import ModelError
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.c_task import LARGEST_COUNT, LARGEST_STRIDE, MOST_CLASSES, QUALITY_BYTES
+from beatlens.runtime.c_task import QUALITY_BYTES, check_sizes
 from beatlens.runtime.finding import Limits
 from beatlens.signals.frontend import FrontEnd
 
@@ -28,7 +27,7 @@ def tflm_task_source(bundle: Bundle, name: str, limits: Limits | None = None) ->
     Raises:
         ModelError: the bundle is larger than the firmware can count.
     """
-    _check_sizes(bundle)
+    check_sizes(bundle)
     geometry, classes = bundle.geometry, bundle.classes
     allowed, total = limits or Limits(), bundle.span_samples
     sums = [bundle.sum_thresholds[key] for key in classes]
@@ -79,18 +78,3 @@ def memory_bytes(bundle: Bundle, frontend: FrontEnd) -> int:
     ring = 2 * frontend.taps.shape[1]
     total = state_bytes(bundle) + 4 * classes + ring + columns + geometry.stride
     return -(-total // 4) * 4
-
-
-def _check_sizes(bundle: Bundle) -> None:
-    geometry = bundle.geometry
-    for what, found, most in (
-        ("classes", len(bundle.classes), MOST_CLASSES),
-        ("samples of stride", geometry.stride, LARGEST_STRIDE),
-        ("columns in a span", bundle.span_columns, LARGEST_COUNT),
-        ("samples of context", geometry.receptive_field, LARGEST_COUNT),
-    ):
-        if found > most:
-            raise ModelError(
-                f"the bundle has {found} {what}, expected at most {most}: the firmware counts them "
-                "in fewer bits"
-            )

@@ -66,7 +66,7 @@ def task_constant(
         ModelError: a size is too large for the engine.
     """
     geometry = bundle.geometry
-    _check_sizes(bundle)
+    check_sizes(bundle)
     allowed, total = limits or Limits(), bundle.span_samples
     sums = [bundle.sum_thresholds[key] for key in bundle.classes]
     values = (
@@ -87,7 +87,8 @@ def sample_limits(limits: Limits, total: int) -> str:
     return ", ".join(str(int(share * total)) for share in shares)
 
 
-def _check_sizes(bundle: Contents) -> None:
+def check_sizes(bundle: Contents) -> None:
+    """Raise `ModelError` where a bundle is larger than the firmware's C can count."""
     geometry = bundle.geometry
     for what, found, most in (
         ("classes", len(bundle.classes), MOST_CLASSES),
