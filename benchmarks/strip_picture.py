@@ -23,8 +23,15 @@ from beatlens.report.views import MapView, StripView
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.splits import DS2
-from beatlens.tasks.prepare import tracks_of
-from beatlens.tasks.strips import CLASSES, CONTEXT, StripSet, Track, cut_strips, to_millivolts
+from beatlens.tasks.windows.labels import (
+    CLASSES,
+    CONTEXT,
+    StripSet,
+    Track,
+    cut_strips,
+    to_millivolts,
+)
+from beatlens.tasks.windows.tracks import tracks_of
 
 SHOWN = "pvc"
 SHOWN_S = 6

@@ -12,7 +12,7 @@ from torch import nn
 from beatlens.errors import ModelError
 from beatlens.geometry import Geometry
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.strips import CONTEXT, SPAN
+from beatlens.tasks.windows.labels import CONTEXT, SPAN
 
 from .nets.networks import RELEASED, SMALL, lively
 

@@ -10,7 +10,7 @@ from beatlens.attribution.matching import MATCHINGS, matching_of
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import TEACHER, build
 from beatlens.recipe import Recipe
-from beatlens.tasks.strips import CLASSES, CONTEXT
+from beatlens.tasks.windows.labels import CLASSES, CONTEXT
 
 from .toml_text import toml_of
 

@@ -9,9 +9,9 @@ import pytest
 from beatlens.beat_recipe import read_recipe
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import build
-from beatlens.tasks.sampling import Augmentation
-from beatlens.tasks.wearable import CLASSES
-from beatlens.tasks.wearable_sampling import CROP_CONTEXT, WearableDraw
+from beatlens.tasks.recordings.labels import CLASSES
+from beatlens.tasks.recordings.sampling import CROP_CONTEXT, WearableDraw
+from beatlens.tasks.windows.sampling import Augmentation
 from beatlens.wearable_recipe import FOLDS, WearableRecipe
 
 from .toml_text import toml_of

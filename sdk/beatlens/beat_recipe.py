@@ -29,8 +29,8 @@ from beatlens.recipe import (
     Weight,
     read_toml,
 )
-from beatlens.tasks.beats import labels_beats
-from beatlens.tasks.sampling import Augmentation
+from beatlens.tasks.beats.labels import labels_beats
+from beatlens.tasks.windows.sampling import Augmentation
 from beatlens.wearable_recipe import WearableRecipe
 
 

@@ -27,9 +27,9 @@ from beatlens.compress.methods import AFTER_INT8, method_of
 from beatlens.errors import DataError, RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec
 from beatlens.signals.databases import database_type
-from beatlens.tasks.prepare import labels_strips
-from beatlens.tasks.sampling import Augmentation, Excerpts
-from beatlens.tasks.strips import CLASSES
+from beatlens.tasks.windows.labels import CLASSES
+from beatlens.tasks.windows.sampling import Augmentation, Excerpts
+from beatlens.tasks.windows.tracks import labels_strips
 from beatlens.training.loop import Schedule
 
 Positive = Annotated[int, Field(ge=1)]
@@ -96,7 +96,7 @@ class SamplingSection(Section):
     """How crops are drawn: shares placed on each class, weights of databases for the rest.
 
     `excerpts` parts of each crop, `excerpt_seconds` long, get labels of their own when a teacher is
-    trained (see `beatlens.tasks.sampling.Excerpts`); 0 for none.
+    trained (see `beatlens.tasks.windows.sampling.Excerpts`); 0 for none.
     """
 
     pvc: Share = 0.3

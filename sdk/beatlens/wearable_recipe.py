@@ -25,9 +25,9 @@ from beatlens.recipe import (
     TeacherSection,
     Weight,
 )
-from beatlens.tasks.sampling import Augmentation
-from beatlens.tasks.wearable import CLASSES
-from beatlens.tasks.wearable_sampling import WearableDraw
+from beatlens.tasks.recordings.labels import CLASSES
+from beatlens.tasks.recordings.sampling import WearableDraw
+from beatlens.tasks.windows.sampling import Augmentation
 
 ClassName = Literal["normal", "afib", "other", "noise"]
 FOLDS = 5
@@ -50,7 +50,7 @@ class WearableDataSection(Section):
 
 
 class WearableSamplingSection(Section):
-    """How crops are drawn; see `beatlens.tasks.wearable_sampling.WearableDraw`."""
+    """How crops are drawn; see `beatlens.tasks.recordings.sampling.WearableDraw`."""
 
     seconds: Annotated[float, Field(ge=5, le=61)] = 30.0
     shortest: Annotated[float, Field(ge=5)] = 30.0

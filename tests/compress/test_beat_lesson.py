@@ -20,8 +20,8 @@ from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.context_tables import ContextTables
 from beatlens.signals.beat_contexts import LEARNT
 from beatlens.signals.simulate import LEAD, simulate_patient
-from beatlens.tasks.beat_sampling import CROP_SPAN, BeatSampler
-from beatlens.tasks.beats import CLASSES, beat_track
+from beatlens.tasks.beats.labels import CLASSES, beat_track
+from beatlens.tasks.beats.sampling import CROP_SPAN, BeatSampler
 from beatlens.training.loop import Schedule
 
 TEACHER = NetworkSpec("dense", (8, 8, 8), (8, 8, 8), (2, 2, 2))

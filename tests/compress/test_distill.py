@@ -11,8 +11,8 @@ from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherP
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.sampling import Augmentation, CropSampler
-from beatlens.tasks.strips import SPAN
+from beatlens.tasks.windows.labels import SPAN
+from beatlens.tasks.windows.sampling import Augmentation, CropSampler
 from beatlens.training.objective import known_label_loss
 
 from ..nets.networks import SMALL, lively

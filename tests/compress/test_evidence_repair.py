@@ -20,7 +20,7 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.constraint import Mask, impose
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.sampling import CropSampler
+from beatlens.tasks.windows.sampling import CropSampler
 from beatlens.training.loop import Schedule
 
 from ..nets.networks import SMALL, lively

@@ -13,8 +13,8 @@ from beatlens.compress.heard_noise import LEAST_MV, HeardNoise
 from beatlens.errors import RecipeError
 from beatlens.recipe import DistillSection, Recipe
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.sampling import CropSampler
-from beatlens.tasks.strips import SPAN
+from beatlens.tasks.windows.labels import SPAN
+from beatlens.tasks.windows.sampling import CropSampler
 
 from ..nets.networks import SMALL, lively
 from ..tasks.tracks import make_track

@@ -17,8 +17,8 @@ from beatlens.integer.litert import run_litert
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import STUDENTS, NetworkSpec, build
-from beatlens.tasks.sampling import Augmentation, CropSampler
-from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips, to_millivolts
+from beatlens.tasks.windows.labels import CLASSES, SPAN, StripSet, cut_strips, to_millivolts
+from beatlens.tasks.windows.sampling import Augmentation, CropSampler
 from beatlens.training.loop import Schedule, fit
 from beatlens.training.objective import TaskObjective, crops_of, seed_everything
 

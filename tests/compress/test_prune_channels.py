@@ -26,7 +26,7 @@ from beatlens.nets.backbones import NetworkSpec, build, spec_of
 from beatlens.nets.constraint import Mask, impose
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.tasks.strips import SPAN, cut_strips, to_millivolts
+from beatlens.tasks.windows.labels import SPAN, cut_strips, to_millivolts
 
 from ..nets.networks import SMALL, lively
 from ..tasks.tracks import ecg

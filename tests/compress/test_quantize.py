@@ -33,7 +33,7 @@ from beatlens.integer.simulate import simulate
 from beatlens.nets.backbones import NetworkSpec
 from beatlens.nets.constraint import Constraint, Mask, constraint_on, constraints_of, impose
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.strips import CLASSES, SPAN, cut_strips, to_millivolts
+from beatlens.tasks.windows.labels import CLASSES, SPAN, cut_strips, to_millivolts
 
 from ..nets.networks import RELEASED, SMALL, lively
 from ..tasks.tracks import ecg

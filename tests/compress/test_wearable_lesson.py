@@ -23,8 +23,8 @@ from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.context_tables import ContextTables
 from beatlens.signals.simulate import simulate_patient
-from beatlens.tasks.wearable import CLASSES, wearable_track
-from beatlens.tasks.wearable_sampling import CROP_CONTEXT, WearableDraw, WearableSampler
+from beatlens.tasks.recordings.labels import CLASSES, wearable_track
+from beatlens.tasks.recordings.sampling import CROP_CONTEXT, WearableDraw, WearableSampler
 from beatlens.training.loop import Schedule
 from beatlens.training.wearable_objective import columns_inside
 

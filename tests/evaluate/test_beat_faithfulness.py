@@ -20,7 +20,7 @@ from beatlens.evaluate.beat_reasons import BeatReasons
 from beatlens.evaluate.waves import WAVES
 from beatlens.geometry import Geometry
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.beats import BeatTrack
+from beatlens.tasks.beats.labels import BeatTrack
 
 pytestmark = pytest.mark.rounding
 COLUMNS, STRIDE, BEATS = 17, 8, 24

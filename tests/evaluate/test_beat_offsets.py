@@ -7,7 +7,7 @@ import pytest
 
 from beatlens.evaluate.beat_offsets import choose_offsets, f_of_databases, f_score
 from beatlens.evaluate.beats import BeatRun
-from beatlens.tasks.beats import NOT_S, UNKNOWN, BeatTrack
+from beatlens.tasks.beats.labels import NOT_S, UNKNOWN, BeatTrack
 
 N, S, V, F = range(4)
 

@@ -27,7 +27,7 @@ from beatlens.evaluate.waves import WAVES, wave_columns
 from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.delineation import BeatWaves
 from beatlens.signals.rhythm import BINS
-from beatlens.tasks.beats import UNKNOWN, BeatTrack
+from beatlens.tasks.beats.labels import UNKNOWN, BeatTrack
 
 COLUMNS, STRIDE = 17, 8
 QRS_COLUMNS = slice(8, 10)

@@ -14,7 +14,7 @@ from beatlens.evaluate.noise import (
 from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.finding import Finding
 from beatlens.signals.annotations import Annotations
-from beatlens.tasks.strips import CLASSES
+from beatlens.tasks.windows.labels import CLASSES
 
 RATE = 100
 KINDS = ("n", "s", "v", "f")

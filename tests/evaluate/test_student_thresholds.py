@@ -7,7 +7,7 @@ import numpy as np
 from beatlens.evaluate.strips import Reference, Run, student_thresholds, usable_thresholds
 from beatlens.pipeline.data import Prepared
 from beatlens.recipe import Recipe
-from beatlens.tasks.strips import CLASSES, StripSet
+from beatlens.tasks.windows.labels import CLASSES, StripSet
 
 RECORDS = np.repeat(["a", "b", "c", "d"], 50)
 TEACHER_LIMITS = np.array([1.0, 0.0, 0.0, 50.0])

@@ -31,9 +31,9 @@ from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.signals.rhythm import BINS, CONTEXTS
 from beatlens.signals.simulate import simulate_patient
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.strips import to_millivolts
-from beatlens.tasks.wearable import CLASSES, WearableTrack, wearable_track
+from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.recordings.labels import CLASSES, WearableTrack, wearable_track
+from beatlens.tasks.windows.labels import to_millivolts
 
 N, A, O, NOISE = range(4)  # noqa: E741
 TINY = NetworkSpec("dense", (4, 6, 6), (8, 8, 8), (2, 2, 2))

@@ -18,8 +18,8 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.frontend import LSB_MV
 from beatlens.signals.rhythm import BINS
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, LONG_NAMES
+from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, LONG_NAMES
+from beatlens.tasks.beats.sampling import CROP_SPAN
 
 SPEC = NetworkSpec("dense", (6, 8, 8, 8), (8, 8, 8, 12), (2, 2, 2, 1))
 

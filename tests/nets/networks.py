@@ -7,7 +7,7 @@ from torch import nn
 
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.strips import CLASSES
+from beatlens.tasks.windows.labels import CLASSES
 
 SMALL = {
     "dense": NetworkSpec("dense", (4, 6, 8), (8, 8, 12), (2, 2, 2)),

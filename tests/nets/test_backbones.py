@@ -11,7 +11,7 @@ from torch import nn
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec, build, spec_of
 from beatlens.nets.evidence import ConvUnit, EvidenceNet, ResidualBlock
-from beatlens.tasks.strips import CLASSES, CONTEXT
+from beatlens.tasks.windows.labels import CLASSES, CONTEXT
 
 from .networks import RELEASED, SMALL, lively
 

@@ -15,7 +15,7 @@ from beatlens.nets.backbones import NetworkSpec, build, spec_of
 from beatlens.nets.context_tables import ContextTables, mean_tables
 from beatlens.nets.ensemble import blocks_of, ensemble
 from beatlens.nets.files import load_net, save_net
-from beatlens.tasks.strips import CLASSES
+from beatlens.tasks.windows.labels import CLASSES
 
 from .networks import SMALL, lively
 

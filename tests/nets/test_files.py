@@ -31,7 +31,7 @@ from beatlens.nets.constraint import (
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import FORMAT, load_net, save_net
 from beatlens.pipeline.student import QUANTIZED_FORMAT, load_quantized, save_quantized
-from beatlens.tasks.strips import CLASSES
+from beatlens.tasks.windows.labels import CLASSES
 
 from .networks import SMALL, lively
 

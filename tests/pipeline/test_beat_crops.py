@@ -16,7 +16,7 @@ from beatlens.pipeline.beat_crops import heard_by_members, member_crops
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats, read_unlabelled
 from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
-from beatlens.tasks.beats import CLASSES, NOT_S, UNKNOWN
+from beatlens.tasks.beats.labels import CLASSES, NOT_S, UNKNOWN
 
 from .tiny import NETWORK, TINY_BEATS
 

@@ -52,9 +52,9 @@ from beatlens.runtime.stream import explain_recording
 from beatlens.signals.annotations import read_annotations
 from beatlens.signals.beat_contexts import CONTEXTS, LEARNT
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import CLASSES, beat_tables, beat_track
-from beatlens.tasks.strips import to_millivolts
+from beatlens.tasks.beats.labels import CLASSES, beat_tables, beat_track
+from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.windows.labels import to_millivolts
 from beatlens.verbs.app import app
 
 from .tiny import NETWORK, TINY_BEATS

@@ -21,7 +21,7 @@ from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.simulate import simulate_patient
 from beatlens.signals.splits import VALIDATION
-from beatlens.tasks.strips import CLASSES
+from beatlens.tasks.windows.labels import CLASSES
 from beatlens.verbs.records import evaluate_records
 
 ROOT = Path(__file__).resolve().parents[2]

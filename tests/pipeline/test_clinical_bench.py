@@ -32,7 +32,7 @@ from beatlens.pipeline.clinical_networks import (
 from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.databases import find_database
 from beatlens.signals.delineation import NONE
-from beatlens.tasks.beats import UNKNOWN
+from beatlens.tasks.beats.labels import UNKNOWN
 from beatlens.verbs.app import app
 
 from .tiny import TINY_BEATS

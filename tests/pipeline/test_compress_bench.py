@@ -31,7 +31,7 @@ from beatlens.pipeline.compress_rates import RATES_TRIED
 from beatlens.pipeline.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
-from beatlens.tasks.strips import CLASSES
+from beatlens.tasks.windows.labels import CLASSES
 from beatlens.verbs.compressors import compared
 
 from ..nets.networks import lively

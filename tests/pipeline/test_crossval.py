@@ -14,7 +14,7 @@ from beatlens.pipeline.crossval import OutOfFold, out_of_fold, row_of
 from beatlens.pipeline.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.signals import splits
-from beatlens.tasks.strips import SPAN, StripSet, Track, cut_strips
+from beatlens.tasks.windows.labels import SPAN, StripSet, Track, cut_strips
 
 from ..nets.networks import SMALL
 from ..tasks.tracks import make_track

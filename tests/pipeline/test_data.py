@@ -20,9 +20,9 @@ from beatlens.pipeline.wearable_data import prepare_wearable
 from beatlens.recipe import Recipe
 from beatlens.signals import data_folders, splits
 from beatlens.signals.databases import Database, DatabaseNotFoundError, find_database
-from beatlens.tasks.sampling import CropSampler
-from beatlens.tasks.strips import CLASSES, cut_strips
-from beatlens.tasks.workers import Workers
+from beatlens.tasks.common.workers import Workers
+from beatlens.tasks.windows.labels import CLASSES, cut_strips
+from beatlens.tasks.windows.sampling import CropSampler
 from beatlens.wearable_recipe import WearableRecipe
 
 from ..signals.wfdb_cases import write_record

@@ -20,7 +20,7 @@ from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.annotations import read_annotations
 from beatlens.signals.databases import find_database
-from beatlens.tasks.strips import CLASSES, LONG_NAMES, SPAN
+from beatlens.tasks.windows.labels import CLASSES, LONG_NAMES, SPAN
 
 from ..tasks.tracks import load_tracks_of
 

@@ -33,7 +33,7 @@ from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.folder import GOLDEN
-from beatlens.tasks.strips import CLASSES, StripSet, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, StripSet, cut_strips
 
 from .tiny import tiny_recipe
 

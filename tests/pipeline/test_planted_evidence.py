@@ -15,8 +15,8 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.data import SIMULATION_SEED, prepare
 from beatlens.recipe import Recipe
 from beatlens.signals.simulate import simulate_database
-from beatlens.tasks.prepare import to_model_rate
-from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, SPAN, StripSet, cut_strips
+from beatlens.tasks.windows.tracks import to_model_rate
 from beatlens.training.loop import Schedule, fit
 from beatlens.training.objective import TaskObjective, crops_of, seed_everything
 

@@ -22,7 +22,7 @@ from beatlens.pipeline.compress_tries import Tries
 from beatlens.pipeline.data import Prepared, prepare
 from beatlens.pipeline.train import keep_teacher, taken_teacher, train_teacher
 from beatlens.recipe import Recipe
-from beatlens.tasks.strips import SPAN
+from beatlens.tasks.windows.labels import SPAN
 
 from .tiny import tiny_recipe
 

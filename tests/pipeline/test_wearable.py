@@ -44,7 +44,7 @@ from beatlens.pipeline.wearable_steps import (
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.recording_stream import explain_whole
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS
-from beatlens.tasks.wearable import CLASSES, SYMBOLS, wearable_track
+from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, wearable_track
 from beatlens.wearable_recipe import WearableRecipe
 
 from .wearable_runs import TINY, simulated

@@ -19,7 +19,7 @@ from beatlens.pipeline.wearable_data import (
     stratified,
 )
 from beatlens.signals.databases import find_database
-from beatlens.tasks.wearable import CLASSES, SYMBOLS, WearableTrack
+from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, WearableTrack
 from beatlens.wearable_recipe import FOLDS, WearableDataSection, WearableRecipe
 
 SIMULATED = WearableDataSection(

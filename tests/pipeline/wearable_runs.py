@@ -6,7 +6,7 @@ from typing import Any
 
 from beatlens.pipeline.wearable_data import SIMULATED, SIMULATION_SEED
 from beatlens.signals.simulate import SimulatedRecording, simulate_patient
-from beatlens.tasks.wearable import SYMBOLS
+from beatlens.tasks.recordings.labels import SYMBOLS
 
 SECONDS = 12
 SHORT = {"steps": 12, "batch": 8, "learning_rate": 3e-3, "validate_every": 12, "keep": "last"}

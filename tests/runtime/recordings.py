@@ -21,7 +21,7 @@ from beatlens.runtime.recording_stream import RecordingStream
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.rhythm import BINS, CONTEXTS, rhythm_contexts
-from beatlens.tasks.wearable import CLASSES, LONG_NAMES
+from beatlens.tasks.recordings.labels import CLASSES, LONG_NAMES
 
 from .cases import GAIN, RATE
 from .conftest import export

@@ -19,7 +19,7 @@ from beatlens.runtime.manifest import read_manifest
 from beatlens.runtime.recording_stream import explain_whole
 from beatlens.signals.beat_contexts import CONTEXTS as OF_BEATS
 from beatlens.signals.rhythm import BINS
-from beatlens.tasks.wearable import CLASSES, LONG_NAMES
+from beatlens.tasks.recordings.labels import CLASSES, LONG_NAMES
 
 from .cases import GAIN, RATE, TITLES, ecg_counts
 from .recordings import assert_same, make_recording_bundle, random_rule

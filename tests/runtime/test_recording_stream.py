@@ -21,7 +21,7 @@ from beatlens.runtime.recording_finding import RecordingFinding
 from beatlens.runtime.recording_stream import RecordingStream, explain_whole, explain_whole_pieces
 from beatlens.signals.frontend import RATES_HZ
 from beatlens.signals.rhythm import CONTEXTS
-from beatlens.tasks.wearable import CLASSES
+from beatlens.tasks.recordings.labels import CLASSES
 
 from .cases import GAIN, RATE, ecg_counts
 from .recordings import assert_same, expected_of, make_recording_bundle, run

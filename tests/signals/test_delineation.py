@@ -17,7 +17,7 @@ from beatlens.signals.delineation import (
     qrs_bounds,
 )
 from beatlens.signals.simulate import LEAD, simulate_patient
-from beatlens.tasks.beats import beat_track
+from beatlens.tasks.beats.labels import beat_track
 
 NO_WAVE = [NONE, NONE]
 

@@ -14,7 +14,7 @@ from beatlens.signals.databases import find_database
 from beatlens.signals.erratic import DISTANCES, FEWEST, STEPS, ErraticRhythm, erratic_rhythm
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.rhythm import BINS, rhythm_contexts
-from beatlens.tasks.prepare import condition
+from beatlens.tasks.windows.tracks import condition
 
 
 def peaks_of(intervals: list[int]) -> np.ndarray:

@@ -22,7 +22,7 @@ from beatlens.signals.likeness import (
     likeness,
     qrs_of,
 )
-from beatlens.tasks.beats import CLASSES, beat_track
+from beatlens.tasks.beats.labels import CLASSES, beat_track
 
 WIDE = np.array([10, 30, 60, 80, 90, 100, 90, 80, 60, 20, -20, -50, -70, -60, -40, -20], np.int8)
 NARROW = np.array([-10, 30, 90, 120, 90, 30, -20, -5], np.int8)

@@ -36,8 +36,8 @@ from beatlens.signals.databases import (
 from beatlens.signals.download import get_database
 from beatlens.signals.frontend import RATES_HZ
 from beatlens.signals.record_names import find_record
-from beatlens.tasks.beats import labels_beats
-from beatlens.tasks.prepare import labels_strips, tracks_of
+from beatlens.tasks.beats.labels import labels_beats
+from beatlens.tasks.windows.tracks import labels_strips, tracks_of
 
 SECONDS = 20
 PAGE = Path(registry.__file__).with_name("README.md")

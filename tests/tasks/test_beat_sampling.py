@@ -7,9 +7,9 @@ import pytest
 
 from beatlens.errors import DataError
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.beat_sampling import CROP_CONTEXT, CROP_SPAN, MOST_BEATS, BeatSampler
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack
-from beatlens.tasks.sampling import Augmentation
+from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack
+from beatlens.tasks.beats.sampling import CROP_CONTEXT, CROP_SPAN, MOST_BEATS, BeatSampler
+from beatlens.tasks.windows.sampling import Augmentation
 
 
 def track_with(labels: list[int], record: str = "a", database: str = "mitdb") -> BeatTrack:

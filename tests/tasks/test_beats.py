@@ -10,7 +10,7 @@ import pytest
 from beatlens.signals.annotations import read_annotations, write_annotations
 from beatlens.signals.databases import find_database
 from beatlens.signals.simulate import LEAD, simulate_patient
-from beatlens.tasks.beats import (
+from beatlens.tasks.beats.labels import (
     CLASSES,
     PARTNER,
     UNKNOWN,

@@ -12,14 +12,14 @@ from beatlens.errors import DataError, RecipeError
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import find_database
 from beatlens.signals.recording import Recording
-from beatlens.tasks.prepare import (
+from beatlens.tasks.windows.labels import CLASSES, SPAN
+from beatlens.tasks.windows.tracks import (
     Assumptions,
     beat_track,
     condition,
     to_model_rate,
     whole_track,
 )
-from beatlens.tasks.strips import CLASSES, SPAN
 
 from .tracks import load_tracks_of
 

@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 
 from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.sampling import EXCERPT_GRID, WINDOW, Augmentation, CropSampler, Excerpts
-from beatlens.tasks.strips import CLASSES, CONTEXT, SPAN
+from beatlens.tasks.windows.labels import CLASSES, CONTEXT, SPAN
+from beatlens.tasks.windows.sampling import (
+    EXCERPT_GRID,
+    WINDOW,
+    Augmentation,
+    CropSampler,
+    Excerpts,
+)
 
 from .tracks import make_track
 

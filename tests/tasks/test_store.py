@@ -15,10 +15,10 @@ import pytest
 
 from beatlens.errors import DataError
 from beatlens.signals.simulate import LEAD, simulate_patient
-from beatlens.tasks.beats import BeatTrack, beat_track
-from beatlens.tasks.store import INDEX, kept_tracks, read_tracks, write_tracks
-from beatlens.tasks.strips import Track
-from beatlens.tasks.wearable import WearableTrack, wearable_track
+from beatlens.tasks.beats.labels import BeatTrack, beat_track
+from beatlens.tasks.common.store import INDEX, kept_tracks, read_tracks, write_tracks
+from beatlens.tasks.recordings.labels import WearableTrack, wearable_track
+from beatlens.tasks.windows.labels import Track
 
 from .tracks import make_track
 
@@ -140,9 +140,9 @@ from pathlib import Path
 
 import numpy as np
 
-from beatlens.tasks.sampling import CropSampler
-from beatlens.tasks.store import read_tracks, write_tracks
-from beatlens.tasks.strips import Track
+from beatlens.tasks.windows.sampling import CropSampler
+from beatlens.tasks.common.store import read_tracks, write_tracks
+from beatlens.tasks.windows.labels import Track
 from tests.tasks.tracks import make_track
 
 ROOM, EACH, COUNT = 64 << 20, 8 << 20, 32

@@ -14,8 +14,7 @@ from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherP
 from beatlens.errors import DataError
 from beatlens.signals import splits
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.sampling import CropSampler
-from beatlens.tasks.strips import (
+from beatlens.tasks.windows.labels import (
     BEAT_AFTER,
     BEAT_BEFORE,
     CLASSES,
@@ -27,6 +26,7 @@ from beatlens.tasks.strips import (
     cut_strips,
     to_millivolts,
 )
+from beatlens.tasks.windows.sampling import CropSampler
 from beatlens.training.objective import TaskObjective, crops_of
 
 from ..nets.networks import SMALL, lively

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from beatlens.tasks.beat_sampling import BeatSampler
-from beatlens.tasks.beats import CLASSES, NOT_S, UNKNOWN, BeatTrack
-from beatlens.tasks.unlabelled_crops import MixedCrops, Untold, told_by
+from beatlens.tasks.beats.labels import CLASSES, NOT_S, UNKNOWN, BeatTrack
+from beatlens.tasks.beats.sampling import BeatSampler
+from beatlens.tasks.beats.unlabelled import MixedCrops, Untold, told_by
 
 
 def track_with(labels: list[int], level: int) -> BeatTrack:

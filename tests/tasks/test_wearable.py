@@ -13,7 +13,7 @@ from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.rhythm import BINS, CONTEXTS, rhythm_contexts
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
-from beatlens.tasks.wearable import (
+from beatlens.tasks.recordings.labels import (
     CLASSES,
     LONG_NAMES,
     SYMBOLS,

@@ -7,14 +7,14 @@ import pytest
 
 from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.sampling import Augmentation
-from beatlens.tasks.wearable import CLASSES, WearableTrack, rhythm_shares
-from beatlens.tasks.wearable_sampling import (
+from beatlens.tasks.recordings.labels import CLASSES, WearableTrack, rhythm_shares
+from beatlens.tasks.recordings.sampling import (
     CROP_CONTEXT,
     SPAN_GRID,
     WearableDraw,
     WearableSampler,
 )
+from beatlens.tasks.windows.sampling import Augmentation
 
 PERIOD = 120
 

@@ -14,8 +14,8 @@ from functools import partial
 import pytest
 
 from beatlens.errors import DataError, RecipeError
-from beatlens.tasks import workers as module
-from beatlens.tasks.workers import Workers
+from beatlens.tasks.common import workers as module
+from beatlens.tasks.common.workers import Workers
 
 
 def halved(number: int) -> tuple[float, int]:

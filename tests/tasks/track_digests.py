@@ -21,7 +21,7 @@ from beatlens.pipeline.beat_data import BeatTrackOf
 from beatlens.pipeline.wearable_data import WearableTrackOf
 from beatlens.recipe import DataSection
 from beatlens.signals.databases import find_database
-from beatlens.tasks.prepare import Assumptions, TrackOf
+from beatlens.tasks.windows.tracks import Assumptions, TrackOf
 from beatlens.wearable_recipe import WearableDataSection
 
 DIGESTS = Path(__file__).with_suffix(".json")

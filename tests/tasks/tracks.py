@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from beatlens.signals.databases import find_database
-from beatlens.tasks.prepare import beat_intervals, tracks_of
-from beatlens.tasks.strips import BEAT_SYMBOLS, CLASSES, SPAN, Track
+from beatlens.tasks.windows.labels import BEAT_SYMBOLS, CLASSES, SPAN, Track
+from beatlens.tasks.windows.tracks import beat_intervals, tracks_of
 
 NO_SPANS = np.zeros((0, 2), np.int64)
 
@@ -68,7 +68,7 @@ def ecg(records: Sequence[str] = ("200", "213", "222", "232")) -> tuple[list[Tra
         return load_tracks_of("mitdb", records), True
     except DataError:
         from beatlens.signals import simulate
-        from beatlens.tasks.prepare import beat_track
+        from beatlens.tasks.windows.tracks import beat_track
 
         settings = ({"pvc_per_minute": 10.0}, {"rhythm": "paroxysmal"}, {"conduction": "lbbb"})
         patients = [simulate.simulate_patient(n, 120.0, **s) for n, s in enumerate(settings)]

@@ -7,8 +7,8 @@ import torch
 
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.tasks.beat_sampling import CROP_CONTEXT, CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, NOT_S, UNKNOWN
+from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, NOT_S, UNKNOWN
+from beatlens.tasks.beats.sampling import CROP_CONTEXT, CROP_SPAN
 from beatlens.training.beat_objective import (
     BeatNet,
     BeatObjective,

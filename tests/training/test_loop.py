@@ -14,7 +14,7 @@ import torch
 from beatlens.attribution.matching import SSWA
 from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherPool
 from beatlens.errors import ModelError, RecipeError
-from beatlens.tasks.sampling import Augmentation, CropSampler
+from beatlens.tasks.windows.sampling import Augmentation, CropSampler
 from beatlens.training.loop import History, Schedule, fit
 
 from ..nets.networks import SMALL, lively

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.tasks.sampling import CropSampler, Excerpts
-from beatlens.tasks.strips import CLASSES, CONTEXT, SPAN
+from beatlens.tasks.windows.labels import CLASSES, CONTEXT, SPAN
+from beatlens.tasks.windows.sampling import CropSampler, Excerpts
 from beatlens.training.objective import (
     TaskObjective,
     crops_of,

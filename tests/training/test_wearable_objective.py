@@ -12,8 +12,8 @@ from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.context_tables import ContextTables
 from beatlens.signals.rhythm import BINS, CONTEXTS
-from beatlens.tasks.wearable import CLASSES, rhythm_shares
-from beatlens.tasks.wearable_sampling import CROP_CONTEXT
+from beatlens.tasks.recordings.labels import CLASSES, rhythm_shares
+from beatlens.tasks.recordings.sampling import CROP_CONTEXT
 from beatlens.training.beat_objective import ROUGHNESS
 from beatlens.training.wearable_objective import (
     WearableNet,

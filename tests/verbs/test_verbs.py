@@ -125,7 +125,7 @@ def test_a_bundle_is_exported_and_evaluated_without_its_run_folder(tmp_path: Pat
     from beatlens.nets.files import save_net
     from beatlens.recipe import Recipe
     from beatlens.runtime.bundle import Bundle
-    from beatlens.tasks.strips import CLASSES
+    from beatlens.tasks.windows.labels import CLASSES
 
     recipe, teacher = tmp_path / "tiny.toml", tmp_path / "teacher.pt"
     recipe.write_text(TINY)

@@ -14,7 +14,7 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.pipeline.result_files import rounded
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.recording_stream import explain_whole
-from beatlens.tasks.wearable import CLASSES
+from beatlens.tasks.recordings.labels import CLASSES
 from beatlens.verbs.app import app
 
 from ..pipeline.wearable_runs import TINY, simulated

@@ -28,8 +28,8 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import save_state
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.sampling import Crops
-from beatlens.tasks.strips import SPAN
+from beatlens.tasks.windows.labels import SPAN
+from beatlens.tasks.windows.sampling import Crops
 from beatlens.training.objective import known_label_loss
 
 POOL_FORMAT = "beatlens-pool-2"

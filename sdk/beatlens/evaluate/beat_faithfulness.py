@@ -26,8 +26,8 @@ from beatlens.evaluate.strips import Explaining
 from beatlens.evaluate.waves import WAVES
 from beatlens.geometry import Geometry
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.beats import BeatTrack
-from beatlens.tasks.strips import to_millivolts
+from beatlens.tasks.beats.labels import BeatTrack
+from beatlens.tasks.windows.labels import to_millivolts
 
 Floats = NDArray[np.float64]
 BATCH = 64

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.evaluate.beats import BeatRun
-from beatlens.tasks.beats import CLASSES
+from beatlens.tasks.beats.labels import CLASSES
 
 RANGE, STEP = 5.0, 0.25
 FUSION = (-2.0, 0.0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from beatlens.errors import SignalError
 from beatlens.evaluate.beats import BeatRun
 from beatlens.geometry import beat_columns
-from beatlens.tasks.beats import AFTER, BEFORE
+from beatlens.tasks.beats.labels import AFTER, BEFORE
 
 Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]

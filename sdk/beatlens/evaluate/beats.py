@@ -24,9 +24,9 @@ from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.litert import Kernels, run_litert
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.beat_rule import BeatRule
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, BeatTrack
-from beatlens.tasks.strips import to_millivolts
+from beatlens.tasks.beats.labels import AFTER, BEFORE, BeatTrack
+from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.windows.labels import to_millivolts
 
 Windows = NDArray[np.int8]
 RunWindows = Callable[[Windows], NDArray[Any]]

@@ -23,7 +23,7 @@ from beatlens.evaluate.waves import (
     wave_sums,
 )
 from beatlens.signals.beat_contexts import CONTEXTS
-from beatlens.tasks.beats import BEFORE, CLASSES, UNKNOWN
+from beatlens.tasks.beats.labels import BEFORE, CLASSES, UNKNOWN
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

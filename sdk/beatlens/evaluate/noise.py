@@ -30,7 +30,7 @@ from beatlens.evaluate.ec57 import BeatCounts, Pair, count_pairs, pair_beats
 from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.finding import Finding
 from beatlens.signals.annotations import Annotations
-from beatlens.tasks.strips import CLASSES
+from beatlens.tasks.windows.labels import CLASSES
 
 Stretches = Sequence[tuple[int, int]]
 Floats = NDArray[np.float64]

@@ -34,7 +34,7 @@ from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.litert import Kernels, run_litert
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.output import writing
-from beatlens.tasks.strips import CLASSES, SPAN, StripSet, to_millivolts
+from beatlens.tasks.windows.labels import CLASSES, SPAN, StripSet, to_millivolts
 
 LOCALISED = ("pvc", "sve")
 REPLICATES = 1000

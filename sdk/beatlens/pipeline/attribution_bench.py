@@ -46,7 +46,7 @@ from beatlens.pipeline.student import (
 )
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import DistillSection, Recipe
-from beatlens.tasks.strips import SPAN, StripSet, cut_strips
+from beatlens.tasks.windows.labels import SPAN, StripSet, cut_strips
 from beatlens.training.loop import Report
 
 CALIBRATION_CROPS = 512

@@ -20,9 +20,9 @@ from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.student import POOL_SEED
-from beatlens.tasks.beat_sampling import CROP_SPAN, BeatSampler
-from beatlens.tasks.beats import NOT_S, BeatTrack, beat_tables
-from beatlens.tasks.unlabelled_crops import MixedCrops, Untold, told_by
+from beatlens.tasks.beats.labels import NOT_S, BeatTrack, beat_tables
+from beatlens.tasks.beats.sampling import CROP_SPAN, BeatSampler
+from beatlens.tasks.beats.unlabelled import MixedCrops, Untold, told_by
 
 FIBRILLATION, OTHERS = 1, 2
 """Added to the seed of labelled crops, for those of recordings without labels."""

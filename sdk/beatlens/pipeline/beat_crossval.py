@@ -29,8 +29,8 @@ from beatlens.pipeline.beat_crops import heard_by_members, member_crops
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_steps import train_beat_network
 from beatlens.pipeline.members import Member, mean_of
-from beatlens.tasks.beats import CLASSES, NOT_S, BeatTrack, beat_tables
-from beatlens.tasks.sampling import Crops
+from beatlens.tasks.beats.labels import CLASSES, NOT_S, BeatTrack, beat_tables
+from beatlens.tasks.windows.sampling import Crops
 from beatlens.training.loop import Report
 
 FOLDS = 4

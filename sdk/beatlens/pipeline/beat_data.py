@@ -26,10 +26,10 @@ from beatlens.signals.annotations import Annotations
 from beatlens.signals.beat_contexts import CONTEXTS
 from beatlens.signals.databases import database_in, find_database
 from beatlens.signals.qrs import CONSTANTS
-from beatlens.tasks.beat_sampling import BeatSampler
-from beatlens.tasks.beats import CLASSES, NOT_S, UNKNOWN, BeatTrack, beat_track
-from beatlens.tasks.store import kept_tracks
-from beatlens.tasks.workers import ALONE, Workers
+from beatlens.tasks.beats.labels import CLASSES, NOT_S, UNKNOWN, BeatTrack, beat_track
+from beatlens.tasks.beats.sampling import BeatSampler
+from beatlens.tasks.common.store import kept_tracks
+from beatlens.tasks.common.workers import ALONE, Workers
 
 FIELDS = tuple(field.name for field in fields(BeatTrack))
 """Tracks that are kept have these."""

@@ -43,8 +43,8 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import BEAT_LIMITS
 from beatlens.signals.annotations import MAPPINGS, Annotations, write_annotations
 from beatlens.signals.splits import DS2_WITHOUT_202
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack, beat_tables
+from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack, beat_tables
+from beatlens.tasks.beats.sampling import CROP_SPAN
 
 Decided = Sequence[NDArray[np.int64]]
 ANNOTATOR = "device"

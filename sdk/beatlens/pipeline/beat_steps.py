@@ -35,9 +35,9 @@ from beatlens.pipeline.members import Member, joined_members, mean_of
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe
 from beatlens.signals.beat_contexts import LEARNT
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import CLASSES, BeatTrack, beat_tables
-from beatlens.tasks.sampling import Crops
+from beatlens.tasks.beats.labels import CLASSES, BeatTrack, beat_tables
+from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.windows.sampling import Crops
 from beatlens.training.beat_objective import BeatNet, BeatObjective, beat_crops_of
 from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import seed_everything

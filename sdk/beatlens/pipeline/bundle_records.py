@@ -42,12 +42,12 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.signals import beat_contexts, rhythm, splits
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import Database, find_database
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import CLASSES as BEAT_CLASSES
-from beatlens.tasks.beats import SYMBOLS, BeatTrack, beat_tables
-from beatlens.tasks.prepare import tracks_of
-from beatlens.tasks.strips import cut_strips
-from beatlens.tasks.wearable import WearableTrack, wearable_track
+from beatlens.tasks.beats.labels import CLASSES as BEAT_CLASSES
+from beatlens.tasks.beats.labels import SYMBOLS, BeatTrack, beat_tables
+from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.recordings.labels import WearableTrack, wearable_track
+from beatlens.tasks.windows.labels import cut_strips
+from beatlens.tasks.windows.tracks import tracks_of
 
 Progress = Callable[[str, int, int], None]
 Row = dict[str, Any]

@@ -46,7 +46,7 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.clinical_data import ClinicalBeats, as_diagnosed
 from beatlens.pipeline.clinical_networks import Explained, depths_of
 from beatlens.signals.delineation import BeatWaves
-from beatlens.tasks.beats import CLASSES, UNKNOWN
+from beatlens.tasks.beats.labels import CLASSES, UNKNOWN
 
 Row = dict[str, Any]
 Say = Callable[[str], None]

@@ -21,8 +21,8 @@ from beatlens.signals.delineation import NONE, BeatWaves, delineate, marked_wave
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recording
-from beatlens.tasks.beats import CLASSES, UNKNOWN, BeatTrack
-from beatlens.tasks.prepare import condition
+from beatlens.tasks.beats.labels import CLASSES, UNKNOWN, BeatTrack
+from beatlens.tasks.windows.tracks import condition
 
 LEAD = "ii"
 ALGORITHM, PEOPLE = "algorithm", "people"

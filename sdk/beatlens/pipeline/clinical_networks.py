@@ -26,8 +26,8 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_evaluate import rule_of
 from beatlens.pipeline.student import CALIBRATION_BATCHES, POOL_SEED
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import BeatTrack, beat_tables
+from beatlens.tasks.beats.labels import BeatTrack, beat_tables
+from beatlens.tasks.beats.sampling import CROP_SPAN
 
 CROPS = 32
 

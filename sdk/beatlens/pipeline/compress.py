@@ -24,7 +24,7 @@ from beatlens.pipeline.student import (
     save_quantized,
 )
 from beatlens.recipe import ModelRecipe, Recipe, StepSection
-from beatlens.tasks.sampling import Crops
+from beatlens.tasks.windows.sampling import Crops
 from beatlens.training.loop import Report, Schedule, world
 
 

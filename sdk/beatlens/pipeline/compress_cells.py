@@ -42,7 +42,7 @@ from beatlens.pipeline.student import (
     save_quantized,
 )
 from beatlens.recipe import NetworkSection, Recipe
-from beatlens.tasks.strips import SPAN, StripSet, cut_strips
+from beatlens.tasks.windows.labels import SPAN, StripSet, cut_strips
 from beatlens.training.loop import Report, Schedule
 
 QUICK_POOL = 1536

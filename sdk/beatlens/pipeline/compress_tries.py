@@ -26,7 +26,7 @@ from beatlens.pipeline.folder import claim
 from beatlens.pipeline.steps import Steps
 from beatlens.pipeline.student import Agreement, lesson_of, make_pool
 from beatlens.recipe import ModelRecipe, Recipe
-from beatlens.tasks.strips import SPAN
+from beatlens.tasks.windows.labels import SPAN
 from beatlens.training.loop import Report, Schedule
 
 SHARED = ("seed", "data", "sampling", "teacher")

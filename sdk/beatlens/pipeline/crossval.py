@@ -30,7 +30,7 @@ from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import train_network
 from beatlens.recipe import Recipe
 from beatlens.signals import splits
-from beatlens.tasks.strips import CLASSES, StripSet, Track, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, StripSet, Track, cut_strips
 from beatlens.training.loop import Report
 
 

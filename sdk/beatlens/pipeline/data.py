@@ -20,11 +20,11 @@ from beatlens.signals.databases import (
     find_database,
     named_folder,
 )
-from beatlens.tasks.prepare import beat_track, tracks_of
-from beatlens.tasks.sampling import CropSampler
-from beatlens.tasks.store import kept_tracks
-from beatlens.tasks.strips import CLASSES, StripSet, Track
-from beatlens.tasks.workers import ALONE, Workers
+from beatlens.tasks.common.store import kept_tracks
+from beatlens.tasks.common.workers import ALONE, Workers
+from beatlens.tasks.windows.labels import CLASSES, StripSet, Track
+from beatlens.tasks.windows.sampling import CropSampler
+from beatlens.tasks.windows.tracks import beat_track, tracks_of
 
 Progress = Callable[[str, int, int], None]
 Made = Callable[[], Iterable[Track]]

@@ -29,8 +29,8 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.signals.annotations import write_annotations
 from beatlens.signals.databases import find_database
 from beatlens.signals.splits import DS2_WITHOUT_202
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.strips import CLASSES, SPAN, Track, cut_strips
+from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.windows.labels import CLASSES, SPAN, Track, cut_strips
 
 AFIB = CLASSES.index("afib")
 ANNOTATOR = "rhythm"

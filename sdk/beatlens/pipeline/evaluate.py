@@ -31,7 +31,7 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
-from beatlens.tasks.strips import CLASSES, SPAN, StripSet, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, SPAN, StripSet, cut_strips
 
 AGREEMENT = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
 

@@ -34,9 +34,10 @@ from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_database
-from beatlens.tasks import beats, wearable
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.strips import CLASSES, LONG_NAMES, SPAN, cut_strips
+from beatlens.tasks.beats import labels as beats
+from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.recordings import labels as wearable
+from beatlens.tasks.windows.labels import CLASSES, LONG_NAMES, SPAN, cut_strips
 from beatlens.wearable_recipe import WearableRecipe
 
 GOLDEN_SEED = 17

@@ -23,7 +23,7 @@ from beatlens.errors import ModelError
 from beatlens.evaluate.strips import Run
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.tasks.strips import CLASSES, SPAN, StripSet, to_millivolts
+from beatlens.tasks.windows.labels import CLASSES, SPAN, StripSet, to_millivolts
 
 STEPS = 16
 CLASS = "pvc"

@@ -37,8 +37,8 @@ from beatlens.signals.noise_stress import (
 )
 from beatlens.signals.recording import Recording
 from beatlens.signals.splits import DS2
-from beatlens.tasks.prepare import beat_track
-from beatlens.tasks.strips import CLASSES
+from beatlens.tasks.windows.labels import CLASSES
+from beatlens.tasks.windows.tracks import beat_track
 
 LEAD = "MLII"
 CLEAN = ("none", None)

@@ -17,7 +17,7 @@ from beatlens.report.html import write_report
 from beatlens.report.tables import Column, load_figures, make_table
 from beatlens.report.views import Figure, MapView, ReportData, StripView
 from beatlens.signals.frontend import MODEL_RATE_HZ
-from beatlens.tasks.strips import CLASSES, CONTEXT, LONG_NAMES, SPAN, Track, to_millivolts
+from beatlens.tasks.windows.labels import CLASSES, CONTEXT, LONG_NAMES, SPAN, Track, to_millivolts
 
 COLUMNS = (
     Column("macro_ap", "macro AP"),

@@ -19,7 +19,7 @@ from beatlens.attribution.matching import EWA, SSWA, SWA, Classwise, Matching, s
 from beatlens.compress.distill import kd_loss
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.strips import CLASSES, SPAN
+from beatlens.tasks.windows.labels import CLASSES, SPAN
 
 LAYER = "backbone"
 

@@ -25,7 +25,7 @@ from beatlens.nets.files import load_net, plain_state, read_state, save_net, sav
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe, Recipe
-from beatlens.tasks.strips import CLASSES, StripSet, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, StripSet, cut_strips
 from beatlens.training.loop import History, Report, Schedule, fit
 from beatlens.training.objective import seed_everything
 

@@ -22,8 +22,9 @@ from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.members import members_of
 from beatlens.recipe import ModelRecipe, Recipe
 from beatlens.signals import beat_contexts, rhythm
-from beatlens.tasks import beats, wearable
-from beatlens.tasks.strips import CLASSES, StripSet, cut_strips
+from beatlens.tasks.beats import labels as beats
+from beatlens.tasks.recordings import labels as wearable
+from beatlens.tasks.windows.labels import CLASSES, StripSet, cut_strips
 from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import TaskObjective, crops_of, seed_everything
 

@@ -17,10 +17,10 @@ from beatlens.signals.databases import database_in
 from beatlens.signals.qrs import CONSTANTS
 from beatlens.signals.recording import Recording
 from beatlens.signals.simulate import simulate_patient
-from beatlens.tasks.store import kept_tracks
-from beatlens.tasks.wearable import CLASSES, SYMBOLS, WearableTrack, wearable_track
-from beatlens.tasks.wearable_sampling import WearableSampler
-from beatlens.tasks.workers import ALONE, Workers
+from beatlens.tasks.common.store import kept_tracks
+from beatlens.tasks.common.workers import ALONE, Workers
+from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, WearableTrack, wearable_track
+from beatlens.tasks.recordings.sampling import WearableSampler
 from beatlens.wearable_recipe import FOLDS, WearableDataSection, WearableRecipe
 
 DATABASE = "cinc2017"

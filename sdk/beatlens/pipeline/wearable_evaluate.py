@@ -38,8 +38,8 @@ from beatlens.output import writing
 from beatlens.pipeline.wearable_data import PreparedWearable
 from beatlens.pipeline.wearable_steps import map_agreement
 from beatlens.runtime.recording_rule import RecordingRule
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.wearable import CLASSES
+from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.recordings.labels import CLASSES
 from beatlens.wearable_recipe import WearableRecipe
 
 AGREEMENT = ("spearman", "pearson", "same_peak")

@@ -29,7 +29,7 @@ from beatlens.pipeline.student import POOL_SEED
 from beatlens.pipeline.train import write_history
 from beatlens.pipeline.wearable_data import PreparedWearable
 from beatlens.recipe import ModelRecipe
-from beatlens.tasks.wearable import CLASSES, WearableTrack
+from beatlens.tasks.recordings.labels import CLASSES, WearableTrack
 from beatlens.training.loop import Report, Schedule, fit, world
 from beatlens.training.objective import seed_everything
 from beatlens.training.wearable_objective import WearableNet, WearableObjective

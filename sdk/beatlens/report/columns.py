@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from beatlens.report.tables import Column
 from beatlens.signals.beat_contexts import CONTEXTS
-from beatlens.tasks.wearable import CLASSES
+from beatlens.tasks.recordings.labels import CLASSES
 
 SIZE = (
     Column("bytes", "bytes", digits=None, interval=False),

@@ -12,9 +12,9 @@ from beatlens.errors import ModelError
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.signals.beat_contexts import LEARNT
-from beatlens.tasks.beat_sampling import CROP_SPAN
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, NOT_S
-from beatlens.tasks.sampling import Crops
+from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, NOT_S
+from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.windows.sampling import Crops
 from beatlens.training.objective import excerpt_logits
 
 CLASS_WEIGHTS = (1.0, 1.0, 1.0, 0.5)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.sampling import EXCERPT_GRID, CropSampler
-from beatlens.tasks.strips import SPAN
+from beatlens.tasks.windows.labels import SPAN
+from beatlens.tasks.windows.sampling import EXCERPT_GRID, CropSampler
 
 
 def known_label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.wearable import CLASSES
+from beatlens.tasks.recordings.labels import CLASSES
 from beatlens.training.beat_objective import ROUGHNESS
 
 
@@ -44,7 +44,7 @@ def rhythm_worth(tables: ContextTables, rhythm: Tensor) -> Tensor:
 
     Args:
         tables: see `beatlens.nets.context_tables`.
-        rhythm: shares `[B, 6, BINS]`, see `beatlens.tasks.wearable.rhythm_shares`.
+        rhythm: shares `[B, 6, BINS]`, see `beatlens.tasks.recordings.labels.rhythm_shares`.
 
     >>> rhythm_worth(ContextTables(4), torch.zeros(2, 6, 32)).shape
     torch.Size([2, 4])

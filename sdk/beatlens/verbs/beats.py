@@ -35,8 +35,8 @@ from beatlens.runtime.beat_chain import rule_of as bundle_rule
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_contexts import LEARNT
 from beatlens.signals.frontend import MODEL_RATE_HZ
-from beatlens.tasks.beats import NOT_S, BeatTrack
-from beatlens.tasks.workers import ALONE, Workers
+from beatlens.tasks.beats.labels import NOT_S, BeatTrack
+from beatlens.tasks.common.workers import ALONE, Workers
 from beatlens.verbs.runs import opened_any
 from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
 

@@ -113,7 +113,7 @@ def maps(
     from beatlens.evaluate.figures import write_figures
     from beatlens.pipeline.attribution_bench import arms_of
     from beatlens.pipeline.maps_bench import MapsBench
-    from beatlens.tasks.strips import cut_strips
+    from beatlens.tasks.windows.labels import cut_strips
     from beatlens.verbs.runs import opened
     from beatlens.verbs.show import console
     from beatlens.verbs.strips import prepared_for
@@ -151,7 +151,7 @@ def crossval(
     """
     from beatlens.evaluate.figures import merge_figures
     from beatlens.pipeline.crossval import out_of_fold, row_of
-    from beatlens.tasks.strips import CLASSES
+    from beatlens.tasks.windows.labels import CLASSES
     from beatlens.verbs.runs import opened
     from beatlens.verbs.show import console, training_bar
     from beatlens.verbs.strips import prepared_for

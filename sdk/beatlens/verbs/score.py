@@ -59,7 +59,7 @@ def score(
     from beatlens.pipeline.score import SUMMARY, refused_row, score_job, write_summary
     from beatlens.pipeline.whole_files import remove_parts
     from beatlens.signals.record_names import NoRecord, find_records
-    from beatlens.tasks.workers import Workers
+    from beatlens.tasks.common.workers import Workers
     from beatlens.verbs.show import progress_bar
 
     workers = Workers(jobs, scheduler)

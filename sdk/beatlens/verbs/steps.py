@@ -47,7 +47,7 @@ def train(
     several machines that share the run folder, add --nnodes 2 --rdzv-backend c10d --rdzv-endpoint
     HOST. (Without `--`, torchrun takes --run as an option of its own.)
     """
-    from beatlens.tasks.workers import Workers
+    from beatlens.tasks.common.workers import Workers
     from beatlens.verbs.runs import opened_any, work_of
 
     chosen, folder = opened_any(recipe, run, threads)

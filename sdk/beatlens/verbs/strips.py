@@ -22,7 +22,7 @@ from beatlens.pipeline.train import taken_teacher, train_teacher
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures, make_table
 from beatlens.runtime.bundle import Bundle
-from beatlens.tasks.workers import ALONE, Workers
+from beatlens.tasks.common.workers import ALONE, Workers
 from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
 
 

@@ -18,8 +18,8 @@ from beatlens.pipeline.wearable_crossval import FIGURES, WRONG, out_of_fold
 from beatlens.pipeline.wearable_data import PreparedWearable, prepare_wearable, read_recordings
 from beatlens.pipeline.wearable_evaluate import rows_of, tell, wrong_rows
 from beatlens.pipeline.wearable_steps import compress_wearable, train_wearable_teacher
-from beatlens.tasks.wearable import CLASSES
-from beatlens.tasks.workers import ALONE, Workers
+from beatlens.tasks.common.workers import ALONE, Workers
+from beatlens.tasks.recordings.labels import CLASSES
 from beatlens.verbs.runs import opened_any
 from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
 from beatlens.wearable_recipe import FOLDS, WearableRecipe

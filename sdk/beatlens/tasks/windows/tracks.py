@@ -30,7 +30,8 @@ from beatlens.signals.databases import (
 )
 from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned, FrontEnd
 from beatlens.signals.recording import Recorded
-from beatlens.tasks.strips import (
+from beatlens.tasks.common.workers import ALONE, Workers
+from beatlens.tasks.windows.labels import (
     BEAT_AFTER,
     BEAT_BEFORE,
     BEAT_SYMBOLS,
@@ -38,7 +39,6 @@ from beatlens.tasks.strips import (
     SPAN,
     Track,
 )
-from beatlens.tasks.workers import ALONE, Workers
 
 AF_RHYTHMS = FIBRILLATION_AND_FLUTTER
 CLASS_CODES = {

@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.tasks.beat_sampling import BeatBatch, stacked
-from beatlens.tasks.beats import UNKNOWN, BeatTrack
+from beatlens.tasks.beats.labels import UNKNOWN, BeatTrack
+from beatlens.tasks.beats.sampling import BeatBatch, stacked
 
 OF_SOURCES = 1
 """Tells the draw of a source from the sources' own, whose first draw is where to place a crop: of

@@ -18,7 +18,7 @@ from beatlens.errors import DataError
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recorded
 from beatlens.signals.rhythm import BINS, CONTEXTS, rhythm_contexts
-from beatlens.tasks.prepare import condition
+from beatlens.tasks.windows.tracks import condition
 
 CLASSES = ("normal", "afib", "other", "noise")
 LONG_NAMES = {

@@ -21,7 +21,7 @@ from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recorded
 from beatlens.signals.rhythm import BINS
-from beatlens.tasks.prepare import condition, to_model_rate
+from beatlens.tasks.windows.tracks import condition, to_model_rate
 
 CLASSES = ("n", "s", "v", "f")
 LONG_NAMES = {

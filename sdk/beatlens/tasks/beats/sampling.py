@@ -1,6 +1,6 @@
 """Random training crops for the beats task: balanced over classes and recordings, reproducible.
 
-As in `beatlens.tasks.sampling`, crop number `i` depends on the seed and on `i` only.
+As in `beatlens.tasks.windows.sampling`, crop number `i` depends on the seed and on `i` only.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 
 from beatlens.errors import DataError
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.beats import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack
-from beatlens.tasks.sampling import Augmentation
+from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack
+from beatlens.tasks.windows.sampling import Augmentation
 
 CROP_SPAN = 960
 """Samples of a crop's span: 7.5 s, about ten beats."""

@@ -1,6 +1,6 @@
 """Random training crops for the wearable task: a long piece of a recording, its beats, its label.
 
-As in `beatlens.tasks.sampling`, crop number `i` depends on the seed and on `i` only.
+As in `beatlens.tasks.windows.sampling`, crop number `i` depends on the seed and on `i` only.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 
 from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
-from beatlens.tasks.sampling import Augmentation
-from beatlens.tasks.wearable import CLASSES, WearableTrack, rhythm_shares
+from beatlens.tasks.recordings.labels import CLASSES, WearableTrack, rhythm_shares
+from beatlens.tasks.windows.sampling import Augmentation
 
 CROP_CONTEXT = 256
 """Samples of context on both sides, for networks of receptive fields up to 4 s."""

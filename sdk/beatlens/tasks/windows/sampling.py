@@ -13,7 +13,7 @@ import numpy as np
 
 from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
-from beatlens.tasks.strips import CLASSES, CONTEXT, OCCASIONAL, SPAN, Track
+from beatlens.tasks.windows.labels import CLASSES, CONTEXT, OCCASIONAL, SPAN, Track
 
 
 class Crops(Protocol):

@@ -1,0 +1,1 @@
+"""Beats: one decision at each R peak, for one of the classes."""

@@ -1,0 +1,1 @@
+"""What all kinds of span share: reading, conditioning and keeping tracks, drawing crops."""

@@ -1,0 +1,1 @@
+"""Recordings: one decision on a whole recording, for one of the classes."""

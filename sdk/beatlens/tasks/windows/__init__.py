@@ -1,0 +1,1 @@
+"""Windows: one decision every so many seconds, on each class by itself."""
