@@ -21,6 +21,9 @@ from beatlens.errors import DataError
 BEAT_SYMBOLS = "NLRBAaJSVrFejnE/fQ?"
 """Codes of beats; all others (rhythm changes, waves, artefacts, comments) are not beats."""
 
+LASTING_BEATS = "LR"
+"""Codes of beats whose cause lasts: bundle branch block."""
+
 AAMI_CLASSES = ("N", "S", "V", "F", "Q")
 """Classes of ANSI/AAMI EC57: normal, supraventricular, ventricular, fusion, unknown or paced."""
 

@@ -131,12 +131,12 @@ class Assumptions:
     Args:
         normal_has_no_ectopy: cinc2017's recordings labelled normal are free of ectopic beats (those
             with them are labelled "other rhythm"; nobody has looked beat by beat).
-        ludb_ectopy: a ludb recording has an ectopic beat if and only if its diagnoses name an
+        ectopy_by_diagnosis: a ludb recording has an ectopic beat if and only if its diagnoses name an
             extrasystole; recordings of paced hearts, whose beats look ventricular, are left out.
     """
 
     normal_has_no_ectopy: bool = False
-    ludb_ectopy: bool = False
+    ectopy_by_diagnosis: bool = False
 
 
 ITS_WORD = Assumptions()

@@ -59,9 +59,9 @@ class Ludb(WfdbDatabase):
         paced hearts are then left out.
         """
         diagnoses = self.diagnoses(record)
-        if assumed.ludb_ectopy and any(diagnoses["Cardiac pacing"]):
+        if assumed.ectopy_by_diagnosis and any(diagnoses["Cardiac pacing"]):
             return None
-        return statement_of(diagnoses, ectopy=assumed.ludb_ectopy)
+        return statement_of(diagnoses, ectopy=assumed.ectopy_by_diagnosis)
 
     def diagnoses(self, record: str) -> Mapping[str, tuple[str, ...]]:
         """What ludb.csv says of a record: column name to its entries, in the table's words.

@@ -1,12 +1,12 @@
-"""The strips task: what is in 10 s of ECG, and where.
+"""Windows: what is in 10 s of ECG, and where.
 
-Four classes, decided independently (multi-label): premature ventricular beats, supraventricular
-ectopic beats, atrial fibrillation or flutter, bundle branch block. A `Track` is one recording as
-the network sees it, with the truth as intervals; a `StripSet` is many 10 s spans cut from tracks,
-with context on both sides for networks of any receptive field.
+Classes are decided independently (multi-label). A `WindowTrack` is one recording as the network
+sees it, with the truth as intervals; a `WindowSet` is many windows cut from tracks, with context on
+both sides for networks of any receptive field.
 
-The masks (where a class really is) are for measuring. No loss reads them: what a network is told is
-whether a class is in a strip, or in an excerpt of a few seconds of it (`beatlens.tasks.windows.sampling`).
+The masks (where a class really is) are for measuring. No loss reads them: what a network is trained
+on is whether a class is in a window, or in an excerpt of a few seconds of it
+(`beatlens.tasks.windows.sampling`).
 """
 
 from __future__ import annotations
@@ -16,25 +16,19 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from beatlens.errors import DataError
-from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
+from beatlens.signals.frontend import MODEL_RATE_HZ
 
-CLASSES = ("pvc", "sve", "afib", "bbb")
-LONG_NAMES = {
-    "pvc": "premature ventricular beat",
-    "sve": "supraventricular ectopic beat",
-    "afib": "atrial fibrillation or flutter",
-    "bbb": "bundle branch block",
-}
-BEAT_SYMBOLS = {"pvc": "VE", "sve": "AaJS", "bbb": "LR"}
-OCCASIONAL = ("pvc", "sve")
 SPAN = 10 * MODEL_RATE_HZ
 CONTEXT = 2 * MODEL_RATE_HZ
+"""Samples of a window and of the context on each of its sides."""
 BEAT_BEFORE, BEAT_AFTER = 32, 45
-MIN_RHYTHM = MODEL_RATE_HZ
+"""Samples of a beat's mask before its R peak, and from that on: 0.25 s and 0.35 s."""
+MIN_EPISODE = MODEL_RATE_HZ
+"""Samples of a window that a rhythm or interval has to fill to be in it: 1 s."""
 
 
 @dataclass(frozen=True)
-class Track:
+class WindowTrack:
     """One lead of one recording at 128 Hz with its truth.
 
     Args:
@@ -45,6 +39,9 @@ class Track:
         intervals: per class int64 `[k, 2]`, start and end samples of every beat or rhythm.
         unknown: int64 `[k, 2]`, spans that must not be used (ventricular flutter, say).
         beats: R peaks, int64 `[b]`, and their symbols, `U1 [b]`.
+        by_beats: bool `[C]`, the classes that are made by beats; the others are made by rhythms or
+            intervals.
+        occasional: bool `[C]`, those of them whose beats come now and then.
     """
 
     record: str
@@ -57,6 +54,8 @@ class Track:
     unknown: np.ndarray
     beats: np.ndarray
     symbols: np.ndarray
+    by_beats: np.ndarray
+    occasional: np.ndarray
 
     @property
     def beats_placed(self) -> bool:
@@ -71,38 +70,37 @@ class Track:
         nobody says where, is unknown in any span but one of the whole recording.
         """
         stop = start + length
-        present = np.zeros(len(CLASSES), np.float32)
-        for index, name in enumerate(CLASSES):
-            spans = self.intervals[index]
-            if name in BEAT_SYMBOLS:
-                present[index] = self._beat_present(name, spans, start, stop)
+        present = np.zeros(len(self.known), np.float32)
+        for index, spans in enumerate(self.intervals):
+            if self.by_beats[index]:
+                present[index] = self._beat_present(index, spans, start, stop)
             else:
                 overlap = np.minimum(spans[:, 1], stop) - np.maximum(spans[:, 0], start)
-                present[index] = bool(overlap.clip(0).sum() >= MIN_RHYTHM)
+                present[index] = bool(overlap.clip(0).sum() >= MIN_EPISODE)
         known = self.known.copy()
         if self.overlaps_unknown(start, length):
             known[:] = False
         present[~known] = np.nan
         return present
 
-    def _beat_present(self, name: str, spans: np.ndarray, start: int, stop: int) -> float:
-        """1, 0 or NaN: is a beat of class `name`, found at `spans`, in `start .. stop`?"""
+    def _beat_present(self, index: int, spans: np.ndarray, start: int, stop: int) -> float:
+        """1, 0 or NaN: is a beat of class number `index`, found at `spans`, in `start .. stop`?"""
         if self.beats_placed:
             peaks = spans[:, 0] + BEAT_BEFORE
             return float(((peaks >= start) & (peaks < stop)).any())
         whole = start <= 0 and stop >= len(self.x)
-        if len(spans) and name in OCCASIONAL and not whole:
+        if len(spans) and self.occasional[index] and not whole:
             return float("nan")
         return float(len(spans) > 0)
 
     def overlaps_unknown(self, start: int, length: int = SPAN) -> bool:
-        """Does the span from `start` touch a stretch whose labels are not to be used?"""
+        """Does the span from `start` touch a segment whose labels are not to be used?"""
         touches = (self.unknown[:, 0] < start + length) & (self.unknown[:, 1] > start)
         return bool(touches.any())
 
     def masks(self, start: int) -> np.ndarray:
         """Bool `[C, SPAN]`: where each class is, in the span from sample `start`."""
-        masks = np.zeros((len(CLASSES), SPAN), bool)
+        masks = np.zeros((len(self.known), SPAN), bool)
         for mask, spans in zip(masks, self.intervals, strict=True):
             for first, last in np.clip(spans - start, 0, SPAN):
                 mask[first:last] = True
@@ -115,7 +113,7 @@ class Track:
 
 
 @dataclass(frozen=True)
-class StripSet:
+class WindowSet:
     """Spans cut from tracks.
 
     `windows` int8 `[S, CONTEXT + SPAN + CONTEXT]`; `labels` float32 `[S, C]` (NaN: not known);
@@ -132,14 +130,14 @@ class StripSet:
         return len(self.starts)
 
     @classmethod
-    def joined(cls, parts: list[StripSet]) -> StripSet:
+    def joined(cls, parts: list[WindowSet]) -> WindowSet:
         """Several sets as one, in their order."""
         names = [field.name for field in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def cut_strips(tracks: list[Track]) -> StripSet:
-    """Cut every track into consecutive 10 s spans, leaving out those with unknown stretches."""
+def cut_windows(tracks: list[WindowTrack]) -> WindowSet:
+    """Cut every track into consecutive 10 s spans, leaving out those with unknown segments."""
     found = [
         (track, start)
         for track in tracks
@@ -147,16 +145,11 @@ def cut_strips(tracks: list[Track]) -> StripSet:
         if not track.overlaps_unknown(start)
     ]
     if not found:
-        raise DataError("no recording is as long as one strip (10 s)")
-    return StripSet(
+        raise DataError("no recording is as long as one window (10 s)")
+    return WindowSet(
         windows=np.stack([track.window(start) for track, start in found]),
         labels=np.stack([track.labels(start) for track, start in found]),
         masks=np.stack([track.masks(start) for track, start in found]),
         records=np.array([track.record for track, _ in found]),
         starts=np.array([start for _, start in found]),
     )
-
-
-def to_millivolts(windows: np.ndarray) -> np.ndarray:
-    """int8 front end samples to float32 millivolt."""
-    return windows.astype(np.float32) * np.float32(LSB_MV)

@@ -6,48 +6,15 @@ exactly, and that workers of a distributed run draw different crops without talk
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
-from beatlens.tasks.windows.labels import CLASSES, CONTEXT, OCCASIONAL, SPAN, Track
-
-
-class Crops(Protocol):
-    """Where crops come from: a sampler of any task."""
-
-    def batch(self, first: int, size: int) -> tuple[np.ndarray, ...]:
-        """Crops `first .. first + size - 1`: windows float32 `[size, n]` in mV, and whatever the
-        task's loss wants to know of them, arrays `[size, ...]`."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Ranges of the random changes made to a crop, in the units of the fields' names."""
-
-    gain: tuple[float, float] = (0.5, 1.5)
-    wander_mv: float = 0.1
-    wander_hz: tuple[float, float] = (0.1, 0.6)
-    noise_mv: float = 0.12
-    flips: float = 0.0
-    """Share of the crops that are turned upside down."""
-
-    def apply(self, millivolts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a changed copy of one window, float32 `[n]`, on the front end's int8 grid."""
-        n = millivolts.shape[-1]
-        t = np.arange(n, dtype=np.float32) / MODEL_RATE_HZ
-        phase = 2 * np.pi * (rng.uniform(*self.wander_hz) * t + rng.uniform())
-        factor = rng.uniform(*self.gain)
-        if self.flips and rng.uniform() < self.flips:
-            factor = -factor
-        changed = millivolts * np.float32(factor)
-        changed += np.float32(rng.uniform(0, self.wander_mv)) * np.sin(phase, dtype=np.float32)
-        changed += np.float32(rng.uniform(0, self.noise_mv)) * rng.standard_normal(n, np.float32)
-        lsb = np.float32(LSB_MV)
-        return np.clip(np.round(changed / lsb), -127, 127) * lsb
+from beatlens.tasks.common.crops import Augmentation
+from beatlens.tasks.windows.labels import CONTEXT, SPAN, WindowTrack
 
 
 EXCERPT_GRID = 16
@@ -58,7 +25,7 @@ EXCERPT_GRID = 16
 class Excerpts:
     """Random parts of each crop's span that get labels of their own.
 
-    A strip's label does not tell an evidence network where in it to speak: with a receptive field
+    The label of a window does not say where in it the evidence belongs: with a receptive field
     of seconds, any column within seconds of a beat can. The label of an excerpt says whether there
     is a beat whose R peak lies between two random edges, so evidence has to be where the beat is.
     Only occasional beats are labelled so: a rhythm or a block lasts, and needs seconds to be seen.
@@ -88,11 +55,12 @@ class Excerpts:
         return np.stack([first, first + lengths], axis=1) * EXCERPT_GRID
 
 
-class CropSampler:
+class WindowSampler:
     """Draws labelled, augmented crops.
 
     Args:
         tracks: training recordings.
+        classes: names of the classes, in their order.
         seed: seed of everything random.
         shares: share of the crops placed on each class; the rest is placed anywhere. A class's
             crops come from its patients in equal parts, whatever the length of their recordings.
@@ -103,22 +71,24 @@ class CropSampler:
 
     def __init__(
         self,
-        tracks: list[Track],
+        tracks: Sequence[WindowTrack],
+        classes: Sequence[str],
         seed: int,
-        shares: dict[str, float],
-        weights: dict[str, float] | None = None,
+        shares: Mapping[str, float],
+        weights: Mapping[str, float] | None = None,
         augmentation: Augmentation | None = None,
         excerpts: Excerpts | None = None,
     ) -> None:
         self._tracks = [t for t in tracks if len(t.x) >= SPAN]
         if not self._tracks:
-            raise DataError("no training recording is as long as one strip (10 s)")
+            raise DataError("no training recording is as long as one window (10 s)")
         self._seed = seed
         self._augmentation = augmentation
         self.excerpts = excerpts
         weight = np.array([(weights or {}).get(t.database, 1.0) for t in self._tracks])
         self._weight = weight / weight.sum()
-        self._holders = {name: self._patients_with(c) for c, name in enumerate(CLASSES)}
+        self._numbers = {name: number for number, name in enumerate(classes)}
+        self._holders = {name: self._patients_with(c) for name, c in self._numbers.items()}
         self._shares = {n: s for n, s in shares.items() if s > 0 and self._holders[n]}
 
     def crop(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +102,7 @@ class CropSampler:
     def crop_excerpts(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Excerpts of crop number `index`: samples int64 `[E, 2]`, and labels float32 `[E, C]`.
 
-        Labels are those of `Track.labels` for occasional beats, NaN for all other classes.
+        Labels are those of `WindowTrack.labels` for occasional beats, NaN for all other classes.
         Raises `RecipeError` where the sampler was made without `excerpts`.
         """
         if self.excerpts is None:
@@ -140,10 +110,10 @@ class CropSampler:
         _, track, start = self._choose(index)
         bounds = self.excerpts.draw(np.random.default_rng([self._seed, index, 1]))
         labels = np.stack([track.labels(start + int(a), int(b - a)) for a, b in bounds])
-        labels[:, [name not in OCCASIONAL for name in CLASSES]] = np.nan
+        labels[:, ~track.occasional] = np.nan
         return bounds, labels
 
-    def _choose(self, index: int) -> tuple[np.random.Generator, Track, int]:
+    def _choose(self, index: int) -> tuple[np.random.Generator, WindowTrack, int]:
         """Where crop number `index` is, and the generator to go on with."""
         rng = np.random.default_rng([self._seed, index])
         for _ in range(100):
@@ -152,8 +122,16 @@ class CropSampler:
                 break
         return rng, track, start
 
-    def batch(self, first: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Crops `first .. first + size - 1`: windows `[size, n]` float32 and labels `[size, C]`."""
+    def batch(self, first: int, size: int) -> tuple[np.ndarray, ...]:
+        """Crops `first .. first + size - 1`: windows `[size, n]` float32 and labels `[size, C]`.
+
+        With excerpts, besides: `excerpt_batch`.
+        """
+        windows, labels = self.labelled_batch(first, size)
+        return windows, labels, *(self.excerpt_batch(first, size) if self.excerpts else ())
+
+    def labelled_batch(self, first: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Windows and labels as `batch` gives them, without excerpts."""
         crops = [self.crop(index) for index in range(first, first + size)]
         return np.stack([w for w, _ in crops]), np.stack([label for _, label in crops])
 
@@ -162,15 +140,15 @@ class CropSampler:
         parts = [self.crop_excerpts(index) for index in range(first, first + size)]
         return np.stack([bounds for bounds, _ in parts]), np.stack([label for _, label in parts])
 
-    def _patients_with(self, label: int) -> list[list[Track]]:
+    def _patients_with(self, label: int) -> list[list[WindowTrack]]:
         """The recordings that hold class number `label`, patient by patient."""
-        patients: dict[str, list[Track]] = {}
+        patients: dict[str, list[WindowTrack]] = {}
         for track in self._tracks:
             if track.known[label] and len(track.intervals[label]):
                 patients.setdefault(track.patient, []).append(track)
         return list(patients.values())
 
-    def _place(self, rng: np.random.Generator) -> tuple[Track, int]:
+    def _place(self, rng: np.random.Generator) -> tuple[WindowTrack, int]:
         """Choose a recording and the first sample of a span in it."""
         pick = rng.uniform()
         for name, share in self._shares.items():
@@ -180,11 +158,11 @@ class CropSampler:
         track = self._tracks[rng.choice(len(self._tracks), p=self._weight)]
         return track, int(rng.integers(0, len(track.x) - SPAN + 1))
 
-    def _place_on(self, name: str, rng: np.random.Generator) -> tuple[Track, int]:
+    def _place_on(self, name: str, rng: np.random.Generator) -> tuple[WindowTrack, int]:
         """A span holding a random piece of class `name`, patients being equally likely."""
         recordings = self._holders[name][rng.integers(len(self._holders[name]))]
         track = recordings[rng.integers(len(recordings))]
-        spans = track.intervals[CLASSES.index(name)]
+        spans = track.intervals[self._numbers[name]]
         first, last = spans[rng.integers(len(spans))]
         middle = int(rng.integers(first, last))
         start = middle - int(rng.integers(MODEL_RATE_HZ // 2, SPAN - MODEL_RATE_HZ // 2))

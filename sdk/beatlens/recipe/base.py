@@ -1,0 +1,131 @@
+"""A recipe: what recipes of all kinds of span have, checked, and read from plain data."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError
+
+from beatlens.attribution.matching import matching_of
+from beatlens.errors import RecipeError
+from beatlens.nets.backbones import STUDENTS, TEACHER
+from beatlens.recipe.data import DataSection, TaskSection
+from beatlens.recipe.section import Name, Section
+from beatlens.recipe.training import (
+    CompressSection,
+    DistillSection,
+    NetworkSection,
+    ScheduleSection,
+    TeacherSection,
+)
+
+
+class Recipe(Section):
+    """What recipes of all kinds of span have: task, data, networks, trainings, compression.
+
+    A kind's own recipe (`beatlens.tasks.KIND.recipe`) narrows `task` and adds `sampling`.
+    """
+
+    task: TaskSection
+    name: Name
+    data: DataSection
+    seed: Annotated[int, Field(ge=0)] = 0
+    teacher: TeacherSection = TeacherSection.of(TEACHER)
+    teacher_schedule: ScheduleSection = ScheduleSection(
+        steps=2500, learning_rate=3e-3, precision="bfloat16", validate_every=500, keep="last"
+    )
+    student: NetworkSection = NetworkSection.of(STUDENTS["dense-26k"])
+    student_schedule: ScheduleSection = ScheduleSection(
+        steps=4000,
+        learning_rate=6e-3,
+        batch=32,
+        validate_every=1000,
+        precision="bfloat16",
+        keep="last",
+    )
+    distill: DistillSection = DistillSection()
+    quantize_schedule: ScheduleSection = ScheduleSection(
+        steps=600, learning_rate=1e-3, batch=32, validate_every=200, keep="last"
+    )
+    compress: CompressSection = CompressSection()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the network's outputs."""
+        return tuple(self.task.classes)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Long name of each class by its name; the name itself where none is given."""
+        return {name: one.title or name for name, one in self.task.classes.items()}
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a TOML file. Raises `RecipeError` naming file, key, value and what was expected."""
+        return cls.parse(read_toml(path), str(path))
+
+    @classmethod
+    def parse(cls, data: Mapping[str, object], where: str = "recipe") -> Self:
+        """Check plain data, such as a TOML file's content; `where` names it in errors."""
+        try:
+            recipe = cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            found = f"{key} is {first['input']!r}: " if key else ""  # "" speaks of the whole
+            raise RecipeError(f"{where}: {found}{message}") from error
+        try:
+            matching_of(recipe.distill.matching)
+            _ = recipe.teacher.spec, recipe.student.spec
+            recipe.compress.check()
+            recipe.check_start()
+        except RecipeError as error:
+            raise RecipeError(f"{where}: {error}") from error
+        return recipe
+
+    def check_start(self) -> None:
+        """Raise `RecipeError` where compression starts from a teacher of several members."""
+        members = self.teacher.members
+        if self.compress.start == "teacher" and members > 1:
+            raise RecipeError(
+                f'compress.start is "teacher", which is the mean of {members} networks; expected '
+                "one that a device can have: set teacher.members = 1, or teach a student"
+            )
+
+    def of_member(self, number: int) -> Self:
+        """The recipe of one of the teacher's members, `number` 0 and up: one network, own seed.
+
+        With M members and seed s, member i has the seed `M * s + i`.
+        """
+        members = self.teacher.members
+        teacher = self.teacher.model_copy(update={"members": 1})
+        seed = self.seed * members + number
+        return self.model_copy(update={"teacher": teacher, "seed": seed})
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """The content of a TOML file; `RecipeError` where it cannot be read or is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not a TOML file: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """The object in a JSON file; `RecipeError` where it cannot be read or is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise RecipeError(f"{path}: not a JSON file: {error}") from error
+    if not isinstance(found, dict):
+        raise RecipeError(f"{path}: holds a {type(found).__name__}, expected an object")
+    return found
