@@ -15,7 +15,7 @@ import numpy as np
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.evaluate.figures import write_figures
-from beatlens.evaluate.strips import Run, run_integer, run_network
+from beatlens.tasks.windows.metrics import Run, run_integer, run_network
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.files import load_net
 from beatlens.report import plots
@@ -26,9 +26,9 @@ from beatlens.signals.splits import DS2
 from beatlens.tasks.windows.labels import (
     CLASSES,
     CONTEXT,
-    StripSet,
+    WindowSet,
     Track,
-    cut_strips,
+    cut_windows,
     to_millivolts,
 )
 from beatlens.tasks.windows.tracks import tracks_of
@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[1]
 class Maps:
     """Both networks' evidence on one strip set, and how far each pair of maps agrees, `[S]`."""
 
-    strips: StripSet
+    strips: WindowSet
     teacher: Run
     device: Run
     spearman: np.ndarray
@@ -51,7 +51,7 @@ class Maps:
 
 def run_both(teacher: Path, bundle: Bundle, tracks: list[Track]) -> Maps:
     """Run the float teacher, and the int8 model by LiteRT's reference kernels."""
-    strips = cut_strips(tracks)
+    strips = cut_windows(tracks)
     full = run_network(load_net(teacher)[0], strips)
     small = run_integer(read_tflite(bundle.tflite), bundle.geometry, strips)
     scores = fidelity(full.evidence, small.evidence, full.logits >= 0).scores["spearman"]
@@ -73,7 +73,7 @@ def choose_strip(maps: Maps, tracks: dict[str, Track], thresholds: np.ndarray) -
 
 
 def _beats_in(
-    strips: StripSet, tracks: dict[str, Track], index: int, symbols: str | None = None
+    strips: WindowSet, tracks: dict[str, Track], index: int, symbols: str | None = None
 ) -> list[tuple[int, str]]:
     """Samples, from the recording's start, and symbols of the annotated beats of a strip."""
     track, start = tracks[str(strips.records[index])], int(strips.starts[index])

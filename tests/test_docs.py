@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beatlens.beat_recipe import read_recipe
+from beatlens.tasks.beats.recipe import read_recipe
 from beatlens.recipe import Recipe
 from beatlens.report.documented import PAGES
 from beatlens.report.tables import load_figures

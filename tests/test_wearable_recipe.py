@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from beatlens.beat_recipe import read_recipe
+from beatlens.tasks.beats.recipe import read_recipe
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import build
 from beatlens.tasks.recordings.labels import CLASSES
-from beatlens.tasks.recordings.sampling import CROP_CONTEXT, WearableDraw
+from beatlens.tasks.recordings.sampling import CROP_CONTEXT, CropDraw
 from beatlens.tasks.windows.sampling import Augmentation
-from beatlens.wearable_recipe import FOLDS, WearableRecipe
+from beatlens.tasks.recordings.recipe import FOLDS, RecordingRecipe
 
 from .toml_text import toml_of
 
@@ -49,37 +49,37 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_released_recipe_is_the_defaults() -> None:
-    assert read_recipe(MODELS / "wearable-af.toml") == WearableRecipe()
-    small = WearableRecipe.read(MODELS / "wearable-af-6k.toml")
+    assert read_recipe(MODELS / "wearable-af.toml") == RecordingRecipe()
+    small = RecordingRecipe.read(MODELS / "wearable-af-6k.toml")
     assert small.name == "wearable-af-6k"
     for shared in ("data", "sampling", "teacher", "teacher_schedule"):
-        assert getattr(small, shared) == getattr(WearableRecipe(), shared), shared
-    assert small.student.spec != WearableRecipe().student.spec
+        assert getattr(small, shared) == getattr(RecordingRecipe(), shared), shared
+    assert small.student.spec != RecordingRecipe().student.spec
 
 
 def test_the_task_alone_is_a_recipe(tmp_path: Path) -> None:
-    assert read_recipe(written(tmp_path, 'task = "wearable"\n')) == WearableRecipe()
+    assert read_recipe(written(tmp_path, 'task = "wearable"\n')) == RecordingRecipe()
 
 
 @pytest.mark.parametrize("text", ['task = "wearable"\n', FULL])
 def test_recipes_go_round_through_toml(text: str, tmp_path: Path) -> None:
-    recipe = WearableRecipe.read(written(tmp_path, text))
+    recipe = RecordingRecipe.read(written(tmp_path, text))
     again = read_recipe(written(tmp_path, toml_of(recipe.model_dump(mode="json"))))
     assert again == recipe
 
 
 def test_every_setting_of_a_file_arrives(tmp_path: Path) -> None:
-    recipe = WearableRecipe.read(written(tmp_path, FULL))
+    recipe = RecordingRecipe.read(written(tmp_path, FULL))
     assert (recipe.name, recipe.seed, recipe.data.test_fold) == ("other", 3, 4)
-    assert recipe.sampling.draw == WearableDraw(
+    assert recipe.sampling.draw == CropDraw(
         12.0, 7.5, 0.25, {"afib": 2.5}, Augmentation(gain=(1.0, 1.0), wander_mv=0.0, noise_mv=0.0)
     )
     assert recipe.decision.by_class.tolist() == [0.25, 0.0, 0.0, -1.5]
-    assert WearableRecipe().decision.by_class.tolist() == [0.0] * len(CLASSES)
+    assert RecordingRecipe().decision.by_class.tolist() == [0.0] * len(CLASSES)
 
 
 def test_the_default_networks_fit_the_crops() -> None:
-    recipe = WearableRecipe()
+    recipe = RecordingRecipe()
     for section in (recipe.teacher, recipe.student):
         geometry = build(section.spec, CLASSES).geometry
         assert max(geometry.left, geometry.right) <= CROP_CONTEXT
@@ -140,6 +140,6 @@ def test_values_out_of_range_are_refused_with_file_key_and_value(
 def test_a_recipe_of_another_task_is_not_taken_for_one(tmp_path: Path) -> None:
     path = written(tmp_path, 'task = "beats"\n')
     with pytest.raises(RecipeError, match="task is 'beats'"):
-        WearableRecipe.read(path)
+        RecordingRecipe.read(path)
     with pytest.raises(RecipeError, match="task is 'hearts', expected one of strips, beats, wear"):
         read_recipe(written(tmp_path, 'task = "hearts"\n'))

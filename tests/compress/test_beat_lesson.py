@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from beatlens.attribution.matching import matching_of
-from beatlens.compress.beat_lesson import BeatDistillObjective, beat_kd_loss, beat_lesson
+from beatlens.tasks.beats.distillation import BeatDistillObjective, beat_kd_loss, beat_lesson
 from beatlens.compress.contract import Budget, Lesson, run_steps
 from beatlens.compress.distill import DistillWeights, TeacherPool
 from beatlens.compress.prune_channels import PruneChannels

@@ -13,7 +13,7 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.windows.labels import SPAN
 from beatlens.tasks.windows.sampling import Augmentation, CropSampler
-from beatlens.training.objective import known_label_loss
+from beatlens.tasks.windows.objective import known_label_loss
 
 from ..nets.networks import SMALL, lively
 from ..tasks.tracks import make_track

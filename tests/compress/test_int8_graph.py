@@ -17,10 +17,10 @@ from beatlens.integer.litert import run_litert
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import STUDENTS, NetworkSpec, build
-from beatlens.tasks.windows.labels import CLASSES, SPAN, StripSet, cut_strips, to_millivolts
+from beatlens.tasks.windows.labels import CLASSES, SPAN, WindowSet, cut_windows, to_millivolts
 from beatlens.tasks.windows.sampling import Augmentation, CropSampler
 from beatlens.training.loop import Schedule, fit
-from beatlens.training.objective import TaskObjective, crops_of, seed_everything
+from beatlens.tasks.windows.objective import TaskObjective, crops_of, seed_everything
 
 from ..integer.graphs import adversarial_inputs
 from ..nets.networks import SMALL, lively
@@ -31,13 +31,13 @@ RESIDUAL = NetworkSpec("residual", (8, 12, 16, 16), (16, 7, 7, 9), (2, 2, 2, 1))
 
 
 @pytest.fixture(scope="module")
-def strips() -> tuple[StripSet, bool]:
+def strips() -> tuple[WindowSet, bool]:
     """Strips of ECG, and whether they are of real people."""
     tracks, real = ecg()
-    return cut_strips(tracks), real
+    return cut_windows(tracks), real
 
 
-def trained(spec: NetworkSpec, strips: StripSet, steps: int = 30) -> QuantizedEvidenceNet:
+def trained(spec: NetworkSpec, strips: WindowSet, steps: int = 30) -> QuantizedEvidenceNet:
     """A student that has learnt a little, quantised and trained a little further."""
     seed_everything(1)
     net = build(spec, CLASSES)
@@ -55,11 +55,11 @@ def trained(spec: NetworkSpec, strips: StripSet, steps: int = 30) -> QuantizedEv
 
 
 @pytest.fixture(scope="module")
-def student(strips: tuple[StripSet, bool]) -> QuantizedEvidenceNet:
+def student(strips: tuple[WindowSet, bool]) -> QuantizedEvidenceNet:
     return trained(STUDENTS["dense-12k"], strips[0])
 
 
-def windows_of(net: QuantizedEvidenceNet, strips: StripSet, count: int) -> np.ndarray:
+def windows_of(net: QuantizedEvidenceNet, strips: WindowSet, count: int) -> np.ndarray:
     """int8 `[count, N, 1]`, spread over the recordings."""
     rows = np.linspace(0, len(strips) - 1, count).astype(int)
     return np.ascontiguousarray(net.geometry.trim(strips.windows[rows], SPAN))[:, :, None]
@@ -90,7 +90,7 @@ def adversarial(length: int, count: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.export
 def test_litert_and_the_simulator_agree_on_every_bit_of_700_inputs(
-    student: QuantizedEvidenceNet, strips: tuple[StripSet, bool]
+    student: QuantizedEvidenceNet, strips: tuple[WindowSet, bool]
 ) -> None:
     graph = build_graph(student, SPAN)
     ecg_windows = windows_of(student, strips[0], 540 if strips[1] else 30)
@@ -106,7 +106,7 @@ def test_litert_and_the_simulator_agree_on_every_bit_of_700_inputs(
         assert len(x) >= 700
 
 
-def test_the_real_part_of_int8_equality_ran(strips: tuple[StripSet, bool]) -> None:
+def test_the_real_part_of_int8_equality_ran(strips: tuple[WindowSet, bool]) -> None:
     if not strips[1]:
         pytest.skip(
             "no real ECG: mitdb is not beside this checkout; simulated ECG was used instead"
@@ -119,7 +119,7 @@ def test_the_real_part_of_int8_equality_ran(strips: tuple[StripSet, bool]) -> No
     "spec", [STUDENTS["depthwise-2k"], RESIDUAL], ids=["depthwise", "residual"]
 )
 def test_other_kinds_agree_with_litert_too(
-    spec: NetworkSpec, strips: tuple[StripSet, bool]
+    spec: NetworkSpec, strips: tuple[WindowSet, bool]
 ) -> None:
     net = trained(spec, strips[0], steps=8)
     graph = build_graph(net, SPAN)
@@ -136,7 +136,7 @@ def test_other_kinds_agree_with_litert_too(
 
 
 def test_the_trained_students_map_in_torch_is_the_simulators(
-    student: QuantizedEvidenceNet, strips: tuple[StripSet, bool]
+    student: QuantizedEvidenceNet, strips: tuple[WindowSet, bool]
 ) -> None:
     graph = build_graph(student, SPAN)
     x = windows_of(student, strips[0], 60)

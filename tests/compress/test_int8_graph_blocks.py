@@ -20,7 +20,7 @@ from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec
 from beatlens.nets.constraint import constraint_on
-from beatlens.tasks.windows.labels import SPAN, cut_strips, to_millivolts
+from beatlens.tasks.windows.labels import SPAN, cut_windows, to_millivolts
 from beatlens.training.loop import Schedule, fit
 
 from ..integer.blocks import DENSE, RESIDUAL, SPECS, in_blocks, quantized_blocks
@@ -192,7 +192,7 @@ def test_on_ecg_a_trained_network_with_blocks_gives_the_same_bits_everywhere() -
     tracks, real = ecg()
     if not real:
         warnings.warn("no real ECG here: blocks were tested on simulated ECG", stacklevel=1)
-    strips = cut_strips(tracks)
+    strips = cut_windows(tracks)
     net = lively(RESIDUAL)
     in_blocks(net, 4)
     rows = np.linspace(0, len(strips) - 1, 80).astype(int)

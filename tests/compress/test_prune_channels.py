@@ -26,7 +26,7 @@ from beatlens.nets.backbones import NetworkSpec, build, spec_of
 from beatlens.nets.constraint import Mask, impose
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.tasks.windows.labels import SPAN, cut_strips, to_millivolts
+from beatlens.tasks.windows.labels import SPAN, cut_windows, to_millivolts
 
 from ..nets.networks import SMALL, lively
 from ..tasks.tracks import ecg
@@ -48,7 +48,7 @@ def half_of(net: nn.Module) -> Budget:
 @pytest.fixture(scope="module")
 def windows() -> np.ndarray:
     """16 strips of ECG, real where there is any, int8 `[16, 1792]`."""
-    strips = cut_strips(ecg()[0])
+    strips = cut_windows(ecg()[0])
     return strips.windows[np.linspace(0, len(strips) - 1, 16).astype(int)]
 
 

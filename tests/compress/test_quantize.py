@@ -33,7 +33,7 @@ from beatlens.integer.simulate import simulate
 from beatlens.nets.backbones import NetworkSpec
 from beatlens.nets.constraint import Constraint, Mask, constraint_on, constraints_of, impose
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.windows.labels import CLASSES, SPAN, cut_strips, to_millivolts
+from beatlens.tasks.windows.labels import CLASSES, SPAN, cut_windows, to_millivolts
 
 from ..nets.networks import RELEASED, SMALL, lively
 from ..tasks.tracks import ecg
@@ -51,7 +51,7 @@ SPECS = {
 @pytest.fixture(scope="module")
 def windows() -> np.ndarray:
     """40 strips of ECG, real where there is any, int8 `[40, 1792]`."""
-    strips = cut_strips(ecg()[0])
+    strips = cut_windows(ecg()[0])
     return strips.windows[np.linspace(0, len(strips) - 1, 40).astype(int)]
 
 

@@ -14,8 +14,8 @@ from beatlens.compress.distill import DistillWeights, TeacherPool
 from beatlens.compress.prune_channels import PruneChannels
 from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
-from beatlens.compress.wearable_lesson import (
-    WearableDistillObjective,
+from beatlens.tasks.recordings.distillation import (
+    RecordingDistillObjective,
     levelled,
     wearable_lesson,
 )
@@ -23,10 +23,10 @@ from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.context_tables import ContextTables
 from beatlens.signals.simulate import simulate_patient
-from beatlens.tasks.recordings.labels import CLASSES, wearable_track
-from beatlens.tasks.recordings.sampling import CROP_CONTEXT, WearableDraw, WearableSampler
+from beatlens.tasks.recordings.labels import CLASSES, recording_track
+from beatlens.tasks.recordings.sampling import CROP_CONTEXT, CropDraw, RecordingSampler
 from beatlens.training.loop import Schedule
-from beatlens.training.wearable_objective import columns_inside
+from beatlens.tasks.recordings.objective import columns_inside
 
 TEACHER = NetworkSpec("dense", (8, 8, 8), (8, 8, 8), (2, 2, 2))
 STUDENT = NetworkSpec("dense", (4, 4, 4), (8, 8, 8), (2, 2, 2))
@@ -38,11 +38,11 @@ SECONDS = 12
 def pool() -> TeacherPool:
     kinds = (("N", {}), ("A", {"rhythm": "afib"}), ("~", {"noise": 9.0}))
     tracks = [
-        wearable_track(simulate_patient(i, 9 + 3 * i, rate_hz=300, **kind).recording, label)
+        recording_track(simulate_patient(i, 9 + 3 * i, rate_hz=300, **kind).recording, label)
         for i, (label, kind) in enumerate(kinds)
     ]
     torch.manual_seed(0)
-    sampler = WearableSampler(tracks, 0, WearableDraw(SECONDS, 6, flips=0.5))
+    sampler = RecordingSampler(tracks, 0, CropDraw(SECONDS, 6, flips=0.5))
     return TeacherPool(build(TEACHER, CLASSES), sampler, 64, span=sampler.span, activations=True)
 
 
@@ -84,7 +84,7 @@ def test_every_matching_loss_teaches_evidence_and_not_tables(
     loss.backward()
     assert torch.isfinite(loss)
     assert all(p.grad is not None for p in student.parameters())
-    assert isinstance(objective, WearableDistillObjective)
+    assert isinstance(objective, RecordingDistillObjective)
     assert {id(p) for p in objective.parameters()} == {id(p) for p in student.parameters()}
 
 

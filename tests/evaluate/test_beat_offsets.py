@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from beatlens.evaluate.beat_offsets import choose_offsets, f_of_databases, f_score
-from beatlens.evaluate.beats import BeatRun
+from beatlens.tasks.beats.offsets import choose_offsets, f_of_databases, f_score
+from beatlens.tasks.beats.metrics import BeatRun
 from beatlens.tasks.beats.labels import NOT_S, UNKNOWN, BeatTrack
 
 N, S, V, F = range(4)

@@ -9,7 +9,7 @@ import pytest
 
 from beatlens.errors import SignalError
 from beatlens.evaluate.beat_reasons import BeatReasons, reasons_of
-from beatlens.evaluate.beats import BeatRun
+from beatlens.tasks.beats.metrics import BeatRun
 from beatlens.evaluate.clinical import (
     F,
     N,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from beatlens.evaluate.strips import Reference, Run, student_thresholds, usable_thresholds
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.metrics import Reference, Run, student_thresholds, usable_thresholds
+from beatlens.tasks.windows.data import Prepared
 from beatlens.recipe import Recipe
-from beatlens.tasks.windows.labels import CLASSES, StripSet
+from beatlens.tasks.windows.labels import CLASSES, WindowSet
 
 RECORDS = np.repeat(["a", "b", "c", "d"], 50)
 TEACHER_LIMITS = np.array([1.0, 0.0, 0.0, 50.0])
@@ -53,10 +53,10 @@ def test_labels_of_one_patient_do_not_move_a_students_threshold() -> None:
     assert by_labels[0] == usable_thresholds(moved.labels, student.logits, RECORDS)[0]
 
 
-def strips_of(labels: np.ndarray) -> StripSet:
+def strips_of(labels: np.ndarray) -> WindowSet:
     """Strips whose samples do not matter."""
     count = len(labels)
-    return StripSet(
+    return WindowSet(
         windows=np.zeros((count, 0), np.int8),
         labels=labels.astype(np.float32),
         masks=np.zeros((count, len(CLASSES), 0), bool),

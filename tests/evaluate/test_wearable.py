@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from beatlens.calibration import Calibration
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.evaluate.beats import integer_windows
+from beatlens.tasks.beats.metrics import integer_windows
 from beatlens.evaluate.bootstrap import interval
-from beatlens.evaluate.wearable import (
+from beatlens.tasks.recordings.metrics import (
     PUBLISHED,
-    WearableRun,
+    RecordingRun,
     as_published,
     calibrate_recordings,
     challenge_score,
     f1_of,
     published_prior,
-    run_integer_wearable,
-    run_wearable,
+    run_integer_recordings,
+    run_recordings,
     score_statistic,
 )
 from beatlens.nets.backbones import NetworkSpec, build
@@ -32,7 +32,7 @@ from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.signals.rhythm import BINS, CONTEXTS
 from beatlens.signals.simulate import simulate_patient
 from beatlens.tasks.beats.sampling import CROP_SPAN
-from beatlens.tasks.recordings.labels import CLASSES, WearableTrack, wearable_track
+from beatlens.tasks.recordings.labels import CLASSES, RecordingTrack, recording_track
 from beatlens.tasks.windows.labels import to_millivolts
 
 N, A, O, NOISE = range(4)  # noqa: E741
@@ -131,20 +131,20 @@ def test_the_prior_turns_the_shares_learnt_into_the_published_ones() -> None:
 
 
 @pytest.fixture(scope="module")
-def tracks() -> list[WearableTrack]:
+def tracks() -> list[RecordingTrack]:
     """Lengths that fill no window, end in one, and are shorter than one; one without a beat."""
     made = []
     for seed, seconds, label in ((1, 8.03, "N"), (2, 17.5, "A"), (3, 3.0, "O")):
         rhythm = "afib" if label == "A" else "sinus"
         patient = simulate_patient(seed, seconds, rhythm=rhythm, rate_hz=300)
-        made.append(wearable_track(patient.recording, label))
+        made.append(recording_track(patient.recording, label))
     first = made[0]
-    made.append(WearableTrack("still", "made", first.x, first.peaks[:0], first.contexts[:0], 3))
+    made.append(RecordingTrack("still", "made", first.x, first.peaks[:0], first.contexts[:0], 3))
     return made
 
 
 @pytest.fixture(scope="module")
-def networks(tracks: list[WearableTrack]) -> tuple[QuantizedEvidenceNet, np.ndarray]:
+def networks(tracks: list[RecordingTrack]) -> tuple[QuantizedEvidenceNet, np.ndarray]:
     torch.manual_seed(0)
     net = build(TINY, CLASSES).eval()
     for weights in net.parameters():
@@ -157,10 +157,10 @@ def networks(tracks: list[WearableTrack]) -> tuple[QuantizedEvidenceNet, np.ndar
 
 
 def test_logits_are_mean_evidence_plus_mean_rhythm(
-    networks: tuple[QuantizedEvidenceNet, np.ndarray], tracks: list[WearableTrack]
+    networks: tuple[QuantizedEvidenceNet, np.ndarray], tracks: list[RecordingTrack]
 ) -> None:
     quantized, tables = networks
-    run = run_wearable(quantized, tables, tracks)
+    run = run_recordings(quantized, tables, tracks)
     assert run.labels.tolist() == [0, 1, 2, 3]
     geometry = quantized.geometry
     for track, evidence, logits in zip(tracks, run.evidence, run.logits, strict=True):
@@ -174,21 +174,21 @@ def test_logits_are_mean_evidence_plus_mean_rhythm(
         for beat in track.contexts:
             worth += sum(tables[i, beat[i]] for i in range(len(CONTEXTS))) / len(track.contexts)
         assert logits == pytest.approx(whole.mean(axis=1) + worth, abs=1e-4)
-    assert run_wearable(quantized, tables, []).logits.shape == (0, len(CLASSES))
+    assert run_recordings(quantized, tables, []).logits.shape == (0, len(CLASSES))
 
 
 def test_the_int8_model_decides_as_its_float_form(
-    networks: tuple[QuantizedEvidenceNet, np.ndarray], tracks: list[WearableTrack]
+    networks: tuple[QuantizedEvidenceNet, np.ndarray], tracks: list[RecordingTrack]
 ) -> None:
     quantized, tables = networks
     graph = build_graph(quantized, CROP_SPAN)
     scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
     offsets = np.array([0.0, 0.4, -0.2, 0.1])
     rule = RecordingRule.of(tables, offsets, scale, Calibration(1.0, np.zeros(4)))
-    run, decided = run_integer_wearable(
+    run, decided = run_integer_recordings(
         integer_windows(graph), graph, quantized.geometry, rule, tracks
     )
-    fake = run_wearable(quantized, tables, tracks)
+    fake = run_recordings(quantized, tables, tracks)
     for mine, theirs in zip(run.evidence, fake.evidence, strict=True):
         assert mine == pytest.approx(theirs, abs=1e-5)
     assert np.abs(run.logits - fake.logits).max() <= 3 * scale / 64 + 1e-5
@@ -203,9 +203,9 @@ def test_calibration_makes_labels_likelier() -> None:
     labels = rng.integers(0, 4, count)
     logits = 5 * np.eye(4)[labels] + rng.normal(0, 5, (count, 4)) + np.array([0, 2.0, 0, 0])
     blank = np.zeros(8, np.int8)
-    tracks = [WearableTrack("a", "b", blank, blank[:0], np.zeros((0, 6), int), int(label))
+    tracks = [RecordingTrack("a", "b", blank, blank[:0], np.zeros((0, 6), int), int(label))
               for label in labels]  # fmt: skip
-    calibration = calibrate_recordings(WearableRun(tracks, [], logits))
+    calibration = calibrate_recordings(RecordingRun(tracks, [], logits))
     rows = np.arange(count)
     none = Calibration(1.0, np.zeros(4))
     told = [c.probabilities(logits)[rows, labels] for c in (calibration, none)]

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.beat_recipe import BeatRecipe, UnlabelledSection
+from beatlens.tasks.beats.recipe import BeatRecipe, UnlabelledSection
 from beatlens.errors import RecipeError
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.pipeline.beat_crops import heard_by_members, member_crops
+from beatlens.tasks.beats.crops import heard_by_members, member_crops
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
-from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats, read_unlabelled
-from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
+from beatlens.tasks.beats.data import PreparedBeats, prepare_beats, read_unlabelled
+from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
 from beatlens.tasks.beats.labels import CLASSES, NOT_S, UNKNOWN
 
 from .tiny import NETWORK, TINY_BEATS

@@ -13,12 +13,12 @@ import pytest
 import wfdb
 from typer.testing import CliRunner
 
-from beatlens.beat_recipe import BeatRecipe, PlacedShares, read_recipe
+from beatlens.tasks.beats.recipe import BeatRecipe, PlacedShares, read_recipe
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError, ModelError, RecipeError
-from beatlens.evaluate.beat_offsets import choose_offsets
-from beatlens.evaluate.beats import (
+from beatlens.tasks.beats.offsets import choose_offsets
+from beatlens.tasks.beats.metrics import (
     calibrate,
     integer_windows,
     network_windows,
@@ -29,8 +29,8 @@ from beatlens.evaluate.beats import (
 from beatlens.nets.context_tables import ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
-from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
-from beatlens.pipeline.beat_evaluate import (
+from beatlens.tasks.beats.data import PreparedBeats, prepare_beats
+from beatlens.tasks.beats.evaluation import (
     ALL,
     ANNOTATOR,
     OUTPUT,
@@ -42,7 +42,7 @@ from beatlens.pipeline.beat_evaluate import (
     rule_of,
     write_evaluation,
 )
-from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
+from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle, export_rule
 from beatlens.pipeline.train import keep_teacher
 from beatlens.recipe import Recipe

@@ -10,11 +10,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from beatlens.beat_recipe import BeatRecipe
+from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.evaluate.beat_faithfulness import BeatMargin, beat_windows
 from beatlens.evaluate.waves import WAVES
-from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
-from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
+from beatlens.tasks.beats.data import PreparedBeats, prepare_beats
+from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
 from beatlens.pipeline.clinical_bench import clinical_figures, labelled
 from beatlens.pipeline.clinical_data import (
     ALGORITHM,

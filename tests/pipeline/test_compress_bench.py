@@ -28,7 +28,7 @@ from beatlens.pipeline.compress_plans import (
     plans,
 )
 from beatlens.pipeline.compress_rates import RATES_TRIED
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.tasks.windows.labels import CLASSES

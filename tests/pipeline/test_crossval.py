@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from beatlens.errors import DataError
-from beatlens.evaluate.strips import Run, usable_thresholds
+from beatlens.tasks.windows.metrics import Run, usable_thresholds
 from beatlens.pipeline import crossval
 from beatlens.pipeline.crossval import OutOfFold, out_of_fold, row_of
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.signals import splits
-from beatlens.tasks.windows.labels import SPAN, StripSet, Track, cut_strips
+from beatlens.tasks.windows.labels import SPAN, WindowSet, Track, cut_windows
 
 from ..nets.networks import SMALL
 from ..tasks.tracks import make_track
@@ -68,16 +68,16 @@ def test_every_record_is_held_out_once_and_201_never_trained_on(
     assert 0 < row["threshold_pvc"] < 1
 
 
-def strips_of(labels: np.ndarray, records: list[str]) -> StripSet:
+def strips_of(labels: np.ndarray, records: list[str]) -> WindowSet:
     count, classes = labels.shape
     masks = np.zeros((count, classes, 2), bool)
-    return StripSet(
+    return WindowSet(
         np.zeros((count, 2), np.int8), labels, masks, np.array(records), np.arange(count)
     )
 
 
 def test_where_evidence_lies_is_judged_on_strips_that_are_found() -> None:
-    strips = cut_strips([track(str(n)) for n in (100, 101, 102)])
+    strips = cut_windows([track(str(n)) for n in (100, 101, 102)])
     inside = strips.masks.reshape(*strips.masks.shape[:2], -1, 8).all(axis=3)
     present = (strips.labels == 1)[:, :, None]
     evidence = np.where(present, 1.0, -1.0) + np.where(inside, 1.0, -1.0) * 0.5

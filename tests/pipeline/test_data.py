@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.beat_recipe import BeatDataSection, BeatRecipe
+from beatlens.tasks.beats.recipe import BeatDataSection, BeatRecipe
 from beatlens.errors import DataError, RecipeError
-from beatlens.evaluate.strips import Run
+from beatlens.tasks.windows.metrics import Run
 from beatlens.pipeline import data as step
-from beatlens.pipeline.beat_data import prepare_beats, wanted_records
-from beatlens.pipeline.data import ROLES, Prepared, held_patients, prepare, simulates, trainable
-from beatlens.pipeline.wearable_data import prepare_wearable
+from beatlens.tasks.beats.data import prepare_beats, wanted_records
+from beatlens.tasks.windows.data import ROLES, Prepared, held_patients, prepare, simulates, trainable
+from beatlens.tasks.recordings.data import prepare_recordings
 from beatlens.recipe import Recipe
 from beatlens.signals import data_folders, splits
 from beatlens.signals.databases import Database, DatabaseNotFoundError, find_database
 from beatlens.tasks.common.workers import Workers
-from beatlens.tasks.windows.labels import CLASSES, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, cut_windows
 from beatlens.tasks.windows.sampling import CropSampler
-from beatlens.wearable_recipe import WearableRecipe
+from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 from ..signals.wfdb_cases import write_record
 
@@ -50,7 +50,7 @@ def test_simulated_patients_are_split_and_said_to_be_simulated(simulated: Prepar
     patients = [track.patient for tracks in roles for track in tracks]
     assert len(set(patients)) == len(patients) == 12
     for tracks in roles:
-        assert (cut_strips(tracks).labels.sum(axis=0) > 0).all()  # every class in every role
+        assert (cut_windows(tracks).labels.sum(axis=0) > 0).all()  # every class in every role
         for track in tracks:
             assert track.known.all()
             assert len(track.x) == 60 * 128
@@ -125,12 +125,12 @@ AUTO = {
     "beats": BeatRecipe.parse(
         {"task": "beats", "name": "b", "data": {"simulated_patients": 12, "simulated_seconds": 60}}
     ),
-    "recordings": WearableRecipe.parse(
+    "recordings": RecordingRecipe.parse(
         {"task": "wearable", "name": "w",
          "data": {"simulated_recordings": 80, "simulated_seconds": 30}}
     ),
 }  # fmt: skip
-PREPARE = {"strips": prepare, "beats": prepare_beats, "recordings": prepare_wearable}
+PREPARE = {"strips": prepare, "beats": prepare_beats, "recordings": prepare_recordings}
 NEEDED = {"strips": "mitdb", "beats": "mitdb", "recordings": "cinc2017"}
 
 
@@ -264,7 +264,7 @@ def test_real_ecg_is_split_by_patient(mitdb_dir: Path, tmp_path: Path) -> None:
     training = {track.patient for track in prepared.train}
     others = {track.patient for track in prepared.validation + prepared.test}
     assert not training & others
-    assert cut_strips(prepared.validation).labels.shape[1] == len(CLASSES)
+    assert cut_windows(prepared.validation).labels.shape[1] == len(CLASSES)
 
 
 FINAL = {
@@ -285,7 +285,7 @@ def test_a_final_fit_trains_on_all_of_ds1_but_the_patient_of_the_test_set(
     assert [t.record for t in prepared.validation] == ["201"]
     assert not {t.patient for t in prepared.train} & {t.patient for t in prepared.test}
     assert "chosen before, by cross-validation over DS1" in prepared.description
-    strips = cut_strips(prepared.validation)
+    strips = cut_windows(prepared.validation)
     run = Run(np.zeros((len(strips), len(CLASSES), 2), np.float32))
     chosen = prepared.thresholds(recipe, strips, run)
     np.testing.assert_allclose(chosen, [0, np.log(3), -np.log(3), 0])

@@ -11,12 +11,12 @@ import torch
 
 from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.prediction import prediction
-from beatlens.evaluate.strips import Run, run_integer, run_network
+from beatlens.tasks.windows.metrics import Run, run_integer, run_network
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.files import load_net
 from beatlens.pipeline.attribution_bench import Bench, arms_of
 from beatlens.pipeline.compress import compress
-from beatlens.pipeline.data import Prepared, prepare
+from beatlens.tasks.windows.data import Prepared, prepare
 from beatlens.pipeline.evaluate import (
     Evaluation,
     evaluate,
@@ -33,7 +33,7 @@ from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.folder import GOLDEN
-from beatlens.tasks.windows.labels import CLASSES, StripSet, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, WindowSet, cut_windows
 
 from .tiny import tiny_recipe
 
@@ -85,17 +85,17 @@ def test_bundle_verifies_and_streams(run: tuple) -> None:
 def test_shipped_thresholds_decide_as_often_as_the_teacher_on_validation(
     run: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def somewhere(validation: StripSet, said: Run) -> np.ndarray:
+    def somewhere(validation: WindowSet, said: Run) -> np.ndarray:
         """A teacher that predicts every class in every record, however it was trained."""
         records = validation.records
         highest = [said.logits[records == record].max(axis=0) for record in set(records)]
         return np.min(highest, axis=0)
 
-    monkeypatch.setattr("beatlens.pipeline.data.choose_thresholds", somewhere)
+    monkeypatch.setattr("beatlens.tasks.windows.data.choose_thresholds", somewhere)
     recipe, prepared, _, folder = run
     teacher = load_net(folder / "teacher.pt")[0]
     export_again(recipe, prepared, teacher, Bundle.load(folder / "bundle"), tmp_path)
-    bundle, validation = Bundle.load(tmp_path / "bundle"), cut_strips(prepared.validation)
+    bundle, validation = Bundle.load(tmp_path / "bundle"), cut_windows(prepared.validation)
     said = run_network(teacher, validation)
     wanted = (said.logits >= somewhere(validation, said)).sum(axis=0)
     device = run_integer(read_tflite(bundle.tflite), bundle.geometry, validation)
@@ -239,7 +239,7 @@ def test_attribution_bench_rows(tmp_path: Path, run: tuple) -> None:
 
 def test_maps_bench_needs_the_attribution_bench(tmp_path: Path, run: tuple) -> None:
     _, prepared, _, _ = run
-    bench = MapsBench(tmp_path, cut_strips(prepared.test))
+    bench = MapsBench(tmp_path, cut_windows(prepared.test))
     with pytest.raises(ModelError, match="bench attribution"):
         bench.rows((0,), ("kd",))
 

@@ -9,16 +9,16 @@ import pytest
 
 from beatlens.attribution.localisation import Localisation, localisation
 from beatlens.evaluate.prediction import average_precision
-from beatlens.evaluate.strips import Run, run_network
+from beatlens.tasks.windows.metrics import Run, run_network
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.pipeline.data import SIMULATION_SEED, prepare
+from beatlens.tasks.windows.data import SIMULATION_SEED, prepare
 from beatlens.recipe import Recipe
 from beatlens.signals.simulate import simulate_database
-from beatlens.tasks.windows.labels import CLASSES, SPAN, StripSet, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, SPAN, WindowSet, cut_windows
 from beatlens.tasks.windows.tracks import to_model_rate
 from beatlens.training.loop import Schedule, fit
-from beatlens.training.objective import TaskObjective, crops_of, seed_everything
+from beatlens.tasks.windows.objective import TaskObjective, crops_of, seed_everything
 
 pytestmark = pytest.mark.rounding
 PVC = CLASSES.index("pvc")
@@ -40,7 +40,7 @@ SPEC = NetworkSpec("dense", (8, 12, 16, 20, 24), (8, 8, 8, 6, 6), (2, 2, 2, 1, 1
 class Trial:
     """Test strips, what an untrained and a trained network say of them, and the planted truth."""
 
-    strips: StripSet
+    strips: WindowSet
     planted: np.ndarray
     fresh: Run
     trained: Run
@@ -50,7 +50,7 @@ class Trial:
         return localisation(run.evidence, masks, present, present)
 
 
-def planted_masks(strips: StripSet) -> np.ndarray:
+def planted_masks(strips: WindowSet) -> np.ndarray:
     """What the simulator says it planted, bool `[S, C, SPAN]` at 128 Hz."""
     patients = {
         p.recording.name: p for p in simulate_database(PATIENTS, SIMULATION_SEED, SECONDS)["test"]
@@ -69,7 +69,7 @@ def planted_masks(strips: StripSet) -> np.ndarray:
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     prepared = prepare(RECIPE, tmp_path_factory.mktemp("run"))
-    strips = cut_strips(prepared.test)
+    strips = cut_windows(prepared.test)
     seed_everything(0)
     net: EvidenceNet = build(SPEC, CLASSES)
     fresh = run_network(net, strips)

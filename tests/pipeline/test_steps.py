@@ -19,7 +19,7 @@ from beatlens.nets.constraint import constraints_of
 from beatlens.nets.files import load_net, save_net
 from beatlens.pipeline.compress import compress
 from beatlens.pipeline.compress_tries import Tries
-from beatlens.pipeline.data import Prepared, prepare
+from beatlens.tasks.windows.data import Prepared, prepare
 from beatlens.pipeline.train import keep_teacher, taken_teacher, train_teacher
 from beatlens.recipe import Recipe
 from beatlens.tasks.windows.labels import SPAN

@@ -10,12 +10,12 @@ import torch
 
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError, ModelError, RecipeError
-from beatlens.evaluate.beats import integer_windows
+from beatlens.tasks.beats.metrics import integer_windows
 from beatlens.evaluate.figures import write_figures
-from beatlens.evaluate.wearable import (
+from beatlens.tasks.recordings.metrics import (
     challenge_score,
-    run_integer_wearable,
-    run_wearable,
+    run_integer_recordings,
+    run_recordings,
 )
 from beatlens.nets.context_tables import ContextTables, load_tables
 from beatlens.nets.evidence import EvidenceNet
@@ -23,8 +23,8 @@ from beatlens.nets.files import load_net
 from beatlens.pipeline.export import NOT_MEASURED, Exported, export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.wearable_crossval import FIGURES
-from beatlens.pipeline.wearable_data import PreparedWearable, prepare_wearable
-from beatlens.pipeline.wearable_evaluate import (
+from beatlens.tasks.recordings.data import PreparedRecordings, prepare_recordings
+from beatlens.tasks.recordings.evaluation import (
     FORMS,
     Told,
     load_told,
@@ -34,8 +34,8 @@ from beatlens.pipeline.wearable_evaluate import (
     tell,
     wrong_rows,
 )
-from beatlens.pipeline.wearable_steps import (
-    WearableAgreement,
+from beatlens.tasks.recordings.training import (
+    RecordingAgreement,
     compress_wearable,
     map_agreement,
     plain_score,
@@ -44,14 +44,14 @@ from beatlens.pipeline.wearable_steps import (
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.recording_stream import explain_whole
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS
-from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, wearable_track
-from beatlens.wearable_recipe import WearableRecipe
+from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, recording_track
+from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 from .wearable_runs import TINY, simulated
 
 pytestmark = pytest.mark.export
 Networks = tuple[EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet]
-Run = tuple[WearableRecipe, PreparedWearable, Networks]
+Run = tuple[RecordingRecipe, PreparedRecordings, Networks]
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Run:
-    recipe = WearableRecipe.parse(TINY)
-    prepared = prepare_wearable(recipe, folder)
+    recipe = RecordingRecipe.parse(TINY)
+    prepared = prepare_recordings(recipe, folder)
     teacher, tables = train_wearable_teacher(recipe, prepared, folder)
     student, quantized = compress_wearable(recipe, prepared, teacher, tables, folder)
     return recipe, prepared, (teacher, tables, student, quantized)
@@ -129,13 +129,13 @@ def test_a_teacher_of_two_members_is_their_mean(run: Run, tmp_path: Path) -> Non
 
 def test_students_are_validated_on_maps_and_on_the_score(run: Run) -> None:
     _, prepared, (teacher, tables, student, _) = run
-    agreement = WearableAgreement(teacher, tables, prepared.validation)
+    agreement = RecordingAgreement(teacher, tables, prepared.validation)
     student.train()
     found = agreement(student)
     assert student.training
     student.eval()
-    reference = run_wearable(teacher, tables.array(), prepared.validation)
-    measured = run_wearable(student, tables.array(), prepared.validation)
+    reference = run_recordings(teacher, tables.array(), prepared.validation)
+    measured = run_recordings(student, tables.array(), prepared.validation)
     labels = [track.label for track in prepared.validation]
     score = challenge_score(measured.logits.argmax(axis=1), np.array(labels))
     assert found["challenge"] == plain_score(measured) == float(score)
@@ -147,7 +147,7 @@ def test_students_are_validated_on_maps_and_on_the_score(run: Run) -> None:
 
 def test_maps_agree_up_to_what_all_classes_share(run: Run) -> None:
     _, prepared, (teacher, tables, *_) = run
-    reference = run_wearable(teacher, tables.array(), prepared.test)
+    reference = run_recordings(teacher, tables.array(), prepared.test)
     shared = [5 * np.sin(np.arange(e.shape[1]), dtype=np.float32) for e in reference.evidence]
     moved = [3 * e + s for e, s in zip(reference.evidence, shared, strict=True)]
     other = type(reference)(reference.tracks, moved, reference.logits)
@@ -164,7 +164,7 @@ def test_the_rule_is_the_recipes_offsets_and_the_tables(run: Run) -> None:
     assert rule.scale == graph.tensors[graph.outputs["evidence"]].quantization.scale
     assert rule.step * rule.tables == pytest.approx(tables.array(), abs=rule.step / 2)
     assert rule.step * rule.offsets == pytest.approx([0, 0.3, 0, -0.2], abs=rule.step / 2)
-    fake = run_wearable(quantized, tables.array(), prepared.validation)
+    fake = run_recordings(quantized, tables.array(), prepared.validation)
     chances = rule.calibration.probabilities(fake.logits)
     rows = np.arange(len(fake.labels))
     uniform = np.full(len(rows), 1 / len(CLASSES))
@@ -180,11 +180,11 @@ def test_the_bundle_decides_as_the_int8_network_is_evaluated(
     assert bundle.recording is not None
     assert (bundle.recording.tables == rule.tables).all()
     patients = [simulated(number, seconds) for number, seconds in ((0, 9.7), (1, 20), (14, 11.03))]
-    tracks = [wearable_track(p.recording, s) for p, s in zip(patients, "NAO", strict=True)]
-    said, decided = run_integer_wearable(
+    tracks = [recording_track(p.recording, s) for p, s in zip(patients, "NAO", strict=True)]
+    said, decided = run_integer_recordings(
         integer_windows(graph), graph, quantized.geometry, rule, tracks
     )
-    fake = run_wearable(quantized, tables.array(), tracks)
+    fake = run_recordings(quantized, tables.array(), tracks)
     chances = rule.calibration.probabilities(said.logits)
     for i, (patient, track) in enumerate(zip(patients, tracks, strict=True)):
         counts, at, number = patient.recording.counts[0], 0, 0
@@ -210,7 +210,7 @@ def test_all_networks_are_told_apart_on_test_recordings(run: Run, told: dict[str
     assert tuple(told) == FORMS
     records = [track.record for track in prepared.test]
     for form, net in (("teacher", teacher), ("student", student)):
-        logits = run_wearable(net, tables.array(), prepared.test).logits
+        logits = run_recordings(net, tables.array(), prepared.test).logits
         assert (told[form].logits == logits).all()
         wanted = (logits + recipe.decision.by_class).argmax(axis=1)
         assert told[form].decided.tolist() == wanted.tolist()
@@ -221,7 +221,7 @@ def test_all_networks_are_told_apart_on_test_recordings(run: Run, told: dict[str
         assert said.chances.sum(axis=1) == pytest.approx(np.ones(len(records)))
     assert told["teacher"].agreement == pytest.approx(np.ones((len(records), 3)), abs=1e-6)
     graph, rule = rule_of(recipe, quantized, tables, prepared)
-    decided = run_integer_wearable(
+    decided = run_integer_recordings(
         integer_windows(graph), graph, quantized.geometry, rule, prepared.test
     )[1]
     assert told["device"].decided.tolist() == decided.tolist()
@@ -354,9 +354,9 @@ def test_real_recordings_are_decided_as_they_are_evaluated(
     database = find_database("cinc2017", data_dir)
     names = sorted(database.records())
     records = [next(r for r in names if database.label(r) == symbol) for symbol in SYMBOLS]
-    tracks = [wearable_track(database.open(r), database.label(r)) for r in records]
+    tracks = [recording_track(database.open(r), database.label(r)) for r in records]
     graph, rule = rule_of(recipe, quantized, tables, prepared)
-    said, decided = run_integer_wearable(
+    said, decided = run_integer_recordings(
         integer_windows(graph), graph, quantized.geometry, rule, tracks
     )
     for i, record in enumerate(records):

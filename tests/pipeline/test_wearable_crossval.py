@@ -12,14 +12,14 @@ from beatlens.errors import DataError, RecipeError
 from beatlens.pipeline import wearable_crossval
 from beatlens.pipeline.folder import claim
 from beatlens.pipeline.wearable_crossval import fold_folder, out_of_fold
-from beatlens.pipeline.wearable_data import PreparedWearable, Recordings, read_recordings
-from beatlens.pipeline.wearable_evaluate import FORMS, Told, rows_of, tell
-from beatlens.wearable_recipe import WearableRecipe
+from beatlens.tasks.recordings.data import PreparedRecordings, Recordings, read_recordings
+from beatlens.tasks.recordings.evaluation import FORMS, Told, rows_of, tell
+from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 from .wearable_runs import SHORT, TINY
 
 pytestmark = pytest.mark.export
-RECIPE = WearableRecipe.parse(
+RECIPE = RecordingRecipe.parse(
     {**TINY, "teacher_schedule": {**SHORT, "steps": 4, "validate_every": 4}}
 )
 FOLDS = (1, 3)
@@ -40,7 +40,7 @@ def said(recordings: Recordings, folder: Path) -> dict[str, Told]:
     return out_of_fold(RECIPE, recordings, folder, FOLDS, say=lambda text: None)
 
 
-def decided_with(recipe: WearableRecipe, recordings: Recordings, folder: Path) -> dict[str, Told]:
+def decided_with(recipe: RecordingRecipe, recordings: Recordings, folder: Path) -> dict[str, Told]:
     return out_of_fold(recipe, recordings, folder, FOLDS, say=lambda text: None)
 
 
@@ -49,7 +49,7 @@ def test_every_recording_is_told_by_networks_not_trained_on_it(
 ) -> None:
     seen: list[tuple[set[str], set[str]]] = []
 
-    def watched(recipe: WearableRecipe, prepared: PreparedWearable, networks: object) -> object:
+    def watched(recipe: RecordingRecipe, prepared: PreparedRecordings, networks: object) -> object:
         learnt = {t.record for t in [*prepared.train, *prepared.validation]}
         seen.append((learnt, {t.record for t in prepared.test}))
         return tell(recipe, prepared, networks)  # type: ignore[arg-type]
@@ -87,7 +87,7 @@ def test_other_offsets_are_decided_with_again_and_nothing_is_trained(
     noise = RECIPE.model_copy(update={"decision": type(RECIPE.decision)(offsets={"noise": 2.0})})
     claim(folder, noise)
     with monkeypatch.context() as patched:
-        patched.setattr("beatlens.pipeline.wearable_steps.fit", pytest.fail)
+        patched.setattr("beatlens.tasks.recordings.training.fit", pytest.fail)
         found = decided_with(noise, recordings, folder)
     for form in FORMS:
         assert (found[form].logits == said[form].logits).all()

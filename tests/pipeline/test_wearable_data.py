@@ -10,17 +10,17 @@ import pytest
 
 from beatlens.errors import DataError
 from beatlens.pipeline import wearable_data
-from beatlens.pipeline.wearable_data import (
+from beatlens.tasks.recordings.data import (
     PARTS_SEED,
     Recordings,
     counted,
-    prepare_wearable,
+    prepare_recordings,
     read_recordings,
     stratified,
 )
 from beatlens.signals.databases import find_database
-from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, WearableTrack
-from beatlens.wearable_recipe import FOLDS, WearableDataSection, WearableRecipe
+from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, RecordingTrack
+from beatlens.tasks.recordings.recipe import FOLDS, WearableDataSection, RecordingRecipe
 
 SIMULATED = WearableDataSection(
     source="simulated", simulated_recordings=80, simulated_seconds=10, test_fold=1
@@ -28,8 +28,8 @@ SIMULATED = WearableDataSection(
 X = np.zeros(16, np.int8)
 
 
-def blank(number: int, label: int) -> WearableTrack:
-    return WearableTrack(
+def blank(number: int, label: int) -> RecordingTrack:
+    return RecordingTrack(
         f"r{number:04d}", "made", X, np.zeros(0, int), np.zeros((0, 6), int), label
     )
 
@@ -42,7 +42,7 @@ def uneven() -> Recordings:
     return Recordings([blank(i, int(label)) for i, label in enumerate(labels)], False, "made up")
 
 
-def names(tracks: list[WearableTrack]) -> set[str]:
+def names(tracks: list[RecordingTrack]) -> set[str]:
     return {track.record for track in tracks}
 
 
@@ -92,8 +92,8 @@ def test_the_order_of_recordings_is_kept(uneven: Recordings) -> None:
 
 def test_simulated_recordings_are_of_all_classes_and_said_to_be_made_up(tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
-    recipe = WearableRecipe(data=SIMULATED)
-    prepared = prepare_wearable(recipe, tmp_path, None, lambda *at: seen.append(at))
+    recipe = RecordingRecipe(data=SIMULATED)
+    prepared = prepare_recordings(recipe, tmp_path, None, lambda *at: seen.append(at))
     assert prepared.simulated
     assert prepared.description.startswith("SIMULATED ECG")
     assert seen[0] == ("simulated", 0, 80)

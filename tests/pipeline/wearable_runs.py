@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from beatlens.pipeline.wearable_data import SIMULATED, SIMULATION_SEED
+from beatlens.tasks.recordings.data import SIMULATED, SIMULATION_SEED
 from beatlens.signals.simulate import SimulatedRecording, simulate_patient
 from beatlens.tasks.recordings.labels import SYMBOLS
 

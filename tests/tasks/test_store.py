@@ -17,7 +17,7 @@ from beatlens.errors import DataError
 from beatlens.signals.simulate import LEAD, simulate_patient
 from beatlens.tasks.beats.labels import BeatTrack, beat_track
 from beatlens.tasks.common.store import INDEX, kept_tracks, read_tracks, write_tracks
-from beatlens.tasks.recordings.labels import WearableTrack, wearable_track
+from beatlens.tasks.recordings.labels import RecordingTrack, recording_track
 from beatlens.tasks.windows.labels import Track
 
 from .tracks import make_track
@@ -35,8 +35,8 @@ def beats() -> list[BeatTrack]:
     return [track, track.first(20)]
 
 
-def wearables() -> list[WearableTrack]:
-    return [wearable_track(simulate_patient(n, 12 + n).recording, "NA"[n]) for n in range(2)]
+def wearables() -> list[RecordingTrack]:
+    return [recording_track(simulate_patient(n, 12 + n).recording, "NA"[n]) for n in range(2)]
 
 
 def same(one: Any, other: Any) -> None:

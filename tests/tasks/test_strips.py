@@ -21,13 +21,13 @@ from beatlens.tasks.windows.labels import (
     CONTEXT,
     MIN_RHYTHM,
     SPAN,
-    StripSet,
+    WindowSet,
     Track,
-    cut_strips,
+    cut_windows,
     to_millivolts,
 )
 from beatlens.tasks.windows.sampling import CropSampler
-from beatlens.training.objective import TaskObjective, crops_of
+from beatlens.tasks.windows.objective import TaskObjective, crops_of
 
 from ..nets.networks import SMALL, lively
 from .tracks import load_tracks_of, make_track
@@ -174,7 +174,7 @@ def test_strips_are_consecutive_and_leave_out_unknown_stretches() -> None:
     track = make_track(
         [(SPAN + 5, "V")], samples=4 * SPAN + 700, unknown=[(2 * SPAN - 1, 2 * SPAN)]
     )
-    strips = cut_strips([track, make_track(samples=SPAN, record="short")])
+    strips = cut_windows([track, make_track(samples=SPAN, record="short")])
     assert strips.starts.tolist() == [0, 2 * SPAN, 3 * SPAN, 0]
     assert strips.records.tolist() == ["made"] * 3 + ["short"]
     assert strips.windows.shape == (4, SPAN + 2 * CONTEXT)
@@ -184,7 +184,7 @@ def test_strips_are_consecutive_and_leave_out_unknown_stretches() -> None:
         np.testing.assert_array_equal(strips.windows[index], track.window(start))
         np.testing.assert_array_equal(strips.masks[index], track.masks(start))
     with pytest.raises(DataError, match="no recording"):
-        cut_strips([make_track(samples=SPAN - 1)])
+        cut_windows([make_track(samples=SPAN - 1)])
 
 
 def test_no_loss_reads_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,11 +208,11 @@ def test_no_loss_reads_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Track, "masks", forbidden)
     assert losses() == before
     with pytest.raises(AssertionError, match="has read a mask"):
-        cut_strips([make_track()])
+        cut_windows([make_track()])
 
 
 def test_permuted_masks_change_no_loss() -> None:
-    strips = cut_strips([make_track([(600, "V"), (1500, "A")], samples=4 * SPAN)])
+    strips = cut_windows([make_track([(600, "V"), (1500, "A")], samples=4 * SPAN)])
     objective = TaskObjective(lively(SMALL["dense"]))
 
     def loss() -> float:
@@ -232,8 +232,8 @@ def ds2(mitdb_dir: Path) -> list[Track]:
 
 
 @pytest.fixture(scope="module")
-def ds2_strips(ds2: list[Track]) -> StripSet:
-    return cut_strips(ds2)
+def ds2_strips(ds2: list[Track]) -> WindowSet:
+    return cut_windows(ds2)
 
 
 def recounted(folder: Path, record: str, codes: str) -> set[int]:
@@ -265,7 +265,7 @@ def rhythm_recounted(folder: Path, record: str) -> set[int]:
 
 
 def test_strips_per_class_over_ds2_are_those_the_annotations_give(
-    ds2_strips: StripSet, mitdb_dir: Path
+    ds2_strips: WindowSet, mitdb_dir: Path
 ) -> None:
     strips = ds2_strips
     assert len(strips) == 22 * 180  # every record is 30 min 5.6 s long
@@ -289,7 +289,7 @@ def test_ds2_holds_the_published_number_of_ectopic_beats(ds2: list[Track]) -> No
     assert sum(len(track.intervals[SVE]) for track in ds2) == 1837
 
 
-def test_number_of_strips_per_class_over_ds2(ds2_strips: StripSet) -> None:
+def test_number_of_strips_per_class_over_ds2(ds2_strips: WindowSet) -> None:
     assert ds2_strips.labels.sum(axis=0).astype(int).tolist() == DS2_STRIPS
 
 
@@ -298,7 +298,7 @@ DS2_STRIPS = [1117, 397, 656, 798]
 
 
 def test_masks_of_ds2_lie_on_the_beats(ds2: list[Track]) -> None:
-    strips = cut_strips(ds2[:3])
+    strips = cut_windows(ds2[:3])
     for row in range(len(strips)):
         track = next(t for t in ds2 if t.record == strips.records[row])
         for column in (PVC, SVE, BBB):
@@ -327,7 +327,7 @@ def test_ventricular_flutter_of_record_207_is_not_used(mitdb_dir: Path) -> None:
         k for k in range(180) if any(a < (k + 1) * SPAN and b > k * SPAN for a, b in expected)
     }
     assert len(touched) > 14
-    strips = cut_strips([track])
+    strips = cut_windows([track])
     assert {int(s) // SPAN for s in strips.starts} == set(range(180)) - touched
     for k in touched:
         assert np.isnan(track.labels(k * SPAN)).all()
@@ -340,13 +340,13 @@ def test_svdb_does_not_decide_rhythm_or_conduction(data_dir: Path) -> None:
     if not (data_dir / "svdb").is_dir():
         pytest.skip("no real ECG: svdb is not beside this checkout")
     tracks = load_tracks_of("svdb", ["800", "820"], data_dir)
-    labels = cut_strips(tracks).labels
+    labels = cut_windows(tracks).labels
     assert np.isnan(labels[:, [AFIB, BBB]]).all()
     assert not np.isnan(labels[:, [PVC, SVE]]).any()
     assert labels[:, SVE].sum() > 0
 
 
 def test_windows_are_on_the_grid_of_the_front_end(ds2: list[Track]) -> None:
-    windows = cut_strips(ds2[:1]).windows
+    windows = cut_windows(ds2[:1]).windows
     assert windows.dtype == np.int8
     np.testing.assert_array_equal(np.round(to_millivolts(windows) / LSB_MV), windows)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from beatlens.beat_recipe import BeatDataSection
-from beatlens.pipeline.beat_data import wanted_records
+from beatlens.tasks.beats.recipe import BeatDataSection
+from beatlens.tasks.beats.data import wanted_records
 from beatlens.signals.databases import find_database
 
 from .track_digests import DIGESTS, STRIPS, digests, sections

@@ -17,16 +17,16 @@ from beatlens.tasks.recordings.labels import (
     CLASSES,
     LONG_NAMES,
     SYMBOLS,
-    WearableTrack,
+    RecordingTrack,
     rhythm_shares,
-    wearable_track,
+    recording_track,
 )
 
 
 @pytest.fixture(scope="module")
-def track() -> WearableTrack:
+def track() -> RecordingTrack:
     patient = simulate_patient(3, 30, rate_hz=300, rhythm="afib")
-    return wearable_track(patient.recording, "A")
+    return recording_track(patient.recording, "A")
 
 
 def test_classes_are_the_labels_of_the_challenge() -> None:
@@ -35,7 +35,7 @@ def test_classes_are_the_labels_of_the_challenge() -> None:
     assert tuple(LONG_NAMES) == CLASSES
 
 
-def test_a_track_is_what_the_front_end_and_the_detector_say(track: WearableTrack) -> None:
+def test_a_track_is_what_the_front_end_and_the_detector_say(track: RecordingTrack) -> None:
     recording = simulate_patient(3, 30, rate_hz=300, rhythm="afib").recording
     x = FrontEnd(300, float(COUNTS_PER_MV), RAILS).run(recording.counts[0]).x
     assert (track.record, track.database) == (recording.name, "simulated")
@@ -44,21 +44,21 @@ def test_a_track_is_what_the_front_end_and_the_detector_say(track: WearableTrack
     assert track.peaks.tolist() == detect_qrs(x).tolist()
     assert (track.contexts == rhythm_contexts(track.peaks)).all()
     assert len(track.peaks) > 20
-    named = wearable_track(recording, "A", LEAD)
+    named = recording_track(recording, "A", LEAD)
     assert (named.x == track.x).all()
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_every_label_has_its_class(symbol: str) -> None:
     patient = simulate_patient(1, 10, rate_hz=300)
-    assert SYMBOLS[wearable_track(patient.recording, symbol).label] == symbol
+    assert SYMBOLS[recording_track(patient.recording, symbol).label] == symbol
 
 
 @pytest.mark.parametrize("label", ["", "NA", "n", "x"])
 def test_other_labels_are_refused(label: str) -> None:
     recording = simulate_patient(1, 10, rate_hz=300).recording
     with pytest.raises(DataError, match=f"{recording.name}: label is '{label}', expected one of N"):
-        wearable_track(recording, label)
+        recording_track(recording, label)
 
 
 @pytest.mark.parametrize("beats", [1, 2, 7, 90])
@@ -72,16 +72,16 @@ def test_tables_weighted_by_shares_are_the_mean_of_every_beat(beats: int) -> Non
     assert rhythm_shares(contexts).sum(axis=1) == pytest.approx(np.ones(len(CONTEXTS)), abs=1e-5)
 
 
-def test_without_a_beat_rhythm_is_worth_nothing(track: WearableTrack) -> None:
+def test_without_a_beat_rhythm_is_worth_nothing(track: RecordingTrack) -> None:
     assert (rhythm_shares(np.zeros((0, len(CONTEXTS)), int)) == 0).all()
     assert (track.rhythm == rhythm_shares(track.contexts)).all()
-    flat = WearableTrack("a", "b", track.x, track.peaks[:0], track.contexts[:0], 3)
+    flat = RecordingTrack("a", "b", track.x, track.peaks[:0], track.contexts[:0], 3)
     assert flat.rhythm.shape == (len(CONTEXTS), BINS)
     assert not flat.rhythm.any()
 
 
-def test_fibrillation_is_irregular_and_sinus_rhythm_is_not(track: WearableTrack) -> None:
-    sinus = wearable_track(simulate_patient(3, 30, rate_hz=300).recording, "N")
+def test_fibrillation_is_irregular_and_sinus_rhythm_is_not(track: RecordingTrack) -> None:
+    sinus = recording_track(simulate_patient(3, 30, rate_hz=300).recording, "N")
     irregular = CONTEXTS.index("irregular")
     means = [t.rhythm[irregular] @ np.arange(BINS) for t in (sinus, track)]
     assert means[0] < 4 < means[1]
@@ -95,7 +95,7 @@ def test_real_recordings_get_the_labels_of_their_table(data_dir: Path) -> None:
               for symbol in SYMBOLS}  # fmt: skip
     for symbol, record in wanted.items():
         recording = database.read(record)
-        track = wearable_track(database.open(record), database.label(record))
+        track = recording_track(database.open(record), database.label(record))
         assert track.label == SYMBOLS.index(symbol)
         assert len(track.x) == -(-recording.samples * 128 // 300)
         seconds = len(track.x) / 128

@@ -9,7 +9,7 @@ from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, NOT_S, UNKNOWN
 from beatlens.tasks.beats.sampling import CROP_CONTEXT, CROP_SPAN
-from beatlens.training.beat_objective import (
+from beatlens.tasks.beats.objective import (
     BeatNet,
     BeatObjective,
     beat_evidence,

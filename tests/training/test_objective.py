@@ -12,7 +12,7 @@ from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.tasks.windows.labels import CLASSES, CONTEXT, SPAN
 from beatlens.tasks.windows.sampling import CropSampler, Excerpts
-from beatlens.training.objective import (
+from beatlens.tasks.windows.objective import (
     TaskObjective,
     crops_of,
     excerpt_logits,

@@ -14,10 +14,10 @@ from beatlens.nets.context_tables import ContextTables
 from beatlens.signals.rhythm import BINS, CONTEXTS
 from beatlens.tasks.recordings.labels import CLASSES, rhythm_shares
 from beatlens.tasks.recordings.sampling import CROP_CONTEXT
-from beatlens.training.beat_objective import ROUGHNESS
-from beatlens.training.wearable_objective import (
+from beatlens.tasks.beats.objective import ROUGHNESS
+from beatlens.tasks.recordings.objective import (
     WearableNet,
-    WearableObjective,
+    RecordingObjective,
     mean_evidence,
     rhythm_worth,
 )
@@ -83,7 +83,7 @@ def test_rhythm_is_worth_the_mean_over_beats() -> None:
 def test_the_loss_is_the_smoothed_cross_entropy_of_the_logits(smoothing: float) -> None:
     both = random_both()
     batch = crops(6)
-    loss = WearableObjective(both, SPAN, smoothing)(*batch).item()
+    loss = RecordingObjective(both, SPAN, smoothing)(*batch).item()
     terms = []
     for window, length, label, rhythm in zip(*batch, strict=True):
         x = both.net.geometry.trim(window, SPAN)
@@ -105,13 +105,13 @@ def test_an_untrained_network_is_as_good_as_guessing() -> None:
     both = WearableNet(build(SPEC, CLASSES)).eval()
     torch.nn.init.zeros_(both.net.head.weight)
     torch.nn.init.zeros_(both.net.head.bias)
-    loss = WearableObjective(both, SPAN)(*crops(4)).item()
+    loss = RecordingObjective(both, SPAN)(*crops(4)).item()
     assert loss == pytest.approx(math.log(len(CLASSES)))
 
 
 def test_windows_without_enough_context_are_refused() -> None:
     windows, *rest = crops(2)
-    objective = WearableObjective(random_both(), SPAN)
+    objective = RecordingObjective(random_both(), SPAN)
     with pytest.raises(ModelError, match="do not fit windows with 0 samples of context"):
         objective(windows[:, :SPAN], *rest)
 
@@ -119,7 +119,7 @@ def test_windows_without_enough_context_are_refused() -> None:
 def test_evidence_and_tables_learn_to_tell_recordings_apart() -> None:
     both = WearableNet(build(SPEC, CLASSES))
     torch.manual_seed(0)
-    objective = WearableObjective(both, SPAN)
+    objective = RecordingObjective(both, SPAN)
     windows = torch.randn(8, SPAN + 2 * CROP_CONTEXT) * 0.05
     labels = torch.tensor([0, 1, 2, 2] * 2)
     windows[2::4, CROP_CONTEXT + 200 : CROP_CONTEXT + 240] += 1.0  # other, by its shape

@@ -16,7 +16,7 @@ import pytest
 
 from beatlens.cli import main
 from beatlens.errors import DataError
-from beatlens.evaluate.strips import Run
+from beatlens.tasks.windows.metrics import Run
 from beatlens.pipeline import export
 from beatlens.pipeline.train import read_history
 from beatlens.signals import data_folders

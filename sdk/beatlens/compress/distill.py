@@ -30,7 +30,7 @@ from beatlens.nets.files import save_state
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.windows.labels import SPAN
 from beatlens.tasks.windows.sampling import Crops
-from beatlens.training.objective import known_label_loss
+from beatlens.tasks.windows.objective import known_label_loss
 
 POOL_FORMAT = "beatlens-pool-2"
 

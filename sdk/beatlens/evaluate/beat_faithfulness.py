@@ -22,7 +22,7 @@ from beatlens.attribution.faithfulness import Control, deletion, insertion, take
 from beatlens.attribution.fidelity import fidelity
 from beatlens.errors import SignalError
 from beatlens.evaluate.beat_reasons import BeatReasons
-from beatlens.evaluate.strips import Explaining
+from beatlens.tasks.windows.metrics import Explaining
 from beatlens.evaluate.waves import WAVES
 from beatlens.geometry import Geometry
 from beatlens.signals.frontend import LSB_MV

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import SignalError
-from beatlens.evaluate.beats import BeatRun
+from beatlens.tasks.beats.metrics import BeatRun
 from beatlens.geometry import beat_columns
 from beatlens.tasks.beats.labels import AFTER, BEFORE
 

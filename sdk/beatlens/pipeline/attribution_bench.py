@@ -21,7 +21,7 @@ from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.lesson_for import pool_inputs
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.bootstrap import paired_difference
-from beatlens.evaluate.strips import (
+from beatlens.tasks.windows.metrics import (
     Measured,
     Reference,
     Run,
@@ -35,7 +35,7 @@ from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.student import (
     CALIBRATION_BATCHES,
     Agreement,
@@ -46,7 +46,7 @@ from beatlens.pipeline.student import (
 )
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import DistillSection, Recipe
-from beatlens.tasks.windows.labels import SPAN, StripSet, cut_strips
+from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
 from beatlens.training.loop import Report
 
 CALIBRATION_CROPS = 512
@@ -104,12 +104,12 @@ class Bench:
     replicates: int = 1000
     say: Say = print
     report: Report | None = None
-    validation: StripSet = field(init=False)
-    test: StripSet = field(init=False)
+    validation: WindowSet = field(init=False)
+    test: WindowSet = field(init=False)
 
     def __post_init__(self) -> None:
-        self.validation = cut_strips(self.prepared.validation)
-        self.test = cut_strips(self.prepared.test)
+        self.validation = cut_windows(self.prepared.validation)
+        self.test = cut_windows(self.prepared.test)
 
     def train(self) -> None:
         """Train what is not trained yet, and run every network over the strips."""
@@ -179,7 +179,7 @@ class Bench:
             folder, "int8", lambda strips: run_integer(graph, net.geometry, strips, kernels)
         )
 
-    def _keep_runs(self, folder: Path, form: str, run: Callable[[StripSet], Run]) -> None:
+    def _keep_runs(self, folder: Path, form: str, run: Callable[[WindowSet], Run]) -> None:
         for role, strips in (("validation", self.validation), ("test", self.test)):
             path = folder / f"{form}-{role}.npz"
             if not path.exists():

@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from beatlens.beat_recipe import BeatRecipe
+from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.checked_read import checked_read
-from beatlens.evaluate.beats import BeatRun, run_beats
+from beatlens.tasks.beats.metrics import BeatRun, run_beats
 from beatlens.evaluate.bootstrap import average_precision_statistic, interval, mean_statistic
 from beatlens.output import writing
-from beatlens.pipeline.beat_crops import heard_by_members, member_crops
-from beatlens.pipeline.beat_data import PreparedBeats
-from beatlens.pipeline.beat_steps import train_beat_network
+from beatlens.tasks.beats.crops import heard_by_members, member_crops
+from beatlens.tasks.beats.data import PreparedBeats
+from beatlens.tasks.beats.training import train_beat_network
 from beatlens.pipeline.members import Member, mean_of
 from beatlens.tasks.beats.labels import CLASSES, NOT_S, BeatTrack, beat_tables
 from beatlens.tasks.windows.sampling import Crops
@@ -67,7 +67,7 @@ def out_of_fold(
         recipe: its student section's network is trained by its student schedule.
         prepared: tracks; those of training and validation are cut into folds.
         folder: where every fold's logits are kept, to go on from.
-        unlabelled: see `beatlens.pipeline.beat_data.read_unlabelled`; those in fibrillation are cut
+        unlabelled: see `beatlens.tasks.beats.data.read_unlabelled`; those in fibrillation are cut
             into folds likewise.
         folds: which of the `FOLDS` to train or load.
         report, say: progress.

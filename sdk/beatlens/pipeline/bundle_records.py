@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from beatlens.errors import DataError, ModelError
-from beatlens.evaluate.beats import ec57_row, integer_windows, run_beats, run_integer_beats
+from beatlens.tasks.beats.metrics import ec57_row, integer_windows, run_beats, run_integer_beats
 from beatlens.evaluate.ec57 import BeatCounts, compare_beats
-from beatlens.evaluate.strips import (
+from beatlens.tasks.windows.metrics import (
     Reference,
     Run,
     choose_thresholds,
@@ -27,17 +27,17 @@ from beatlens.evaluate.strips import (
     run_integer,
     run_network,
 )
-from beatlens.evaluate.wearable import run_integer_wearable, run_wearable
+from beatlens.tasks.recordings.metrics import run_integer_recordings, run_recordings
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.context_tables import TABLES_FILE, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.pipeline.beat_data import BeatTrackOf
-from beatlens.pipeline.beat_steps import beat_fidelity
+from beatlens.tasks.beats.data import BeatTrackOf
+from beatlens.tasks.beats.training import beat_fidelity
 from beatlens.pipeline.evaluate import check_strips_bundle, shipped_thresholds
 from beatlens.pipeline.score import findings_in
-from beatlens.pipeline.wearable_evaluate import agreement_figures, score_figures, told_of
+from beatlens.tasks.recordings.evaluation import agreement_figures, score_figures, told_of
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals import beat_contexts, rhythm, splits
 from beatlens.signals.annotations import Annotations
@@ -45,8 +45,8 @@ from beatlens.signals.databases import Database, find_database
 from beatlens.tasks.beats.labels import CLASSES as BEAT_CLASSES
 from beatlens.tasks.beats.labels import SYMBOLS, BeatTrack, beat_tables
 from beatlens.tasks.beats.sampling import CROP_SPAN
-from beatlens.tasks.recordings.labels import WearableTrack, wearable_track
-from beatlens.tasks.windows.labels import cut_strips
+from beatlens.tasks.recordings.labels import RecordingTrack, recording_track
+from beatlens.tasks.windows.labels import cut_windows
 from beatlens.tasks.windows.tracks import tracks_of
 
 Progress = Callable[[str, int, int], None]
@@ -147,7 +147,7 @@ def _strips(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]:
     """Prediction, localisation and agreement over all strips of 10 s; the teacher's row first."""
     check_strips_bundle(bundle)
     name = asked.database.name
-    strips = cut_strips(list(tracks_of(name, asked.records, asked.data, asked.progress)))
+    strips = cut_windows(list(tracks_of(name, asked.records, asked.data, asked.progress)))
     about = {"records": len(set(strips.records.tolist())), "strips": len(strips)}
     limits = shipped_thresholds(bundle)
     run = run_integer(read_tflite(bundle.tflite), bundle.geometry, strips)
@@ -155,7 +155,7 @@ def _strips(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]:
         row = row_of(measure(strips, run, limits, Reference(run, limits)))
         return [about | {k: v for k, v in row.items() if not k.startswith(AGREEMENT)}]
     network = _network(teacher, bundle)
-    validation = cut_strips(list(tracks_of("mitdb", splits.VALIDATION, asked.data)))
+    validation = cut_windows(list(tracks_of("mitdb", splits.VALIDATION, asked.data)))
     theirs = choose_thresholds(validation, run_network(network, validation))
     reference = Reference(_watched_run(network, strips, asked), theirs)
     return [
@@ -236,12 +236,12 @@ def _recordings(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]
     rule, database = bundle.recording, asked.database
     if rule is None:
         raise ModelError(f"bundle {bundle.name!r} decides on {bundle.decides_on}")
-    tracks: list[WearableTrack] = []
+    tracks: list[RecordingTrack] = []
     for done, record in enumerate(asked.records, start=1):
-        tracks.append(wearable_track(database.open(record), database.label(record)))
+        tracks.append(recording_track(database.open(record), database.label(record)))
         asked.say("records", done)
     graph = _graph_of_crops(bundle)
-    run, decided = run_integer_wearable(
+    run, decided = run_integer_recordings(
         integer_windows(graph), graph, bundle.geometry, rule, tracks
     )
     chances = rule.calibration.probabilities(run.logits)
@@ -249,7 +249,7 @@ def _recordings(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]
         return [score_figures(told_of(run, run, decided, chances, len(bundle.tflite)))]
     network = _network(teacher, bundle)
     tables = load_tables(teacher.with_name(TABLES_FILE), len(rhythm.CONTEXTS))
-    reference = run_wearable(network, tables.array(), tracks)
+    reference = run_recordings(network, tables.array(), tracks)
     told = told_of(reference, run, decided, chances, len(bundle.tflite))
     theirs = reference.logits.argmax(axis=1)
     same = {"label_set": float((theirs == decided).mean())}

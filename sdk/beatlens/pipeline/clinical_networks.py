@@ -10,21 +10,21 @@ import torch
 from numpy.typing import NDArray
 
 from beatlens.attribution.faithfulness import randomised
-from beatlens.beat_recipe import BeatRecipe
+from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.evaluate.beat_offsets import choose_offsets
+from beatlens.tasks.beats.offsets import choose_offsets
 from beatlens.evaluate.beat_reasons import BeatReasons, reasons_of
-from beatlens.evaluate.beats import (
+from beatlens.tasks.beats.metrics import (
     integer_windows,
     run_beats,
     run_integer_beats,
 )
-from beatlens.evaluate.strips import Explaining
+from beatlens.tasks.windows.metrics import Explaining
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.ensemble import blocks_of
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.pipeline.beat_data import PreparedBeats
-from beatlens.pipeline.beat_evaluate import rule_of
+from beatlens.tasks.beats.data import PreparedBeats
+from beatlens.tasks.beats.evaluation import rule_of
 from beatlens.pipeline.student import CALIBRATION_BATCHES, POOL_SEED
 from beatlens.tasks.beats.labels import BeatTrack, beat_tables
 from beatlens.tasks.beats.sampling import CROP_SPAN

@@ -14,7 +14,7 @@ from beatlens.errors import RecipeError
 from beatlens.nets.backbones import spec_of
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.steps import Steps
 from beatlens.pipeline.student import (
     Agreement,

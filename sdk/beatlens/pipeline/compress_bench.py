@@ -23,7 +23,7 @@ from typing import Any
 
 from beatlens.checked_read import checked_read
 from beatlens.evaluate.bootstrap import paired_difference
-from beatlens.evaluate.strips import Measured, Reference, Run, measure, row_of
+from beatlens.tasks.windows.metrics import Measured, Reference, Run, measure, row_of
 from beatlens.pipeline.compress_cells import Cell, Workshop
 from beatlens.pipeline.compress_plans import BOTH, PAPER
 from beatlens.report.tables import Row

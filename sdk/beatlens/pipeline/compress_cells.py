@@ -25,14 +25,14 @@ from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
-from beatlens.evaluate.strips import Run, run_integer, run_network
+from beatlens.tasks.windows.metrics import Run, run_integer, run_network
 from beatlens.integer.account import size_account
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.output import write_whole
 from beatlens.pipeline.attribution_bench import MATCHING_WEIGHTS
 from beatlens.pipeline.compress_plans import NETWORKS, TEACHER, Plan
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.student import (
     Agreement,
     distill_student,
@@ -42,7 +42,7 @@ from beatlens.pipeline.student import (
     save_quantized,
 )
 from beatlens.recipe import NetworkSection, Recipe
-from beatlens.tasks.windows.labels import SPAN, StripSet, cut_strips
+from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
 from beatlens.training.loop import Report, Schedule
 
 QUICK_POOL = 1536
@@ -82,11 +82,11 @@ def cells_of(plans: dict[tuple[str, int], Plan], seeds: list[int]) -> list[Cell]
     ]
 
 
-def some_strips(prepared: Prepared, every: int = EVERY) -> StripSet:
+def some_strips(prepared: Prepared, every: int = EVERY) -> WindowSet:
     """Every third strip of the test patients."""
-    whole = cut_strips(prepared.test)
+    whole = cut_windows(prepared.test)
     keep = slice(None, None, every)
-    return StripSet(*(array[keep] for array in (
+    return WindowSet(*(array[keep] for array in (
         whole.windows, whole.labels, whole.masks, whole.records, whole.starts)))  # fmt: skip
 
 
@@ -120,7 +120,7 @@ class Workshop:
     quick: bool = False
 
     @cached_property
-    def strips(self) -> StripSet:
+    def strips(self) -> WindowSet:
         """What cells of the table are run on; nothing that is chosen on validation looks at it."""
         return some_strips(self.prepared)
 
@@ -153,11 +153,11 @@ class Workshop:
     def reference(self, seed: int) -> tuple[Run, np.ndarray]:
         """What a seed's teacher says of the test strips, and its thresholds."""
         run = self._said(seed, "test", self.strips)
-        validation = cut_strips(self.prepared.validation)
+        validation = cut_windows(self.prepared.validation)
         chosen_on = self._said(seed, "validation", validation)
         return run, self.prepared.thresholds(self.recipe, validation, chosen_on)
 
-    def _said(self, seed: int, role: str, strips: StripSet) -> Run:
+    def _said(self, seed: int, role: str, strips: WindowSet) -> Run:
         """What a seed's teacher says of strips; kept on disk."""
         path = self.folder / f"teacher-{seed}-{role}.npz"
         with self._alone(path):
@@ -194,7 +194,7 @@ class Workshop:
         place, plan = self.place(cell), self.plans[cell.method, cell.share]
         pool = self.pool(cell.seed)
         recipe = self._recipe(cell, plan)
-        said = self._said(cell.seed, "validation", cut_strips(self.prepared.validation))
+        said = self._said(cell.seed, "validation", cut_windows(self.prepared.validation))
         agreement = Agreement.of(recipe, self.prepared, pool.teacher, said)
         started = time.perf_counter()
         net = self._start(cell, plan, recipe, pool, agreement)

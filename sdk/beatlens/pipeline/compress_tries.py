@@ -21,7 +21,7 @@ from beatlens.errors import RecipeError
 from beatlens.integer.account import size_account
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline.compress import run_steps_into
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.folder import claim
 from beatlens.pipeline.steps import Steps
 from beatlens.pipeline.student import Agreement, lesson_of, make_pool

@@ -25,12 +25,12 @@ from beatlens.evaluate.bootstrap import (
     mean_statistic,
 )
 from beatlens.evaluate.prediction import prediction
-from beatlens.evaluate.strips import LOCALISED, Run, run_network, usable_thresholds
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.metrics import LOCALISED, Run, run_network, usable_thresholds
+from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.train import train_network
 from beatlens.recipe import Recipe
 from beatlens.signals import splits
-from beatlens.tasks.windows.labels import CLASSES, StripSet, Track, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, WindowSet, Track, cut_windows
 from beatlens.training.loop import Report
 
 
@@ -38,7 +38,7 @@ from beatlens.training.loop import Report
 class OutOfFold:
     """What networks said of patients they were not trained on: strips, and the evidence on them."""
 
-    strips: StripSet
+    strips: WindowSet
     run: Run
 
     def row(self, replicates: int = 1000) -> dict[str, float]:
@@ -101,12 +101,12 @@ def out_of_fold(
             f"(of {len(missing)}); get it with `beatlens data get mitdb`"
         )
     schedule = recipe.teacher_schedule.model_copy(update={"keep": "last"}).schedule
-    cut: list[StripSet] = []
+    cut: list[WindowSet] = []
     runs: list[Run] = []
     for number in folds:
         path = folder / f"seed-{recipe.seed}-fold-{number}.npz"
         fold = _fold(prepared, splits.folds(count)[number])
-        cut.append(cut_strips(fold.validation))
+        cut.append(cut_windows(fold.validation))
         if not path.exists():
             say(f"{recipe.name}, seed {recipe.seed}: fold {number + 1} of {count}")
             network = train_network(recipe.teacher.spec, schedule, recipe, fold,
@@ -114,7 +114,7 @@ def out_of_fold(
             run_network(network, cut[-1]).save(path)
         runs.append(Run.load(path))
     evidence = np.concatenate([run.evidence for run in runs])
-    return OutOfFold(StripSet.joined(cut), Run(evidence))
+    return OutOfFold(WindowSet.joined(cut), Run(evidence))
 
 
 def _fold(prepared: Prepared, held_out: tuple[str, ...]) -> Prepared:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from beatlens.evaluate.strips import Reference, Run, choose_thresholds, student_thresholds
+from beatlens.tasks.windows.metrics import Reference, Run, choose_thresholds, student_thresholds
 from beatlens.recipe import DataSection, Recipe
 from beatlens.signals import simulate, splits
 from beatlens.signals.databases import (
@@ -22,7 +22,7 @@ from beatlens.signals.databases import (
 )
 from beatlens.tasks.common.store import kept_tracks
 from beatlens.tasks.common.workers import ALONE, Workers
-from beatlens.tasks.windows.labels import CLASSES, StripSet, Track
+from beatlens.tasks.windows.labels import CLASSES, WindowSet, Track
 from beatlens.tasks.windows.sampling import CropSampler
 from beatlens.tasks.windows.tracks import beat_track, tracks_of
 
@@ -48,7 +48,7 @@ class Prepared:
     description: str
 
     def thresholds(
-        self, recipe: Recipe, validation: StripSet, run: Run, teacher: Run | None = None
+        self, recipe: Recipe, validation: WindowSet, run: Run, teacher: Run | None = None
     ) -> np.ndarray:
         """Thresholds `[C]` in logits: a final fit's are the recipe's, else chosen on validation.
 

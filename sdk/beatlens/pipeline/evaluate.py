@@ -14,7 +14,7 @@ from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError
 from beatlens.evaluate.figures import merge_figures, write_figures
-from beatlens.evaluate.strips import (
+from beatlens.tasks.windows.metrics import (
     Measured,
     Reference,
     Run,
@@ -28,10 +28,10 @@ from beatlens.integer.litert import Kernels
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
-from beatlens.tasks.windows.labels import CLASSES, SPAN, StripSet, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, SPAN, WindowSet, cut_windows
 
 AGREEMENT = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
 
@@ -43,7 +43,7 @@ class Evaluation:
     `student` is the float network of a run; a bundle alone has none.
     """
 
-    strips: StripSet
+    strips: WindowSet
     teacher: Measured
     student: Measured | None
     device: Measured
@@ -67,7 +67,7 @@ def evaluate(
     student's by the teacher's decisions. The int8 model is run by LiteRT itself. Fidelity is to the
     teacher.
     """
-    validation, test = cut_strips(prepared.validation), cut_strips(prepared.test)
+    validation, test = cut_windows(prepared.validation), cut_windows(prepared.test)
     graph = build_graph(quantized, SPAN)
     chosen_on = run_network(teacher, validation)
 
@@ -108,7 +108,7 @@ def evaluate_bundle(
         ModelError: the bundle decides on something else than strips.
     """
     check_strips_bundle(bundle)
-    validation, test = cut_strips(prepared.validation), cut_strips(prepared.test)
+    validation, test = cut_windows(prepared.validation), cut_windows(prepared.test)
     graph = read_tflite(bundle.tflite)
     limits = prepared.thresholds(recipe, validation, run_network(teacher, validation))
     reference = Reference(run_network(teacher, test), limits)
@@ -161,7 +161,7 @@ def shipped_thresholds(bundle: Bundle) -> np.ndarray:
     ])  # fmt: skip
 
 
-def _itself(test: StripSet, reference: Reference) -> Measured:
+def _itself(test: WindowSet, reference: Reference) -> Measured:
     """The teacher, held against itself."""
     return measure(test, reference.run, reference.thresholds, reference)
 

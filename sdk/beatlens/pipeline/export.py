@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from beatlens.beat_recipe import BeatRecipe
+from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.checked_read import checked_read
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.figures import commit
-from beatlens.evaluate.strips import run_integer, run_network
+from beatlens.tasks.windows.metrics import run_integer, run_network
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
@@ -24,12 +24,12 @@ from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.pipeline import wearable_evaluate
-from beatlens.pipeline.beat_data import PreparedBeats
-from beatlens.pipeline.beat_evaluate import OUTPUT, rule_of, rule_of_bundle
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.beats.data import PreparedBeats
+from beatlens.tasks.beats.evaluation import OUTPUT, rule_of, rule_of_bundle
+from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.evaluate import check_strips_bundle
 from beatlens.pipeline.wearable_crossval import FIGURES
-from beatlens.pipeline.wearable_data import PreparedWearable
+from beatlens.tasks.recordings.data import PreparedRecordings
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
@@ -37,8 +37,8 @@ from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_database
 from beatlens.tasks.beats import labels as beats
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.recordings import labels as wearable
-from beatlens.tasks.windows.labels import CLASSES, LONG_NAMES, SPAN, cut_strips
-from beatlens.wearable_recipe import WearableRecipe
+from beatlens.tasks.windows.labels import CLASSES, LONG_NAMES, SPAN, cut_windows
+from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 GOLDEN_SEED = 17
 DAMAGED_FIGURES = "delete it, or run `beatlens evaluate` again"
@@ -143,7 +143,7 @@ def _thresholds(
     geometry: Geometry,
 ) -> dict[str, float]:
     """Probabilities by class from which on the int8 model predicts it."""
-    validation = cut_strips(prepared.validation)
+    validation = cut_windows(prepared.validation)
     student = run_integer(graph, geometry, validation)
     said = run_network(teacher, validation)
     chances = 1 / (1 + np.exp(-prepared.thresholds(recipe, validation, student, said)))
@@ -226,8 +226,8 @@ def export_rule(
 
 
 def export_wearable_bundle(
-    recipe: WearableRecipe,
-    prepared: PreparedWearable,
+    recipe: RecordingRecipe,
+    prepared: PreparedRecordings,
     tables: ContextTables,
     quantized: QuantizedEvidenceNet,
     folder: Path,

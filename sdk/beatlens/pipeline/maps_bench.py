@@ -20,10 +20,10 @@ from beatlens.attribution.faithfulness import Control, deletion, insertion, weig
 from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.gradients import guided_grad_cam, integrated_gradients, segment_map
 from beatlens.errors import ModelError
-from beatlens.evaluate.strips import Run
+from beatlens.tasks.windows.metrics import Run
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.tasks.windows.labels import CLASSES, SPAN, StripSet, to_millivolts
+from beatlens.tasks.windows.labels import CLASSES, SPAN, WindowSet, to_millivolts
 
 STEPS = 16
 CLASS = "pvc"
@@ -38,7 +38,7 @@ class MapsBench:
         count: strips looked at, evenly taken from those where `CLASS` is and the teacher says so.
     """
 
-    def __init__(self, folder: Path, strips: StripSet, count: int = 60) -> None:
+    def __init__(self, folder: Path, strips: WindowSet, count: int = 60) -> None:
         self._folder, self._strips, self._count = folder, strips, count
         self._target = CLASSES.index(CLASS)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from beatlens.evaluate.figures import commit
-from beatlens.evaluate.strips import Measured
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.metrics import Measured
+from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.evaluate import Evaluation
 from beatlens.pipeline.train import read_history
 from beatlens.recipe import Recipe

@@ -22,7 +22,7 @@ from beatlens.pipeline.student import load_quantized, save_quantized
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe, StepSection
 from beatlens.training.loop import Report, Schedule
-from beatlens.training.objective import seed_everything
+from beatlens.tasks.windows.objective import seed_everything
 
 LessonFor = Callable[[ModelRecipe, Schedule], Lesson]
 """What a recipe teaches with a schedule."""

@@ -17,17 +17,17 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weighted_layers
 from beatlens.errors import ModelError
 from beatlens.evaluate.prediction import average_precision
-from beatlens.evaluate.strips import Explaining, Reference, Run, run_network
+from beatlens.tasks.windows.metrics import Explaining, Reference, Run, run_network
 from beatlens.nets.backbones import build
 from beatlens.nets.constraint import impose_described, release
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, plain_state, read_state, save_net, save_state
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe, Recipe
-from beatlens.tasks.windows.labels import CLASSES, StripSet, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, WindowSet, cut_windows
 from beatlens.training.loop import History, Report, Schedule, fit
-from beatlens.training.objective import seed_everything
+from beatlens.tasks.windows.objective import seed_everything
 
 QUANTIZED_FORMAT = "beatlens-quantized-1"
 CALIBRATION_BATCHES = 16
@@ -62,7 +62,7 @@ class Agreement:
     that keep the best weights choose (a student that explains the wrong decision well is no use).
     """
 
-    def __init__(self, strips: StripSet, teacher: Run, thresholds: np.ndarray) -> None:
+    def __init__(self, strips: WindowSet, teacher: Run, thresholds: np.ndarray) -> None:
         self._strips = strips
         reference = Reference(teacher, thresholds)
         self._maps = teacher.evidence
@@ -78,7 +78,7 @@ class Agreement:
 
         `said`: what it says of their strips, where that is known already.
         """
-        strips = cut_strips(prepared.validation)
+        strips = cut_windows(prepared.validation)
         run = said or run_network(teacher, strips)
         return cls(strips, run, prepared.thresholds(recipe, strips, run))
 

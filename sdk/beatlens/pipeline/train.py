@@ -11,29 +11,29 @@ import torch
 from beatlens.checked_read import checked_read
 from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.prediction import average_precision
-from beatlens.evaluate.strips import Explaining, run_network
+from beatlens.tasks.windows.metrics import Explaining, run_network
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.context_tables import TABLES_FILE, load_tables, save_tables
 from beatlens.nets.ensemble import ensemble
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
 from beatlens.output import write_whole
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.members import members_of
 from beatlens.recipe import ModelRecipe, Recipe
 from beatlens.signals import beat_contexts, rhythm
 from beatlens.tasks.beats import labels as beats
 from beatlens.tasks.recordings import labels as wearable
-from beatlens.tasks.windows.labels import CLASSES, StripSet, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, WindowSet, cut_windows
 from beatlens.training.loop import History, Report, Schedule, fit, world
-from beatlens.training.objective import TaskObjective, crops_of, seed_everything
+from beatlens.tasks.windows.objective import TaskObjective, crops_of, seed_everything
 
 CLASSES_OF = {"strips": CLASSES, "beats": beats.CLASSES, "wearable": wearable.CLASSES}
 CONTEXTS_OF = {"beats": len(beat_contexts.LEARNT), "wearable": len(rhythm.CONTEXTS)}
 """Of the tables that a task's teacher has beside it, if it has any."""
 
 
-def macro_ap(net: Explaining, strips: StripSet) -> dict[str, float]:
+def macro_ap(net: Explaining, strips: WindowSet) -> dict[str, float]:
     """Average precision per class and its mean, of a network on strips."""
     figures = average_precision(strips.labels, run_network(net, strips).logits)
     named = {f"ap_{name}": float(v) for name, v in zip(CLASSES, figures, strict=True)}
@@ -131,7 +131,7 @@ def train_network(
     path.parent.mkdir(parents=True, exist_ok=True)
     seed_everything(recipe.seed)
     net = build(spec, CLASSES)
-    validation = cut_strips(prepared.validation)
+    validation = cut_windows(prepared.validation)
     history = fit(
         TaskObjective(net),
         net,

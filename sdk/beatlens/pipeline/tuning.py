@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from beatlens.pipeline.attribution_bench import MATCHING_WEIGHTS
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.student import Agreement, distill_student, make_pool
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import Recipe

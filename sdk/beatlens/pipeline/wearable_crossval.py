@@ -13,18 +13,18 @@ from pathlib import Path
 from beatlens.errors import DataError, RecipeError
 from beatlens.nets.context_tables import TABLES_FILE
 from beatlens.pipeline.folder import CLAIM
-from beatlens.pipeline.wearable_data import Recordings
-from beatlens.pipeline.wearable_evaluate import (
+from beatlens.tasks.recordings.data import Recordings
+from beatlens.tasks.recordings.evaluation import (
     FORMS,
     Told,
     load_told,
     save_told,
     tell,
 )
-from beatlens.pipeline.wearable_steps import compress_wearable, train_wearable_teacher
+from beatlens.tasks.recordings.training import compress_wearable, train_wearable_teacher
 from beatlens.recipe import read_json
 from beatlens.training.loop import Report
-from beatlens.wearable_recipe import FOLDS, WearableRecipe
+from beatlens.tasks.recordings.recipe import FOLDS, RecordingRecipe
 
 FIGURES, WRONG = "crossval.json", "crossval_wrong.json"
 """Figures files in the run folder: the rows of the benchmark, for the bundle; and the recordings
@@ -33,13 +33,13 @@ SHARED = ("data", "sampling", "teacher", "teacher_schedule")
 """Sections that make a teacher what it is."""
 
 
-def fold_folder(folder: Path, recipe: WearableRecipe, fold: int) -> Path:
+def fold_folder(folder: Path, recipe: RecordingRecipe, fold: int) -> Path:
     """Where a fold's networks and decisions are kept in a run folder."""
     return folder / "crossval" / f"seed-{recipe.seed}-fold-{fold}"
 
 
 def out_of_fold(
-    recipe: WearableRecipe,
+    recipe: RecordingRecipe,
     recordings: Recordings,
     folder: Path,
     folds: Sequence[int] = range(FOLDS),
@@ -94,9 +94,9 @@ def _check_records(path: Path, found: Sequence[str], wanted: Sequence[str]) -> N
         )
 
 
-def _check_teachers(recipe: WearableRecipe, teachers: Path) -> None:
+def _check_teachers(recipe: RecordingRecipe, teachers: Path) -> None:
     """Raise `RecipeError` unless a run folder's teachers are what the recipe would train."""
-    other = WearableRecipe.parse(read_json(teachers / CLAIM), str(teachers / CLAIM))
+    other = RecordingRecipe.parse(read_json(teachers / CLAIM), str(teachers / CLAIM))
     for name in SHARED:
         if getattr(other, name) != getattr(recipe, name):
             raise RecipeError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from beatlens.beat_recipe import BeatRecipe
+from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.figures import merge_figures
@@ -13,21 +13,21 @@ from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.pipeline import beat_crossval
-from beatlens.pipeline.beat_data import (
+from beatlens.tasks.beats.data import (
     PreparedBeats,
     count_labels,
     prepare_beats,
     read_unlabelled,
 )
-from beatlens.pipeline.beat_evaluate import (
+from beatlens.tasks.beats.evaluation import (
     BeatEvaluation,
     evaluate_beats,
     evaluate_bundle,
     merge_evaluation,
     write_evaluation,
 )
-from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
-from beatlens.pipeline.data import ROLES
+from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
+from beatlens.tasks.windows.data import ROLES
 from beatlens.pipeline.export import export_beat_bundle, export_rule
 from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.train import taken_teacher

@@ -113,7 +113,7 @@ def maps(
     from beatlens.evaluate.figures import write_figures
     from beatlens.pipeline.attribution_bench import arms_of
     from beatlens.pipeline.maps_bench import MapsBench
-    from beatlens.tasks.windows.labels import cut_strips
+    from beatlens.tasks.windows.labels import cut_windows
     from beatlens.verbs.runs import opened
     from beatlens.verbs.show import console
     from beatlens.verbs.strips import prepared_for
@@ -121,7 +121,7 @@ def maps(
     chosen, folder = opened(recipe, run, threads)
     prepared = prepared_for(chosen, folder, data)
     with console.status("measuring maps"):
-        bench = MapsBench(folder, cut_strips(prepared.test), strips)
+        bench = MapsBench(folder, cut_windows(prepared.test), strips)
         arms = [arm.name for arm in arms_of(chosen)]
         rows = bench.rows([int(part) for part in seeds.split(",")], arms)
     command = f"beatlens bench maps --seeds {seeds} --strips {strips}"

@@ -33,12 +33,12 @@ def clinical(
     `train` and `compress`. Adds rows to clinical.json, clinical_reasons.json and
     clinical_checks.json.
     """
-    from beatlens.beat_recipe import BeatRecipe
+    from beatlens.tasks.beats.recipe import BeatRecipe
     from beatlens.errors import RecipeError
     from beatlens.pipeline.clinical_bench import clinical_figures
     from beatlens.pipeline.clinical_data import judged_beats, ludb_beats
     from beatlens.pipeline.clinical_networks import explained_int8, explained_teacher
-    from beatlens.pipeline.data import at_hand
+    from beatlens.tasks.windows.data import at_hand
     from beatlens.signals.databases import find_database
     from beatlens.verbs.beats import networks_of, prepared_for
     from beatlens.verbs.runs import opened_any

@@ -9,8 +9,8 @@ from types import ModuleType
 
 import torch
 
-from beatlens.beat_recipe import AnyRecipe
-from beatlens.beat_recipe import read_recipe as read_any_recipe
+from beatlens.tasks.beats.recipe import AnyRecipe
+from beatlens.tasks.beats.recipe import read_recipe as read_any_recipe
 from beatlens.errors import RecipeError
 from beatlens.firmware.beat_package import write_beats
 from beatlens.firmware.package import write_task

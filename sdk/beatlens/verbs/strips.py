@@ -11,8 +11,8 @@ from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.pipeline.compress import compress as compress_step
-from beatlens.pipeline.data import ROLES, Prepared, prepare
-from beatlens.pipeline.episode_evaluate import evaluate_bundle_episodes, evaluate_episodes
+from beatlens.tasks.windows.data import ROLES, Prepared, prepare
+from beatlens.tasks.windows.episodes import evaluate_bundle_episodes, evaluate_episodes
 from beatlens.pipeline.evaluate import Evaluation, evaluate_bundle, merge_evaluation
 from beatlens.pipeline.evaluate import evaluate as evaluate_step
 from beatlens.pipeline.export import export_again, export_bundle

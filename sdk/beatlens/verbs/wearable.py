@@ -15,14 +15,14 @@ from beatlens.nets.files import load_net
 from beatlens.pipeline.export import export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.wearable_crossval import FIGURES, WRONG, out_of_fold
-from beatlens.pipeline.wearable_data import PreparedWearable, prepare_wearable, read_recordings
-from beatlens.pipeline.wearable_evaluate import rows_of, tell, wrong_rows
-from beatlens.pipeline.wearable_steps import compress_wearable, train_wearable_teacher
+from beatlens.tasks.recordings.data import PreparedRecordings, prepare_recordings, read_recordings
+from beatlens.tasks.recordings.evaluation import rows_of, tell, wrong_rows
+from beatlens.tasks.recordings.training import compress_wearable, train_wearable_teacher
 from beatlens.tasks.common.workers import ALONE, Workers
 from beatlens.tasks.recordings.labels import CLASSES
 from beatlens.verbs.runs import opened_any
 from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
-from beatlens.wearable_recipe import FOLDS, WearableRecipe
+from beatlens.tasks.recordings.recipe import FOLDS, RecordingRecipe
 
 COMMAND = "beatlens bench wearable RECIPE"
 KEY = ("model", "form", "seed", "teacher_steps")
@@ -30,17 +30,17 @@ KEY = ("model", "form", "seed", "teacher_steps")
 
 
 def prepared_for(
-    recipe: WearableRecipe, folder: Path, data: Path | None, workers: Workers = ALONE
-) -> PreparedWearable:
+    recipe: RecordingRecipe, folder: Path, data: Path | None, workers: Workers = ALONE
+) -> PreparedRecordings:
     """Recordings of a recipe, with a bar while they are read; says which ECG it is."""
     with loading_bar() as show:
-        prepared = prepare_wearable(recipe, folder, data, show, workers)
+        prepared = prepare_recordings(recipe, folder, data, show, workers)
     console.print(prepared.description, style="bold yellow" if prepared.simulated else "")
     return prepared
 
 
 def train(
-    recipe: WearableRecipe, folder: Path, data: Path | None, workers: Workers = ALONE
+    recipe: RecordingRecipe, folder: Path, data: Path | None, workers: Workers = ALONE
 ) -> None:
     """Train the teacher and its context tables."""
     prepared = prepared_for(recipe, folder, data, workers)
@@ -51,7 +51,7 @@ def train(
     )
 
 
-def compress(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
+def compress(recipe: RecordingRecipe, folder: Path, data: Path | None) -> None:
     """Distil the student with matched maps, train it as int8."""
     teacher, tables = _teacher(folder)
     prepared = prepared_for(recipe, folder, data)
@@ -60,7 +60,7 @@ def compress(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
     console.print(f"student: {student.weights:,} weights, {folder / 'quantized.pt'}")
 
 
-def export(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
+def export(recipe: RecordingRecipe, folder: Path, data: Path | None) -> None:
     """Write the bundle."""
     _, tables, _, quantized = _networks(folder)
     prepared = prepared_for(recipe, folder, data)
@@ -73,7 +73,7 @@ def export(recipe: WearableRecipe, folder: Path, data: Path | None) -> None:
         console.print(exported.note, soft_wrap=True)
 
 
-def evaluate(recipe: WearableRecipe, folder: Path, data: Path | None, out: Path | None) -> None:
+def evaluate(recipe: RecordingRecipe, folder: Path, data: Path | None, out: Path | None) -> None:
     """Measure all networks on the recipe's test fold. Writes figures.json. `out` must be None."""
     if out is not None:
         raise RecipeError(
@@ -107,7 +107,7 @@ def bench(
     """What `beatlens bench wearable` does."""
     numbers = _folds(folds)
     chosen, folder = opened_any(recipe, run, threads)
-    if not isinstance(chosen, WearableRecipe):
+    if not isinstance(chosen, RecordingRecipe):
         raise RecipeError(
             f"{recipe}: task is {chosen.task!r}, expected a recipe of the task wearable"
         )

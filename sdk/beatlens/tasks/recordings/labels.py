@@ -32,7 +32,7 @@ SYMBOLS = "NAO~"
 
 
 @dataclass(frozen=True, eq=False)
-class WearableTrack:
+class RecordingTrack:
     """One recording at 128 Hz with its R peaks and its label.
 
     Args:
@@ -56,7 +56,7 @@ class WearableTrack:
         return rhythm_shares(self.contexts)
 
 
-def wearable_track(recording: Recorded, label: str, lead: str | None = None) -> WearableTrack:
+def recording_track(recording: Recorded, label: str, lead: str | None = None) -> RecordingTrack:
     """Condition a lead (the first, if none is named), and find its R peaks.
 
     Args:
@@ -74,7 +74,7 @@ def wearable_track(recording: Recorded, label: str, lead: str | None = None) -> 
     out = condition(recording, lead or recording.lead_names[0])
     peaks = detect_qrs(out.x)
     contexts = rhythm_contexts(peaks)
-    return WearableTrack(
+    return RecordingTrack(
         recording.name, recording.database, out.x, peaks, contexts, SYMBOLS.index(label)
     )
 

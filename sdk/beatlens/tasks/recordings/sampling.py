@@ -12,7 +12,7 @@ import numpy as np
 
 from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
-from beatlens.tasks.recordings.labels import CLASSES, WearableTrack, rhythm_shares
+from beatlens.tasks.recordings.labels import CLASSES, RecordingTrack, rhythm_shares
 from beatlens.tasks.windows.sampling import Augmentation
 
 CROP_CONTEXT = 256
@@ -20,11 +20,11 @@ CROP_CONTEXT = 256
 SPAN_GRID = 16
 """A crop's span is a multiple of this many samples: whole columns of strides up to 16."""
 
-WearableBatch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+RecordingBatch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class WearableDraw:
+class CropDraw:
     """How crops are drawn.
 
     Args:
@@ -58,7 +58,7 @@ class WearableDraw:
         return round(self.seconds * MODEL_RATE_HZ / SPAN_GRID) * SPAN_GRID
 
 
-class WearableSampler:
+class RecordingSampler:
     """Draws labelled, augmented crops of recordings.
 
     Args:
@@ -70,7 +70,7 @@ class WearableSampler:
         DataError: there is no recording, or none that would be drawn.
     """
 
-    def __init__(self, tracks: Sequence[WearableTrack], seed: int, draw: WearableDraw) -> None:
+    def __init__(self, tracks: Sequence[RecordingTrack], seed: int, draw: CropDraw) -> None:
         if not tracks:
             raise DataError("there is no training recording, expected at least one")
         self._tracks, self._seed, self._draw = tracks, seed, draw
@@ -88,7 +88,7 @@ class WearableSampler:
         """Samples of a crop's span."""
         return self._draw.span
 
-    def batch(self, first: int, size: int) -> WearableBatch:
+    def batch(self, first: int, size: int) -> RecordingBatch:
         """Crops `first .. first + size - 1`.
 
         Returns:
@@ -102,7 +102,7 @@ class WearableSampler:
         windows, lengths, labels, rhythm = (np.stack(parts) for parts in zip(*crops, strict=True))
         return windows, lengths, labels, rhythm
 
-    def crop(self, index: int) -> WearableBatch:
+    def crop(self, index: int) -> RecordingBatch:
         """Crop number `index`; as `batch`, without the first dimension."""
         rng = np.random.default_rng([self._seed, index])
         draw = self._draw

@@ -26,7 +26,7 @@ from beatlens.compress.lesson_for import taught_by
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.training.beat_objective import beat_evidence, beat_label_loss
+from beatlens.tasks.beats.objective import beat_evidence, beat_label_loss
 from beatlens.training.loop import Schedule
 
 MOST_ODDS = 20.0

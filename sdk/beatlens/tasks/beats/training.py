@@ -11,25 +11,25 @@ from torch import nn
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import matching_of
-from beatlens.beat_recipe import BeatRecipe
-from beatlens.compress.beat_lesson import beat_lesson
+from beatlens.tasks.beats.recipe import BeatRecipe
+from beatlens.tasks.beats.distillation import beat_lesson
 from beatlens.compress.contract import Lesson
 from beatlens.compress.distill import TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.evaluate.beat_offsets import f_of_databases
-from beatlens.evaluate.beats import BeatRun, run_beats
-from beatlens.evaluate.strips import Explaining
+from beatlens.tasks.beats.offsets import f_of_databases
+from beatlens.tasks.beats.metrics import BeatRun, run_beats
+from beatlens.tasks.windows.metrics import Explaining
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.pipeline.beat_crops import (
+from beatlens.tasks.beats.crops import (
     HeardByMembers,
     heard_by_members,
     member_crops,
     student_crops,
 )
-from beatlens.pipeline.beat_data import PreparedBeats
+from beatlens.tasks.beats.data import PreparedBeats
 from beatlens.pipeline.compress import Taught, compress_from_pool
 from beatlens.pipeline.members import Member, joined_members, mean_of
 from beatlens.pipeline.train import write_history
@@ -38,9 +38,9 @@ from beatlens.signals.beat_contexts import LEARNT
 from beatlens.tasks.beats.labels import CLASSES, BeatTrack, beat_tables
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.windows.sampling import Crops
-from beatlens.training.beat_objective import BeatNet, BeatObjective, beat_crops_of
+from beatlens.tasks.beats.objective import BeatNet, BeatObjective, beat_crops_of
 from beatlens.training.loop import History, Report, Schedule, fit, world
-from beatlens.training.objective import seed_everything
+from beatlens.tasks.windows.objective import seed_everything
 
 EXPLAINED = tuple(CLASSES.index(name) for name in ("s", "v"))
 """Classes whose evidence is compared: normal beats are everywhere, fusion beats nowhere."""
@@ -60,7 +60,7 @@ def train_beat_teacher(
     Writes `teacher.pt`, `tables.pt` and `teacher.json`; an interrupted training goes on from
     `teacher.checkpoint`. Several members are trained one after the other, see
     `beatlens.pipeline.members`, and the last ones hear the `unlabelled` recordings
-    (`beatlens.pipeline.beat_crops`).
+    (`beatlens.tasks.beats.crops`).
 
     Raises:
         RecipeError: the recipe wants unlabelled recordings, and none were given.

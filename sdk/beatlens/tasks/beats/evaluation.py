@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.beat_recipe import BeatRecipe
+from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.calibration import Calibration
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.unrounded import unrounded
-from beatlens.evaluate.beat_offsets import choose_offsets
-from beatlens.evaluate.beats import (
+from beatlens.tasks.beats.offsets import choose_offsets
+from beatlens.tasks.beats.metrics import (
     BeatRun,
     calibrate,
     choose_doubts,
@@ -35,8 +35,8 @@ from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.pipeline.beat_data import PreparedBeats
-from beatlens.pipeline.beat_steps import beat_fidelity
+from beatlens.tasks.beats.data import PreparedBeats
+from beatlens.tasks.beats.training import beat_fidelity
 from beatlens.runtime.beat_chain import rule_of as bundle_rule
 from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
 from beatlens.runtime.bundle import Bundle

@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError
-from beatlens.evaluate.beats import integer_windows
+from beatlens.tasks.beats.metrics import integer_windows
 from beatlens.evaluate.bootstrap import interval, mean_statistic, quantile_statistic
-from beatlens.evaluate.wearable import (
-    WearableRun,
+from beatlens.tasks.recordings.metrics import (
+    RecordingRun,
     as_published,
     calibrate_recordings,
     challenge_score,
     f1_of,
     published_prior,
-    run_integer_wearable,
-    run_wearable,
+    run_integer_recordings,
+    run_recordings,
     score_statistic,
 )
 from beatlens.integer.graph import IntegerGraph
@@ -35,12 +35,12 @@ from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.output import writing
-from beatlens.pipeline.wearable_data import PreparedWearable
-from beatlens.pipeline.wearable_steps import map_agreement
+from beatlens.tasks.recordings.data import PreparedRecordings
+from beatlens.tasks.recordings.training import map_agreement
 from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.recordings.labels import CLASSES
-from beatlens.wearable_recipe import WearableRecipe
+from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 AGREEMENT = ("spearman", "pearson", "same_peak")
 FORMS = ("teacher", "student", "device")
@@ -79,37 +79,37 @@ class Told:
 
 
 def rule_of(
-    recipe: WearableRecipe,
+    recipe: RecordingRecipe,
     quantized: QuantizedEvidenceNet,
     tables: ContextTables,
-    prepared: PreparedWearable,
+    prepared: PreparedRecordings,
 ) -> tuple[IntegerGraph, RecordingRule]:
     """The int8 network and the whole-number rule that decides with it.
 
     Offsets are the recipe's, the calibration is chosen on validation recordings.
     """
-    validation = run_wearable(quantized, tables.array(), prepared.validation)
+    validation = run_recordings(quantized, tables.array(), prepared.validation)
     graph = build_graph(quantized, CROP_SPAN)
     scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
     calibration = calibrate_recordings(validation)
     return graph, RecordingRule.of(tables.array(), recipe.decision.by_class, scale, calibration)
 
 
-def tell(recipe: WearableRecipe, prepared: PreparedWearable, networks: Networks) -> dict[str, Told]:
+def tell(recipe: RecordingRecipe, prepared: PreparedRecordings, networks: Networks) -> dict[str, Told]:
     """What a run's networks say of the test recordings, by `FORMS`. LiteRT runs the int8 model."""
     teacher, tables, student, quantized = networks
     graph, rule = rule_of(recipe, quantized, tables, prepared)
     said: dict[str, Told] = {}
-    reference: WearableRun | None = None
+    reference: RecordingRun | None = None
     for form, net in (("teacher", teacher), ("student", student)):
-        validation = run_wearable(net, tables.array(), prepared.validation)
-        run = run_wearable(net, tables.array(), prepared.test)
+        validation = run_recordings(net, tables.array(), prepared.validation)
+        run = run_recordings(net, tables.array(), prepared.test)
         reference = reference or run
         decided = (run.logits + recipe.decision.by_class).argmax(axis=1)
         chances = calibrate_recordings(validation).probabilities(run.logits)
         said[form] = told_of(reference, run, decided, chances, 4 * net.weights)
     geometry = quantized.geometry
-    run, decided = run_integer_wearable(
+    run, decided = run_integer_recordings(
         integer_windows(graph), graph, geometry, rule, prepared.test
     )
     chances = rule.calibration.probabilities(run.logits)
@@ -118,8 +118,8 @@ def tell(recipe: WearableRecipe, prepared: PreparedWearable, networks: Networks)
 
 
 def told_of(
-    reference: WearableRun,
-    run: WearableRun,
+    reference: RecordingRun,
+    run: RecordingRun,
     decided: NDArray[np.int64],
     chances: NDArray[np.float64],
     size: int,
@@ -183,7 +183,7 @@ def load_told(path: Path, offsets: NDArray[np.float64]) -> dict[str, Told] | Non
         raise DataError(f"{path}: not a file of decisions ({error}); delete it") from error
 
 
-def rows_of(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[str, Any]]:
+def rows_of(recipe: RecordingRecipe, said: Mapping[str, Told]) -> list[dict[str, Any]]:
     """A row for each network: score, F1 by class, agreement with the teacher's maps.
 
     `score` and `f1_CLASS` are of the recordings as they are; `published_score` counts classes as
@@ -208,7 +208,7 @@ def rows_of(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[str, 
     return rows
 
 
-def wrong_rows(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[str, Any]]:
+def wrong_rows(recipe: RecordingRecipe, said: Mapping[str, Told]) -> list[dict[str, Any]]:
     """A row for each recording that the int8 model tells otherwise than its label, surest first.
 
     `probability` is that of what was decided, `probability_of_label` that of what it should have

@@ -1,6 +1,6 @@
 """Recipes of the wearable task.
 
->>> recipe = WearableRecipe()
+>>> recipe = RecordingRecipe()
 >>> recipe.task, recipe.data.test_fold
 ('wearable', None)
 """
@@ -26,7 +26,7 @@ from beatlens.recipe import (
     Weight,
 )
 from beatlens.tasks.recordings.labels import CLASSES
-from beatlens.tasks.recordings.sampling import WearableDraw
+from beatlens.tasks.recordings.sampling import CropDraw
 from beatlens.tasks.windows.sampling import Augmentation
 
 ClassName = Literal["normal", "afib", "other", "noise"]
@@ -50,7 +50,7 @@ class WearableDataSection(Section):
 
 
 class WearableSamplingSection(Section):
-    """How crops are drawn; see `beatlens.tasks.recordings.sampling.WearableDraw`."""
+    """How crops are drawn; see `beatlens.tasks.recordings.sampling.CropDraw`."""
 
     seconds: Annotated[float, Field(ge=5, le=61)] = 30.0
     shortest: Annotated[float, Field(ge=5)] = 30.0
@@ -71,9 +71,9 @@ class WearableSamplingSection(Section):
         return self
 
     @property
-    def draw(self) -> WearableDraw:
+    def draw(self) -> CropDraw:
         """What a sampler is given."""
-        return WearableDraw(
+        return CropDraw(
             self.seconds,
             self.shortest,
             self.flips,
@@ -97,7 +97,7 @@ class WearableDecisionSection(Section):
         return np.array([named.get(name, 0.0) for name in CLASSES])
 
 
-class WearableRecipe(ModelRecipe):
+class RecordingRecipe(ModelRecipe):
     """A model of the wearable task. All sections have defaults; `task = "wearable"` is a recipe."""
 
     task: Literal["wearable"] = "wearable"

@@ -34,7 +34,7 @@ from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.litert import Kernels, run_litert
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.output import writing
-from beatlens.tasks.windows.labels import CLASSES, SPAN, StripSet, to_millivolts
+from beatlens.tasks.windows.labels import CLASSES, SPAN, WindowSet, to_millivolts
 
 LOCALISED = ("pvc", "sve")
 REPLICATES = 1000
@@ -80,7 +80,7 @@ class Run:
 
 
 @torch.no_grad()
-def run_network(net: Explaining, strips: StripSet, batch: int = 60) -> Run:
+def run_network(net: Explaining, strips: WindowSet, batch: int = 60) -> Run:
     """Run a torch network over strips, in `eval()` mode, and leave it in the mode it was in."""
     training = isinstance(net, nn.Module) and net.training
     if isinstance(net, nn.Module):
@@ -96,7 +96,7 @@ def run_network(net: Explaining, strips: StripSet, batch: int = 60) -> Run:
 
 
 def run_integer(
-    graph: IntegerGraph, geometry: Geometry, strips: StripSet, kernels: Kernels = "reference"
+    graph: IntegerGraph, geometry: Geometry, strips: WindowSet, kernels: Kernels = "reference"
 ) -> Run:
     """Run an int8 model over strips, window by window, on LiteRT itself.
 
@@ -129,7 +129,7 @@ class Reference:
         return self.run.logits >= self.thresholds
 
 
-def choose_thresholds(validation: StripSet, run: Run) -> np.ndarray:
+def choose_thresholds(validation: WindowSet, run: Run) -> np.ndarray:
     """Thresholds `[C]` in logits on validation strips; see `usable_thresholds`."""
     return usable_thresholds(validation.labels, run.logits, validation.records)
 
@@ -179,7 +179,7 @@ class Measured:
     `alike` is bool `[S]`: in a strip, every class is decided as the reference decides it.
     """
 
-    strips: StripSet
+    strips: WindowSet
     run: Run
     thresholds: np.ndarray
     located: Localisation
@@ -229,7 +229,7 @@ class Measured:
         }
 
 
-def measure(strips: StripSet, run: Run, thresholds: np.ndarray, reference: Reference) -> Measured:
+def measure(strips: WindowSet, run: Run, thresholds: np.ndarray, reference: Reference) -> Measured:
     """Measure a network: prediction and localisation by the labels, agreement with a reference.
 
     Args:

@@ -18,7 +18,7 @@ from beatlens.calibration import Calibration
 from beatlens.evaluate.bootstrap import interval, ratio_statistic
 from beatlens.evaluate.calibration import fitted_calibration
 from beatlens.evaluate.ec57 import BeatCounts, Rate
-from beatlens.evaluate.strips import Explaining
+from beatlens.tasks.windows.metrics import Explaining
 from beatlens.geometry import Geometry, beat_columns
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.litert import Kernels, run_litert

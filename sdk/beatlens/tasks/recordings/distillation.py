@@ -2,7 +2,7 @@
 
     loss = (1 - w) * labels + w * KD + lambda * matching
 
-As in `beatlens.compress.beat_lesson`, with one decision a crop: KD is over its classes, only
+As in `beatlens.tasks.beats.distillation`, with one decision a crop: KD is over its classes, only
 evidence is learnt (the teacher's context tables are added on both sides), and what is matched is
 each class's evidence less the mean of all. Columns after the end of a short recording hold a signal
 that is made up, and count for nothing.
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from beatlens.attribution.matching import Matching
-from beatlens.compress.beat_lesson import MOST_ODDS, beat_kd_loss, centred_seen, log_odds
+from beatlens.tasks.beats.distillation import MOST_ODDS, beat_kd_loss, centred_seen, log_odds
 from beatlens.compress.contract import Lesson
 from beatlens.compress.distill import DistillWeights, TeacherPool
 from beatlens.compress.lesson_for import taught_by
@@ -26,10 +26,10 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.training.loop import Schedule
-from beatlens.training.wearable_objective import columns_inside, mean_evidence, rhythm_worth
+from beatlens.tasks.recordings.objective import columns_inside, mean_evidence, rhythm_worth
 
 
-class WearableDistillObjective(nn.Module):
+class RecordingDistillObjective(nn.Module):
     """Loss of a student (float, or fake-quantised) that learns recordings from a `TeacherPool`.
 
     `forward(windows, lengths, labels, rhythm, evidence, activations)` takes a batch of the pool.
@@ -126,7 +126,7 @@ def wearable_lesson(
     """What an evidence network, float or int8, learns about recordings from a teacher.
 
     Args:
-        pool: the teacher and its crops, drawn by a `WearableSampler`.
+        pool: the teacher and its crops, drawn by a `RecordingSampler`.
         tables: the teacher's.
         weights: of the loss's terms.
         matching: how maps are matched; each network gets a copy of its own.
@@ -139,6 +139,6 @@ def wearable_lesson(
 
     def objective_of(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
         own = deepcopy(matching)
-        return WearableDistillObjective(student, head, tables, pool.span, weights, own)
+        return RecordingDistillObjective(student, head, tables, pool.span, weights, own)
 
     return taught_by(pool, objective_of, schedule, validate, score)

@@ -31,7 +31,7 @@ from beatlens.recipe import (
 )
 from beatlens.tasks.beats.labels import labels_beats
 from beatlens.tasks.windows.sampling import Augmentation
-from beatlens.wearable_recipe import WearableRecipe
+from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 
 def _labels_beats(name: str) -> str:
@@ -104,7 +104,7 @@ class BeatSamplingSection(PlacedShares):
 
 
 class UnlabelledSection(Section):
-    """Recordings whose beats nobody labelled, and who hears them (`beatlens.pipeline.beat_crops`).
+    """Recordings whose beats nobody labelled, and who hears them (`beatlens.tasks.beats.crops`).
 
     Students, in a `student_share` of their crops: of those there are the teacher's decisions and
     evidence. And the last `members` of the teacher's members. A `fibrillation_share` of their crops
@@ -169,11 +169,11 @@ class BeatRecipe(ModelRecipe):
         return self
 
 
-AnyRecipe = Recipe | BeatRecipe | WearableRecipe
-RECIPES: dict[str, type[Recipe] | type[BeatRecipe] | type[WearableRecipe]] = {
+AnyRecipe = Recipe | BeatRecipe | RecordingRecipe
+RECIPES: dict[str, type[Recipe] | type[BeatRecipe] | type[RecordingRecipe]] = {
     "strips": Recipe,
     "beats": BeatRecipe,
-    "wearable": WearableRecipe,
+    "wearable": RecordingRecipe,
 }
 
 

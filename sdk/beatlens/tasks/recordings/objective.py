@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.tasks.recordings.labels import CLASSES
-from beatlens.training.beat_objective import ROUGHNESS
+from beatlens.tasks.beats.objective import ROUGHNESS
 
 
 def mean_evidence(evidence: Tensor, lengths: Tensor, stride: int) -> Tensor:
@@ -61,11 +61,11 @@ class WearableNet(nn.Module):
         self.tables = ContextTables(len(CLASSES))
 
 
-class WearableObjective(nn.Module):
+class RecordingObjective(nn.Module):
     """Loss of a network and its tables, trained together on labels alone.
 
     `forward(windows [B, N] mV, lengths [B], labels [B], rhythm [B, 6, BINS])` returns the loss; see
-    `WearableSampler.batch`.
+    `RecordingSampler.batch`.
 
     Args:
         both: network and tables.

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.evaluate.beats import BeatRun
+from beatlens.tasks.beats.metrics import BeatRun
 from beatlens.tasks.beats.labels import CLASSES
 
 RANGE, STEP = 5.0, 0.25

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from beatlens.beat_recipe import BeatDataSection, BeatRecipe, PlacedShares
-from beatlens.pipeline.data import (
+from beatlens.tasks.beats.recipe import BeatDataSection, BeatRecipe, PlacedShares
+from beatlens.tasks.windows.data import (
     ROLES,
     SIMULATION_SEED,
     at_hand,
@@ -20,7 +20,7 @@ from beatlens.pipeline.data import (
     trainable,
     whole_database,
 )
-from beatlens.pipeline.wearable_data import simulated_recordings
+from beatlens.tasks.recordings.data import simulated_recordings
 from beatlens.signals import simulate, splits
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.beat_contexts import CONTEXTS

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError
-from beatlens.evaluate.beats import RunWindows, integer_windows, network_windows, recording_evidence
+from beatlens.tasks.beats.metrics import RunWindows, integer_windows, network_windows, recording_evidence
 from beatlens.evaluate.episodes import EpisodeCounts, compare_episodes
 from beatlens.evaluate.figures import merge_figures
 from beatlens.evaluate.rhythms import episode_row, inside_episodes, rhythm_annotations
-from beatlens.evaluate.strips import run_integer, run_network
+from beatlens.tasks.windows.metrics import run_integer, run_network
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.pipeline.data import Prepared
+from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.evaluate import check_strips_bundle, shipped_thresholds
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
@@ -30,7 +30,7 @@ from beatlens.signals.annotations import write_annotations
 from beatlens.signals.databases import find_database
 from beatlens.signals.splits import DS2_WITHOUT_202
 from beatlens.tasks.beats.sampling import CROP_SPAN
-from beatlens.tasks.windows.labels import CLASSES, SPAN, Track, cut_strips
+from beatlens.tasks.windows.labels import CLASSES, SPAN, Track, cut_windows
 
 AFIB = CLASSES.index("afib")
 ANNOTATOR = "rhythm"
@@ -74,7 +74,7 @@ def evaluate_episodes(
             flutter.
     """
     _check_real(prepared)
-    validation, graph = cut_strips(prepared.validation), build_graph(quantized, CROP_SPAN)
+    validation, graph = cut_windows(prepared.validation), build_graph(quantized, CROP_SPAN)
     said = run_network(teacher, validation)
     student = run_integer(build_graph(quantized, SPAN), quantized.geometry, validation)
     levels = prepared.thresholds(recipe, validation, student, said)
@@ -132,7 +132,7 @@ def _check_real(prepared: Prepared) -> None:
 
 
 def _teacher(recipe: Recipe, prepared: Prepared, teacher: EvidenceNet) -> Counted:
-    validation = cut_strips(prepared.validation)
+    validation = cut_windows(prepared.validation)
     levels = prepared.thresholds(recipe, validation, run_network(teacher, validation))
     about = {"model": "teacher", "form": "float"}
     return Counted(about, network_windows(teacher), teacher.geometry, float(levels[AFIB]))

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.calibration import Calibration
-from beatlens.evaluate.beats import RunWindows, network_windows, recording_evidence
+from beatlens.tasks.beats.metrics import RunWindows, network_windows, recording_evidence
 from beatlens.evaluate.bootstrap import Statistic
 from beatlens.evaluate.calibration import fitted_calibration
-from beatlens.evaluate.strips import Explaining
+from beatlens.tasks.windows.metrics import Explaining
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.runtime.recording_rule import RecordingRule
-from beatlens.tasks.recordings.labels import CLASSES, WearableTrack
+from beatlens.tasks.recordings.labels import CLASSES, RecordingTrack
 
 SCORED = ("normal", "afib", "other")
 PUBLISHED = {"normal": 5076, "afib": 758, "other": 2415, "noise": 279}
@@ -29,7 +29,7 @@ PUBLISHED = {"normal": 5076, "afib": 758, "other": 2415, "noise": 279}
 
 
 @dataclass(frozen=True)
-class WearableRun:
+class RecordingRun:
     """What a network said of recordings.
 
     Args:
@@ -38,7 +38,7 @@ class WearableRun:
         logits: float64 `[n, C]`: mean evidence plus the mean worth of the beats.
     """
 
-    tracks: Sequence[WearableTrack]
+    tracks: Sequence[RecordingTrack]
     evidence: Sequence[NDArray[np.float32]]
     logits: NDArray[np.float64]
 
@@ -48,28 +48,28 @@ class WearableRun:
         return np.array([track.label for track in self.tracks], np.int64)
 
 
-def run_wearable(
-    net: Explaining, tables: NDArray[np.floating], tracks: Sequence[WearableTrack]
-) -> WearableRun:
+def run_recordings(
+    net: Explaining, tables: NDArray[np.floating], tracks: Sequence[RecordingTrack]
+) -> RecordingRun:
     """Run a torch network, float or fake-quantised, with context tables `[6, BINS, C]`."""
     run = network_windows(net)
     evidence = [recording_evidence(run, net.geometry, track.x) for track in tracks]
     means = np.array([found.mean(axis=1, dtype=np.float64) for found in evidence])
     worth = np.array([np.einsum("ks,ksc->c", track.rhythm, tables) for track in tracks])
-    return WearableRun(tracks, evidence, (means + worth).reshape(-1, len(CLASSES)))
+    return RecordingRun(tracks, evidence, (means + worth).reshape(-1, len(CLASSES)))
 
 
-def run_integer_wearable(
+def run_integer_recordings(
     run: RunWindows,
     graph: IntegerGraph,
     geometry: Geometry,
     rule: RecordingRule,
-    tracks: Sequence[WearableTrack],
-) -> tuple[WearableRun, NDArray[np.int64]]:
+    tracks: Sequence[RecordingTrack],
+) -> tuple[RecordingRun, NDArray[np.int64]]:
     """Run an int8 model; returns what it said, and what it decides, class numbers `[n]`.
 
     Args:
-        run: see `beatlens.evaluate.beats.integer_windows`.
+        run: see `beatlens.tasks.beats.metrics.integer_windows`.
         graph, geometry: of the model.
         rule: decides, in whole numbers.
         tracks: the recordings.
@@ -83,7 +83,7 @@ def run_integer_wearable(
         decided.append(rule.decide(sums))
         steps = found.astype(np.float32) - np.float32(quantization.zero_point)
         evidence.append(steps * np.float32(quantization.scale))
-    return WearableRun(tracks, evidence, np.array(logits)), np.array(decided, np.int64)
+    return RecordingRun(tracks, evidence, np.array(logits)), np.array(decided, np.int64)
 
 
 def f1_of(
@@ -162,6 +162,6 @@ def score_statistic(
     return lambda drawn: measure(decided, labels, drawn * weigh)
 
 
-def calibrate_recordings(run: WearableRun) -> Calibration:
+def calibrate_recordings(run: RecordingRun) -> Calibration:
     """Temperature and bias that make the labels of validation recordings likeliest."""
     return fitted_calibration(run.logits, run.labels, np.ones(len(run.tracks)))

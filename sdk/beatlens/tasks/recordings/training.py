@@ -16,9 +16,9 @@ from beatlens.attribution.matching import matching_of
 from beatlens.compress.contract import Lesson
 from beatlens.compress.distill import TeacherPool
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.wearable_lesson import wearable_lesson
-from beatlens.evaluate.strips import Explaining
-from beatlens.evaluate.wearable import WearableRun, challenge_score, run_wearable
+from beatlens.tasks.recordings.distillation import wearable_lesson
+from beatlens.tasks.windows.metrics import Explaining
+from beatlens.tasks.recordings.metrics import RecordingRun, challenge_score, run_recordings
 from beatlens.nets.backbones import build
 from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
@@ -27,18 +27,18 @@ from beatlens.pipeline.compress import Taught, compress_from_pool
 from beatlens.pipeline.members import joined_members
 from beatlens.pipeline.student import POOL_SEED
 from beatlens.pipeline.train import write_history
-from beatlens.pipeline.wearable_data import PreparedWearable
+from beatlens.tasks.recordings.data import PreparedRecordings
 from beatlens.recipe import ModelRecipe
-from beatlens.tasks.recordings.labels import CLASSES, WearableTrack
+from beatlens.tasks.recordings.labels import CLASSES, RecordingTrack
 from beatlens.training.loop import Report, Schedule, fit, world
-from beatlens.training.objective import seed_everything
-from beatlens.training.wearable_objective import WearableNet, WearableObjective
-from beatlens.wearable_recipe import WearableRecipe
+from beatlens.tasks.windows.objective import seed_everything
+from beatlens.tasks.recordings.objective import WearableNet, RecordingObjective
+from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 
 def train_wearable_teacher(
-    recipe: WearableRecipe,
-    prepared: PreparedWearable,
+    recipe: RecordingRecipe,
+    prepared: PreparedRecordings,
     folder: Path,
     report: Report | None = None,
 ) -> tuple[EvidenceNet, ContextTables]:
@@ -67,11 +67,11 @@ def train_wearable_teacher(
 
     def validate() -> dict[str, float]:
         both.eval()
-        return {"score": plain_score(run_wearable(both.net, both.tables.array(),
+        return {"score": plain_score(run_recordings(both.net, both.tables.array(),
                                                   prepared.validation))}  # fmt: skip
 
     checkpoint = path.with_suffix(".checkpoint")
-    history = fit(WearableObjective(both, sampler.span), both, batches,
+    history = fit(RecordingObjective(both, sampler.span), both, batches,
                   recipe.teacher_schedule.schedule, validate, score="score",
                   checkpoint=checkpoint, report=report)  # fmt: skip
     if world()[0] == 0:
@@ -82,29 +82,29 @@ def train_wearable_teacher(
     return both.net, both.tables.requires_grad_(False)
 
 
-def plain_score(run: WearableRun) -> float:
+def plain_score(run: RecordingRun) -> float:
     """The challenge's score of the likeliest classes, without offsets."""
     return float(challenge_score(run.logits.argmax(axis=1), run.labels))
 
 
-class WearableAgreement:
+class RecordingAgreement:
     """Validates a student: agreement with its teacher, and score, on validation recordings.
 
     Called with a network, returns `spearman`, `challenge` and their mean `score`.
     """
 
     def __init__(
-        self, teacher: EvidenceNet, tables: ContextTables, tracks: Sequence[WearableTrack]
+        self, teacher: EvidenceNet, tables: ContextTables, tracks: Sequence[RecordingTrack]
     ) -> None:
         self._tracks, self._tables = tracks, tables.array()
-        self._teacher = run_wearable(teacher, self._tables, tracks)
+        self._teacher = run_recordings(teacher, self._tables, tracks)
 
     def __call__(self, net: Explaining) -> dict[str, float]:
         """Measure one network, in `eval()` mode while it is."""
         training = isinstance(net, nn.Module) and net.training
         if isinstance(net, nn.Module):
             net.eval()
-        run = run_wearable(net, self._tables, self._tracks)
+        run = run_recordings(net, self._tables, self._tracks)
         if isinstance(net, nn.Module):
             net.train(training)
         spearman = float(np.nanmean(map_agreement(self._teacher, run)["spearman"]))
@@ -112,7 +112,7 @@ class WearableAgreement:
         return {"spearman": spearman, "challenge": score, "score": (spearman + score) / 2}
 
 
-def map_agreement(teacher: WearableRun, other: WearableRun) -> dict[str, NDArray[np.float64]]:
+def map_agreement(teacher: RecordingRun, other: RecordingRun) -> dict[str, NDArray[np.float64]]:
     """Agreement of evidence maps, less the classes' mean, by measure: `[n]`, one a recording.
 
     Compared is the map of the class that the teacher finds likeliest; see
@@ -129,8 +129,8 @@ def map_agreement(teacher: WearableRun, other: WearableRun) -> dict[str, NDArray
 
 
 def compress_wearable(
-    recipe: WearableRecipe,
-    prepared: PreparedWearable,
+    recipe: RecordingRecipe,
+    prepared: PreparedRecordings,
     teacher: EvidenceNet,
     tables: ContextTables,
     folder: Path,
@@ -140,8 +140,8 @@ def compress_wearable(
     """Run the compression steps of a recipe; as `beatlens.pipeline.compress.compress`."""
 
     @cache  # the teacher is run when it is needed first
-    def agreement() -> WearableAgreement:
-        return WearableAgreement(teacher, tables, prepared.validation)
+    def agreement() -> RecordingAgreement:
+        return RecordingAgreement(teacher, tables, prepared.validation)
 
     def validate(net: nn.Module) -> dict[str, float]:
         return agreement()(net)  # type: ignore[arg-type]

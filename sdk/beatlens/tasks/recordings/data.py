@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.pipeline.data import simulates, whole_database
+from beatlens.tasks.windows.data import simulates, whole_database
 from beatlens.signals.databases import database_in
 from beatlens.signals.qrs import CONSTANTS
 from beatlens.signals.recording import Recording
 from beatlens.signals.simulate import simulate_patient
 from beatlens.tasks.common.store import kept_tracks
 from beatlens.tasks.common.workers import ALONE, Workers
-from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, WearableTrack, wearable_track
-from beatlens.tasks.recordings.sampling import WearableSampler
-from beatlens.wearable_recipe import FOLDS, WearableDataSection, WearableRecipe
+from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, RecordingTrack, recording_track
+from beatlens.tasks.recordings.sampling import RecordingSampler
+from beatlens.tasks.recordings.recipe import FOLDS, WearableDataSection, RecordingRecipe
 
 DATABASE = "cinc2017"
 """The database whose recordings the task is trained on."""
@@ -37,28 +37,28 @@ SIMULATED: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 @dataclass(frozen=True)
-class PreparedWearable:
+class PreparedRecordings:
     """Tracks by role; without a test fold `test` is empty.
 
     `simulated` tells whether they were made up; `description` says in words what they are.
     """
 
-    train: list[WearableTrack]
-    validation: list[WearableTrack]
-    test: list[WearableTrack]
+    train: list[RecordingTrack]
+    validation: list[RecordingTrack]
+    test: list[RecordingTrack]
     simulated: bool
     description: str
 
-    def sampler(self, recipe: WearableRecipe, seed: int) -> WearableSampler:
+    def sampler(self, recipe: RecordingRecipe, seed: int) -> RecordingSampler:
         """Training crops as the recipe wants them."""
-        return WearableSampler(self.train, seed, recipe.sampling.draw)
+        return RecordingSampler(self.train, seed, recipe.sampling.draw)
 
 
 @dataclass(frozen=True)
 class Recordings:
     """All recordings there are, in the order of their names; `described` says what they are."""
 
-    tracks: list[WearableTrack]
+    tracks: list[RecordingTrack]
     simulated: bool
     described: str
 
@@ -67,7 +67,7 @@ class Recordings:
         """Which of the `FOLDS` parts each recording is in, `[n]`."""
         return stratified(self.tracks, FOLDS, PARTS_SEED)
 
-    def split(self, test_fold: int | None, validation: float) -> PreparedWearable:
+    def split(self, test_fold: int | None, validation: float) -> PreparedRecordings:
         """Roles: one part, if any, to test; of the others a share to choose on, the rest to train.
 
         Args:
@@ -85,10 +85,10 @@ class Recordings:
         counts = f"{len(roles['train'])} trained on, {len(roles['validation'])} chosen on"
         fold = "none tested on" if test_fold is None else f"{len(roles['test'])} tested on"
         described = f"{self.described}; {counts}, {fold}"
-        return PreparedWearable(**roles, simulated=self.simulated, description=described)
+        return PreparedRecordings(**roles, simulated=self.simulated, description=described)
 
 
-def stratified(tracks: Sequence[WearableTrack], count: int, seed: int) -> NDArray[np.int64]:
+def stratified(tracks: Sequence[RecordingTrack], count: int, seed: int) -> NDArray[np.int64]:
     """Cut recordings at random into `count` parts with the same share of every class, `[n]`."""
     rng, labels = np.random.default_rng(seed), np.array([track.label for track in tracks])
     parts = np.zeros(len(tracks), np.int64)
@@ -98,13 +98,13 @@ def stratified(tracks: Sequence[WearableTrack], count: int, seed: int) -> NDArra
     return parts
 
 
-def prepare_wearable(
-    recipe: WearableRecipe,
+def prepare_recordings(
+    recipe: RecordingRecipe,
     folder: Path,
     data: Path | None = None,
     progress: Progress | None = None,
     workers: Workers = ALONE,
-) -> PreparedWearable:
+) -> PreparedRecordings:
     """Recordings in the roles that a recipe gives them; see `read_recordings`."""
     section = recipe.data
     recordings = read_recordings(section, folder, data, progress, workers)
@@ -145,7 +145,7 @@ def read_recordings(
     shown = None if progress is None else partial(progress, DATABASE)
     make = partial(workers.map, WearableTrackOf(database.folder), records, shown)
     made_of = (CONSTANTS, records, database.fingerprint)
-    tracks = kept_tracks(folder / "tracks", made_of, {"all": make}, WearableTrack)["all"]
+    tracks = kept_tracks(folder / "tracks", made_of, {"all": make}, RecordingTrack)["all"]
     described = (
         f"real ECG of hand-held devices: {len(tracks)} of cinc2017's "
         f"{database.published.records} recordings ({counted(tracks)}), labels of version 3"
@@ -165,13 +165,13 @@ class WearableTrackOf:
     folder: Path
     database: str = DATABASE
 
-    def __call__(self, record: str) -> WearableTrack:
+    def __call__(self, record: str) -> RecordingTrack:
         """The track of one record."""
         database = database_in(self.database, self.folder)
-        return wearable_track(database.open(record), database.label(record))
+        return recording_track(database.open(record), database.label(record))
 
 
-def counted(tracks: Sequence[WearableTrack]) -> str:
+def counted(tracks: Sequence[RecordingTrack]) -> str:
     """How many recordings there are of each class, in words."""
     counts = Counter(track.label for track in tracks)
     return ", ".join(f"{counts[number]} {name}" for number, name in enumerate(CLASSES))
@@ -190,10 +190,10 @@ def simulated_recordings(count: int, seconds: float, seed: int) -> Iterator[tupl
         yield simulate_patient(seed + number, seconds, rate_hz=300, **kind).recording, symbol
 
 
-def _simulated(section: WearableDataSection, progress: Progress | None) -> Iterator[WearableTrack]:
+def _simulated(section: WearableDataSection, progress: Progress | None) -> Iterator[RecordingTrack]:
     total = section.simulated_recordings
     made = simulated_recordings(total, section.simulated_seconds, SIMULATION_SEED)
     for number, (recording, symbol) in enumerate(made):
         if progress is not None:
             progress("simulated", number, total)
-        yield wearable_track(recording, symbol)
+        yield recording_track(recording, symbol)

@@ -15,7 +15,7 @@ from beatlens.signals.beat_contexts import LEARNT
 from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, NOT_S
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.windows.sampling import Crops
-from beatlens.training.objective import excerpt_logits
+from beatlens.tasks.windows.objective import excerpt_logits
 
 CLASS_WEIGHTS = (1.0, 1.0, 1.0, 0.5)
 """Fusion beats count half: nearly all there are come from one patient."""

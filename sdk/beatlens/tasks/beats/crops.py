@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beatlens.beat_recipe import BeatRecipe
+from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.errors import RecipeError
-from beatlens.evaluate.beats import run_beats
+from beatlens.tasks.beats.metrics import run_beats
 from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.pipeline.beat_data import PreparedBeats
+from beatlens.tasks.beats.data import PreparedBeats
 from beatlens.pipeline.student import POOL_SEED
 from beatlens.tasks.beats.labels import NOT_S, BeatTrack, beat_tables
 from beatlens.tasks.beats.sampling import CROP_SPAN, BeatSampler
@@ -51,7 +51,7 @@ def heard_by_members(
 
     Args:
         recipe: of the teacher.
-        unlabelled: see `beatlens.pipeline.beat_data.read_unlabelled`.
+        unlabelled: see `beatlens.tasks.beats.data.read_unlabelled`.
         first, tables: the mean of the first members, whose decisions are taken for labels.
 
     Raises:
