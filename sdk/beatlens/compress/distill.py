@@ -28,9 +28,8 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import save_state
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.windows.labels import SPAN
-from beatlens.tasks.windows.sampling import Crops
-from beatlens.tasks.windows.objective import known_label_loss
+from beatlens.training.crops import Crops
+from beatlens.training.losses import known_label_loss
 
 POOL_FORMAT = "beatlens-pool-2"
 
@@ -116,7 +115,7 @@ class TeacherPool:
         sampler: Crops,
         size: int,
         *,
-        span: int = SPAN,
+        span: int,
         activations: bool = False,
         seed: int = 0,
         noise: HeardNoise | None = None,

@@ -1,18 +1,17 @@
-"""Runs networks over strips and measures them: the numbers behind every table.
+"""Runs networks over windows and measures them: the numbers behind every table.
 
-A `Run` is what one network, in one form, said of one set of strips; everything else is computed
-from runs, so that a table can be made again without a network.
+A `Run` is the evidence of one network, in one form, on one set of windows; everything else is
+computed from runs, so that a table can be made again without a network.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from beatlens.attribution.fidelity import Fidelity, fidelity
 from beatlens.attribution.localisation import Localisation, localisation
@@ -34,26 +33,19 @@ from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.litert import Kernels, run_litert
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.output import writing
-from beatlens.tasks.windows.labels import CLASSES, SPAN, WindowSet, to_millivolts
+from beatlens.tasks.common.runs import Explaining
+from beatlens.tasks.common.tracks import to_millivolts
+from beatlens.tasks.windows.labels import SPAN, WindowSet
+from beatlens.tasks.windows.tracks import Classes
 
-LOCALISED = ("pvc", "sve")
 REPLICATES = 1000
 MIN_PATIENTS = 3
 MIN_F1 = 0.5
 
 
-class Explaining(Protocol):
-    """What can be measured: a float or a fake-quantised evidence network."""
-
-    geometry: Geometry
-
-    def evidence(self, x: Tensor) -> Tensor:
-        """Evidence `[B, C, T]`."""
-
-
 @dataclass(frozen=True)
 class Run:
-    """Evidence float32 `[S, C, T]` of one network over a strip set, in logit units."""
+    """Evidence float32 `[S, C, T]` of one network over a set of windows, in logit units."""
 
     evidence: np.ndarray
 
@@ -80,15 +72,15 @@ class Run:
 
 
 @torch.no_grad()
-def run_network(net: Explaining, strips: WindowSet, batch: int = 60) -> Run:
-    """Run a torch network over strips, in `eval()` mode, and leave it in the mode it was in."""
+def run_network(net: Explaining, windows: WindowSet, batch: int = 60) -> Run:
+    """Run a torch network over windows, in `eval()` mode, and leave it in the mode it was in."""
     training = isinstance(net, nn.Module) and net.training
     if isinstance(net, nn.Module):
         net.eval()
     parts = []
-    for first in range(0, len(strips), batch):
-        windows = net.geometry.trim(strips.windows[first : first + batch], SPAN)
-        x = torch.from_numpy(to_millivolts(windows)).unsqueeze(1)
+    for first in range(0, len(windows), batch):
+        cut = net.geometry.trim(windows.windows[first : first + batch], SPAN)
+        x = torch.from_numpy(to_millivolts(cut)).unsqueeze(1)
         parts.append(net.evidence(x).float().numpy())
     if isinstance(net, nn.Module):
         net.train(training)
@@ -96,28 +88,28 @@ def run_network(net: Explaining, strips: WindowSet, batch: int = 60) -> Run:
 
 
 def run_integer(
-    graph: IntegerGraph, geometry: Geometry, strips: WindowSet, kernels: Kernels = "reference"
+    graph: IntegerGraph, geometry: Geometry, windows: WindowSet, kernels: Kernels = "reference"
 ) -> Run:
-    """Run an int8 model over strips, window by window, on LiteRT itself.
+    """Run an int8 model over windows, window by window, on LiteRT itself.
 
     Args:
         graph: the model.
         geometry: the model's.
-        strips: what to run it on.
+        windows: what to run it on.
         kernels: LiteRT's arithmetic; "reference" is the golden one.
     """
     quantization = graph.tensors[graph.outputs["evidence"]].quantization
-    windows = np.ascontiguousarray(geometry.trim(strips.windows, SPAN))
-    found = run_litert(write_tflite(graph), windows[:, :, None], kernels)["evidence"]
+    cut = np.ascontiguousarray(geometry.trim(windows.windows, SPAN))
+    found = run_litert(write_tflite(graph), cut[:, :, None], kernels)["evidence"]
     steps = found.transpose(0, 2, 1).astype(np.float32) - np.float32(quantization.zero_point)
     return Run(np.ascontiguousarray(steps * np.float32(quantization.scale)))
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The uncompressed network all others are held against, on the same strips.
+    """The uncompressed network all others are held against, on the same windows.
 
-    `thresholds` `[C]` in logits, chosen on validation strips; `predicted` bool `[S, C]`.
+    `thresholds` `[C]` in logits, chosen on validation windows; `predicted` bool `[S, C]`.
     """
 
     run: Run
@@ -130,7 +122,7 @@ class Reference:
 
 
 def choose_thresholds(validation: WindowSet, run: Run) -> np.ndarray:
-    """Thresholds `[C]` in logits on validation strips; see `usable_thresholds`."""
+    """Thresholds `[C]` in logits on validation windows; see `usable_thresholds`."""
     return usable_thresholds(validation.labels, run.logits, validation.records)
 
 
@@ -139,7 +131,7 @@ def usable_thresholds(labels: np.ndarray, logits: np.ndarray, records: np.ndarra
 
     A class keeps probability 0.5 (logit 0) where fewer than `MIN_PATIENTS` records have it, since
     the best threshold for one patient says nothing of the next, and where even the best F1 is below
-    `MIN_F1`: for a class that scores do not tell, F1 is best where nearly everything is predicted
+    `MIN_F1`: for a class that scores do not separate, F1 is best where nearly everything is predicted
     (Lipton et al., ECML 2014, sec. 3), which is no decision.
 
     Args:
@@ -163,8 +155,8 @@ def student_thresholds(teacher: Reference, student: Run, records: np.ndarray) ->
     `MIN_PATIENTS` records: how often it decides there says nothing of the next patient.
 
     Args:
-        teacher: what it says of the validation strips, and its thresholds.
-        student: what the student says of the same strips.
+        teacher: its run on the validation windows, and its thresholds.
+        student: the student's run on the same windows.
         records: `[S]`.
     """
     chosen = thresholds_as_often(teacher.predicted, student.logits)
@@ -174,39 +166,41 @@ def student_thresholds(teacher: Reference, student: Run, records: np.ndarray) ->
 
 @dataclass(frozen=True)
 class Measured:
-    """One network measured on one strip set: scores per strip and class, before averaging.
+    """One network measured on one set of windows: scores per window and class, before averaging.
 
-    `alike` is bool `[S]`: in a strip, every class is decided as the reference decides it.
+    `same_set` is bool `[S]`: in a window, every class is decided as the reference decides it.
     """
 
-    strips: WindowSet
+    classes: Classes
+    windows: WindowSet
     run: Run
     thresholds: np.ndarray
     located: Localisation
     agreement: Fidelity
-    alike: np.ndarray
+    same_set: np.ndarray
 
     def statistics(self) -> dict[str, Statistic]:
-        """Every figure of the table as a function of strip weights, by its key in the table."""
-        labels, logits = self.strips.labels, self.run.logits
+        """Every figure of the table as a function of window weights, by its key in the table."""
+        labels, logits = self.windows.labels, self.run.logits
         found: dict[str, Statistic] = {
             "macro_ap": macro_average_precision_statistic(labels, logits)
         }
         predicted = (logits >= self.thresholds).astype(np.float64)
         found["macro_f1"] = macro_f1_statistic(labels, predicted)
-        for c, name in enumerate(CLASSES):
+        for c, name in enumerate(self.classes):
             found[f"ap_{name}"] = average_precision_statistic(labels[:, c], logits[:, c])
             found[f"f1_{name}"] = f1_statistic(labels[:, c], predicted[:, c])
         detected = self.located.where_detected()
-        for name in LOCALISED:
-            c = CLASSES.index(name)
+        for c, (name, one) in enumerate(self.classes.items()):
+            if not one.is_occasional:
+                continue
             found[f"loc_auc_{name}"] = mean_statistic(detected.auc[:, c])
             found[f"point_{name}"] = mean_statistic(detected.pointing[:, c])
             found[f"loc_auc_{name}_all"] = mean_statistic(self.located.auc[:, c])
             found[f"point_{name}_all"] = mean_statistic(self.located.pointing[:, c])
         for name, scores in self.agreement.scores.items():
             found[name] = mean_statistic(scores)
-        found["label_set"] = mean_statistic(self.alike.astype(np.float64))
+        found["label_set"] = mean_statistic(self.same_set.astype(np.float64))
         found["spearman_p5"] = quantile_statistic(self.agreement.scores["spearman"], 0.05)
         agreeing = np.where(self.agreement.agreeing, self.agreement.scores["spearman"], np.nan)
         differing = np.where(self.agreement.differing, self.agreement.scores["spearman"], np.nan)
@@ -216,7 +210,7 @@ class Measured:
 
     def intervals(self, replicates: int = REPLICATES) -> dict[str, Interval]:
         """Every figure with its interval by record; of a single record without (NaN)."""
-        records = self.strips.records
+        records = self.windows.records
         if len(set(records.tolist())) < 2:
             whole, none = np.ones((1, len(records))), float("nan")
             return {
@@ -229,28 +223,36 @@ class Measured:
         }
 
 
-def measure(strips: WindowSet, run: Run, thresholds: np.ndarray, reference: Reference) -> Measured:
+def measure(
+    classes: Classes,
+    windows: WindowSet,
+    run: Run,
+    thresholds: np.ndarray,
+    reference: Reference,
+) -> Measured:
     """Measure a network: prediction and localisation by the labels, agreement with a reference.
 
     Args:
-        strips: labels and masks.
-        run: what the network said of them.
-        thresholds: the network's own, `[C]` logits, from validation strips.
-        reference: the uncompressed network on the same strips.
+        classes: of the task, in the order of the network's outputs.
+        windows: labels and masks.
+        run: its evidence on them.
+        thresholds: the network's own, `[C]` logits, from validation windows.
+        reference: the uncompressed network on the same windows.
     """
     predicted = run.logits >= thresholds
-    present = strips.labels == 1
+    present = windows.labels == 1
     return Measured(
-        strips=strips,
+        classes=classes,
+        windows=windows,
         run=run,
         thresholds=thresholds,
-        located=localisation(run.evidence, strips.masks, present, predicted),
+        located=localisation(run.evidence, windows.masks, present, predicted),
         agreement=fidelity(reference.run.evidence, run.evidence, reference.predicted, predicted),
-        alike=np.asarray((predicted == reference.predicted).all(axis=1)),
+        same_set=np.asarray((predicted == reference.predicted).all(axis=1)),
     )
 
 
-def row_of(measured: Measured, replicates: int = REPLICATES) -> dict[str, float]:
+def format_row(measured: Measured, replicates: int = REPLICATES) -> dict[str, float]:
     """A flat row of a figures file: every figure, and its interval as `KEY_lo`, `KEY_hi`."""
     row: dict[str, float] = {}
     for key, found in measured.intervals(replicates).items():

@@ -1,0 +1,245 @@
+"""What a kind of span gives to training, compression, export and measuring.
+
+`beatlens.pipeline` runs these steps one after the other and knows no kind; a kind's folder here has
+all that is special about it. What it needs on the device stands behind `beatlens.runtime.kind.Kind`
+and needs no torch; this side is loaded by `beatlens.tasks.registry` when something is trained.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from torch import nn
+
+from beatlens.compress.contract import Lesson
+from beatlens.compress.distill import TeacherPool
+from beatlens.compress.int8_graph import build_graph
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.geometry import Geometry
+from beatlens.integer.graph import Convolution, IntegerGraph
+from beatlens.integer.tflite_read import read_tflite
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.teacher import Teacher
+from beatlens.recipe import Recipe
+from beatlens.runtime.bundle import Bundle
+from beatlens.signals.annotations import Annotations
+from beatlens.tasks.common.runs import Explaining
+from beatlens.tasks.common.workers import Workers
+from beatlens.training.crops import Crops
+from beatlens.training.loop import Schedule
+from beatlens.training.model import TabledNet
+
+Progress = Callable[[str, int, int], None]
+Row = dict[str, Any]
+
+
+class Prepared(Protocol):
+    """Recordings ready for training and measuring; a kind's own class has more."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the ECG was made up."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What the recordings are, in words."""
+        ...
+
+
+@dataclass(frozen=True)
+class Int8Model:
+    """The network as the device has it.
+
+    Args:
+        graph: the integer graph.
+        geometry: stride and receptive field.
+        quantized: the network it was made from; None for one that is read from a bundle.
+    """
+
+    graph: IntegerGraph
+    geometry: Geometry
+    quantized: QuantizedEvidenceNet | None = None
+
+    @classmethod
+    def build(cls, quantized: QuantizedEvidenceNet, span: int) -> Int8Model:
+        """The graph of a quantised network whose input covers `span` samples besides context."""
+        return cls(build_graph(quantized, span), quantized.geometry, quantized)
+
+    @classmethod
+    def read(cls, bundle: Bundle) -> Int8Model:
+        """The network of a bundle."""
+        return cls(read_tflite(bundle.tflite), bundle.geometry)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What is measured side by side; a bundle alone has no float `student`."""
+
+    teacher: Teacher
+    student: EvidenceNet | None
+    device: Int8Model
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured on test recordings.
+
+    Args:
+        rows: of `figures.json`, one a network (and a way of counting).
+        tables: rows of further figures files, by file name.
+        annotations: what the int8 model decided, with each recording's rate, to be written as WFDB
+            annotations.
+        summary: the table that is printed.
+        details: what a kind's report is drawn from.
+    """
+
+    rows: list[Row]
+    summary: Summary
+    tables: Mapping[str, list[Row]] = field(default_factory=dict)
+    annotations: Sequence[tuple[Annotations, int]] = ()
+    details: Any = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A small table of text: the heads of its columns, and its rows."""
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+R = TypeVar("R", bound=Recipe)
+P = TypeVar("P", bound=Prepared)
+
+
+class KindTraining(ABC, Generic[R, P]):
+    """One kind of span, as training, compression and measuring see it.
+
+    Attributes:
+        name: of the kind, as in `task.kind` of a recipe.
+        recipe_type: class of its recipes.
+        default_recipe: TOML file of the recipe that is used where none is given.
+        features: how many features of beats have a lookup table; 0: none.
+        score: key of what `validate_teacher` gives by which the best weights are chosen.
+        model_span: samples, besides context, that the input of an exported model covers.
+    """
+
+    name: str
+    recipe_type: type[R]
+    default_recipe: Path
+    features: int = 0
+    score: str = "score"
+    model_span: int
+
+    @abstractmethod
+    def prepare(
+        self,
+        recipe: R,
+        folder: Path,
+        data: Path | None,
+        progress: Progress | None,
+        workers: Workers,
+        roles: Sequence[str],
+    ) -> P:
+        """Read, condition and label the recordings of a recipe, in the roles asked for."""
+
+    def describe(self, prepared: P) -> str:
+        """What there is to train on, in words, besides `prepared.description`; may be empty."""
+        return ""
+
+    @abstractmethod
+    def teacher_crops(self, recipe: R, prepared: P, before: Sequence[Teacher]) -> Crops:
+        """What a teacher, or the member of one, is trained on.
+
+        Args:
+            recipe: of that one network (`Recipe.of_member`).
+            prepared: the recordings.
+            before: the members that were trained before it.
+        """
+
+    @abstractmethod
+    def objective(self, model: TabledNet, crops: Crops) -> nn.Module:
+        """The supervised loss of a network: a module whose forward takes a batch of `crops`."""
+
+    @abstractmethod
+    def validate_teacher(self, model: TabledNet, prepared: P) -> dict[str, float]:
+        """Measure a network in training on the validation recordings; has the key `score`."""
+
+    @abstractmethod
+    def student_crops(self, recipe: R, prepared: P, teacher: Teacher, seed: int) -> Crops:
+        """What students are trained on, besides what the teacher predicts for it."""
+
+    @abstractmethod
+    def crop_span(self, recipe: R) -> int:
+        """Samples of a student's crop, besides context."""
+
+    @abstractmethod
+    def agreement(
+        self, recipe: R, prepared: P, teacher: Teacher
+    ) -> Callable[[Explaining], dict[str, float]]:
+        """What measures a student against its teacher on validation recordings: key `score`."""
+
+    @abstractmethod
+    def retraining(
+        self,
+        pool: TeacherPool,
+        teacher: Teacher,
+        recipe: Recipe,
+        schedule: Schedule,
+        validate: Callable[[nn.Module], dict[str, float]],
+    ) -> Lesson:
+        """How compression trains a network: the distillation objective and its batches."""
+
+    @abstractmethod
+    def choose_rule(self, recipe: R, prepared: P, teacher: Teacher, model: Int8Model) -> Any:
+        """How the int8 model decides, chosen on validation recordings: the kind's rule."""
+
+    @abstractmethod
+    def evaluate(
+        self, recipe: R, prepared: P, networks: Networks, rule: Any | None = None
+    ) -> Evaluation:
+        """Measure networks on the test recordings.
+
+        Args:
+            recipe, prepared: of the networks.
+            networks: all that are measured.
+            rule: of the device; None: `choose_rule`.
+
+        Raises:
+            RecipeError: there are no test recordings.
+        """
+
+    def evaluate_ec57(
+        self,
+        recipe: R,
+        prepared: P,
+        networks: Networks,
+        rule: Any | None,
+        data: Path | None,
+    ) -> Evaluation | None:
+        """Figures of ANSI/AAMI EC57 that `evaluate` does not have yet; None: there are none."""
+        return None
+
+    @abstractmethod
+    def bundle_figures(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+        """What a bundle says of how its model was measured, out of a run's `figures.json`."""
+
+    def write_report(
+        self, recipe: R, prepared: P, found: Evaluation, folder: Path
+    ) -> Path | None:
+        """Write a report of an evaluation into the run folder; None: the kind has none."""
+        return None
+
+
+def count_weights(graph: IntegerGraph) -> int:
+    """Weights and biases of an integer graph."""
+    found = [op for op in graph.ops if isinstance(op, Convolution)]
+    return sum(int(np.size(op.weights) + np.size(op.bias)) for op in found)
