@@ -30,9 +30,9 @@ from beatlens.evaluate.strips import (
 from beatlens.evaluate.wearable import run_integer_wearable, run_wearable
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.nets.context_tables import TABLES_FILE, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
+from beatlens.nets.lookup_tables import TABLES_FILE, load_tables
 from beatlens.pipeline.beat_data import BeatTrackOf
 from beatlens.pipeline.beat_steps import beat_fidelity
 from beatlens.pipeline.evaluate import check_strips_bundle, shipped_thresholds
