@@ -15,8 +15,8 @@ from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import Classwise, Matching
 from beatlens.compress.contract import Budget, run_steps
 from beatlens.compress.evidence_repair import RepairEvidence
-from beatlens.compress.lesson_for import evidence_of, own_lesson
 from beatlens.compress.prune_channels import PruneChannels
+from beatlens.compress.retraining import build_own_retraining, evidence_of
 from beatlens.compress.size import weight_account
 from beatlens.training.loop import Schedule
 
@@ -122,8 +122,8 @@ def main() -> None:
     ]
     matchings: dict[str, Matching | None] = {"without matching": None, "with matching": Classwise()}
     for name, matching in matchings.items():
-        lesson = own_lesson(teacher, LAYER, bumps, matching, schedule, agreement)
-        done = run_steps(deepcopy(teacher), steps, lesson, budget)
+        retraining = build_own_retraining(teacher, LAYER, bumps, matching, schedule, agreement)
+        done = run_steps(deepcopy(teacher), steps, retraining, budget)
         print(f"{name}: {described(done.net, agreement)}")
     print(f"{time.perf_counter() - start:.0f} s")
 

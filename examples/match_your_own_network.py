@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from beatlens.attribution.fidelity import fidelity
-from beatlens.attribution.matching import Classwise, see
+from beatlens.attribution.matching import Classwise, attribute
 from beatlens.compress.distill import kd_loss
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     teacher.eval().requires_grad_(False)
 
     test, _ = bumps(200)
-    reference = see(teacher, test, "features").class_maps().detach().numpy()
+    reference = attribute(teacher, test, "features").class_maps().detach().numpy()
     predicted = (teacher(test) > 0).numpy()
     for name, matching in (("KD alone", None), ("KD and classwise matching", Classwise())):
         torch.manual_seed(1)
@@ -55,8 +55,8 @@ def main() -> None:
         for _ in range(300):
             x, _ = bumps(32)
             theirs, mine = (
-                see(teacher, x, "features"),
-                see(student, x, "features", differentiable=True),
+                attribute(teacher, x, "features"),
+                attribute(student, x, "features", differentiable=True),
             )
             loss = kd_loss(mine.logits, theirs.logits)
             if matching is not None:
@@ -64,7 +64,7 @@ def main() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        maps = see(student, test, "features").class_maps().detach().numpy()
+        maps = attribute(student, test, "features").class_maps().detach().numpy()
         print(f"{name}: Spearman {fidelity(reference, maps, predicted).summary()['spearman']:.2f}")
 
 

@@ -67,7 +67,7 @@ matching = "swa"
 kd = 0.5
 matching_weight = 4.1
 temperature = 3.0
-pool = 64
+cache = 64
 
 [quantize_schedule]
 steps = 5

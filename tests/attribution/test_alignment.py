@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from beatlens.attribution.alignment import Columns, Looks, check_aligned, columns_of
-from beatlens.attribution.matching import EWA, SSWA, SWA, Classwise, see
-from beatlens.compress.lesson_for import own_lesson
+from beatlens.attribution.matching import EWA, SSWA, SWA, Classwise, attribute
+from beatlens.compress.retraining import build_own_retraining
 from beatlens.errors import ModelError
 from beatlens.training.loop import Schedule
 
@@ -101,7 +101,10 @@ def test_a_padded_teacher_and_an_unpadded_student_are_not_matched(loss: nn.Modul
     """They were, stretched onto one another, with evidence up to 1.5 s off in a field trial."""
     teacher, student = chain(*PADDED).eval(), chain(*UNPADDED).eval()
     x = torch.randn(2, 1, 1280)
-    shown = see(student, x, "features", differentiable=True), see(teacher, x, "features")
+    shown = (
+        attribute(student, x, "features", differentiable=True),
+        attribute(teacher, x, "features"),
+    )
     with pytest.raises(ModelError, match=r"up to 29 samples apart.*at most a column \(8\)") as said:
         loss(*shown)
     assert "student: 306 columns from sample 29.5" in str(said.value).replace("\n", " ")
@@ -111,44 +114,46 @@ def test_a_padded_teacher_and_an_unpadded_student_are_not_matched(loss: nn.Modul
 def test_crops_of_one_span_are_matched() -> None:
     teacher, student = chain((16, 8, 4, 1)).eval(), chain((24, 8, 0, 1), (3, 1, 0, 1)).eval()
     x = torch.randn(2, 1, 640)
-    theirs = see(teacher, x, "features")  # 80 columns
+    theirs = attribute(teacher, x, "features")  # 80 columns
     wide = torch.nn.functional.pad(x, (16, 16))
-    mine = see(student, wide, "features", differentiable=True)
+    mine = attribute(student, wide, "features", differentiable=True)
     assert math.isfinite(Classwise()(mine, theirs).item())
-    short = see(student, x, "features", differentiable=True)  # 76 columns
+    short = attribute(student, x, "features", differentiable=True)  # 76 columns
     with pytest.raises(ModelError, match="samples apart"):
         Classwise()(short, theirs)
     with pytest.raises(ModelError, match="the spans of the two networks differ by"):
-        Classwise()(see(student, x[..., :600], "features"), theirs)
+        Classwise()(attribute(student, x[..., :600], "features"), theirs)
 
 
 def test_one_span_at_another_stride_is_stretched() -> None:
     teacher, student = chain((9, 4, 4, 1)).eval(), chain((9, 4, 4, 1), (3, 2, 1, 1)).eval()
     x = torch.randn(2, 1, 640)
     loss = Classwise()(
-        see(student, x, "features", differentiable=True), see(teacher, x, "features")
+        attribute(student, x, "features", differentiable=True), attribute(teacher, x, "features")
     )
     assert 0 <= loss.item() <= 2
 
 
-def test_an_own_lesson_refuses_them_too() -> None:
+def test_an_own_retraining_refuses_them_too() -> None:
     def batches(first: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
         generator = torch.Generator().manual_seed(first)
         return torch.randn(size, 1, 1280, generator=generator), torch.zeros(size, 3)
 
     teacher, student = chain(*PADDED), chain(*UNPADDED)
     schedule = Schedule(steps=2, batch=2, learning_rate=1e-3, validate_every=1)
-    lesson = own_lesson(
+    retraining = build_own_retraining(
         teacher, "features", batches, Classwise(), schedule, lambda net: {"score": 0}
     )
     with pytest.raises(ModelError, match="maps cannot be matched"):
-        lesson.objective(student)(*batches(0, 2))
-    assert lesson.examples is not None
+        retraining.objective(student)(*batches(0, 2))
+    assert retraining.examples is not None
     with pytest.raises(ModelError, match="maps cannot be matched"):
-        lesson.examples(student, 0, 4)
+        retraining.examples(student, 0, 4)
     same = chain(*PADDED)
-    assert math.isfinite(lesson.objective(same)(*batches(0, 2)).item())
-    assert len(lesson.examples(same, 0, 4).inputs) == 4
+    assert math.isfinite(retraining.objective(same)(*batches(0, 2)).item())
+    assert len(retraining.examples(same, 0, 4).inputs) == 4
     # Without maps there is nothing to match.
-    plain = own_lesson(teacher, "features", batches, None, schedule, lambda net: {"score": 0})
+    plain = build_own_retraining(
+        teacher, "features", batches, None, schedule, lambda net: {"score": 0}
+    )
     assert math.isfinite(plain.objective(student)(*batches(0, 2)).item())

@@ -8,7 +8,7 @@ import torch
 from beatlens.attribution.matching import OFFSETS, Classwise, pair_order
 from beatlens.errors import RecipeError
 
-from .seen import maps_as_seen
+from .attributions import wrap_maps
 
 pytestmark = pytest.mark.rounding
 
@@ -17,16 +17,16 @@ def test_classwise_ignores_what_is_added_to_a_map_unless_told_otherwise() -> Non
     torch.manual_seed(0)
     mine, theirs, logits = torch.randn(4, 3, 30), torch.randn(4, 3, 30), torch.randn(4, 3)
     shift, gain = torch.randn(4, 3, 1) * 5, torch.rand(4, 3, 1) + 0.5
-    teacher = maps_as_seen(theirs, logits)
-    before = Classwise()(maps_as_seen(mine, logits), teacher)
+    teacher = wrap_maps(theirs, logits)
+    before = Classwise()(wrap_maps(mine, logits), teacher)
     for changed in (mine + shift, mine * gain, mine * gain + shift):
-        after = Classwise()(maps_as_seen(changed, logits), teacher)
+        after = Classwise()(wrap_maps(changed, logits), teacher)
         torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
-    moved = Classwise()(maps_as_seen(mine, logits), maps_as_seen(theirs + shift, logits))
+    moved = Classwise()(wrap_maps(mine, logits), wrap_maps(theirs + shift, logits))
     torch.testing.assert_close(moved, before, rtol=1e-4, atol=1e-5)
     # Of maps that agree but for the shift: 0 where it is ignored, else near 1 - cos of a map and
     # itself with a shift of 5 of its standard deviations.
-    moved = maps_as_seen(theirs + shift, logits)
+    moved = wrap_maps(theirs + shift, logits)
     assert Classwise(order=0.0)(moved, teacher) < 1e-5
     assert Classwise(order=0.0, centred=False)(moved, teacher) > 0.2
 
@@ -41,7 +41,7 @@ def test_shape_is_one_minus_pearson_weighted_by_the_teachers_probability() -> No
             pearson = torch.corrcoef(torch.stack([mine[b, c], theirs[b, c]]))[0, 1].item()
             total, weights = total + weight * (1 - pearson), weights + weight
     shape = Classwise(floor=0.05, order=0.0)
-    found = shape(maps_as_seen(mine, logits * 0), maps_as_seen(theirs, logits))
+    found = shape(wrap_maps(mine, logits * 0), wrap_maps(theirs, logits))
     assert found.item() == pytest.approx(total / weights, abs=1e-5)
 
 
@@ -64,15 +64,15 @@ def test_order_sees_what_a_peak_hides_from_shape() -> None:
     mine = background.flip(-1)
     mine[..., 30:33] = theirs[..., 30:33]  # the same peak; between peaks nothing is alike
     sure = torch.full((1, 1), 9.0)
-    seen, teacher = maps_as_seen(mine, sure), maps_as_seen(theirs, sure)
+    seen, teacher = wrap_maps(mine, sure), wrap_maps(theirs, sure)
     assert Classwise(order=0.0)(seen, teacher).item() < 0.03
     assert Classwise(order=1.0)(seen, teacher).item() > 0.1
 
 
 def test_order_has_gradients_even_where_a_map_is_flat() -> None:
     flat = torch.zeros(1, 2, 20, requires_grad=True)
-    teacher = maps_as_seen(torch.randn(1, 2, 20), torch.zeros(1, 2))
-    Classwise()(maps_as_seen(flat, torch.zeros(1, 2)), teacher).backward()
+    teacher = wrap_maps(torch.randn(1, 2, 20), torch.zeros(1, 2))
+    Classwise()(wrap_maps(flat, torch.zeros(1, 2)), teacher).backward()
     assert torch.isfinite(flat.grad).all()
     assert flat.grad.abs().sum() > 0
 
@@ -88,12 +88,12 @@ def test_classwise_sees_signs_and_absent_classes_count_little() -> None:
     sure = torch.tensor([[9.0, -9.0, -9.0]])
     flipped = maps.clone()
     flipped[:, 0] *= -1
-    teacher = maps_as_seen(maps, sure)
-    assert Classwise(0.0)(maps_as_seen(flipped, sure), teacher).item() > 1.99
+    teacher = wrap_maps(maps, sure)
+    assert Classwise(0.0)(wrap_maps(flipped, sure), teacher).item() > 1.99
     flipped = maps.clone()
     flipped[:, 1] *= -1
-    assert Classwise(0.0)(maps_as_seen(flipped, sure), teacher).item() < 0.001
-    assert Classwise(0.05)(maps_as_seen(flipped, sure), teacher).item() > 0.05
+    assert Classwise(0.0)(wrap_maps(flipped, sure), teacher).item() < 0.001
+    assert Classwise(0.05)(wrap_maps(flipped, sure), teacher).item() > 0.05
 
 
 def test_a_negative_floor_is_refused() -> None:

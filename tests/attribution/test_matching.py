@@ -13,19 +13,19 @@ from beatlens.attribution.matching import (
     MATCHINGS,
     SSWA,
     SWA,
+    Attribution,
     Classwise,
-    Seen,
+    attribute,
+    attribute_evidence,
     input_gradient_distance,
     map_distance,
     matching_of,
-    see,
-    see_evidence,
 )
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
 
 from ..nets.networks import SMALL, lively
-from .seen import maps_as_seen
+from .attributions import wrap_maps
 
 pytestmark = pytest.mark.rounding
 CLASSES = ("a", "b", "c")
@@ -70,7 +70,7 @@ def test_any_network_and_layer_can_be_matched(name: str) -> None:
     losses = []
     for _ in range(60):
         loss = matching_of(name)(
-            see(student, x, "act", differentiable=True), see(teacher, x, "act")
+            attribute(student, x, "act", differentiable=True), attribute(teacher, x, "act")
         )
         losses.append(loss.item())
         optimizer.zero_grad()
@@ -86,9 +86,9 @@ def test_the_gradient_through_sensitivities_is_the_numerical_one() -> None:
     teacher = Dense(5).double().eval()
     student = Dense(4).double()
     x = torch.randn(2, 1, 60, dtype=torch.float64)
-    theirs = see(teacher, x, "act")
+    theirs = attribute(teacher, x, "act")
     for matching in (SWA(), Classwise(), EWA()):
-        loss = matching(see(student, x, student.act, differentiable=True), theirs)
+        loss = matching(attribute(student, x, student.act, differentiable=True), theirs)
         weight = student.hidden.weight
         gradient = torch.autograd.grad(loss, weight, allow_unused=True)[0]
         gradient = torch.zeros_like(weight) if gradient is None else gradient
@@ -97,7 +97,9 @@ def test_the_gradient_through_sensitivities_is_the_numerical_one() -> None:
             for step in (1e-5, -1e-5):
                 with torch.no_grad():
                     weight[index] += step
-                values.append(matching(see(student, x, "act", differentiable=True), theirs).item())
+                values.append(
+                    matching(attribute(student, x, "act", differentiable=True), theirs).item()
+                )
                 with torch.no_grad():
                     weight[index] -= step
             slope = (values[0] - values[1]) / 2e-5
@@ -109,7 +111,7 @@ def test_the_gradient_through_sensitivities_is_the_numerical_one() -> None:
 def test_both_paths_show_the_same_of_an_evidence_network() -> None:
     _, net, x = networks()
     x = window(net, x)
-    general, short = see(net, x, "backbone"), see_evidence(net, x)
+    general, short = attribute(net, x, "backbone"), attribute_evidence(net, x)
     torch.testing.assert_close(general.logits, short.logits)
     torch.testing.assert_close(general.activation(), short.activation())
     for c in range(3):
@@ -126,9 +128,10 @@ def test_both_paths_give_equal_losses_and_equal_parameter_gradients(matching) ->
     teacher, student, x = networks()
     parameters = dict(student.named_parameters())
     mine, theirs = window(student, x), window(teacher, x)
-    short = matching(see_evidence(student, mine), see_evidence(teacher, theirs))
+    short = matching(attribute_evidence(student, mine), attribute_evidence(teacher, theirs))
     general = matching(
-        see(student, mine, "backbone", differentiable=True), see(teacher, theirs, "backbone")
+        attribute(student, mine, "backbone", differentiable=True),
+        attribute(teacher, theirs, "backbone"),
     )
     torch.testing.assert_close(general, short)
     gradients = [
@@ -149,8 +152,8 @@ def test_both_paths_give_equal_losses_and_equal_parameter_gradients(matching) ->
 
 def test_the_papers_loss_is_two_over_t_times_ours() -> None:
     teacher, student, x = networks()
-    mine = see_evidence(student, window(student, x))
-    theirs = see_evidence(teacher, window(teacher, x))
+    mine = attribute_evidence(student, window(student, x))
+    theirs = attribute_evidence(teacher, window(teacher, x))
     maps = [seen.activation().square().mean(1) for seen in (mine, theirs)]
     columns = maps[0].shape[1]
     normalised = [F.normalize(m, dim=1) for m in maps]
@@ -163,7 +166,8 @@ def test_ewa_is_one_minus_the_cosine_of_mean_squares() -> None:
     a, b = student.features(window(student, x)), teacher.features(window(teacher, x))
     expected = 1 - F.cosine_similarity((a**2).mean(1), (b**2).mean(1), dim=1).mean()
     found = EWA()(
-        see_evidence(student, window(student, x)), see_evidence(teacher, window(teacher, x))
+        attribute_evidence(student, window(student, x)),
+        attribute_evidence(teacher, window(teacher, x)),
     )
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
 
@@ -173,8 +177,8 @@ def test_swa_is_of_the_class_the_teacher_ranks_first() -> None:
     with torch.no_grad():  # so that the two disagree on the class, whatever the weights are
         teacher.head.bias += torch.tensor([0.0, 50.0, 0.0])
         student.head.bias += torch.tensor([50.0, 0.0, 0.0])
-    mine = see_evidence(student, window(student, x))
-    theirs = see_evidence(teacher, window(teacher, x))
+    mine = attribute_evidence(student, window(student, x))
+    theirs = attribute_evidence(teacher, window(teacher, x))
     maps = []
     for net in (student, teacher):
         features = net.features(window(net, x))
@@ -185,7 +189,7 @@ def test_swa_is_of_the_class_the_teacher_ranks_first() -> None:
 
 def test_identical_networks_are_at_no_distance() -> None:
     teacher, _, x = networks()
-    seen = see_evidence(teacher, window(teacher, x))
+    seen = attribute_evidence(teacher, window(teacher, x))
     for matching in (EWA(), SWA(), Classwise(), Classwise(centred=False)):
         assert matching(seen, seen).item() == pytest.approx(0, abs=1e-6)
     assert SSWA(0.5)(seen, seen) > 1e-3  # the teacher's channels are dropped, the student's not
@@ -201,11 +205,11 @@ def test_the_teacher_gets_no_gradient_and_no_grad_is_touched(name: str, general:
             parameter.grad = torch.full_like(parameter, 7.0)
             marks[parameter] = parameter.grad
     if general:
-        mine = see(student, window(student, x), "backbone", differentiable=True)
-        theirs = see(teacher, window(teacher, x), "backbone")
+        mine = attribute(student, window(student, x), "backbone", differentiable=True)
+        theirs = attribute(teacher, window(teacher, x), "backbone")
     else:
-        mine = see_evidence(student, window(student, x))
-        theirs = see_evidence(teacher, window(teacher, x))
+        mine = attribute_evidence(student, window(student, x))
+        theirs = attribute_evidence(teacher, window(teacher, x))
     loss = matching_of(name)(mine, theirs)
     for parameter, mark in marks.items():
         assert parameter.grad is mark
@@ -219,10 +223,10 @@ def test_the_teacher_gets_no_gradient_and_no_grad_is_touched(name: str, general:
     assert any((p.grad != 7).any() for p in student.parameters())
 
 
-def seen_of(activations: Tensor, logits: Tensor) -> Seen:
+def make_attribution(activations: Tensor, logits: Tensor) -> Attribution:
     """A network that shows these activations, every channel counting 1."""
     ones = torch.ones(activations.shape[:2])
-    return Seen(
+    return Attribution(
         logits=logits,
         weights_of=lambda _classes: ones,
         class_maps=lambda: activations,
@@ -237,12 +241,12 @@ def test_sswa_drops_exactly_its_fraction_of_the_teachers_channels(
     fraction: float, channels: int
 ) -> None:
     # Channel k of the teacher is a spike at column k: the map shows which channels are left.
-    teacher = seen_of(torch.eye(channels)[None], torch.zeros(1, 3))
+    teacher = make_attribution(torch.eye(channels)[None], torch.zeros(1, 3))
     matching = SSWA(fraction, seed=4)
     dropped_ever = set()
     for _ in range(30):
         flat = torch.ones(1, 1, channels, requires_grad=True)
-        student = Seen(
+        student = Attribution(
             logits=torch.zeros(1, 3),
             weights_of=lambda _classes: torch.ones(1, 1),
             class_maps=lambda: torch.ones(1, 3, channels),
@@ -272,14 +276,15 @@ def test_sswa_leaves_the_students_channels_alone() -> None:
 
     teacher, student, x = networks()
     Watched(0.3)(
-        see_evidence(student, window(student, x)), see_evidence(teacher, window(teacher, x))
+        attribute_evidence(student, window(student, x)),
+        attribute_evidence(teacher, window(teacher, x)),
     )
     assert seen_channels == [teacher.head.in_channels] != [student.head.in_channels]
 
 
 def test_sswa_draws_depend_on_the_seed_and_the_batch_number_only() -> None:
     teacher, student, x = networks()
-    mine, theirs = (see_evidence(net, window(net, x)) for net in (student, teacher))
+    mine, theirs = (attribute_evidence(net, window(net, x)) for net in (student, teacher))
     one, other = SSWA(0.5, seed=1), SSWA(0.5, seed=1)
     values = [one(mine, theirs).item() for _ in range(6)]
     assert len(set(values)) > 2
@@ -295,8 +300,8 @@ def test_a_dead_map_stays_dead_under_swa_but_not_under_classwise() -> None:
     parameters = list(student.parameters())
     found = {}
     for matching in (SWA(), Classwise()):
-        mine = see_evidence(student, window(student, x))
-        loss = matching(mine, see_evidence(teacher, window(teacher, x)))
+        mine = attribute_evidence(student, window(student, x))
+        loss = matching(mine, attribute_evidence(teacher, window(teacher, x)))
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         found[type(matching)] = max(float(g.abs().max()) for g in gradients if g is not None)
         if isinstance(matching, SWA):
@@ -306,7 +311,7 @@ def test_a_dead_map_stays_dead_under_swa_but_not_under_classwise() -> None:
 
 
 def test_activation_losses_say_when_only_evidence_was_kept() -> None:
-    seen = maps_as_seen(torch.zeros(1, 3, 4), torch.zeros(1, 3))
+    seen = wrap_maps(torch.zeros(1, 3, 4), torch.zeros(1, 3))
     for matching in (EWA(), SWA(), SSWA()):
         assert matching.needs_activations
         with pytest.raises(ModelError, match="needs activations"):
@@ -357,7 +362,7 @@ def test_sensitivities_of_a_layer_inside_the_backbone() -> None:
     """The general path is general: at an earlier layer it is Grad-CAM's, not the head's."""
     _, net, x = networks()
     x = window(net, x)
-    seen = see(net, x, net.backbone[0])
+    seen = attribute(net, x, net.backbone[0])
     first = net.backbone[0](x).detach().requires_grad_()
     features = nn.Sequential(*list(net.backbone)[1:])(first)
     logits = net.head(features).mean(2)

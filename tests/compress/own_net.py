@@ -1,14 +1,14 @@
-"""A user's own network: convolutions, a skip connection and a linear layer, and a lesson for it."""
+"""A user's own network (convolutions, a skip connection, a linear layer) and its retraining."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from beatlens.compress.contract import Lesson
+from beatlens.compress.contract import Retraining
 from beatlens.training.loop import Schedule
 
-from .lessons import crops
+from .retrainings import crops
 
 
 class OwnNet(nn.Module):
@@ -40,7 +40,7 @@ class _Objective(nn.Module):
         return (self.net(x) - theirs).square().mean()
 
 
-def own_lesson(teacher: nn.Module, steps: int = 8) -> Lesson:
+def build_own_retraining(teacher: nn.Module, steps: int = 8) -> Retraining:
     """Learn another own network's logits."""
     teacher.eval()
 
@@ -50,7 +50,7 @@ def own_lesson(teacher: nn.Module, steps: int = 8) -> Lesson:
         x = crops(10_000, 8)
         return {"score": -float((net(x) - teacher(x)).square().mean())}
 
-    return Lesson(
+    return Retraining(
         objective=lambda net: _Objective(net, teacher),
         batches=lambda first, size: (crops(first, size),),
         validate=validate,
@@ -60,13 +60,13 @@ def own_lesson(teacher: nn.Module, steps: int = 8) -> Lesson:
     )
 
 
-def untaught() -> Lesson:
-    """A lesson that fails the test when anything is trained."""
+def untaught() -> Retraining:
+    """A retraining that fails the test when anything is trained."""
 
     def trained(*_args: object) -> nn.Module:
         raise AssertionError("training began")
 
-    return Lesson(
+    return Retraining(
         objective=trained,
         batches=lambda first, size: (crops(first, size),),
         validate=lambda net: {"score": 0.0},

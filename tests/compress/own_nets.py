@@ -1,4 +1,4 @@
-"""Networks as a user might bring them, and a lesson for them; for tests."""
+"""Networks as a user might bring them, and a retraining for them; for tests."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from beatlens.compress.contract import Lesson
+from beatlens.compress.contract import Retraining
 from beatlens.training.loop import Schedule
 
-from .lessons import crops
+from .retrainings import crops
 
 
 class OwnResidual(nn.Module):
@@ -59,7 +59,7 @@ class _Logits(nn.Module):
         return (self.net(x) - self._target(x)).square().mean()
 
 
-def own_lesson(classes: int = 3, steps: int = 10) -> Lesson:
+def build_own_retraining(classes: int = 3, steps: int = 10) -> Retraining:
     """Learn how large a crop is on average, for each class alike."""
 
     def target(x: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def own_lesson(classes: int = 3, steps: int = 10) -> Lesson:
         with torch.no_grad():
             return {"score": -float((net(x) - target(x)).square().mean())}
 
-    return Lesson(
+    return Retraining(
         objective=lambda net: _Logits(net, target),
         batches=lambda first, size: (crops(first, size),),
         validate=validate,

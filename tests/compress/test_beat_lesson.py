@@ -1,4 +1,4 @@
-"""The lesson on beats: what it teaches, and what it leaves alone."""
+"""The retraining on beats: what it teaches, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 
 from beatlens.attribution.matching import matching_of
 from beatlens.tasks.beats.distillation import BeatDistillObjective, beat_kd_loss, beat_lesson
-from beatlens.compress.contract import Budget, Lesson, run_steps
-from beatlens.compress.distill import DistillWeights, TeacherPool
+from beatlens.compress.contract import Budget, Retraining, run_steps
+from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.prune_channels import PruneChannels
 from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.nets.context_tables import ContextTables
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.signals.beat_contexts import LEARNT
 from beatlens.signals.simulate import LEAD, simulate_patient
 from beatlens.tasks.beats.labels import CLASSES, beat_track
@@ -30,24 +30,26 @@ SHORT = Schedule(steps=4, batch=8, learning_rate=3e-3, validate_every=4)
 
 
 @pytest.fixture(scope="module")
-def pool() -> TeacherPool:
+def cache() -> TeacherCache:
     patient = simulate_patient(3, 60)
     track = beat_track(patient.recording, patient.annotations, LEAD)
     torch.manual_seed(0)
     sampler = BeatSampler([track], 0, {"v": 0.5})
-    return TeacherPool(build(TEACHER, CLASSES), sampler, 64, span=CROP_SPAN, activations=True)
+    return TeacherCache(build(TEACHER, CLASSES), sampler, 64, span=CROP_SPAN, activations=True)
 
 
-def tables() -> ContextTables:
+def tables() -> LookupTables:
     torch.manual_seed(1)
-    made = ContextTables(len(CLASSES), len(LEARNT))
+    made = LookupTables(len(CLASSES), len(LEARNT))
     torch.nn.init.normal_(made.values)
     return made
 
 
-def lesson(pool: TeacherPool, matching: str, weights: DistillWeights | None = None) -> Lesson:
+def retraining(
+    cache: TeacherCache, matching: str, weights: DistillWeights | None = None
+) -> Retraining:
     return beat_lesson(
-        pool,
+        cache,
         tables(),
         weights or DistillWeights(kd=0.7, matching=4.0, temperature=3.0),
         matching_of(matching),
@@ -56,23 +58,23 @@ def lesson(pool: TeacherPool, matching: str, weights: DistillWeights | None = No
     )
 
 
-def test_the_teacher_itself_has_nothing_to_learn_but_labels(pool: TeacherPool) -> None:
-    copy = deepcopy(pool.teacher).eval()
+def test_the_teacher_itself_has_nothing_to_learn_but_labels(cache: TeacherCache) -> None:
+    copy = deepcopy(cache.teacher).eval()
     weights = DistillWeights(kd=1.0, matching=4.0, temperature=3.0)
-    loss = lesson(pool, "classwise", weights).objective(copy)(*pool.batch(0, 8))
+    loss = retraining(cache, "classwise", weights).objective(copy)(*cache.batch(0, 8))
     assert loss.item() == pytest.approx(0, abs=1e-4)
     with pytest.raises(ModelError, match="the network to compress is the teacher"):
-        lesson(pool, "classwise").objective(pool.teacher)
+        retraining(cache, "classwise").objective(cache.teacher)
 
 
 @pytest.mark.parametrize("matching", ["none", "classwise", "ewa", "swa", "sswa"])
 def test_every_matching_loss_teaches_evidence_and_not_tables(
-    pool: TeacherPool, matching: str
+    cache: TeacherCache, matching: str
 ) -> None:
     torch.manual_seed(2)
     student = build(STUDENT, CLASSES)
-    objective = lesson(pool, matching).objective(student)
-    loss = objective(*pool.batch(0, 8))
+    objective = retraining(cache, matching).objective(student)
+    loss = objective(*cache.batch(0, 8))
     loss.backward()
     assert torch.isfinite(loss)
     assert all(p.grad is not None for p in student.parameters())
@@ -80,16 +82,16 @@ def test_every_matching_loss_teaches_evidence_and_not_tables(
     assert {id(p) for p in objective.parameters()} == {id(p) for p in student.parameters()}
 
 
-def test_what_all_classes_share_is_not_matched(pool: TeacherPool) -> None:
+def test_what_all_classes_share_is_not_matched(cache: TeacherCache) -> None:
     torch.manual_seed(3)
     student = build(STUDENT, CLASSES).eval()
     weights = DistillWeights(kd=1.0, matching=4.0, temperature=3.0)
-    objective = lesson(pool, "classwise", weights).objective(student)
-    before = objective(*pool.batch(0, 8)).item()
+    objective = retraining(cache, "classwise", weights).objective(student)
+    before = objective(*cache.batch(0, 8)).item()
     with torch.no_grad():
         student.head.weight += torch.randn(1, STUDENT.channels[-1], 1)
         student.head.bias += 1.0
-    assert objective(*pool.batch(0, 8)).item() == pytest.approx(before, rel=1e-4)
+    assert objective(*cache.batch(0, 8)).item() == pytest.approx(before, rel=1e-4)
 
 
 def test_kd_is_least_where_the_student_says_the_same() -> None:
@@ -98,10 +100,10 @@ def test_kd_is_least_where_the_student_says_the_same() -> None:
     assert beat_kd_loss(torch.randn(5, 4), teacher).item() > 0.01
 
 
-def test_compressors_take_the_lesson(pool: TeacherPool) -> None:
-    net = deepcopy(pool.teacher).requires_grad_(True)
+def test_compressors_take_the_retraining(cache: TeacherCache) -> None:
+    net = deepcopy(cache.teacher).requires_grad_(True)
     budget = Budget(weight_account(net).packed_bytes // 2)
-    done = run_steps(net, [PruneChannels(), Quantize()], lesson(pool, "classwise"), budget)
+    done = run_steps(net, [PruneChannels(), Quantize()], retraining(cache, "classwise"), budget)
     assert isinstance(done.net, QuantizedEvidenceNet)
     assert done.size.packed_bytes <= budget.packed_bytes * 1.02
-    assert np.isfinite(done.net.evidence(pool.batch(0, 1)[0][:, None]).detach().numpy()).all()
+    assert np.isfinite(done.net.evidence(cache.batch(0, 1)[0][:, None]).detach().numpy()).all()

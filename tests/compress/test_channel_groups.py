@@ -13,8 +13,8 @@ from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec
 
 from ..nets.networks import SMALL, lively
-from .lessons import crops
 from .own_nets import OwnResidual, Shuffled
+from .retrainings import crops
 
 NETS = {kind: (lambda spec=spec: lively(spec)) for kind, spec in SMALL.items()}
 NETS["own"] = lambda: OwnResidual().eval()

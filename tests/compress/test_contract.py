@@ -23,7 +23,7 @@ from beatlens.nets.constraint import Mask, impose
 from beatlens.packed import decode_tensor, encode_tensor
 
 from ..nets.networks import SMALL, lively
-from .lessons import crops, lesson_from
+from .retrainings import crops, make_retraining
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Noted:
         if self.refuses:
             raise ModelError(f"{self.name} refuses")
 
-    def __call__(self, net, lesson, budget, report=None) -> Compressed:
+    def __call__(self, net, retraining, budget, report=None) -> Compressed:
         self.notes.append(f"{self.name} runs")
         new = nn.Sequential(net, nn.Identity())
         return Compressed(new, weight_account(new), [{"method": self.name, "event": "done"}])
@@ -48,7 +48,7 @@ class Noted:
 def test_steps_follow_each_other() -> None:
     net, notes = lively(SMALL["dense"]), []
     steps = [Noted("a", notes), Noted("b", notes)]
-    done = run_steps(net, steps, lesson_from(net), Budget(1))
+    done = run_steps(net, steps, make_retraining(net), Budget(1))
     assert notes == ["a checks", "b checks", "a checks", "a runs", "b checks", "b runs"]
     assert [row["method"] for row in done.log] == ["a", "b"]
     assert done.net[0][0] is net
@@ -58,10 +58,12 @@ def test_steps_follow_each_other() -> None:
 def test_nothing_runs_where_a_later_step_refuses() -> None:
     net, notes = lively(SMALL["dense"]), []
     with pytest.raises(ModelError, match="b refuses"):
-        run_steps(net, [Noted("a", notes), Noted("b", notes, True)], lesson_from(net), Budget(1))
+        run_steps(
+            net, [Noted("a", notes), Noted("b", notes, True)], make_retraining(net), Budget(1)
+        )
     assert "a runs" not in notes
     with pytest.raises(RecipeError, match="no compression steps"):
-        run_steps(net, [], lesson_from(net), Budget(1))
+        run_steps(net, [], make_retraining(net), Budget(1))
 
 
 def test_the_account_counts_the_bytes_that_are_shipped() -> None:

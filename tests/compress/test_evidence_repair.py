@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from beatlens.attribution.matching import Classwise, map_distance
-from beatlens.compress.contract import Examples, Lesson, run_steps
-from beatlens.compress.distill import DistillWeights, TeacherPool
+from beatlens.compress.contract import Examples, Retraining, run_steps
+from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.distill_method import Distill
 from beatlens.compress.evidence_repair import RepairEvidence, p_norm
-from beatlens.compress.lesson_for import evidence_of, own_lesson, pool_lesson
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.retraining import build_own_retraining, build_retraining, evidence_of
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.constraint import Mask, impose
 from beatlens.nets.evidence import EvidenceNet
@@ -25,7 +25,7 @@ from beatlens.training.loop import Schedule
 
 from ..nets.networks import SMALL, lively
 from ..tasks.tracks import ecg, make_track
-from .lessons import crops, lesson_from
+from .retrainings import crops, make_retraining
 from .test_head_refit import BUDGET, Residual, damaged, taught
 
 pytestmark = pytest.mark.rounding
@@ -34,25 +34,25 @@ SMALL_REPAIR = RepairEvidence(crops=64, held_out=32, batch=16)
 
 
 @pytest.fixture(scope="module")
-def pool() -> TeacherPool:
+def cache() -> TeacherCache:
     """256 crops of ECG, real where there is any, with a residual network's evidence."""
     sampler = CropSampler(ecg(("200", "213"))[0], 3, {"pvc": 0.4})
-    return TeacherPool(lively(SMALL["residual"], seed=7), sampler, 256)
+    return TeacherCache(lively(SMALL["residual"], seed=7), sampler, 256)
 
 
-def lesson_of(pool: TeacherPool) -> Lesson:
+def cached_retraining(cache: TeacherCache) -> Retraining:
     def validate(net: nn.Module) -> dict[str, float]:
-        windows, _, evidence, _ = pool.batch(192, 64)
+        windows, _, evidence, _ = cache.batch(192, 64)
         with torch.no_grad():
             mine = net.evidence(net.geometry.trim(windows, 1280).unsqueeze(1))
         return {"score": -float((mine - evidence).square().mean())}
 
-    return pool_lesson(pool, DistillWeights(matching=4), Classwise(), SCHEDULE, validate)
+    return build_retraining(cache, DistillWeights(matching=4), Classwise(), SCHEDULE, validate)
 
 
-def pearson(net: nn.Module, pool: TeacherPool) -> float:
+def pearson(net: nn.Module, cache: TeacherCache) -> float:
     """Mean correlation with the teacher's maps over crops that no fit has seen."""
-    windows, _, evidence, _ = pool.batch(192, 64)
+    windows, _, evidence, _ = cache.batch(192, 64)
     with torch.no_grad():
         mine = net.evidence(net.geometry.trim(windows, 1280).unsqueeze(1))
     centred = (maps - maps.mean(2, keepdim=True) for maps in (mine, evidence))
@@ -82,8 +82,8 @@ def test_a_planted_head_is_found_exactly(measure, map_weight, logit_weight) -> N
 def test_equal_weights_are_least_squares_over_all_columns() -> None:
     """Against numpy's own solver on all columns of all crops, weighted as documented."""
     teacher, net = lively(SMALL["dense"], seed=1), lively(SMALL["dense"], seed=2)
-    lesson = taught(teacher)
-    shown = lesson.shown(net, 0, 64)
+    retraining = taught(teacher)
+    shown = retraining.shown(net, 0, 64)
     with torch.no_grad():
         features = net.features(shown.inputs).double()
     columns = features.permute(0, 2, 1).reshape(-1, 8).numpy()
@@ -94,7 +94,7 @@ def test_equal_weights_are_least_squares_over_all_columns() -> None:
         root = np.sqrt(np.repeat(weight[:, c], features.shape[2]))
         target = shown.evidence[:, c].reshape(-1).double().numpy()
         expected.append(np.linalg.lstsq(rows * root[:, None], target * root, rcond=None)[0])
-    replace(SMALL_REPAIR, ridge=0.0, measure="squares", logit_weight=1.0)(net, lesson, BUDGET)
+    replace(SMALL_REPAIR, ridge=0.0, measure="squares", logit_weight=1.0)(net, retraining, BUDGET)
     found = torch.cat([net.head.weight.detach()[:, :, 0], net.head.bias.detach()[:, None]], 1)
     np.testing.assert_allclose(found.numpy(), np.array(expected), rtol=1e-3, atol=1e-4)
 
@@ -107,39 +107,39 @@ def test_a_strong_ridge_draws_towards_the_head_there_is() -> None:
 
 
 @pytest.mark.parametrize("int8", [False, True])
-def test_a_damaged_head_is_repaired_on_ecg(pool: TeacherPool, int8: bool) -> None:
-    lesson = lesson_of(pool)
+def test_a_damaged_head_is_repaired_on_ecg(cache: TeacherCache, int8: bool) -> None:
+    retraining = cached_retraining(cache)
     net = damaged(lively(SMALL["dense"], seed=4))
     if int8:
         net = QuantizedEvidenceNet(net).eval()
-        net.calibrate(lesson.inputs(net, 4))
-    before, score = pearson(net, pool), lesson.validate(net)["score"]
-    done = run_steps(net, [replace(SMALL_REPAIR, crops=128)], lesson, BUDGET)
+        net.calibrate(retraining.inputs(net, 4))
+    before, score = pearson(net, cache), retraining.validate(net)["score"]
+    done = run_steps(net, [replace(SMALL_REPAIR, crops=128)], retraining, BUDGET)
     assert done.log[-1]["event"] == "repaired"
-    assert pearson(net, pool) > before + 0.1
-    assert lesson.validate(net)["score"] > score
+    assert pearson(net, cache) > before + 0.1
+    assert retraining.validate(net)["score"] > score
     assert done.log[-1]["mean_after"] < done.log[-1]["mean_before"]
     if int8:
         assert isinstance(net, QuantizedEvidenceNet)
         with torch.no_grad():
-            steps = net.evidence(lesson.inputs(net, 1)[0]) / net.head.output.scale
+            steps = net.evidence(retraining.inputs(net, 1)[0]) / net.head.output.scale
         torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-3)
         assert steps.abs().max() > 40  # the range is used
 
 
-def test_quantisation_noise_is_repaired_without_touching_the_backbone(pool: TeacherPool) -> None:
+def test_quantisation_noise_is_repaired_without_touching_the_backbone(cache: TeacherCache) -> None:
     """An int8 network of the teacher's own, its backbone crudely rounded once more."""
-    lesson = lesson_of(pool)
-    net = QuantizedEvidenceNet(pool.teacher).eval()
+    retraining = cached_retraining(cache)
+    net = QuantizedEvidenceNet(cache.teacher).eval()
     with torch.no_grad():
         for block in net.backbone:
             for name, tensor in block.named_parameters():
                 if name.endswith("float_weight"):
                     step = tensor.abs().amax() / 3
                     tensor.copy_((tensor / step).round() * step)
-    net.calibrate(lesson.inputs(net, 4))
+    net.calibrate(retraining.inputs(net, 4))
     backbone = deepcopy(net.backbone.state_dict())
-    done = replace(SMALL_REPAIR, crops=128)(net, lesson, BUDGET)
+    done = replace(SMALL_REPAIR, crops=128)(net, retraining, BUDGET)
     # .69 to .92 of it with 5 seeds of the teacher, on AVX-512 and SSE 4.1; 1 and more is kept.
     assert done.log[-1]["objective_after"] < 0.97 * done.log[-1]["objective_before"]
     after = net.backbone.state_dict()
@@ -149,18 +149,18 @@ def test_quantisation_noise_is_repaired_without_touching_the_backbone(pool: Teac
 def test_the_best_head_is_never_made_worse() -> None:
     teacher = lively(SMALL["dense"])
     for net in (deepcopy(teacher), QuantizedEvidenceNet(teacher).eval()):
-        lesson = taught(teacher)
+        retraining = taught(teacher)
         if isinstance(net, QuantizedEvidenceNet):
-            net.calibrate(lesson.inputs(net, 16))
+            net.calibrate(retraining.inputs(net, 16))
         # Judged by one thing, fitted to another: what is fitted cannot be better.
-        shown = lesson.examples
+        shown = retraining.examples
 
         def other(n: nn.Module, first: int, size: int, shown=shown) -> Examples:
             found = shown(n, first, size)
             return found if first >= 64 else replace(found, evidence=-found.evidence)
 
         before = deepcopy(net.state_dict())
-        done = SMALL_REPAIR(net, replace(lesson, examples=other), BUDGET)
+        done = SMALL_REPAIR(net, replace(retraining, examples=other), BUDGET)
         assert done.log[-1]["event"] == "kept"
         assert done.log[-1]["objective_after"] > done.log[-1]["objective_before"]
         after = net.state_dict()
@@ -174,10 +174,10 @@ def test_a_lower_score_on_validation_patients_puts_the_head_back() -> None:
     def unlike_the_teacher(net: nn.Module) -> dict[str, float]:
         return {"score": float((net.head.weight - teacher.head.weight).norm().detach())}
 
-    lesson = replace(taught(teacher), validate=unlike_the_teacher)
+    retraining = replace(taught(teacher), validate=unlike_the_teacher)
     for keep_score, event in ((True, "kept"), (False, "repaired")):
         net = damaged(teacher)
-        done = replace(SMALL_REPAIR, keep_score=keep_score)(net, lesson, BUDGET)
+        done = replace(SMALL_REPAIR, keep_score=keep_score)(net, retraining, BUDGET)
         assert done.log[-1]["event"] == event
         assert torch.equal(net.head.weight, start.head.weight) == keep_score
         assert ("score_after" in done.log[-1]) == keep_score
@@ -185,16 +185,16 @@ def test_a_lower_score_on_validation_patients_puts_the_head_back() -> None:
 
 def test_evidence_that_is_not_finite_leaves_the_head_alone() -> None:
     teacher = lively(SMALL["dense"])
-    lesson = taught(teacher)
+    retraining = taught(teacher)
     net = damaged(teacher)
     before = net.head.weight.detach().clone()
 
     def broken(n: nn.Module, first: int, size: int) -> Examples:
-        found = lesson.shown(n, first, size)
+        found = retraining.shown(n, first, size)
         return replace(found, evidence=found.evidence * float("nan"))
 
     with pytest.raises(ModelError, match="not finite"):
-        SMALL_REPAIR(net, replace(lesson, examples=broken), BUDGET)
+        SMALL_REPAIR(net, replace(retraining, examples=broken), BUDGET)
     assert torch.equal(net.head.weight, before)
 
 
@@ -215,11 +215,11 @@ def test_a_large_power_bounds_the_worst_strip(measure: str, bound: float) -> Non
         sign[torch.arange(first % 96, first % 96 + size) == 5] = -1
         return replace(found, evidence=sign * found.evidence)
 
-    lesson, rows = replace(base, examples=one_against_all), {}
+    retraining, rows = replace(base, examples=one_against_all), {}
     for power in (2.0, 30.0):
         repair = RepairEvidence(crops=96, held_out=96, batch=32, power=power, rounds=30,
                                 ridge=1e-9, measure=measure)  # fmt: skip
-        rows[power] = repair(damaged(teacher), lesson, BUDGET).log[-1]
+        rows[power] = repair(damaged(teacher), retraining, BUDGET).log[-1]
         assert repair.name == "repair-evidence" + ("" if power == 2 else "-worst")
     assert rows[30.0]["worst_after"] < bound * rows[2.0]["worst_after"]
     assert rows[30.0]["mean_after"] > 3 * rows[2.0]["mean_after"]  # 10 to 50 times
@@ -241,7 +241,9 @@ def test_a_rounds_quadratic_has_the_slope_of_the_errors() -> None:
     assert slope.abs().max() > 1e-3
 
 
-def test_correlating_with_the_teacher_beats_least_squares_at_correlating(pool: TeacherPool) -> None:
+def test_correlating_with_the_teacher_beats_least_squares_at_correlating(
+    cache: TeacherCache,
+) -> None:
     """The mean of three networks: .010 to .019 with 5 seeds of the teacher; one alone: .004."""
     found = {}
     for measure in ("squares", "correlation"):
@@ -249,8 +251,8 @@ def test_correlating_with_the_teacher_beats_least_squares_at_correlating(pool: T
         found[measure] = []
         for seed in (4, 5, 6):
             net = lively(SMALL["dense"], seed=seed)
-            repair(net, lesson_of(pool), BUDGET)
-            found[measure].append(pearson(net, pool))
+            repair(net, cached_retraining(cache), BUDGET)
+            found[measure].append(pearson(net, cache))
     assert np.mean(found["correlation"]) > np.mean(found["squares"]) + 0.002
 
 
@@ -263,11 +265,11 @@ def test_the_p_norm_goes_from_the_mean_to_the_largest() -> None:
 
 
 def test_batches_of_any_size_sum_up_to_the_same() -> None:
-    teacher, lesson = lively(SMALL["dense"], seed=1), taught(lively(SMALL["dense"], seed=1))
+    teacher, retraining = lively(SMALL["dense"], seed=1), taught(lively(SMALL["dense"], seed=1))
     heads = []
     for batch in (64, 7):
         net = damaged(teacher)
-        replace(SMALL_REPAIR, batch=batch)(net, lesson, BUDGET)
+        replace(SMALL_REPAIR, batch=batch)(net, retraining, BUDGET)
         heads.append(net.head.weight.detach())
     torch.testing.assert_close(*heads, rtol=1e-4, atol=1e-5)
 
@@ -291,7 +293,7 @@ def test_a_network_of_ones_own_is_repaired_by_its_names() -> None:
     def batches(first: int, size: int) -> tuple[Tensor, Tensor]:
         return crops(first, size, 120), torch.zeros(size, 2)
 
-    lesson = own_lesson(
+    retraining = build_own_retraining(
         teacher, "relu", batches, None, SCHEDULE, lambda net: {"score": 0.0},
         weights=DistillWeights(kd=1.0),
     )  # fmt: skip
@@ -300,7 +302,7 @@ def test_a_network_of_ones_own_is_repaired_by_its_names() -> None:
         net.decide.weight.normal_()
         net.decide.bias.fill_(3.0)
     repair = replace(SMALL_REPAIR, ridge=0.0, head="decide", layer="relu")
-    assert repair(net, lesson, BUDGET).log[-1]["event"] == "repaired"
+    assert repair(net, retraining, BUDGET).log[-1]["event"] == "repaired"
     x = crops(900, 4, 120)
     with torch.no_grad():
         torch.testing.assert_close(net(x), teacher(x), rtol=1e-3, atol=1e-3)
@@ -313,14 +315,14 @@ def test_a_network_of_ones_own_is_repaired_by_its_names() -> None:
 
 def test_a_teacher_with_other_columns_is_stretched_to_the_networks() -> None:
     teacher = lively(SMALL["dense"])
-    lesson = taught(teacher)
+    retraining = taught(teacher)
 
     def finer(n: nn.Module, first: int, size: int) -> Examples:
-        found = lesson.shown(n, first, size)
+        found = retraining.shown(n, first, size)
         return replace(found, evidence=found.evidence.repeat_interleave(2, dim=2))
 
     net = damaged(teacher)
-    done = SMALL_REPAIR(net, replace(lesson, examples=finer), BUDGET)
+    done = SMALL_REPAIR(net, replace(retraining, examples=finer), BUDGET)
     assert done.log[-1]["event"] == "repaired"
     assert done.log[-1]["objective_after"] < 0.2 * done.log[-1]["objective_before"]
 
@@ -345,52 +347,54 @@ def test_without_examples_nothing_is_trained() -> None:
     teacher = lively(SMALL["dense"])
     net = damaged(teacher)
     before = deepcopy(net.state_dict())
-    with pytest.raises(RecipeError, match="the lesson has no examples"):
-        run_steps(net, [Distill(), RepairEvidence()], lesson_from(teacher), BUDGET)
+    with pytest.raises(RecipeError, match="the retraining has no examples"):
+        run_steps(net, [Distill(), RepairEvidence()], make_retraining(teacher), BUDGET)
     assert all(torch.equal(net.state_dict()[name], tensor) for name, tensor in before.items())
 
 
-def test_a_pool_that_is_too_small_says_so(pool: TeacherPool) -> None:
-    with pytest.raises(RecipeError, match="the pool has 256: crops would come again"):
-        RepairEvidence(crops=250, held_out=50)(lively(SMALL["dense"]), lesson_of(pool), BUDGET)
+def test_a_cache_that_is_too_small_says_so(cache: TeacherCache) -> None:
+    with pytest.raises(RecipeError, match="the cache has 256: crops would come again"):
+        RepairEvidence(crops=250, held_out=50)(
+            lively(SMALL["dense"]), cached_retraining(cache), BUDGET
+        )
 
 
-def test_a_pools_lesson_trains_measures_and_shows(pool: TeacherPool) -> None:
-    lesson = lesson_of(pool)
+def test_a_caches_retraining_trains_measures_and_shows(cache: TeacherCache) -> None:
+    retraining = cached_retraining(cache)
     net = lively(SMALL["dense"], seed=4)
-    shown = lesson.shown(net, 5, 3)
-    windows, labels, evidence, _ = pool.batch(5, 3)
+    shown = retraining.shown(net, 5, 3)
+    windows, labels, evidence, _ = cache.batch(5, 3)
     assert torch.equal(shown.inputs[:, 0], net.geometry.trim(windows, 1280))
     torch.testing.assert_close(shown.labels, labels, equal_nan=True)
     assert torch.equal(shown.evidence, evidence)
-    inputs = lesson.inputs(net, 3)
+    inputs = retraining.inputs(net, 3)
     assert [tuple(x.shape) for x in inputs] == [(32, 1, net.geometry.input_length(160))] * 3
-    assert torch.equal(inputs[1], lesson.inputs(net, 2)[1])
+    assert torch.equal(inputs[1], retraining.inputs(net, 2)[1])
     before = deepcopy(net.state_dict())
-    done = run_steps(net, [Distill()], lesson, BUDGET)
+    done = run_steps(net, [Distill()], retraining, BUDGET)
     assert [row["event"] for row in done.log] == ["validated", "distilled"]
     assert not torch.equal(before["head.weight"], net.state_dict()["head.weight"])
 
 
-def test_a_pools_lesson_refuses_strangers_and_the_teacher(pool: TeacherPool) -> None:
-    lesson = lesson_of(pool)
+def test_a_caches_retraining_refuses_strangers_and_the_teacher(cache: TeacherCache) -> None:
+    retraining = cached_retraining(cache)
     with pytest.raises(ModelError, match="Residual, expected an evidence network"):
-        lesson.objective(Residual())
+        retraining.objective(Residual())
     with pytest.raises(ModelError, match=r"teacher it learns from: give copy\.deepcopy"):
-        lesson.objective(pool.teacher)
+        retraining.objective(cache.teacher)
     frozen = lively(SMALL["dense"]).requires_grad_(False)
     with pytest.raises(ModelError, match="no parameter that requires a gradient"):
         Distill().check(frozen)
 
 
-def test_unknown_labels_do_not_reach_an_own_lessons_loss() -> None:
+def test_unknown_labels_do_not_reach_an_own_retrainings_loss() -> None:
     torch.manual_seed(1)
     teacher, net = Residual().eval(), Residual().eval()
-    lesson = own_lesson(
+    retraining = build_own_retraining(
         teacher, "relu", lambda first, size: (crops(first, size, 120), torch.zeros(size, 2)),
         Classwise(), SCHEDULE, lambda net: {"score": 0.0}, weights=DistillWeights(kd=0.0),
     )  # fmt: skip
-    objective = lesson.objective(net)
+    objective = retraining.objective(net)
     x = crops(0, 4, 120)
     labels = torch.tensor([[1.0, 0.0]] * 4)
     hidden = labels.clone()
@@ -400,26 +404,28 @@ def test_unknown_labels_do_not_reach_an_own_lessons_loss() -> None:
     assert torch.isfinite(net.decide.weight.grad).all()
     assert all(parameter.grad is None for parameter in teacher.parameters())
     with pytest.raises(ModelError, match="the teacher has no layer 'nowhere'"):
-        own_lesson(teacher, "nowhere", lesson.batches, None, SCHEDULE, lesson.validate)
+        build_own_retraining(
+            teacher, "nowhere", retraining.batches, None, SCHEDULE, retraining.validate
+        )
 
 
-def test_an_own_lesson_keeps_its_teacher_when_the_teacher_is_what_is_compressed() -> None:
+def test_an_own_retraining_keeps_its_teacher_when_the_teacher_is_what_is_compressed() -> None:
     torch.manual_seed(2)
     net = Residual().eval()
-    lesson = own_lesson(
+    retraining = build_own_retraining(
         net, "relu", lambda first, size: (crops(first, size, 120), torch.zeros(size, 2)),
         None, SCHEDULE, lambda net: {"score": 0.0},
     )  # fmt: skip
-    before = lesson.shown(net, 0, 2).evidence
+    before = retraining.shown(net, 0, 2).evidence
     with torch.no_grad():
         net.decide.weight.zero_()
-    assert torch.equal(lesson.shown(net, 0, 2).evidence, before)
+    assert torch.equal(retraining.shown(net, 0, 2).evidence, before)
 
 
-def test_a_lone_track_makes_a_pool(pool: TeacherPool) -> None:
+def test_a_lone_track_makes_a_cache(cache: TeacherCache) -> None:
     """Nothing of the repair needs real ECG: a made track, a made teacher, the whole way."""
     sampler = CropSampler([make_track([(600, "V")])], 0, {})
     teacher: EvidenceNet = lively(SMALL["depthwise"], seed=1)
-    lesson = lesson_of(TeacherPool(teacher, sampler, 256))
+    retraining = cached_retraining(TeacherCache(teacher, sampler, 256))
     net = damaged(lively(SMALL["dense"]))
-    assert SMALL_REPAIR(net, lesson, BUDGET).log[-1]["event"] == "repaired"
+    assert SMALL_REPAIR(net, retraining, BUDGET).log[-1]["event"] == "repaired"

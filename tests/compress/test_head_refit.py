@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from beatlens.compress.contract import Budget, Examples, Lesson, run_steps
+from beatlens.compress.contract import Budget, Examples, Retraining, run_steps
 from beatlens.compress.head_refit import RefitHead, calibration, fit_logistic, fit_ridge
 from beatlens.compress.linear_head import linear_head
 from beatlens.compress.low_bit import LowBit
@@ -19,15 +19,15 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.training.loop import Schedule
 
 from ..nets.networks import SMALL, lively
-from .lessons import crops, lesson_from
+from .retrainings import crops, make_retraining
 
 pytestmark = pytest.mark.rounding
 BUDGET = Budget(1_000_000)
 UNKNOWN = float("nan")
 
 
-def taught(teacher: EvidenceNet, labels_of=None) -> Lesson:
-    """`lesson_from`, with examples: labels are the teacher's decisions, or `labels_of(logits)`."""
+def taught(teacher: EvidenceNet, labels_of=None) -> Retraining:
+    """`make_retraining` with examples; labels: the teacher's decisions, or `labels_of(logits)`."""
 
     def examples(net: nn.Module, first: int, size: int) -> Examples:
         x = crops(first, size)
@@ -39,7 +39,7 @@ def taught(teacher: EvidenceNet, labels_of=None) -> Lesson:
 
     with torch.no_grad():
         MEDIANS = teacher(crops(0, 64)).median(0).values
-    return replace(lesson_from(teacher), examples=examples)
+    return replace(make_retraining(teacher), examples=examples)
 
 
 def damaged(net: EvidenceNet) -> EvidenceNet:
@@ -122,10 +122,10 @@ def test_ridge_on_the_teachers_logits_gives_the_teachers_head_back() -> None:
 @pytest.mark.parametrize("kind", ["ridge", "logistic"])
 def test_a_head_fitted_to_labels_decides_as_they_say(kind: str) -> None:
     teacher = lively(SMALL["dense"])
-    lesson = taught(teacher)
+    retraining = taught(teacher)
     net = damaged(teacher)
-    RefitHead(kind=kind, ridge=1e-6, crops=160)(net, lesson, BUDGET)
-    shown = lesson.shown(net, 1000, 100)
+    RefitHead(kind=kind, ridge=1e-6, crops=160)(net, retraining, BUDGET)
+    shown = retraining.shown(net, 1000, 100)
     with torch.no_grad():
         right = (net(shown.inputs) > 0) == (shown.labels > 0.5)
         by_chance = (damaged(teacher)(shown.inputs) > 0) == (shown.labels > 0.5)
@@ -150,9 +150,9 @@ def test_unknown_labels_are_really_ignored(kind: str) -> None:
         known = ~torch.isnan(shown.labels[:, 1])
         return Examples(shown.inputs[known], shown.labels[known], shown.evidence[known])
 
-    def fitted(lesson: Lesson) -> Tensor:
+    def fitted(retraining: Retraining) -> Tensor:
         net = damaged(teacher)
-        RefitHead(kind=kind, crops=96)(net, lesson, BUDGET)
+        RefitHead(kind=kind, crops=96)(net, retraining, BUDGET)
         return net.head.weight.detach()
 
     found, without = fitted(hidden), fitted(replace(hidden, examples=left_out))
@@ -209,17 +209,17 @@ def test_other_constraints_on_the_head_are_refused_before_anything_is_run() -> N
 
 def test_gradient_trains_the_head_and_nothing_else() -> None:
     teacher = lively(SMALL["dense"])
-    lesson = taught(teacher)
+    retraining = taught(teacher)
     net = damaged(teacher)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     schedule = Schedule(steps=40, batch=8, learning_rate=0.1, validate_every=20)
-    done = RefitHead(kind="gradient", schedule=schedule)(net, lesson, BUDGET)
+    done = RefitHead(kind="gradient", schedule=schedule)(net, retraining, BUDGET)
     after = net.state_dict()
     moved = {name for name in after if not torch.equal(after[name], before[name])}
     assert moved == {"head.weight", "head.bias"}  # batch norm's statistics stay, too
     assert all(parameter.requires_grad for parameter in net.parameters())
     # The error is .12 to .75 of the damaged head's, over 8 seeds, and SSE 4.1.
-    assert lesson.validate(net)["score"] > 0.9 * lesson.validate(damaged(teacher))["score"]
+    assert retraining.validate(net)["score"] > 0.9 * retraining.validate(damaged(teacher))["score"]
     assert done.log[-1]["event"] == "fitted"
     assert done.log[-1]["seconds"] > 0
     assert [row["step"] for row in done.log[:-1]] == [20, 40]
@@ -227,11 +227,11 @@ def test_gradient_trains_the_head_and_nothing_else() -> None:
 
 def test_an_int8_networks_head_is_fitted_and_calibrated() -> None:
     teacher = lively(SMALL["dense"])
-    lesson = taught(teacher)
+    retraining = taught(teacher)
     quantized = QuantizedEvidenceNet(damaged(teacher)).eval()
-    quantized.calibrate(lesson.inputs(quantized, 4))
+    quantized.calibrate(retraining.inputs(quantized, 4))
     scale = quantized.head.output.scale.item()
-    RefitHead(targets="teacher", ridge=1e-3, crops=96)(quantized, lesson, BUDGET)
+    RefitHead(targets="teacher", ridge=1e-3, crops=96)(quantized, retraining, BUDGET)
     x = crops(700, 16)
     with torch.no_grad():
         mine, theirs = quantized(x), teacher(x)
@@ -312,11 +312,11 @@ def test_settings_that_make_no_sense_are_refused(settings, message) -> None:
         RefitHead(**settings)
 
 
-def test_a_lesson_without_examples_is_refused_before_the_first_step_trains() -> None:
+def test_a_retraining_without_examples_is_refused_before_the_first_step_trains() -> None:
     teacher = lively(SMALL["dense"])
     net = damaged(teacher)
     before = net.head.weight.detach().clone()
     gradient = RefitHead(kind="gradient", schedule=Schedule(2, 4, 0.1))
-    with pytest.raises(RecipeError, match="the lesson has no examples"):
-        run_steps(net, [gradient, RefitHead()], lesson_from(teacher), BUDGET)
+    with pytest.raises(RecipeError, match="the retraining has no examples"):
+        run_steps(net, [gradient, RefitHead()], make_retraining(teacher), BUDGET)
     assert torch.equal(net.head.weight, before)

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from beatlens.attribution.matching import Classwise, see_evidence
+from beatlens.attribution.matching import Classwise, attribute_evidence
 from beatlens.compress.channel_groups import ChannelGroup, channel_groups
 from beatlens.compress.importance import (
     Asked,
@@ -22,8 +22,8 @@ from beatlens.nets.backbones import NetworkSpec
 from beatlens.nets.evidence import EvidenceNet
 
 from ..nets.networks import SMALL, lively
-from .lessons import crops, lesson_from
-from .own_nets import OwnResidual, own_lesson
+from .own_nets import OwnResidual, build_own_retraining
+from .retrainings import crops, make_retraining
 
 pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("dense", (6, 8, 8), (8, 8, 8), (2, 2, 2))
@@ -36,7 +36,7 @@ def net_and_groups() -> tuple[EvidenceNet, list[ChannelGroup]]:
 
 
 def scores_of(name: str, net: EvidenceNet, groups: list[ChannelGroup]) -> dict[str, Tensor]:
-    return importance(net, groups, name, Asked(lesson_from(lively(SPEC, seed=4)), batches=2))
+    return importance(net, groups, name, Asked(make_retraining(lively(SPEC, seed=4)), batches=2))
 
 
 def test_l1_finds_the_small_filter() -> None:
@@ -83,10 +83,10 @@ def test_the_exact_importance_is_the_distance_to_the_silenced_networks_map() -> 
     found = exact_evidence_importance(net, groups, x)[KEY]
     expected = 0.0
     for part in x:
-        whole = see_evidence(net, part)
+        whole = attribute_evidence(net, part)
         kept = net.backbone[2].conv.weight.data.clone()
         net.backbone[2].conv.weight.data[:, 2] = 0
-        expected += Classwise(order=0.0)(see_evidence(net, part), whole).item() / 2
+        expected += Classwise(order=0.0)(attribute_evidence(net, part), whole).item() / 2
         net.backbone[2].conv.weight.data.copy_(kept)
     assert float(found[2]) == pytest.approx(expected, rel=1e-4)
     assert expected > 1e-4
@@ -111,22 +111,22 @@ def test_the_expansion_is_exact_for_small_changes() -> None:
     net, x = lively(SPEC, seed=3).double(), crops(0, 4).double()
     group = next(g for g in channel_groups(net, x) if g.name == "backbone.2.conv")
     found = evidence_importance(net, [group], [x], probes=600)[group.name]
-    whole, h, expected = see_evidence(net, x), 1e-2, []
+    whole, h, expected = attribute_evidence(net, x), 1e-2, []
     kept = net.head.weight.data.clone()
     for channel in range(group.size):
         net.head.weight.data[:, channel] *= 1 - h
         with torch.no_grad():
-            expected.append(float(Classwise(order=0.0)(see_evidence(net, x), whole)) / h**2)
+            expected.append(float(Classwise(order=0.0)(attribute_evidence(net, x), whole)) / h**2)
         net.head.weight.data.copy_(kept)
     np.testing.assert_allclose(found.numpy(), expected, rtol=0.15, atol=1e-6)
 
 
 def test_taylor_is_weight_times_gradient_of_all_that_takes_the_channel() -> None:
     net, groups = net_and_groups()
-    lesson = lesson_from(lively(SPEC, seed=4))
-    found = taylor_importance(net, groups, lesson, batches=1)[KEY]
+    retraining = make_retraining(lively(SPEC, seed=4))
+    found = taylor_importance(net, groups, retraining, batches=1)[KEY]
     weight = net.backbone[2].conv.weight
-    loss = lesson.objective(net).eval()(*lesson.batches(0, lesson.schedule.batch))
+    loss = retraining.objective(net).eval()(*retraining.batches(0, retraining.schedule.batch))
     (gradient,) = torch.autograd.grad(loss, weight)
     expected = (weight * gradient).sum((0, 2)).abs().detach()
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-7)
@@ -147,13 +147,13 @@ def test_measuring_leaves_no_trace() -> None:
 def test_a_network_that_is_its_own_teacher_has_no_slope() -> None:
     net, groups = net_and_groups()
     with pytest.raises(ModelError, match="ranks nothing here, use 'evidence' or 'l1'"):
-        importance(net, groups, "taylor", Asked(lesson_from(net)))
+        importance(net, groups, "taylor", Asked(make_retraining(net)))
 
 
 @pytest.mark.parametrize("name", ["evidence", "evidence-exact"])
 def test_a_foreign_network_shows_its_map_at_a_named_layer(name: str) -> None:
     torch.manual_seed(0)
-    net, asked = OwnResidual().eval(), Asked(own_lesson(), batches=1, layer="relu")
+    net, asked = OwnResidual().eval(), Asked(build_own_retraining(), batches=1, layer="relu")
     groups = channel_groups(net, crops(0, 2))
     before = importance(net, groups, name, asked)
     heard, seen = int(before["left"].argmax()), int(before["last"].argmax())

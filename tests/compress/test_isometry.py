@@ -16,7 +16,7 @@ from beatlens.compress.isometry import (
 from beatlens.errors import ModelError
 
 from ..nets.networks import SMALL, lively
-from .lessons import crops
+from .retrainings import crops
 
 pytestmark = pytest.mark.rounding
 

@@ -32,8 +32,8 @@ from beatlens.nets.evidence import ConvUnit, EvidenceNet
 from beatlens.packed import coding_of, encode_tensor
 
 from ..nets.networks import SMALL, lively
-from .lessons import lesson_from
-from .own_net import OwnNet, own_lesson, untaught
+from .own_net import OwnNet, build_own_retraining, untaught
+from .retrainings import make_retraining
 
 pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("dense", (8, 24, 32), (8, 8, 9), (2, 4, 1))
@@ -44,7 +44,7 @@ def coded() -> tuple[EvidenceNet, Compressed, Budget]:
     """A network, what coding into a third of its bytes left, and the budget."""
     net = lively(SPEC)
     budget = Budget(weight_account(net).packed_bytes // 3)
-    done = CodeKernels()(copy.deepcopy(net), lesson_from(net, steps=60), budget)
+    done = CodeKernels()(copy.deepcopy(net), make_retraining(net, steps=60), budget)
     return net, done, budget
 
 
@@ -235,7 +235,7 @@ def test_training_makes_the_codebook_better_than_k_means_left_it() -> None:
 def test_split_kernels_and_single_taps() -> None:
     net = lively(NetworkSpec("depthwise", (16, 16, 24), (8, 8, 8), (2, 2, 2)))
     budget = Budget(weight_account(net).packed_bytes * 7 // 8)
-    done = CodeKernels()(net, lesson_from(lively(SPEC, classes=net.classes), steps=4), budget)
+    done = CodeKernels()(net, make_retraining(lively(SPEC, classes=net.classes), steps=4), budget)
     assert done.size.packed_bytes <= budget.packed_bytes
     # Pointwise layers only: the first and the depthwise layers have too few kernels.
     assert set(constraints_of(net)) == {"backbone.2.conv:weight", "backbone.4.conv:weight"}
@@ -250,7 +250,9 @@ def test_split_kernels_and_single_taps() -> None:
     assert list(layers) == ["backbone.4.conv"]
     dense = lively(SPEC)
     done = CodeKernels(split=4)(
-        dense, lesson_from(lively(SPEC), steps=2), Budget(weight_account(dense).packed_bytes // 2)
+        dense,
+        make_retraining(lively(SPEC), steps=2),
+        Budget(weight_account(dense).packed_bytes // 2),
     )
     assert constraint_on(dense.backbone[1].conv).codes.shape[1] == 4
     assert constraint_on(dense.backbone[2].conv).codes.shape[1] == 3
@@ -261,7 +263,7 @@ def test_split_kernels_and_single_taps() -> None:
 def test_a_users_own_network_is_coded() -> None:
     net = OwnNet()
     budget = Budget(weight_account(net).packed_bytes * 2 // 3)
-    done = CodeKernels()(net, own_lesson(OwnNet(seed=1)), budget)
+    done = CodeKernels()(net, build_own_retraining(OwnNet(seed=1)), budget)
     assert done.size.packed_bytes <= budget.packed_bytes
     assert set(constraints_of(net)) == {"body.0:weight", "middle:weight"}
 
@@ -272,7 +274,7 @@ def test_what_cannot_be_coded_is_refused_before_any_training() -> None:
         CodeKernels()(net, untaught(), Budget(500))
     with pytest.raises(ModelError, match="no layer has 5000 kernels to share codes, the most are"):
         CodeKernels(fewest=5000).check(net)
-    LowBitWeights()(net, lesson_from(lively(SPEC), steps=1), Budget(20_000))
+    LowBitWeights()(net, make_retraining(lively(SPEC), steps=1), Budget(20_000))
     with pytest.raises(ModelError, match="held by 'low-bit' already"):
         CodeKernels().check(net)
 

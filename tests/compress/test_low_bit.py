@@ -20,8 +20,8 @@ from beatlens.nets.constraint import Mask, constraints_of, impose
 from beatlens.packed import coding_of, encode_tensor
 
 from ..nets.networks import lively
-from .lessons import lesson_from
-from .own_net import OwnNet, own_lesson, untaught
+from .own_net import OwnNet, build_own_retraining, untaught
+from .retrainings import make_retraining
 
 pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("residual", (8, 12, 12), (8, 8, 7), (2, 4, 1))
@@ -77,7 +77,7 @@ def test_a_rescaled_grid_holds_the_rescaled_weights(bits: int, seed: int) -> Non
 def test_the_whole_network_stands_on_its_grid_after_training(bits: int) -> None:
     teacher = lively(SPEC)
     net = copy.deepcopy(teacher)
-    done = LowBitWeights(bits=bits)(net, lesson_from(teacher, steps=10), Budget(4000))
+    done = LowBitWeights(bits=bits)(net, make_retraining(teacher, steps=10), Budget(4000))
     assert set(constraints_of(net)) == {
         f"{name}:weight" for name in weighted_layers(teacher) if name != "head"
     }
@@ -97,27 +97,29 @@ def test_training_on_a_grid_of_two_bits_comes_nearer_the_teacher() -> None:
     """
     errors = {"rounded": 0.0, "trained": 0.0}
     for seed in range(3):
-        lesson = lesson_from(lively(SPEC, seed=seed), steps=50)
+        retraining = make_retraining(lively(SPEC, seed=seed), steps=50)
         net = lively(SPEC, seed=seed + 10)
         rounded = copy.deepcopy(net)
         for layer, _ in list(weighted_layers(rounded).values())[:-1]:
             impose(layer, LowBit.fitted(layer.weight, 2))
-        LowBitWeights(bits=2)(net, lesson, Budget(4000))
-        errors["rounded"] -= lesson.validate(rounded)["score"]
-        errors["trained"] -= lesson.validate(net)["score"]
+        LowBitWeights(bits=2)(net, retraining, Budget(4000))
+        errors["rounded"] -= retraining.validate(rounded)["score"]
+        errors["trained"] -= retraining.validate(net)["score"]
     assert errors["trained"] < 0.93 * errors["rounded"]
 
 
 def test_the_most_bits_the_budget_allows_are_taken() -> None:
     net = lively(SPEC)
-    lesson = lesson_from(lively(SPEC), steps=2)
+    retraining = make_retraining(lively(SPEC), steps=2)
     sizes = {
-        bits: LowBitWeights(bits=bits)(copy.deepcopy(net), lesson, Budget(10**5)).log[0]["bytes"]
+        bits: LowBitWeights(bits=bits)(copy.deepcopy(net), retraining, Budget(10**5)).log[0][
+            "bytes"
+        ]
         for bits in (3, 4, 5)
     }
     assert sizes[3] < sizes[4] < sizes[5]
     budget = Budget((sizes[4] + sizes[5]) // 2)
-    done = LowBitWeights(bits=None)(net, lesson, budget)
+    done = LowBitWeights(bits=None)(net, retraining, budget)
     assert done.log[0] == {**done.log[0], "bits": 4, "bytes": sizes[4]}
     assert done.size.packed_bytes <= budget.packed_bytes
 
@@ -128,7 +130,7 @@ def test_pruned_weights_stay_pruned() -> None:
     masks = [(torch.rand_like(layer.weight) < 0.5).float() for layer in pruned]
     for layer, mask in zip(pruned, masks, strict=True):
         impose(layer, Mask(mask))
-    LowBitWeights()(net, lesson_from(lively(SPEC), steps=10), Budget(4000))
+    LowBitWeights()(net, make_retraining(lively(SPEC), steps=10), Budget(4000))
     for layer, mask in zip(pruned, masks, strict=True):
         assert not layer.weight[mask == 0].any()
         assert layer.weight[mask == 1].any()
@@ -137,7 +139,7 @@ def test_pruned_weights_stay_pruned() -> None:
 
 def test_a_users_own_network_and_its_linear_layers() -> None:
     net = OwnNet()
-    done = LowBitWeights(head=True)(net, own_lesson(OwnNet(seed=1)), Budget(5000))
+    done = LowBitWeights(head=True)(net, build_own_retraining(OwnNet(seed=1)), Budget(5000))
     assert np.abs(int8_weights(net)["out"]).max() == 7
     assert done.size.packed_bytes < weight_account(OwnNet()).packed_bytes
 
@@ -148,7 +150,7 @@ def test_what_cannot_be_is_refused_before_any_training() -> None:
         LowBitWeights()(net, untaught(), Budget(2000))
     with pytest.raises(ModelError, match="low-bit with 2 bits cannot reach"):
         LowBitWeights(bits=None)(net, untaught(), Budget(500))
-    LowBitWeights()(net, lesson_from(lively(SPEC), steps=1), Budget(4000))
+    LowBitWeights()(net, make_retraining(lively(SPEC), steps=1), Budget(4000))
     with pytest.raises(ModelError, match="held by 'low-bit' already"):
         LowBitWeights().check(net)
     with pytest.raises(RecipeError, match="bits are 9, expected 2 to 8"):

@@ -14,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from beatlens.compress.budget import Trial, covered_layers, gentlest, head_name, impose_all, part_of
+from beatlens.compress.budget import (
+    Trial,
+    covered_layers,
+    head_name,
+    impose_all,
+    largest_that_fits,
+    part_of,
+)
 from beatlens.compress.contract import Budget, Compressed
 from beatlens.compress.low_bit import LowBit
 from beatlens.compress.magnitude import PruneWeights
@@ -26,8 +33,8 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.training.loop import Schedule
 
 from ..nets.networks import SMALL, lively
-from .lessons import lesson_from
-from .own_net import OwnNet, own_lesson, untaught
+from .own_net import OwnNet, build_own_retraining, untaught
+from .retrainings import make_retraining
 
 SPEC = NetworkSpec("residual", (8, 12, 12), (8, 8, 7), (2, 4, 1))
 
@@ -41,13 +48,13 @@ def pruned() -> tuple[EvidenceNet, Compressed, Budget]:
     """A network, what pruning to half its bytes left, and the budget."""
     net = lively(SPEC)
     budget = half(net)
-    done = PruneWeights()(copy.deepcopy(net), lesson_from(net, steps=30), budget)
+    done = PruneWeights()(copy.deepcopy(net), make_retraining(net, steps=30), budget)
     return net, done, budget
 
 
 @settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=40), st.integers(1, 2000), st.booleans())
-def test_the_gentlest_setting_within_the_limit_is_found(
+def test_the_largest_setting_within_the_limit_is_found(
     steps: list[int], limit: int, upwards: bool
 ) -> None:
     sizes = np.cumsum(steps)  # grows with the setting
@@ -57,9 +64,9 @@ def test_the_gentlest_setting_within_the_limit_is_found(
     fitting = [s for s in range(last + 1) if size_at(s) <= limit]
     if not fitting:
         with pytest.raises(ModelError, match=f"the smallest it reaches alone is {sizes[0]}"):
-            gentlest(size_at, gentle=gentle, harsh=harsh, limit=limit, what="x")
+            largest_that_fits(size_at, gentle=gentle, harsh=harsh, limit=limit, what="x")
         return
-    found = gentlest(size_at, gentle=gentle, harsh=harsh, limit=limit, what="x")
+    found = largest_that_fits(size_at, gentle=gentle, harsh=harsh, limit=limit, what="x")
     assert found == min(fitting, key=lambda s: abs(s - gentle))
 
 
@@ -114,7 +121,7 @@ def test_every_round_takes_a_fifth(pruned: tuple[EvidenceNet, Compressed, Budget
     assert kept[:-1] == [round(total * 0.8**number) for number in range(1, len(kept))]
     assert kept[-2] * 0.75 < kept[-1] < kept[-2]
     steps = [row["step"] for row in done.log if row["event"] == "validated"]
-    assert sum(steps) == 30  # as long as the lesson, however many rounds there are
+    assert sum(steps) == 30  # as long as the retraining, however many rounds there are
     assert steps[-1] >= 15
 
 
@@ -155,8 +162,8 @@ class Stop(Exception):
 
 def test_masks_hold_through_a_training_that_is_cut_off_and_resumed(tmp_path: Path) -> None:
     teacher = lively(SPEC)
-    lesson = lesson_from(teacher, steps=12)
-    schedule = replace(lesson.schedule, validate_every=4)
+    retraining = make_retraining(teacher, steps=12)
+    schedule = replace(retraining.schedule, validate_every=4)
 
     def masked() -> EvidenceNet:
         net = lively(SPEC, seed=1)
@@ -165,7 +172,7 @@ def test_masks_hold_through_a_training_that_is_cut_off_and_resumed(tmp_path: Pat
         return net
 
     whole, resumed = masked(), masked()
-    lesson.retrain(whole, schedule=schedule, checkpoint=tmp_path / "whole")
+    retraining.run(whole, schedule=schedule, checkpoint=tmp_path / "whole")
     at: Iterator[int] = iter(range(100))
 
     def cut(step: int, _steps: int, _figures: dict[str, float]) -> None:
@@ -173,9 +180,9 @@ def test_masks_hold_through_a_training_that_is_cut_off_and_resumed(tmp_path: Pat
             raise Stop
 
     with pytest.raises(Stop):
-        lesson.retrain(resumed, schedule=schedule, checkpoint=tmp_path / "cut", report=cut)
+        retraining.run(resumed, schedule=schedule, checkpoint=tmp_path / "cut", report=cut)
     resumed = masked()
-    lesson.retrain(resumed, schedule=schedule, checkpoint=tmp_path / "cut")
+    retraining.run(resumed, schedule=schedule, checkpoint=tmp_path / "cut")
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     kept = sum(int(layer.weight.count_nonzero()) for layer, _ in weighted_layers(resumed).values())
@@ -184,11 +191,11 @@ def test_masks_hold_through_a_training_that_is_cut_off_and_resumed(tmp_path: Pat
 
 def test_pruning_goes_on_where_pruning_stopped() -> None:
     net = lively(SPEC)
-    lesson = lesson_from(lively(SPEC), steps=6)
+    retraining = make_retraining(lively(SPEC), steps=6)
     size = weight_account(net).packed_bytes
-    PruneWeights()(net, lesson, Budget(size * 2 // 3))
+    PruneWeights()(net, retraining, Budget(size * 2 // 3))
     zero = {name: tensor == 0 for name, tensor in int8_masks(net).items()}
-    done = PruneWeights()(net, lesson, Budget(size // 2))
+    done = PruneWeights()(net, retraining, Budget(size // 2))
     assert done.size.packed_bytes <= size // 2
     for name, mask in int8_masks(done.net).items():
         assert not mask[zero[name]].any()
@@ -202,7 +209,7 @@ def test_a_users_own_network_is_pruned_linear_layers_too() -> None:
     net = OwnNet()
     assert head_name(net) == "out"
     budget = half(net)
-    done = PruneWeights()(net, own_lesson(OwnNet(seed=1)), budget)
+    done = PruneWeights()(net, build_own_retraining(OwnNet(seed=1)), budget)
     assert 0.93 * budget.packed_bytes < done.size.packed_bytes <= budget.packed_bytes
     assert set(constraints_of(net)) == {"stem.0:weight", "body.0:weight", "middle:weight"}
     tensors = int8_weights(net)
@@ -211,12 +218,12 @@ def test_a_users_own_network_is_pruned_linear_layers_too() -> None:
 
 
 def test_what_cannot_be_pruned_is_refused_before_any_training() -> None:
-    method, lesson = PruneWeights(), untaught()
+    method, retraining = PruneWeights(), untaught()
     with pytest.raises(ModelError, match="has no Conv1d or Linear to compress beside its last"):
-        method(nn.Sequential(nn.Conv1d(1, 2, 3)), lesson, Budget(1))
+        method(nn.Sequential(nn.Conv1d(1, 2, 3)), retraining, Budget(1))
     net = lively(SPEC)
     with pytest.raises(ModelError, match=r"cannot reach 588 .* the smallest it reaches .* is \d+"):
-        method(net, lesson, Budget(600))
+        method(net, retraining, Budget(600))
     impose(net.backbone[0].conv, LowBit.fitted(net.backbone[0].conv.weight, 4))
     with pytest.raises(ModelError, match=r"'backbone\.0\.conv' are held by 'low-bit' already"):
         method.check(net)

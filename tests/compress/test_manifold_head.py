@@ -16,7 +16,7 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.constraint import Mask, impose
 
 from ..nets.networks import SMALL, lively
-from .lessons import lesson_from
+from .retrainings import make_retraining
 from .test_head_refit import BUDGET, UNKNOWN, Residual, damaged, taught
 
 pytestmark = pytest.mark.rounding
@@ -149,13 +149,13 @@ def test_a_known_label_matters_and_an_unknown_one_does_not() -> None:
 @pytest.mark.parametrize("int8", [False, True])
 def test_a_networks_head_is_fitted_and_its_evidence_still_decides(int8: bool) -> None:
     teacher = lively(SMALL["dense"])
-    lesson = taught(teacher)
+    retraining = taught(teacher)
     net = damaged(teacher)
     if int8:
         net = QuantizedEvidenceNet(net).eval()
-        net.calibrate(lesson.inputs(net, 4))
-    done = run_steps(net, [ManifoldHead(ridge=1e-6, crops=160)], lesson, BUDGET)
-    shown = lesson.shown(net, 1000, 100)
+        net.calibrate(retraining.inputs(net, 4))
+    done = run_steps(net, [ManifoldHead(ridge=1e-6, crops=160)], retraining, BUDGET)
+    shown = retraining.shown(net, 1000, 100)
     with torch.no_grad():
         logits = done.net(shown.inputs)
         torch.testing.assert_close(done.net.evidence(shown.inputs).mean(2), logits)
@@ -168,7 +168,7 @@ def test_a_networks_head_is_fitted_and_its_evidence_still_decides(int8: bool) ->
     assert loss < 0.6
     # Logits, not outputs of variance 1: on the crops of the fit no other slope does better.
     # int8 rounds all classes to the step of the largest: there 1 / 3 was .02 better with one seed.
-    fitted = lesson.shown(net, 0, 160)
+    fitted = retraining.shown(net, 0, 160)
     with torch.no_grad():
         logits = done.net(fitted.inputs)
     loss = binary_cross_entropy_with_logits(logits, fitted.labels)
@@ -258,4 +258,4 @@ def test_it_refuses_what_it_cannot_hold() -> None:
 def test_without_examples_it_is_refused() -> None:
     teacher = lively(SMALL["dense"])
     with pytest.raises(RecipeError, match="has no examples"):
-        run_steps(damaged(teacher), [ManifoldHead()], lesson_from(teacher), BUDGET)
+        run_steps(damaged(teacher), [ManifoldHead()], make_retraining(teacher), BUDGET)

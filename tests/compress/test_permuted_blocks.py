@@ -33,7 +33,7 @@ from beatlens.nets.constraint import (
 from beatlens.nets.evidence import EvidenceNet
 
 from ..nets.networks import lively
-from .lessons import lesson_from
+from .retrainings import make_retraining
 
 pytestmark = pytest.mark.rounding
 DENSE = NetworkSpec("dense", (4, 8, 12), (8, 8, 12), (2, 2, 2))
@@ -141,7 +141,7 @@ def test_what_is_no_permutation_or_does_not_divide_is_refused(
 def compressed(spec: NetworkSpec, method: BlockWeights, steps: int = 6) -> EvidenceNet:
     teacher = lively(spec)
     net = copy.deepcopy(teacher)
-    return method(net, lesson_from(teacher, steps=steps), AMPLE).net
+    return method(net, make_retraining(teacher, steps=steps), AMPLE).net
 
 
 @pytest.mark.parametrize("share", [True, False])
@@ -166,7 +166,7 @@ def test_it_trains_within_the_blocks(spec: NetworkSpec, method: BlockWeights) ->
     teacher = lively(spec)
     net = copy.deepcopy(teacher)
     before = {name: c.weight.detach().clone() for name, c in _convs(net).items()}
-    done = method(net, lesson_from(teacher, steps=6), AMPLE)
+    done = method(net, make_retraining(teacher, steps=6), AMPLE)
     covered = constraints_of(done.net)
     wanted = set(before) - {"backbone.0.conv", "head"}
     assert {name.partition(":")[0] for name in covered} == wanted
@@ -196,7 +196,7 @@ def test_magnitudes_keep_more_of_the_network_than_chance() -> None:
     for choice in ("magnitude", "random"):
         teacher = lively(RESIDUAL)
         method = BlockWeights(groups=4, choice=choice)
-        log = method(copy.deepcopy(teacher), lesson_from(teacher, steps=1), AMPLE).log
+        log = method(copy.deepcopy(teacher), make_retraining(teacher, steps=1), AMPLE).log
         kept[choice] = np.mean([r["kept_energy"] for r in log if r["event"] == "blocks"])
     assert kept["random"] == pytest.approx(0.25, abs=0.05)
     assert kept["magnitude"] > kept["random"] + 0.05
@@ -212,26 +212,26 @@ def test_equal_seeds_choose_equally_and_others_do_not() -> None:
 
 def test_the_number_of_blocks_comes_from_the_budget() -> None:
     teacher = lively(DENSE)
-    lesson = lesson_from(teacher, steps=1)
+    retraining = make_retraining(teacher, steps=1)
     by_hand = {}
     for groups in (2, 4):
         net = copy.deepcopy(teacher)
-        done = BlockWeights(groups=groups, choice="random")(net, lesson, AMPLE)
+        done = BlockWeights(groups=groups, choice="random")(net, retraining, AMPLE)
         by_hand[groups] = done.size.packed_bytes
     dense = weight_account(teacher).packed_bytes
     assert by_hand[4] < by_hand[2] < dense
     between = Budget((by_hand[2] + by_hand[4]) // 2)
     for budget, groups in ((Budget(int(by_hand[2] * 1.05)), 2), (between, 4)):
-        done = BlockWeights(choice="random")(copy.deepcopy(teacher), lesson, budget)
+        done = BlockWeights(choice="random")(copy.deepcopy(teacher), retraining, budget)
         assert {r["groups"] for r in done.log if r["event"] == "blocks"} == {groups}
         assert done.size.packed_bytes <= budget.packed_bytes
-    left = BlockWeights()(copy.deepcopy(teacher), lesson, Budget(2 * dense))
+    left = BlockWeights()(copy.deepcopy(teacher), retraining, Budget(2 * dense))
     assert [row["event"] for row in left.log] == ["fits"]
     assert not constraints_of(left.net)
     with pytest.raises(
         ModelError, match=r"cannot reach 294 packed bytes .* the smallest it reaches alone is 6"
     ):
-        BlockWeights()(copy.deepcopy(teacher), lesson, Budget(300))
+        BlockWeights()(copy.deepcopy(teacher), retraining, Budget(300))
 
 
 def test_each_layer_takes_the_most_blocks_that_divide_it() -> None:
@@ -253,7 +253,7 @@ def test_channels_that_were_not_followed_are_a_layers_own(monkeypatch: pytest.Mo
 def test_a_users_own_network_is_covered_too() -> None:
     torch.manual_seed(0)
     net, teacher = Own(), lively(DENSE)
-    lesson = lesson_from(teacher, steps=4)
+    retraining = make_retraining(teacher, steps=4)
 
     class Objective(nn.Module):
         def __init__(self, student: nn.Module) -> None:
@@ -263,9 +263,9 @@ def test_a_users_own_network_is_covered_too() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return (self.student(x) - teacher(x).detach()).square().mean()
 
-    lesson = replace(lesson, objective=Objective)
+    retraining = replace(retraining, objective=Objective)
     before = weight_account(net).weights
-    done = run_steps(net, [BlockWeights(groups=4)], lesson, AMPLE)
+    done = run_steps(net, [BlockWeights(groups=4)], retraining, AMPLE)
     assert set(constraints_of(done.net)) == {"inner:weight", "hidden:weight"}
     assert done.size.weights == before - 3 * (8 * 8 * 5 + 8 * 12) // 4
     assert done.net(torch.randn(2, 1, 100)).shape == (2, 4)

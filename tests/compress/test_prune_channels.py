@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from beatlens.compress.budget import RESERVE
 from beatlens.compress.channel_groups import channel_groups, remove_channels
 from beatlens.compress.channel_search import ChannelSearch, Widths
-from beatlens.compress.contract import Budget, Lesson
+from beatlens.compress.contract import Budget, Retraining
 from beatlens.compress.importance import l1_importance
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.prune_channels import PruneChannels
@@ -30,8 +30,8 @@ from beatlens.tasks.windows.labels import SPAN, cut_windows, to_millivolts
 
 from ..nets.networks import SMALL, lively
 from ..tasks.tracks import ecg
-from .lessons import crops, lesson_from
-from .own_nets import OwnResidual, own_lesson
+from .own_nets import OwnResidual, build_own_retraining
+from .retrainings import crops, make_retraining
 
 SPECS = {
     "dense": NetworkSpec("dense", (8, 12, 12), (8, 8, 12), (2, 2, 2)),
@@ -57,8 +57,8 @@ def pruned() -> dict[str, EvidenceNet]:
     """A network of each kind, pruned to half its bytes and retrained a little."""
     made = {}
     for kind, spec in SPECS.items():
-        net, lesson = lively(spec), lesson_from(lively(spec, seed=1), steps=6)
-        made[kind] = QUICK(net, lesson, half_of(net)).net
+        net, retraining = lively(spec), make_retraining(lively(spec, seed=1), steps=6)
+        made[kind] = QUICK(net, retraining, half_of(net)).net
     return made
 
 
@@ -135,9 +135,12 @@ def test_widths_are_multiples_or_whole_and_never_below_the_floor() -> None:
 
 @pytest.mark.parametrize("importance", ["l1", "taylor", "evidence", "evidence-exact"])
 def test_every_importance_prunes_the_residual_network(importance: str) -> None:
-    net, lesson = lively(SPECS["residual"]), lesson_from(lively(SPECS["residual"], 1), steps=4)
+    net, retraining = (
+        lively(SPECS["residual"]),
+        make_retraining(lively(SPECS["residual"], 1), steps=4),
+    )
     budget = half_of(net)
-    done = replace(QUICK, importance=importance)(net, lesson, budget)
+    done = replace(QUICK, importance=importance)(net, retraining, budget)
     assert done.size.packed_bytes <= budget.packed_bytes
     assert done.size == weight_account(done.net)
     assert spec_of(done.net).kind == "residual"
@@ -146,9 +149,9 @@ def test_every_importance_prunes_the_residual_network(importance: str) -> None:
 def test_evidence_keeps_the_map_better_than_its_opposite_on_ecg(windows: np.ndarray) -> None:
     teacher = lively(SPECS["residual"])
     x = torch.from_numpy(to_millivolts(teacher.geometry.trim(windows, SPAN))).unsqueeze(1)
-    lesson = replace(lesson_from(teacher), inputs=lambda net, n: [x] * n)
+    retraining = replace(make_retraining(teacher), inputs=lambda net, n: [x] * n)
     groups, removal = replace(QUICK, importance="evidence").chosen(
-        teacher, lesson, half_of(teacher).packed_bytes
+        teacher, retraining, half_of(teacher).packed_bytes
     )
     opposite = {g.name: [] for g in groups}
     for group in groups:
@@ -169,17 +172,20 @@ def test_a_users_own_residual_network_is_pruned() -> None:
     for settings in ({"importance": "evidence", "layer": "relu"}, {"importance": "taylor"}):
         net = OwnResidual()
         budget = half_of(net)
-        done = replace(QUICK, **settings)(net, own_lesson(), budget)
+        done = replace(QUICK, **settings)(net, build_own_retraining(), budget)
         assert done.size.packed_bytes <= budget.packed_bytes
         assert done.net(crops(0, 5)).shape == (5, 3)
         assert done.net.out.out_features == 3
         assert done.net.stem.out_channels == done.net.down.out_channels
 
 
-def test_rounds_share_the_lessons_length_and_shrink_by_equal_factors() -> None:
-    net, lesson = lively(SPECS["residual"]), lesson_from(lively(SPECS["residual"], 1), steps=21)
+def test_rounds_share_the_retrainings_length_and_shrink_by_equal_factors() -> None:
+    net, retraining = (
+        lively(SPECS["residual"]),
+        make_retraining(lively(SPECS["residual"], 1), steps=21),
+    )
     whole, budget = weight_account(net).packed_bytes, half_of(net)
-    done = replace(QUICK, rounds=3, between=0.4)(net, lesson, budget)
+    done = replace(QUICK, rounds=3, between=0.4)(net, retraining, budget)
     pruned = [row["bytes"] for row in done.log if row["event"] == "pruned"]
     trained = [row["step"] for row in done.log if row["event"] == "validated"]
     assert trained == [4, 4, 13]
@@ -191,8 +197,8 @@ def test_rounds_share_the_lessons_length_and_shrink_by_equal_factors() -> None:
 
 
 def test_the_log_tells_the_isometry_before_and_after() -> None:
-    net, lesson = lively(SPECS["dense"]), lesson_from(lively(SPECS["dense"], 1), steps=4)
-    done = replace(QUICK, monitor=True)(net, lesson, half_of(net))
+    net, retraining = lively(SPECS["dense"]), make_retraining(lively(SPECS["dense"], 1), steps=4)
+    done = replace(QUICK, monitor=True)(net, retraining, half_of(net))
     events = ["started", "pruned", "validated", "retrained"]
     assert [row["event"] for row in done.log] == events
     means = [row["jsv_mean"] for row in done.log if "jsv_mean" in row]
@@ -205,12 +211,12 @@ def test_orthp_makes_pruned_layers_orthogonal_before_training() -> None:
 
     def watched(net: nn.Module) -> nn.Module:
         seen.append(copy.deepcopy(net))
-        return lesson.objective(net)
+        return retraining.objective(net)
 
-    net, lesson = lively(SPECS["dense"]), lesson_from(lively(SPECS["dense"], 1), steps=2)
+    net, retraining = lively(SPECS["dense"]), make_retraining(lively(SPECS["dense"], 1), steps=2)
     kept = copy.deepcopy(net)
     QUICK_ORTHP = replace(QUICK, reinit="orthp")
-    QUICK_ORTHP(net, replace(lesson, objective=watched), half_of(net))
+    QUICK_ORTHP(net, replace(retraining, objective=watched), half_of(net))
     changed = 0
     for name, layer in seen[0].named_modules():
         if not isinstance(layer, nn.Conv1d):
@@ -226,9 +232,9 @@ def test_orthp_makes_pruned_layers_orthogonal_before_training() -> None:
 
 
 def test_norms_fit_the_pruned_network_before_training() -> None:
-    net, lesson = lively(SPECS["dense"]), lesson_from(lively(SPECS["dense"], 1))
-    QUICK.prune(net, lesson, half_of(net).packed_bytes)
-    x = torch.cat(lesson.inputs(net, 4))
+    net, retraining = lively(SPECS["dense"]), make_retraining(lively(SPECS["dense"], 1))
+    QUICK.prune(net, retraining, half_of(net).packed_bytes)
+    x = torch.cat(retraining.inputs(net, 4))
     with torch.no_grad():
         y = net.backbone[1].conv(net.backbone[0](x))
     norm = net.backbone[1].norm
@@ -238,43 +244,43 @@ def test_norms_fit_the_pruned_network_before_training() -> None:
 def test_weights_that_pack_worse_after_training_are_pruned_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    net, lesson = lively(SPECS["dense"]), lesson_from(lively(SPECS["dense"], 1), steps=4)
+    net, retraining = lively(SPECS["dense"]), make_retraining(lively(SPECS["dense"], 1), steps=4)
     size = weight_account(net).packed_bytes
-    log = QUICK.trim(net, lesson, Budget(size - 10), None)
+    log = QUICK.trim(net, retraining, Budget(size - 10), None)
     assert weight_account(net).packed_bytes <= size - 10
     assert [row["event"] for row in log] == ["pruned", "validated"]
-    assert QUICK.trim(net, lesson, Budget(size), None) == []
+    assert QUICK.trim(net, retraining, Budget(size), None) == []
     monkeypatch.setattr(PruneChannels, "prune", lambda *_: [])
     with pytest.raises(ModelError, match="after 3 further prunings the weights still pack to"):
-        QUICK.trim(net, lesson, Budget(100), None)
+        QUICK.trim(net, retraining, Budget(100), None)
 
 
 def test_a_small_network_is_left_alone() -> None:
     net = lively(SMALL["dense"])
     before = copy.deepcopy(net.state_dict())
-    done = QUICK(net, lesson_from(lively(SMALL["dense"], 1)), Budget(100_000))
+    done = QUICK(net, make_retraining(lively(SMALL["dense"], 1)), Budget(100_000))
     assert [row["event"] for row in done.log] == ["fits"]
     assert all(torch.equal(before[k], v) for k, v in done.net.state_dict().items())
 
 
-def untrainable(lesson: Lesson) -> Lesson:
-    """The lesson, but its objective fails when a batch is asked of it."""
+def untrainable(retraining: Retraining) -> Retraining:
+    """The retraining, but its objective fails when a batch is asked of it."""
 
     def refuse(first: int, size: int) -> tuple[Tensor, ...]:
         raise AssertionError("trained before refusing")
 
-    return replace(lesson, batches=refuse)
+    return replace(retraining, batches=refuse)
 
 
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_a_budget_out_of_reach_is_refused_before_training(rounds: int) -> None:
     net = lively(SPECS["residual"])
-    lesson = untrainable(lesson_from(lively(SPECS["residual"], 1)))
+    retraining = untrainable(make_retraining(lively(SPECS["residual"], 1)))
     method = replace(QUICK, rounds=rounds)
     with pytest.raises(
         ModelError, match=r"cannot reach 19\d packed bytes.*, the smallest .* is \d\d\d;"
     ):
-        method(net, lesson, Budget(200))
+        method(net, retraining, Budget(200))
 
 
 def grouped() -> nn.Module:

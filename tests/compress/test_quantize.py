@@ -37,8 +37,8 @@ from beatlens.tasks.windows.labels import CLASSES, SPAN, cut_windows, to_millivo
 
 from ..nets.networks import RELEASED, SMALL, lively
 from ..tasks.tracks import ecg
-from .lessons import lesson_from
 from .own_net import OwnNet, untaught
+from .retrainings import make_retraining
 
 pytestmark = pytest.mark.rounding
 SPECS = {
@@ -342,7 +342,7 @@ def test_what_a_method_imposed_is_exact_in_the_integer_graph(
     method, share = METHODS[kind]
     budget = Budget(int(weight_account(teacher).packed_bytes * share))
     steps = [method, Quantize(steps=12, learning_rate=3e-3)]
-    done = run_steps(copy.deepcopy(teacher), steps, lesson_from(teacher, steps=12), budget)
+    done = run_steps(copy.deepcopy(teacher), steps, make_retraining(teacher, steps=12), budget)
     net = done.net
     assert isinstance(net, QuantizedEvidenceNet)
     assert 0 < done.size.packed_bytes <= 1.01 * budget.packed_bytes
@@ -407,18 +407,18 @@ def test_quantisation_aware_training_moves_what_is_free_and_holds_the_rest(kind:
 
 def test_quantize_alone_is_post_training_or_aware() -> None:
     teacher = lively(SMALL["dense"])
-    lesson, budget = lesson_from(teacher, steps=15), Budget(10_000)
-    plain = Quantize(steps=0)(copy.deepcopy(teacher), lesson, budget)
+    retraining, budget = make_retraining(teacher, steps=15), Budget(10_000)
+    plain = Quantize(steps=0)(copy.deepcopy(teacher), retraining, budget)
     assert [row["event"] for row in plain.log] == ["calibrated"]
     by_hand = QuantizedEvidenceNet(teacher).eval()
-    by_hand.calibrate(lesson.inputs(teacher, 16))
+    by_hand.calibrate(retraining.inputs(teacher, 16))
     for name, tensor in by_hand.state_dict().items():
         assert torch.equal(plain.net.state_dict()[name], tensor), name
-    aware = Quantize()(teacher, lesson, budget)
+    aware = Quantize()(teacher, retraining, budget)
     assert [row["step"] for row in aware.log if row["event"] == "validated"] == [15]
     assert not torch.equal(aware.net.head.float_weight, plain.net.head.float_weight)
     with torch.no_grad():
-        largest = max(aware.net(x).abs().max().item() for x in lesson.inputs(teacher, 16))
+        largest = max(aware.net(x).abs().max().item() for x in retraining.inputs(teacher, 16))
     assert aware.net.logit_scale.item() * 127 == pytest.approx(1.25 * largest, rel=1e-4)
     # The float network is still what it was.
     assert all(torch.equal(a, b) for a, b in zip(teacher.state_dict().values(),

@@ -23,8 +23,8 @@ from beatlens.nets.backbones import NetworkSpec, build, spec_of
 from beatlens.nets.constraint import Mask, impose
 
 from ..nets.networks import SMALL, lively
-from .lessons import crops, lesson_from
-from .own_nets import OwnResidual, own_lesson
+from .own_nets import OwnResidual, build_own_retraining
+from .retrainings import crops, make_retraining
 
 pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("residual", (8, 12, 12), (8, 5, 5), (2, 4, 1))
@@ -93,12 +93,12 @@ def test_doomed_filters_decay_to_what_is_asked_ever_faster() -> None:
 def test_a_network_is_pruned_into_the_budget(kind: str) -> None:
     torch.manual_seed(0)
     if kind == "own":
-        net, lesson = OwnResidual(), own_lesson(steps=20)
+        net, retraining = OwnResidual(), build_own_retraining(steps=20)
     else:
-        net, lesson = lively(SPEC), lesson_from(lively(SPEC, seed=1), steps=20)
+        net, retraining = lively(SPEC), make_retraining(lively(SPEC, seed=1), steps=20)
     budget = Budget(weight_account(net).packed_bytes // 2)
     method = RegularisedPruning(left=1e-4, round_to=2)
-    done = method(net, lesson, budget)
+    done = method(net, retraining, budget)
     assert done.size.packed_bytes <= budget.packed_bytes
     assert done.size == weight_account(done.net)
     events = [row["event"] for row in done.log]
@@ -115,9 +115,9 @@ def test_a_network_is_pruned_into_the_budget(kind: str) -> None:
 
 def test_what_goes_was_decided_at_the_start_and_is_silent_when_it_goes() -> None:
     net, teacher = lively(SPEC), lively(SPEC, seed=1)
-    lesson = lesson_from(teacher, steps=60)
+    retraining = make_retraining(teacher, steps=60)
     budget = Budget(weight_account(net).packed_bytes // 2)
-    log = RegularisedPruning(left=1e-6, monitor=False)(net, lesson, budget).log
+    log = RegularisedPruning(left=1e-6, monitor=False)(net, retraining, budget).log
     left = next(row["left"] for row in log if row["event"] == "regularised")
     assert left < 0.01
 
@@ -125,7 +125,7 @@ def test_what_goes_was_decided_at_the_start_and_is_silent_when_it_goes() -> None
 def test_a_small_network_is_left_alone() -> None:
     net = lively(SMALL["dense"])
     before = copy.deepcopy(net.state_dict())
-    done = RegularisedPruning()(net, lesson_from(lively(SMALL["dense"], 1)), Budget(100_000))
+    done = RegularisedPruning()(net, make_retraining(lively(SMALL["dense"], 1)), Budget(100_000))
     assert [row["event"] for row in done.log] == ["fits"]
     assert all(torch.equal(before[k], v) for k, v in done.net.state_dict().items())
 
@@ -136,7 +136,7 @@ def test_what_cannot_be_is_refused_under_the_methods_name() -> None:
     with pytest.raises(ModelError, match=r"prune-regularised: the weights of 'backbone.1.conv'"):
         RegularisedPruning().check(net)
     with pytest.raises(ModelError, match=r"prune-regularised cannot reach 4\d packed bytes"):
-        RegularisedPruning()(lively(SPEC), lesson_from(lively(SPEC, 1)), Budget(50))
+        RegularisedPruning()(lively(SPEC), make_retraining(lively(SPEC, 1)), Budget(50))
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ from beatlens.packed import coding_of, encode_tensor
 from beatlens.packed.blocks import block_order
 
 from ..nets.networks import lively
-from .lessons import lesson_from
-from .own_net import OwnNet, own_lesson, untaught
+from .own_net import OwnNet, build_own_retraining, untaught
+from .retrainings import make_retraining
 
 pytestmark = pytest.mark.rounding
 SPEC = NetworkSpec("residual", (8, 16, 16), (8, 8, 7), (2, 4, 1))
@@ -46,8 +46,8 @@ def unified() -> tuple[EvidenceNet, Compressed, Budget]:
     """A network, what unification to 45 % of its bytes left, and the budget."""
     net = lively(SPEC)
     budget = Budget(weight_account(net).packed_bytes * 45 // 100)
-    lesson = lesson_from(net, steps=60, learning_rate=1e-2)
-    done = UnifyWeights(rho=300.0)(copy.deepcopy(net), lesson, budget)
+    retraining = make_retraining(net, steps=60, learning_rate=1e-2)
+    done = UnifyWeights(rho=300.0)(copy.deepcopy(net), retraining, budget)
     return net, done, budget
 
 
@@ -202,7 +202,7 @@ def test_admm_brings_the_weights_to_the_structure_while_it_learns(
 
 def test_admms_state_is_in_its_checkpoint(tmp_path: Path) -> None:
     teacher = lively(SPEC)
-    lesson = lesson_from(teacher, steps=6)
+    retraining = make_retraining(teacher, steps=6)
     found = []
     for name, runs in (("whole", (None,)), ("cut", (3, None))):
         for stop in runs:
@@ -218,8 +218,8 @@ def test_admms_state_is_in_its_checkpoint(tmp_path: Path) -> None:
                     raise KeyboardInterrupt
 
             try:
-                schedule = lesson.schedule.__class__(6, 8, 3e-3, validate_every=3)
-                lesson.retrain(
+                schedule = retraining.schedule.__class__(6, 8, 3e-3, validate_every=3)
+                retraining.run(
                     net, schedule=schedule, wrap=wrap, checkpoint=tmp_path / name, report=cut
                 )
             except KeyboardInterrupt:
@@ -275,7 +275,7 @@ def test_blocks_become_zero_only_where_sharing_is_not_enough(
 def test_a_users_own_network_is_unified() -> None:
     net = OwnNet()
     budget = Budget(weight_account(net).packed_bytes // 2)
-    done = UnifyWeights(block=(4, 1))(net, own_lesson(OwnNet(seed=1)), budget)
+    done = UnifyWeights(block=(4, 1))(net, build_own_retraining(OwnNet(seed=1)), budget)
     assert done.size.packed_bytes <= budget.packed_bytes
     assert set(constraints_of(net)) == {"stem.0:weight", "body.0:weight", "middle:weight"}
 

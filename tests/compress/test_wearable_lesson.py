@@ -1,4 +1,4 @@
-"""The lesson on whole recordings: what it teaches, and what counts for nothing."""
+"""The retraining on whole recordings: what it teaches, and what counts for nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from beatlens.attribution.matching import matching_of
-from beatlens.compress.contract import Budget, Lesson, run_steps
-from beatlens.compress.distill import DistillWeights, TeacherPool
+from beatlens.compress.contract import Budget, Retraining, run_steps
+from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.prune_channels import PruneChannels
 from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
@@ -21,7 +21,7 @@ from beatlens.tasks.recordings.distillation import (
 )
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.nets.context_tables import ContextTables
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.signals.simulate import simulate_patient
 from beatlens.tasks.recordings.labels import CLASSES, recording_track
 from beatlens.tasks.recordings.sampling import CROP_CONTEXT, CropDraw, RecordingSampler
@@ -35,7 +35,7 @@ SECONDS = 12
 
 
 @pytest.fixture(scope="module")
-def pool() -> TeacherPool:
+def cache() -> TeacherCache:
     kinds = (("N", {}), ("A", {"rhythm": "afib"}), ("~", {"noise": 9.0}))
     tracks = [
         recording_track(simulate_patient(i, 9 + 3 * i, rate_hz=300, **kind).recording, label)
@@ -43,19 +43,21 @@ def pool() -> TeacherPool:
     ]
     torch.manual_seed(0)
     sampler = RecordingSampler(tracks, 0, CropDraw(SECONDS, 6, flips=0.5))
-    return TeacherPool(build(TEACHER, CLASSES), sampler, 64, span=sampler.span, activations=True)
+    return TeacherCache(build(TEACHER, CLASSES), sampler, 64, span=sampler.span, activations=True)
 
 
-def tables() -> ContextTables:
+def tables() -> LookupTables:
     torch.manual_seed(1)
-    made = ContextTables(len(CLASSES))
+    made = LookupTables(len(CLASSES))
     torch.nn.init.normal_(made.values)
     return made
 
 
-def lesson(pool: TeacherPool, matching: str, weights: DistillWeights | None = None) -> Lesson:
+def retraining(
+    cache: TeacherCache, matching: str, weights: DistillWeights | None = None
+) -> Retraining:
     return wearable_lesson(
-        pool,
+        cache,
         tables(),
         weights or DistillWeights(kd=0.7, matching=4.0, temperature=3.0),
         matching_of(matching),
@@ -64,23 +66,23 @@ def lesson(pool: TeacherPool, matching: str, weights: DistillWeights | None = No
     )
 
 
-def test_the_teacher_itself_has_nothing_to_learn_but_labels(pool: TeacherPool) -> None:
-    copy = deepcopy(pool.teacher).eval()
+def test_the_teacher_itself_has_nothing_to_learn_but_labels(cache: TeacherCache) -> None:
+    copy = deepcopy(cache.teacher).eval()
     weights = DistillWeights(kd=1.0, matching=4.0, temperature=3.0)
-    loss = lesson(pool, "classwise", weights).objective(copy)(*pool.batch(0, 8))
+    loss = retraining(cache, "classwise", weights).objective(copy)(*cache.batch(0, 8))
     assert loss.item() == pytest.approx(0, abs=1e-4)
     with pytest.raises(ModelError, match="the network to compress is the teacher"):
-        lesson(pool, "classwise").objective(pool.teacher)
+        retraining(cache, "classwise").objective(cache.teacher)
 
 
 @pytest.mark.parametrize("matching", ["none", "classwise", "ewa", "swa", "sswa"])
 def test_every_matching_loss_teaches_evidence_and_not_tables(
-    pool: TeacherPool, matching: str
+    cache: TeacherCache, matching: str
 ) -> None:
     torch.manual_seed(2)
     student = build(STUDENT, CLASSES)
-    objective = lesson(pool, matching).objective(student)
-    loss = objective(*pool.batch(0, 8))
+    objective = retraining(cache, matching).objective(student)
+    loss = objective(*cache.batch(0, 8))
     loss.backward()
     assert torch.isfinite(loss)
     assert all(p.grad is not None for p in student.parameters())
@@ -89,14 +91,14 @@ def test_every_matching_loss_teaches_evidence_and_not_tables(
 
 
 @pytest.mark.parametrize("kd", [0.0, 0.4, 1.0])
-def test_the_loss_without_maps_is_labels_and_kd(pool: TeacherPool, kd: float) -> None:
+def test_the_loss_without_maps_is_labels_and_kd(cache: TeacherCache, kd: float) -> None:
     torch.manual_seed(3)
     student = build(STUDENT, CLASSES).eval()
     weights = DistillWeights(kd=kd, matching=0.0, temperature=2.0, smoothing=0.1)
-    batch = pool.batch(0, 8)
-    loss = lesson(pool, "none", weights).objective(student)(*batch).item()
+    batch = cache.batch(0, 8)
+    loss = retraining(cache, "none", weights).objective(student)(*batch).item()
     windows, lengths, labels, rhythm, evidence, _ = batch
-    maps = student.evidence(student.geometry.trim(windows, pool.span)[:, None]).detach()
+    maps = student.evidence(student.geometry.trim(windows, cache.span)[:, None]).detach()
     worth = np.einsum("bks,ksc->bc", rhythm.numpy(), tables().array())
     terms = []
     for i, label in enumerate(labels.tolist()):
@@ -116,28 +118,28 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return raised / raised.sum()
 
 
-def test_what_all_classes_share_is_not_matched(pool: TeacherPool) -> None:
+def test_what_all_classes_share_is_not_matched(cache: TeacherCache) -> None:
     torch.manual_seed(3)
     student = build(STUDENT, CLASSES).eval()
     weights = DistillWeights(kd=1.0, matching=4.0, temperature=3.0)
-    objective = lesson(pool, "classwise", weights).objective(student)
-    before = objective(*pool.batch(0, 8)).item()
+    objective = retraining(cache, "classwise", weights).objective(student)
+    before = objective(*cache.batch(0, 8)).item()
     with torch.no_grad():
         student.head.weight += torch.randn(1, STUDENT.channels[-1], 1)
         student.head.bias += 1.0
-    assert objective(*pool.batch(0, 8)).item() == pytest.approx(before, rel=1e-4)
+    assert objective(*cache.batch(0, 8)).item() == pytest.approx(before, rel=1e-4)
 
 
 @pytest.mark.parametrize("matching", ["none", "classwise"])
 def test_what_comes_after_a_short_recording_counts_for_nothing(
-    pool: TeacherPool, matching: str
+    cache: TeacherCache, matching: str
 ) -> None:
     torch.manual_seed(4)
     student = build(STUDENT, CLASSES).eval()
     weights = DistillWeights(kd=0.5, matching=4.0, temperature=3.0)
-    objective = lesson(pool, matching, weights).objective(student)
-    windows, lengths, *rest, evidence, activations = pool.batch(0, 8)
-    lengths = lengths.clamp(max=pool.span // 2) // 8 * 8
+    objective = retraining(cache, matching, weights).objective(student)
+    windows, lengths, *rest, evidence, activations = cache.batch(0, 8)
+    lengths = lengths.clamp(max=cache.span // 2) // 8 * 8
     before = objective(windows, lengths, *rest, evidence, activations).item()
     changed, other = windows.clone(), evidence.clone()
     for i, length in enumerate(lengths.tolist()):
@@ -161,10 +163,10 @@ def test_columns_after_the_end_are_the_mean_of_those_before() -> None:
     assert torch.allclose(found[2], maps[2, :, :1].expand(4, 10))
 
 
-def test_compressors_take_the_lesson(pool: TeacherPool) -> None:
-    net = deepcopy(pool.teacher).requires_grad_(True)
+def test_compressors_take_the_retraining(cache: TeacherCache) -> None:
+    net = deepcopy(cache.teacher).requires_grad_(True)
     budget = Budget(weight_account(net).packed_bytes // 2)
-    done = run_steps(net, [PruneChannels(), Quantize()], lesson(pool, "classwise"), budget)
+    done = run_steps(net, [PruneChannels(), Quantize()], retraining(cache, "classwise"), budget)
     assert isinstance(done.net, QuantizedEvidenceNet)
     assert done.size.packed_bytes <= budget.packed_bytes * 1.02
-    assert np.isfinite(done.net.evidence(pool.batch(0, 1)[0][:, None]).detach().numpy()).all()
+    assert np.isfinite(done.net.evidence(cache.batch(0, 1)[0][:, None]).detach().numpy()).all()

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from beatlens.attribution.matching import see_evidence
+from beatlens.attribution.matching import attribute_evidence
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec, build, spec_of
-from beatlens.nets.context_tables import ContextTables, mean_tables
 from beatlens.nets.ensemble import blocks_of, ensemble
 from beatlens.nets.files import load_net, save_net
+from beatlens.nets.lookup_tables import LookupTables, mean_tables
 from beatlens.tasks.windows.labels import CLASSES
 
 from .networks import SMALL, lively
@@ -55,7 +55,7 @@ def test_a_file_brings_it_back_with_its_specification(kind: str, tmp_path: Path)
 def test_class_maps_of_all_members_features_are_the_evidence() -> None:
     joined = ensemble([lively(SMALL["residual"], seed=i) for i in range(COUNT)])
     x = torch.randn(2, 1, joined.geometry.input_length(9))
-    seen = see_evidence(joined, x)
+    seen = attribute_evidence(joined, x)
     head, activations = seen.weights_of(torch.tensor([1])), seen.activations
     assert activations is not None
     assert activations.shape[1] == COUNT * SMALL["residual"].channels[-1]
@@ -102,7 +102,7 @@ def test_blocks_are_named_over_all_members() -> None:
 
 @torch.no_grad()
 def test_tables_of_an_ensemble_are_the_mean() -> None:
-    tables = [ContextTables(4, 2) for _ in range(3)]
+    tables = [LookupTables(4, 2) for _ in range(3)]
     for number, each in enumerate(tables):
         each.values.copy_(torch.full_like(each.values, float(number)))
     assert torch.equal(mean_tables(tables).values, torch.ones(2, tables[0].values.shape[1], 4))

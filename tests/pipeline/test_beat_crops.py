@@ -10,8 +10,8 @@ import pytest
 
 from beatlens.tasks.beats.recipe import BeatRecipe, UnlabelledSection
 from beatlens.errors import RecipeError
-from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.tasks.beats.crops import heard_by_members, member_crops
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.tasks.beats.data import PreparedBeats, prepare_beats, read_unlabelled
@@ -21,7 +21,7 @@ from beatlens.tasks.beats.labels import CLASSES, NOT_S, UNKNOWN
 from .tiny import NETWORK, TINY_BEATS
 
 HEARD = {"databases": ["cinc2017"], "student_share": 0.5}
-Run = tuple[PreparedBeats, EvidenceNet, ContextTables]
+Run = tuple[PreparedBeats, EvidenceNet, LookupTables]
 
 
 @pytest.fixture(scope="module")

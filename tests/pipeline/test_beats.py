@@ -26,15 +26,15 @@ from beatlens.tasks.beats.metrics import (
     run_beats,
     run_integer_beats,
 )
-from beatlens.nets.context_tables import ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables, load_tables, save_tables
 from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.tasks.beats.data import PreparedBeats, prepare_beats
 from beatlens.tasks.beats.evaluation import (
     ALL,
     ANNOTATOR,
+    DEQUANTIZED,
     OUTPUT,
-    UNROUNDED,
     BeatEvaluation,
     evaluate_beats,
     evaluate_bundle,
@@ -59,9 +59,7 @@ from beatlens.verbs.app import app
 
 from .tiny import NETWORK, TINY_BEATS
 
-Run = tuple[
-    BeatRecipe, PreparedBeats, EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet
-]
+Run = tuple[BeatRecipe, PreparedBeats, EvidenceNet, LookupTables, EvidenceNet, QuantizedEvidenceNet]
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +114,10 @@ def test_a_teacher_trained_elsewhere_comes_with_its_tables(
     with pytest.raises(ModelError, match=r"tables\.pt"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
     assert not (tmp_path / "new").exists()
-    save_tables(other / "tables.pt", ContextTables(len(CLASSES), 6))
+    save_tables(other / "tables.pt", LookupTables(len(CLASSES), 6))
     with pytest.raises(ModelError, match=r"not of 7 contexts: .*; train the teacher again"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
-    save_tables(other / "tables.pt", ContextTables(len(CLASSES), len(LEARNT)))
+    save_tables(other / "tables.pt", LookupTables(len(CLASSES), len(LEARNT)))
     with pytest.raises(RecipeError, match="another teacher than the one given"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "run")
     with pytest.raises(ModelError, match=r"that tells n, s, v, f; expected .* that tells pvc, sve"):
@@ -313,7 +311,7 @@ def test_evaluation_counts_every_network_and_writes_annotations(run: Run, folder
     assert {(r["model"], r["form"], r["mapping"], r["decided"]) for r in found.rows} == {
         (model, form, mapping, how)
         for model, form in (
-            ("teacher", "float"), ("tiny", "float"), ("tiny", UNROUNDED), ("tiny", "int8"),
+            ("teacher", "float"), ("tiny", "float"), ("tiny", DEQUANTIZED), ("tiny", "int8"),
         )
         for mapping in ("aami", "bxb")
         for how in (ALL, OUTPUT)
@@ -335,7 +333,7 @@ def test_a_bundle_is_evaluated_as_the_run_it_came_from(run: Run, bundle: Bundle)
     whole = evaluate_beats(recipe, prepared, teacher, tables, student, quantized)
     found = evaluate_bundle(recipe, prepared, bundle, teacher, tables)
     kept = [row for row in whole.rows if (row["model"], row["form"]) not in
-            (("tiny", "float"), ("tiny", UNROUNDED))]  # fmt: skip
+            (("tiny", "float"), ("tiny", DEQUANTIZED))]  # fmt: skip
     assert repr(found.rows) == repr(kept)  # some figures are no numbers
     assert repr(found.reliability) == repr(whole.reliability)
 
@@ -482,7 +480,7 @@ def test_recipes_name_their_task(tmp_path: Path) -> None:
     released, default = BeatRecipe.read(models / "beats.toml"), BeatRecipe()
     changed = {
         "teacher": default.teacher.model_copy(update={"members": 4}),
-        "distill": default.distill.model_copy(update={"noise_share": 0.25, "pool": 20_000}),
+        "distill": default.distill.model_copy(update={"noise_share": 0.25, "cache": 20_000}),
         "unlabelled": default.unlabelled.model_copy(
             update={
                 "databases": ("cinc2017",),

@@ -260,8 +260,8 @@ def test_a_run_folder_belongs_to_one_recipe(tmp_path: Path) -> None:
     assert claim(tmp_path / "run", recipe) == tmp_path / "run"
     with pytest.raises(RecipeError, match=r"seed = 0, the recipe now says 3"):
         claim(tmp_path / "run", tiny_recipe(seed=3))
-    other = recipe.distill.model_copy(update={"pool": 65})
-    with pytest.raises(RecipeError, match=r"distill\.pool = 64"):
+    other = recipe.distill.model_copy(update={"cache": 65})
+    with pytest.raises(RecipeError, match=r"distill\.cache = 64"):
         claim(tmp_path / "run", tiny_recipe(seed=0, distill=other))
 
 

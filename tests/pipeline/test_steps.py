@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from beatlens.attribution.matching import SWA
-from beatlens.compress.distill import DistillObjective, TeacherPool
+from beatlens.compress.distill import DistillObjective, TeacherCache
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
@@ -182,20 +182,20 @@ def test_a_matching_loss_of_a_step_must_exist() -> None:
         recipe_with([{"method": "distill", "matching": "claswise"}, {"method": "quantize"}])
 
 
-def test_a_pool_is_read_back_as_it_was(ready: tuple, tmp_path: Path) -> None:
+def test_a_cache_is_read_back_as_it_was(ready: tuple, tmp_path: Path) -> None:
     prepared, teacher = ready
     recipe = tiny_recipe()
-    pool = TeacherPool(teacher, prepared.sampler(recipe, 1), 40, activations=True, seed=5)
-    pool.save(tmp_path / "pool.pt")
-    again = TeacherPool.load(tmp_path / "pool.pt", teacher)
-    for mine, theirs in zip(pool.batch(30, 20), again.batch(30, 20), strict=True):
+    cache = TeacherCache(teacher, prepared.sampler(recipe, 1), 40, activations=True, seed=5)
+    cache.save(tmp_path / "cache.pt")
+    again = TeacherCache.load(tmp_path / "cache.pt", teacher)
+    for mine, theirs in zip(cache.batch(30, 20), again.batch(30, 20), strict=True):
         assert torch.equal(mine, theirs)
     loss = DistillObjective(teacher, again, recipe.distill.weights, SWA())(*again.batch(0, 4))
     assert torch.isfinite(loss)
     other = train_teacher(recipe.model_copy(update={"seed": 1, "teacher_schedule":
         recipe.teacher_schedule.model_copy(update={"steps": 2})}), prepared, tmp_path)  # fmt: skip
-    with pytest.raises(ModelError, match="pool of another teacher"):
-        TeacherPool.load(tmp_path / "pool.pt", other)
-    (tmp_path / "pool.pt").write_bytes(b"no pool")
-    with pytest.raises(ModelError, match="not a teacher's pool"):
-        TeacherPool.load(tmp_path / "pool.pt", teacher)
+    with pytest.raises(ModelError, match="cache of another teacher"):
+        TeacherCache.load(tmp_path / "cache.pt", other)
+    (tmp_path / "cache.pt").write_bytes(b"no cache")
+    with pytest.raises(ModelError, match="not a teacher's cache"):
+        TeacherCache.load(tmp_path / "cache.pt", teacher)

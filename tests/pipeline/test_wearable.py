@@ -17,9 +17,9 @@ from beatlens.tasks.recordings.metrics import (
     run_integer_recordings,
     run_recordings,
 )
-from beatlens.nets.context_tables import ContextTables, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
+from beatlens.nets.lookup_tables import LookupTables, load_tables
 from beatlens.pipeline.export import NOT_MEASURED, Exported, export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.wearable_crossval import FIGURES
@@ -50,7 +50,7 @@ from beatlens.tasks.recordings.recipe import RecordingRecipe
 from .wearable_runs import TINY, simulated
 
 pytestmark = pytest.mark.export
-Networks = tuple[EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet]
+Networks = tuple[EvidenceNet, LookupTables, EvidenceNet, QuantizedEvidenceNet]
 Run = tuple[RecordingRecipe, PreparedRecordings, Networks]
 
 
@@ -322,7 +322,7 @@ def test_a_bundle_says_what_was_measured_out_of_fold(
 
 def test_offsets_beyond_the_rules_range_are_refused(run: Run, tmp_path: Path) -> None:
     recipe, prepared, (*_, quantized) = run
-    loud = ContextTables(len(CLASSES))
+    loud = LookupTables(len(CLASSES))
     loud.values.data.fill_(1e6)
     with pytest.raises(ModelError, match="largest entry of tables and offsets is"):
         export_wearable_bundle(recipe, prepared, loud, quantized, tmp_path)

@@ -31,7 +31,7 @@ def tiny_recipe(**changes: object) -> Recipe:
         quantize_schedule=ScheduleSection(
             steps=10, batch=8, learning_rate=1e-3, validate_every=10
         ),
-        distill=DistillSection(pool=64),
+        distill=DistillSection(cache=64),
     )  # fmt: skip
     return recipe.model_copy(update=changes)
 
@@ -47,5 +47,5 @@ TINY_BEATS = {
     "teacher_schedule": SHORT,
     "student_schedule": SHORT,
     "quantize_schedule": SHORT,
-    "distill": {"pool": 128},
+    "distill": {"cache": 128},
 }

@@ -27,7 +27,7 @@ TINY: dict[str, Any] = {
     "teacher_schedule": SHORT,
     "student_schedule": SHORT,
     "quantize_schedule": SHORT,
-    "distill": {"pool": 64},
+    "distill": {"cache": 64},
 }
 
 

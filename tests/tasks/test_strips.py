@@ -10,7 +10,7 @@ import pytest
 import torch
 import wfdb
 
-from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherPool
+from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherCache
 from beatlens.errors import DataError
 from beatlens.signals import splits
 from beatlens.signals.frontend import LSB_MV
@@ -195,8 +195,8 @@ def test_no_loss_reads_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
         net = lively(SMALL["dense"])
         sampler = CropSampler(tracks, 0, {"pvc": 0.5})
         task = TaskObjective(net)(*crops_of(sampler)(0, 4))
-        pool = TeacherPool(lively(SMALL["residual"]), sampler, 8, activations=True)
-        distilled = DistillObjective(net, pool, DistillWeights())(*pool.batch(0, 4))
+        cache = TeacherCache(lively(SMALL["residual"]), sampler, 8, activations=True)
+        distilled = DistillObjective(net, cache, DistillWeights())(*cache.batch(0, 4))
         return [task.item(), distilled.item()]
 
     before = losses()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from beatlens.attribution.matching import SSWA
-from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherPool
+from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherCache
 from beatlens.errors import ModelError, RecipeError
 from beatlens.tasks.windows.sampling import Augmentation, CropSampler
 from beatlens.training.loop import History, Schedule, fit
@@ -132,13 +132,13 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
 def test_stochastic_matching_resumes_exactly_too(tmp_path: Path) -> None:
     tracks = [make_track([(600, "V"), (2000, "A")], afib=[(2200, 3000)])]
     sampler = CropSampler(tracks, 0, {"pvc": 0.5}, augmentation=Augmentation())
-    pool = TeacherPool(lively(SMALL["dense"], seed=3), sampler, 12, activations=True)
+    cache = TeacherCache(lively(SMALL["dense"], seed=3), sampler, 12, activations=True)
     weights = DistillWeights(kd=0.5, matching=5.0)
 
     def run(validate_fails: bool, checkpoint: Path | None):
         student = lively(SMALL["dense"], seed=4)
         matching = SSWA(0.5)
-        objective = DistillObjective(student, pool, weights, matching)
+        objective = DistillObjective(student, cache, weights, matching)
 
         def validate() -> dict[str, float]:
             if validate_fails and matching.batches == 4:
@@ -149,7 +149,7 @@ def test_stochastic_matching_resumes_exactly_too(tmp_path: Path) -> None:
         fit(
             objective,
             student,
-            pool.batch,
+            cache.batch,
             schedule,
             validate,
             score="score",

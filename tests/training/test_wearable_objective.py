@@ -10,7 +10,7 @@ import torch
 
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.nets.context_tables import ContextTables
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.signals.rhythm import BINS, CONTEXTS
 from beatlens.tasks.recordings.labels import CLASSES, rhythm_shares
 from beatlens.tasks.recordings.sampling import CROP_CONTEXT
@@ -70,7 +70,7 @@ def test_what_comes_after_a_recording_changes_nothing() -> None:
 
 def test_rhythm_is_worth_the_mean_over_beats() -> None:
     torch.manual_seed(1)
-    tables = ContextTables(len(CLASSES))
+    tables = LookupTables(len(CLASSES))
     torch.nn.init.normal_(tables.values)
     contexts = np.random.default_rng(0).integers(0, BINS, (5, len(CONTEXTS)))
     shares = torch.from_numpy(np.stack([rhythm_shares(contexts), rhythm_shares(contexts[:0])]))

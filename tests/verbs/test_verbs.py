@@ -51,7 +51,7 @@ steps = 10
 batch = 8
 learning_rate = 1e-3
 [distill]
-pool = 64
+cache = 64
 """
 
 

@@ -6,16 +6,17 @@ Network Compression for Reliable Network Interpretation" (NeurIPS 2020, arXiv 20
 L2-normalised maps is that divided by `2 / T`: a weight stated here does not depend on T (the
 reference's lambda = 100 at T = 49 is 4.1 on `1 - cos`).
 
-A loss takes two `Seen`: what a network showed of one batch. `see(model, x, layer)` makes it for any
-`nn.Module`; `see_evidence(net, x)` for an evidence network, where the sensitivities are the head's
-weights themselves, so that no second derivative is needed (first-order short cut).
+A loss takes two `Attribution`s of one batch, the student's and the teacher's.
+`attribute(model, x, layer)` makes one for any `nn.Module`; `attribute_evidence(net, x)` for an
+evidence network, whose sensitivities are the head's weights themselves, so that no second
+derivative is needed (first-order short cut).
 
 >>> _ = torch.manual_seed(0)
 >>> def network():
 ...     return nn.Sequential(nn.Conv1d(1, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(1),
 ...                          nn.Flatten(), nn.Linear(4, 3))
 >>> teacher, student, x = network().eval(), network(), torch.randn(2, 1, 64)
->>> loss = SWA()(see(student, x, "1", differentiable=True), see(teacher, x, "1"))
+>>> loss = SWA()(attribute(student, x, "1", differentiable=True), attribute(teacher, x, "1"))
 >>> bool(0 <= loss <= 1)
 True
 """
@@ -44,7 +45,7 @@ same factor, so that the number of pairs grows with T and not with its square.""
 
 
 @dataclass(frozen=True)
-class Seen:
+class Attribution:
     """What a network showed of one batch.
 
     Args:
@@ -69,9 +70,9 @@ class Seen:
         return self.activations
 
 
-def see(
+def attribute(
     model: nn.Module, x: Tensor, layer: str | nn.Module, *, differentiable: bool = False
-) -> Seen:
+) -> Attribution:
     """Run any network and show a layer `[B, K, T]` of it.
 
     Args:
@@ -95,7 +96,7 @@ def see(
         return torch.stack([weighted_map(kept, weights_of(c), relu=False) for c in index], 1)
 
     shown = logits if differentiable else logits.detach()
-    return Seen(shown, weights_of, class_maps, kept, Looks(model, layer, x))
+    return Attribution(shown, weights_of, class_maps, kept, Looks(model, layer, x))
 
 
 class Headed(Protocol):
@@ -109,15 +110,15 @@ class Headed(Protocol):
         """Last activation `[B, K, T]` of `x [B, leads, N]`."""
 
 
-def see_evidence(net: Headed, x: Tensor) -> Seen:
+def attribute_evidence(net: Headed, x: Tensor) -> Attribution:
     """Run an evidence network; maps come from its head, first order."""
-    return seen_of_head(net.features(x), net.head)
+    return attribute_head(net.features(x), net.head)
 
 
-def seen_of_head(activations: Tensor, head: nn.Module) -> Seen:
-    """`Seen` from the last activation `[B, K, T]` and a 1x1 head, first order."""
+def attribute_head(activations: Tensor, head: nn.Module) -> Attribution:
+    """`Attribution` from the last activation `[B, K, T]` and a 1x1 head, first order."""
     evidence = head(activations)
-    return Seen(
+    return Attribution(
         logits=evidence.mean(dim=2),
         weights_of=lambda classes: cast(Tensor, head.weight).squeeze(2)[classes],
         class_maps=lambda: evidence,
@@ -140,7 +141,7 @@ def _wide(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _check(student: Seen, teacher: Seen) -> None:
+def _check(student: Attribution, teacher: Attribution) -> None:
     """Raise `ModelError` where the columns of the two do not look at the same places."""
     if student.looks is not None and teacher.looks is not None:
         check_aligned(student.looks, teacher.looks)
@@ -163,7 +164,7 @@ class Matching(Protocol):
 
     needs_activations: bool
 
-    def __call__(self, student: Seen, teacher: Seen) -> Tensor:
+    def __call__(self, student: Attribution, teacher: Attribution) -> Tensor:
         """Return the loss of a batch, a scalar in units of `1 - cos`.
 
         Raises ModelError where the columns of the two networks look at different places.
@@ -175,7 +176,7 @@ class EWA(nn.Module):
 
     needs_activations = True
 
-    def forward(self, student: Seen, teacher: Seen) -> Tensor:
+    def forward(self, student: Attribution, teacher: Attribution) -> Tensor:
         """Mean distance of the two maps; see `Matching`."""
         _check(student, teacher)
         mine, theirs = student.activation().square().mean(1), teacher.activation().square().mean(1)
@@ -192,7 +193,7 @@ class SWA(nn.Module):
 
     needs_activations = True
 
-    def forward(self, student: Seen, teacher: Seen) -> Tensor:
+    def forward(self, student: Attribution, teacher: Attribution) -> Tensor:
         """Mean distance of the two maps; see `Matching`."""
         _check(student, teacher)
         classes = teacher.logits.argmax(dim=1)
@@ -269,7 +270,7 @@ class Classwise(nn.Module):
         self._floor, self._order, self._softness = floor, order, softness
         self._centred = centred
 
-    def forward(self, student: Seen, teacher: Seen) -> Tensor:
+    def forward(self, student: Attribution, teacher: Attribution) -> Tensor:
         """Mean distance over samples and classes, weighted; see `Matching`."""
         _check(student, teacher)
         mine, theirs = _same_length(_wide(student.class_maps()), _wide(teacher.class_maps()))

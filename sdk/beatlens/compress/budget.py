@@ -1,10 +1,10 @@
 """From a budget of bytes to a method's own knob, and other things the weight methods share.
 
-Every knob is found by the real account: constraints are tried on the weights, the weights are
-packed, and the gentlest setting that fits is taken. Where the packed size depends on the values
-(entropy coding), training moves it a little; `RESERVE` is left for that.
+A method's setting is found by packing: constraints are tried on the weights, the weights are
+packed, and the largest setting that fits is taken. Where the packed size depends on the values
+(entropy coding), training changes it a little; `RESERVE` is left for that.
 
->>> gentlest(lambda kept: 3 * kept, gentle=100, harsh=0, limit=50, what="pruning")
+>>> largest_that_fits(lambda kept: 3 * kept, gentle=100, harsh=0, limit=50, what="pruning")
 16
 """
 
@@ -83,7 +83,7 @@ class Trial:
         return self._rest + sum(packed_bytes(tensor) for tensor in tensors)
 
 
-def gentlest(
+def largest_that_fits(
     size_at: Callable[[int], int], *, gentle: int, harsh: int, limit: int, what: str
 ) -> int:
     """The setting nearest to `gentle` whose size is within the limit, by bisection.

@@ -21,7 +21,7 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
-from beatlens.compress.budget import gentlest
+from beatlens.compress.budget import largest_that_fits
 from beatlens.compress.channel_groups import ChannelGroup, Removal, remove_channels
 from beatlens.compress.importance import Scores
 from beatlens.compress.size import weight_account
@@ -98,7 +98,7 @@ class ChannelSearch:
         Raises:
             ModelError: even the smallest widths are too large.
         """
-        gone = gentlest(
+        gone = largest_that_fits(
             lambda count: self.packed_bytes(self._after(count)),
             gentle=0,
             harsh=len(self._ranked),

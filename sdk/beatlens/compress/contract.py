@@ -1,12 +1,12 @@
 """What every compression method is given, and what it gives back.
 
-A method is a callable object: `method(net, lesson, budget)` changes `net` and returns what became
-of it. The teacher and the data are inside the *lesson*: whatever the network is taught while it is
-made smaller (labels, distillation, any matching loss), so that each method meets each loss without
-knowing it. Methods follow each other in a list (`run_steps`), the next one taking what the last one
-left; what a method imposed on weights stays imposed (see `beatlens.nets.constraint`).
+A method is a callable object: `method(net, retraining, budget)` changes `net` and returns the
+compressed network with its size and a log. The *retraining* holds the teacher, the data and the
+objective (labels, distillation, any matching loss), so that every method works with every
+objective. Methods run one after the other (`run_steps`), each on the network that the last one
+returned; what a method imposed on weights stays imposed (see `beatlens.nets.constraint`).
 
-Nothing here needs an evidence network: `Lesson` is made of functions, so that a user's own
+Nothing here needs an evidence network: `Retraining` is made of functions, so that a user's own
 `nn.Module`, data and loss fit as well.
 """
 
@@ -44,8 +44,8 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What a network is taught while it is compressed.
+class Retraining:
+    """How a network is trained while it is compressed: objective, data, validation and schedule.
 
     Args:
         objective: makes, for a network, the module whose forward takes a batch and returns the
@@ -57,8 +57,8 @@ class Lesson:
         inputs: `inputs(net, n)` returns `n` batches `[B, leads, N]` the network takes, for
             statistics and calibration; always the same ones.
         examples: `examples(net, first, size)` returns the crops `first .. first + size - 1` as the
-            network takes them, with the teacher's evidence; None where a lesson has none, which
-            the closed-form methods refuse.
+            network takes them, with the teacher's evidence. Closed-form methods need it; None where
+            there is none.
     """
 
     objective: Callable[[nn.Module], nn.Module]
@@ -70,15 +70,15 @@ class Lesson:
     examples: Callable[[nn.Module, int, int], Examples] | None = None
 
     def shown(self, net: nn.Module, first: int, size: int) -> Examples:
-        """The lesson's `examples`. Raises `RecipeError` where it has none."""
+        """The retraining's `examples`. Raises `RecipeError` where it has none."""
         if self.examples is None:
             raise RecipeError(
-                "the lesson has no examples, which a closed-form fit of the head needs: give "
-                "Lesson an examples=..., or make it by pool_lesson or own_lesson"
+                "the retraining has no examples, which a closed-form fit of the head needs: give "
+                "Retraining an examples=..., or make it by build_retraining or build_own_retraining"
             )
         return self.examples(net, first, size)
 
-    def retrain(
+    def run(
         self,
         net: nn.Module,
         *,
@@ -88,13 +88,13 @@ class Lesson:
         checkpoint: Path | None = None,
         report: Report | None = None,
     ) -> History:
-        """Train `net` on this lesson and leave the best validated weights in it.
+        """Train `net` and leave the best validated weights in it.
 
         Args:
             net: changed in place, left in `eval()` mode.
-            schedule: instead of the lesson's own.
+            schedule: instead of this retraining's own.
             wrap: puts a penalty around the objective (ADMM, regularised pruning).
-            validate: instead of the lesson's own, measuring `net`.
+            validate: instead of this retraining's own, measuring `net`.
             checkpoint, report: see `beatlens.training.loop.fit`.
         """
         objective = self.objective(net)
@@ -149,15 +149,15 @@ class Method(Protocol):
         """Raise `ModelError` where the method cannot handle the network; trains nothing."""
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
-        """Compress `net` into the budget, teaching it the lesson; `net` itself may be changed."""
+        """Compress `net` into the budget, training it by `retraining`; may change `net` itself."""
 
 
 def run_steps(
     net: nn.Module,
     steps: Sequence[Method],
-    lesson: Lesson,
+    retraining: Retraining,
     budget: Budget,
     report: Report | None = None,
 ) -> Compressed:
@@ -167,19 +167,19 @@ def run_steps(
     network as it is now; a step is asked again when its turn comes.
 
     Raises:
-        RecipeError: there are no steps, or one has `needs_examples` and the lesson has none.
+        RecipeError: there are no steps, or one has `needs_examples` and the retraining has none.
         ModelError: a method cannot handle the network.
     """
     if not steps:
         raise RecipeError("there are no compression steps, expected at least one")
     for step in steps:
         step.check(net)
-        if getattr(step, "needs_examples", False) and lesson.examples is None:
-            lesson.shown(net, 0, 1)  # says what is missing
+        if getattr(step, "needs_examples", False) and retraining.examples is None:
+            retraining.shown(net, 0, 1)  # says what is missing
     log: list[LogRow] = []
     for step in steps:
         step.check(net)
-        done = step(net, lesson, budget, report)
+        done = step(net, retraining, budget, report)
         net, log = done.net, log + done.log
     return Compressed(net, weight_account(net), log)
 

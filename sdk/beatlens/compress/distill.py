@@ -5,9 +5,10 @@
 KD for several labels at once is Hinton, Vinyals & Dean (arXiv 1503.02531) with one Bernoulli
 variable per class: `T^2 / (B C) * sum KL(sigmoid(t / T) || sigmoid(s / T))`.
 
-The teacher is run once over a pool of augmented crops (`TeacherPool`), not at every step: the
-student's step is then several times cheaper, and every student of one teacher learns from the very
-same crops. Students may hear noise in them that the teacher did not (`HeardNoise`).
+The teacher runs once over a set of augmented crops, whose results are kept (`TeacherCache`), not at
+every step: the student's step is then several times cheaper, and every student of one teacher
+learns from the very same crops. Noise may be added to the student's crops that the teacher's are
+without (`TrainingNoise`).
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from beatlens.attribution.matching import Matching, Seen, see_evidence
-from beatlens.compress.heard_noise import HeardNoise
+from beatlens.attribution.matching import Attribution, Matching, attribute_evidence
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.training_noise import TrainingNoise
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import save_state
@@ -31,7 +32,7 @@ from beatlens.signals.frontend import LSB_MV
 from beatlens.training.crops import Crops
 from beatlens.training.losses import known_label_loss
 
-POOL_FORMAT = "beatlens-pool-2"
+CACHE_FORMAT = "beatlens-cache-2"
 
 
 def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
@@ -76,8 +77,8 @@ class DistillWeights:
 
 
 def distillation_loss(
-    student: Seen,
-    teacher: Seen,
+    student: Attribution,
+    teacher: Attribution,
     labels: Tensor,
     weights: DistillWeights,
     matching: Matching | None = None,
@@ -94,8 +95,8 @@ def distillation_loss(
     return loss
 
 
-class TeacherPool:
-    """Augmented crops with what the teacher said of them, drawn again and again in new orders.
+class TeacherCache:
+    """Augmented crops with the teacher's evidence for them, drawn again and again in new orders.
 
     Args:
         teacher: network in `eval()` mode.
@@ -105,7 +106,7 @@ class TeacherPool:
         activations: keep the teacher's last activations too (bfloat16, about 41 KB per crop for
             the default teacher); EWA, SWA and SSWA need them.
         seed: of the orders in which the crops are drawn, and of the noise.
-        noise: what students hear besides, another one each time; None for nothing.
+        noise: added to the students' crops, different each time; None for none.
         progress: called with (done, size).
     """
 
@@ -118,7 +119,7 @@ class TeacherPool:
         span: int,
         activations: bool = False,
         seed: int = 0,
-        noise: HeardNoise | None = None,
+        noise: TrainingNoise | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.teacher, self.size, self.span, self._seed = teacher.eval(), size, span, seed
@@ -141,9 +142,9 @@ class TeacherPool:
         self._activations = torch.cat(kept) if kept else torch.zeros(size, 0)
 
     def save(self, path: Path) -> None:
-        """Write crops and what the teacher said of them, whole or not at all."""
+        """Write the crops and the teacher's evidence for them, whole or not at all."""
         state = {
-            "format": POOL_FORMAT,
+            "format": CACHE_FORMAT,
             "seed": self._seed,
             "span": self.span,
             "windows": self._windows,
@@ -154,7 +155,9 @@ class TeacherPool:
         save_state(path, state)
 
     @classmethod
-    def load(cls, path: Path, teacher: EvidenceNet, noise: HeardNoise | None = None) -> TeacherPool:
+    def load(
+        cls, path: Path, teacher: EvidenceNet, noise: TrainingNoise | None = None
+    ) -> TeacherCache:
         """Read what `save` wrote for the same teacher; tensors stay on disk until they are used.
 
         Noise is not kept in the file.
@@ -164,20 +167,20 @@ class TeacherPool:
         try:
             state = torch.load(path, weights_only=True, mmap=True)
         except Exception as error:  # torch's unpickler raises whatever a foreign file trips it over
-            raise ModelError(f"{path}: not a teacher's pool: {error!r}") from error
-        if not isinstance(state, dict) or state.get("format") != POOL_FORMAT:
-            raise ModelError(f"{path}: not a teacher's pool; delete it, it will be made again")
-        pool = cls.__new__(cls)
-        pool.teacher, pool._seed, pool.span = teacher.eval(), state["seed"], state["span"]
-        pool._windows, pool._evidence = state["windows"], state["evidence"]
-        pool._activations, pool._targets = state["activations"], state["targets"]
-        pool.size, pool._noise = len(pool._windows), noise
+            raise ModelError(f"{path}: not a teacher's cache: {error!r}") from error
+        if not isinstance(state, dict) or state.get("format") != CACHE_FORMAT:
+            raise ModelError(f"{path}: not a teacher's cache; delete it, it will be made again")
+        cache = cls.__new__(cls)
+        cache.teacher, cache._seed, cache.span = teacher.eval(), state["seed"], state["span"]
+        cache._windows, cache._evidence = state["windows"], state["evidence"]
+        cache._activations, cache._targets = state["activations"], state["targets"]
+        cache.size, cache._noise = len(cache._windows), noise
         with torch.no_grad():
-            features = pool._features(pool._windows[:1].float() * LSB_MV)
+            features = cache._features(cache._windows[:1].float() * LSB_MV)
             again = teacher.head(features)
-        if not torch.allclose(again, pool._evidence[:1], rtol=1e-3, atol=1e-3):
-            raise ModelError(f"{path}: the pool of another teacher; delete it")
-        return pool
+        if not torch.allclose(again, cache._evidence[:1], rtol=1e-3, atol=1e-3):
+            raise ModelError(f"{path}: the cache of another teacher; delete it")
+        return cache
 
     @torch.no_grad()
     def _features(self, windows: Tensor) -> Tensor:
@@ -188,8 +191,8 @@ class TeacherPool:
         """Windows `[size, n]` mV, what the sampler gives besides (a strip's labels `[size, C]`),
         the teacher's evidence `[size, C, T]`, its activations.
 
-        Every pass over the pool is in another order; which, and which noise is heard, depends on
-        the seed and the numbers only.
+        Every pass over the cache is in another order. The order and the noise depend on the seed
+        and the crop numbers only.
         """
         index = [self._order(i // self.size)[i % self.size] for i in range(first, first + size)]
         rows = torch.tensor(index)
@@ -206,10 +209,10 @@ class TeacherPool:
             self._epoch = epoch
         return self._permutation
 
-    def seen(self, evidence: Tensor, activations: Tensor) -> Seen:
-        """What the teacher showed of one batch of the pool."""
+    def attribution(self, evidence: Tensor, activations: Tensor) -> Attribution:
+        """The teacher's attribution of one batch of the cache."""
         head = self.teacher.head.weight.squeeze(2).detach()
-        return Seen(
+        return Attribution(
             logits=evidence.mean(dim=2),
             weights_of=lambda classes: head[classes],
             class_maps=lambda: evidence,
@@ -218,27 +221,27 @@ class TeacherPool:
 
 
 class DistillObjective(nn.Module):
-    """Loss of a student (float, or fake-quantised) that learns from a `TeacherPool`.
+    """Loss of a student (float, or fake-quantised) that learns from a `TeacherCache`.
 
-    `forward(windows, labels, evidence, activations)` takes a batch of the pool.
+    `forward(windows, labels, evidence, activations)` takes a batch of the cache.
     """
 
     def __init__(
         self,
         student: EvidenceNet | QuantizedEvidenceNet,
-        pool: TeacherPool,
+        cache: TeacherCache,
         weights: DistillWeights,
         matching: Matching | None = None,
     ) -> None:
         super().__init__()
         self.student = student
-        self._pool, self._weights, self._matching = pool, weights, matching
+        self._cache, self._weights, self._matching = cache, weights, matching
 
     def forward(
         self, windows: Tensor, labels: Tensor, evidence: Tensor, activations: Tensor
     ) -> Tensor:
         """Return the loss, a scalar."""
-        x = self.student.geometry.trim(windows, self._pool.span).unsqueeze(1)
-        student = see_evidence(self.student, x)
-        teacher = self._pool.seen(evidence, activations)
+        x = self.student.geometry.trim(windows, self._cache.span).unsqueeze(1)
+        student = attribute_evidence(self.student, x)
+        teacher = self._cache.attribution(evidence, activations)
         return distillation_loss(student, teacher, labels, self._weights, self._matching)

@@ -1,4 +1,4 @@
-"""Distillation as the first step of a list: train the network on its lesson, nothing else."""
+"""Distillation as a step of its own, usually the first: train the network, nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from beatlens.compress.contract import Budget, Compressed, Lesson, training_rows
+from beatlens.compress.contract import Budget, Compressed, Retraining, training_rows
 from beatlens.compress.linear_head import CALIBRATION_BATCHES
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
@@ -17,13 +17,13 @@ from beatlens.training.loop import Report, Schedule
 
 @dataclass(frozen=True)
 class Distill:
-    """Train a network on the lesson. Its size does not change: the budget is not looked at.
+    """Train a network. Its size does not change: the budget is not looked at.
 
-    What earlier steps imposed on the weights is held, so this also is a retraining after them. An
+    What earlier steps imposed on the weights is held, so this also retrains after them. An
     int8 network is trained as the int8 network it is.
 
     Args:
-        schedule: None is the lesson's own.
+        schedule: None is the retraining's own.
 
     Raises:
         ModelError: the network has nothing to train.
@@ -45,14 +45,14 @@ class Distill:
             )
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
         """Train `net`, in place; see `Method`."""
         self.check(net)
         start = time.perf_counter()
-        history = lesson.retrain(net, schedule=self.schedule, report=report)
+        history = retraining.run(net, schedule=self.schedule, report=report)
         if isinstance(net, QuantizedEvidenceNet):
-            net.calibrate_logits(lesson.inputs(net, CALIBRATION_BATCHES))
+            net.calibrate_logits(retraining.inputs(net, CALIBRATION_BATCHES))
         seconds = time.perf_counter() - start
         rows = training_rows(self.name, history)
         row = {"method": self.name, "event": "distilled", "seconds": seconds}

@@ -23,9 +23,9 @@ the strips' errors is minimised by iteratively reweighted least squares, p growi
 
 Of all rounds' heads, the present one included, each class keeps the one with the smallest error on
 the crops it is fitted to. The new head stays only if it is better on held-out crops *as the network
-computes it*, rounding and earlier constraints included, and the lesson's own score on validation
-patients is no lower; otherwise everything is put back. Works on int8 networks: their output scale
-is then chosen anew.
+computes it*, rounding and earlier constraints included, and the retraining's own score on
+validation patients is no lower; otherwise everything is put back. Works on int8 networks: their
+output scale is then chosen anew.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from beatlens.compress.contract import Budget, Compressed, Examples, Lesson, LogRow
+from beatlens.compress.contract import Budget, Compressed, Examples, LogRow, Retraining
 from beatlens.compress.linear_head import CALIBRATION_BATCHES, LinearHead, linear_head
 from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError, RecipeError
@@ -154,7 +154,7 @@ class RepairEvidence:
     is not looked at.
 
     Args:
-        crops: the lesson's first so many examples are fitted.
+        crops: the retraining's first so many examples are fitted.
         held_out: the next so many judge.
         batch: of them, at a time.
         map_weight, logit_weight: of the two terms; the logit's is in square logits.
@@ -162,13 +162,13 @@ class RepairEvidence:
         floor: weight of a class the teacher is sure is absent.
         ridge: draws towards the head there is, in units of the equations' mean diagonal.
         power: 2 is the mean over strips; larger bounds the worst one.
-        keep_score: hold the new head against the lesson's own score as well.
+        keep_score: hold the new head against the retraining's own score as well.
         rounds: passes over the crops after the first; `squares` at power 2 needs none.
         head, layer: names in a network of one's own, see `linear_head`.
 
     Raises:
         ModelError: the network has no linear head behind a mean over columns.
-        RecipeError: a setting out of range, or a lesson without examples.
+        RecipeError: a setting out of range, or a retraining without examples.
     """
 
     crops: int = 1024
@@ -208,7 +208,7 @@ class RepairEvidence:
 
     @property
     def needs_examples(self) -> bool:
-        """It looks at the lesson's examples."""
+        """It looks at the retraining's examples."""
         return True
 
     def check(self, net: nn.Module) -> None:
@@ -216,18 +216,18 @@ class RepairEvidence:
         linear_head(net, self.head, self.layer)
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
         """Repair the head of `net`, in place; see `Method`."""
         head = linear_head(net, self.head, self.layer)
         net.eval()
         start = time.perf_counter()
-        before = self._judge(head, lesson)
+        before = self._judge(head, retraining)
         kept = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-        found = self._fit(head, lesson)
-        inputs = lesson.inputs(net, CALIBRATION_BATCHES) if head.calibrates else []
+        found = self._fit(head, retraining)
+        inputs = retraining.inputs(net, CALIBRATION_BATCHES) if head.calibrates else []
         head.put(found[:, :-1], found[:, -1], [head.features(x) for x in inputs])
-        after = self._judge(head, lesson)
+        after = self._judge(head, retraining)
         better = after["objective"] < before["objective"]  # false for NaN, too
         if self.keep_score:
             better = better and after["score"] >= before["score"]
@@ -239,16 +239,16 @@ class RepairEvidence:
         row["seconds"] = time.perf_counter() - start
         return Compressed(net, weight_account(net), [row])
 
-    def _fit(self, head: LinearHead, lesson: Lesson) -> Tensor:
+    def _fit(self, head: LinearHead, retraining: Retraining) -> Tensor:
         """Weights and bias, `[C, K + 1]`."""
         best = torch.cat([head.weight, head.bias[:, None]], 1)
-        theta, errors = self._round(head, lesson, best, 2.0, squares=True)
+        theta, errors = self._round(head, retraining, best, 2.0, squares=True)
         if self.measure == "squares" and self.power == 2:
             return theta
         lowest = p_norm(errors, self.power)
         for number in range(1, self.rounds + 1):
             p = min(self.power, 2 * GROWTH**number)
-            solution, errors = self._round(head, lesson, theta, p)
+            solution, errors = self._round(head, retraining, theta, p)
             objective = p_norm(errors, self.power)
             lower = objective < lowest
             best[lower], lowest = theta[lower], torch.minimum(lowest, objective)
@@ -256,12 +256,18 @@ class RepairEvidence:
         return best
 
     def _round(
-        self, head: LinearHead, lesson: Lesson, theta: Tensor, p: float, *, squares: bool = False
+        self,
+        head: LinearHead,
+        retraining: Retraining,
+        theta: Tensor,
+        p: float,
+        *,
+        squares: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Solve with strips weighted by `theta`'s errors; also those errors, `[crops, C]`."""
         equations = _Equations(*head.weight.shape)
         errors = []
-        for shown in self._examples(head, lesson, 0, self.crops):
+        for shown in self._examples(head, retraining, 0, self.crops):
             features = head.features(shown.inputs).double()
             target = self._target(shown.evidence, features.shape[2])
             evidence = theta[:, :-1] @ features + theta[:, -1:]
@@ -270,10 +276,10 @@ class RepairEvidence:
             equations.add(features, target if squares else target.quadratic(evidence), emphasis)
         return equations.solve(theta, head.free, self.ridge), torch.cat(errors)
 
-    def _judge(self, head: LinearHead, lesson: Lesson) -> LogRow:
+    def _judge(self, head: LinearHead, retraining: Retraining) -> LogRow:
         """Errors on held-out crops of the evidence as the network computes it; the score."""
         errors = []
-        for shown in self._examples(head, lesson, self.crops, self.held_out):
+        for shown in self._examples(head, retraining, self.crops, self.held_out):
             evidence = head.evidence(shown.inputs).double()
             errors.append(self._target(shown.evidence, evidence.shape[2]).errors(evidence))
         every = torch.cat(errors)
@@ -283,14 +289,14 @@ class RepairEvidence:
             "worst": float(every.max()),
         }
         if self.keep_score:
-            figures["score"] = lesson.validate(head.net)[lesson.score]
+            figures["score"] = retraining.validate(head.net)[retraining.score]
         return figures
 
     def _examples(
-        self, head: LinearHead, lesson: Lesson, first: int, count: int
+        self, head: LinearHead, retraining: Retraining, first: int, count: int
     ) -> Iterator[Examples]:
         for start in range(first, first + count, self.batch):
-            yield lesson.shown(head.net, start, min(self.batch, first + count - start))
+            yield retraining.shown(head.net, start, min(self.batch, first + count - start))
 
     def _target(self, evidence: Tensor, columns: int) -> _Target:
         evidence = evidence.double()

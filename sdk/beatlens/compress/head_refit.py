@@ -8,8 +8,8 @@ against; the evidence map stays exact with each, because the head stays linear.
   logits again (Platt 1999) and are folded into the head.
 - `logistic`: logistic regression by Newton's method on the very same features; not closed, but a
   dozen linear systems.
-- `gradient`: the lesson's own objective, the matching loss included, by the lesson's own training
-  (AdamW), everything but the head frozen.
+- `gradient`: the retraining's own objective (the matching loss included), minimised by AdamW with
+  everything but the head frozen.
 
 Unknown labels are left out class by class. What is logged has the seconds: `features_seconds` to
 run the network once over the crops, `solve_seconds` for the fit.
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
+from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.linear_head import (
     CALIBRATION_BATCHES,
     LinearHead,
@@ -164,15 +164,15 @@ class RefitHead:
         kind: `ridge`, `logistic` or `gradient`, see the module.
         targets: of ridge: `labels`, or the `teacher`'s logits (unknown labels do not matter then).
         ridge: penalty in units of the features' mean variance (ridge, logistic).
-        crops: the lesson's first so many examples are looked at (ridge, logistic).
+        crops: the retraining's first so many examples are looked at (ridge, logistic).
         batch: of them, at a time.
-        schedule: of gradient; None is the lesson's own.
+        schedule: of gradient; None is the retraining's own.
         head, layer: names in a network of one's own, see `linear_head`.
 
     Raises:
         ModelError: the network has no linear head behind a mean over columns, or an earlier step
             imposed on it what these fits cannot hold (anything but a mask).
-        RecipeError: a setting out of range, or a lesson without examples.
+        RecipeError: a setting out of range, or a retraining without examples.
     """
 
     kind: str = "ridge"
@@ -201,7 +201,7 @@ class RefitHead:
 
     @property
     def needs_examples(self) -> bool:
-        """The closed forms look at the lesson's examples."""
+        """The closed forms look at the retraining's examples."""
         return self.kind != "gradient"
 
     def check(self, net: nn.Module) -> None:
@@ -214,14 +214,14 @@ class RefitHead:
             )
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
         """Fit the head of `net`, in place; see `Method`."""
         self.check(net)
         head = linear_head(net, self.head, self.layer)
-        log = self._train(head, lesson, report) if self.kind == "gradient" else []
+        log = self._train(head, retraining, report) if self.kind == "gradient" else []
         if self.kind != "gradient":
-            log = closed_form(self.name, head, lesson, self.crops, self.batch, self._solve)
+            log = closed_form(self.name, head, retraining, self.crops, self.batch, self._solve)
         return Compressed(net, weight_account(net), log)
 
     def _solve(self, head: LinearHead, seen: Pooled) -> tuple[Fit, LogRow]:
@@ -241,14 +241,16 @@ class RefitHead:
         slope, intercept = calibration(x @ weight + bias, targets)
         return slope * weight, slope * bias + intercept
 
-    def _train(self, head: LinearHead, lesson: Lesson, report: Report | None) -> list[LogRow]:
+    def _train(
+        self, head: LinearHead, retraining: Retraining, report: Report | None
+    ) -> list[LogRow]:
         net, start = head.net, time.perf_counter()
         learning = {id(p) for p in head.parameters()}
         frozen = [p for p in net.parameters() if p.requires_grad and id(p) not in learning]
         for parameter in frozen:
             parameter.requires_grad_(False)
         try:
-            history = lesson.retrain(
+            history = retraining.run(
                 net,
                 schedule=self.schedule,
                 wrap=lambda objective: _HeadOnly(objective, net),
@@ -258,7 +260,7 @@ class RefitHead:
             for parameter in frozen:
                 parameter.requires_grad_(True)
         if isinstance(net, QuantizedEvidenceNet):
-            net.calibrate_logits(lesson.inputs(net, CALIBRATION_BATCHES))
+            net.calibrate_logits(retraining.inputs(net, CALIBRATION_BATCHES))
         seconds = time.perf_counter() - start
         rows = training_rows(self.name, history)
         return [*rows, {"method": self.name, "event": "fitted", "seconds": seconds}]
@@ -267,7 +269,7 @@ class RefitHead:
 def closed_form(
     method: str,
     head: LinearHead,
-    lesson: Lesson,
+    retraining: Retraining,
     crops: int,
     batch: int,
     solve: Callable[[LinearHead, Pooled], tuple[Fit, LogRow]],
@@ -277,11 +279,11 @@ def closed_form(
     Args:
         method: name for the log.
         head: changed in place.
-        lesson: its first `crops` examples are looked at, `batch` at a time.
+        retraining: its first `crops` examples are looked at, `batch` at a time.
         solve: gives the head and what else is to be logged.
     """
     start = time.perf_counter()
-    seen = pooled(head, lesson, crops, batch)
+    seen = pooled(head, retraining, crops, batch)
     looked = time.perf_counter()
     (weight, bias), figures = solve(head, seen)
     solved = time.perf_counter()

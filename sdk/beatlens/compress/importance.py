@@ -4,10 +4,10 @@
 Efficient ConvNets", ICLR 2017, arXiv 1608.08710, sec. 3.1). Ours: as a share of the layer's mean,
 so that layers can be ranked together, and the mean of all layers that give the channel.
 
-`taylor`: how much the lesson's loss changes without the channel, to first order (Molchanov, Mallya,
-Tyree, Frosio & Kautz, "Importance Estimation for Neural Network Pruning", CVPR 2019, with a gate on
-each channel): `|dL/dg|` of a factor g on the channel, which is `|sum w dL/dw|` over all weights
-that take it; the mean over batches.
+`taylor`: how much the retraining's loss changes without the channel, to first order (Molchanov,
+Mallya, Tyree, Frosio & Kautz, "Importance Estimation for Neural Network Pruning", CVPR 2019, with a
+gate on each channel): `|dL/dg|` of a factor g on the channel, which is `|sum w dL/dw|` over all
+weights that take it; the mean over batches.
 
 `evidence-exact` and `evidence` (ours): how much the network's own map changes without it: `1 - cos`
 of the centred maps of every class, weighted as the matching loss `Classwise` weights them. The
@@ -33,9 +33,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from beatlens.attribution.matching import Classwise, Seen, see, see_evidence
+from beatlens.attribution.matching import Attribution, Classwise, attribute, attribute_evidence
 from beatlens.compress.channel_groups import ChannelGroup, Member
-from beatlens.compress.contract import Lesson
+from beatlens.compress.contract import Retraining
 from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
 
@@ -53,12 +53,12 @@ class Asked:
     """What importances are measured on.
 
     Args:
-        lesson: gives the loss (`taylor`) or inputs (`evidence`).
+        retraining: gives the loss (`taylor`) or inputs (`evidence`).
         batches: how many batches of it.
         layer: for `evidence`, where a network that is no `EvidenceNet` shows its map.
     """
 
-    lesson: Lesson
+    retraining: Retraining
     batches: int = 4
     layer: str | None = None
 
@@ -76,8 +76,8 @@ def importance(
     net.eval()
     try:
         if name == "taylor":
-            return taylor_importance(net, groups, asked.lesson, asked.batches)
-        inputs = asked.lesson.inputs(net, asked.batches)
+            return taylor_importance(net, groups, asked.retraining, asked.batches)
+        inputs = asked.retraining.inputs(net, asked.batches)
         if name == "evidence":
             return evidence_importance(net, groups, inputs, asked.layer)
         return exact_evidence_importance(net, groups, inputs, asked.layer)
@@ -101,27 +101,27 @@ def l1_importance(net: nn.Module, groups: Sequence[ChannelGroup]) -> Scores:
 
 
 def taylor_importance(
-    net: nn.Module, groups: Sequence[ChannelGroup], lesson: Lesson, batches: int
+    net: nn.Module, groups: Sequence[ChannelGroup], retraining: Retraining, batches: int
 ) -> Scores:
-    """`|dL/dg|` on the lesson's first batches; `net` in `eval()` mode.
+    """`|dL/dg|` on the retraining's first batches; `net` in `eval()` mode.
 
     Raises `ModelError` where the loss has no slope: a network that is its own teacher has nothing
     to learn from it.
     """
-    objective = lesson.objective(net).eval()
-    size = lesson.schedule.batch
+    objective = retraining.objective(net).eval()
+    size = retraining.schedule.batch
     scores = {group.name: torch.zeros(group.size) for group in groups}
     for index in range(batches):
         with gated(net, groups, 1) as gates:
-            loss = objective(*lesson.batches(index * size, size))
+            loss = objective(*retraining.batches(index * size, size))
         slopes = torch.autograd.grad(loss, list(gates.values()), allow_unused=True)
         for name, slope in zip(gates, slopes, strict=True):
             scores[name] += 0 if slope is None else slope[0].abs() / batches
     if sum(float(score.sum()) for score in scores.values()) < 1e-6:
         raise ModelError(
-            "the lesson's loss does not change with any channel, to first order (a network that "
-            "equals its teacher, taught by that teacher alone): importance 'taylor' ranks nothing "
-            "here, use 'evidence' or 'l1'"
+            "the retraining's loss does not change with any channel, to first order (the network "
+            "equals the teacher it is distilled from): importance 'taylor' ranks nothing here, use "
+            "'evidence' or 'l1'"
         )
     return scores
 
@@ -187,16 +187,16 @@ def exact_evidence_importance(
     return scores
 
 
-def show(net: nn.Module, x: Tensor, layer: str | None) -> Seen:
+def show(net: nn.Module, x: Tensor, layer: str | None) -> Attribution:
     """What a network shows of a batch: its evidence, or its map at a layer, differentiable."""
     if isinstance(net, EvidenceNet):
-        return see_evidence(net, x)
+        return attribute_evidence(net, x)
     if layer is None:
         raise ModelError(
             f"a {type(net).__name__} shows no evidence, so its map must come from a layer: set "
             "`layer` to one that gives [B, K, T], or use another importance"
         )
-    return see(net, x, layer, differentiable=True)
+    return attribute(net, x, layer, differentiable=True)
 
 
 def _unit_maps(maps: Tensor) -> Tensor:

@@ -32,12 +32,12 @@ from beatlens.compress.budget import (
     Layers,
     Trial,
     covered_layers,
-    gentlest,
     impose_all,
+    largest_that_fits,
     refuse_constraints,
     weights_of,
 )
-from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
+from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.size import int8_weights, weight_account
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.constraint import Constraint, constraint_on, trained_tensor
@@ -275,7 +275,7 @@ class CodeKernels:
         refuse_constraints(self._layers(net), self.name, allowed=())
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
         """Code the kernels of `net` in place into the budget; the codebooks stay imposed.
 
@@ -290,10 +290,10 @@ class CodeKernels:
         make_gains_positive(net)
         impose_all(layers, self._codebooks_within(net, layers, limit))
         log = [self._row("coded", net, layers)]
-        log += training_rows(self.name, lesson.retrain(net, report=report))
+        log += training_rows(self.name, retraining.run(net, report=report))
         if weight_account(net).packed_bytes > budget.packed_bytes:
             impose_all(layers, self._trimmed(net, layers, limit))
-            log.append({**self._row("trimmed", net, layers), **lesson.validate(net)})
+            log.append({**self._row("trimmed", net, layers), **retraining.validate(net)})
         return Compressed(net, weight_account(net), [*log, self._row("done", net, layers)])
 
     def _layers(self, net: nn.Module) -> Layers:
@@ -337,7 +337,7 @@ class CodeKernels:
                 found[name] = Coded.fitted(weight, count, segment, self.seed, steps)
             return found
 
-        setting = gentlest(
+        setting = largest_that_fits(
             lambda setting: trial.packed_bytes(codebooks(setting, SEARCH_STEPS)),
             gentle=16 * max(1, round(sqrt(max(sizes.values())) / 2)),
             harsh=1,
@@ -359,7 +359,7 @@ class CodeKernels:
                 found[name] = held.fewer(trained_tensor(layer, tensor), count)
             return found
 
-        percent = gentlest(
+        percent = largest_that_fits(
             lambda percent: trial.packed_bytes(codebooks(percent)),
             gentle=100,
             harsh=0,

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from beatlens.attribution.maps import cam, captured
-from beatlens.compress.contract import Lesson
+from beatlens.compress.contract import Retraining
 from beatlens.compress.quantize import QuantizedConv, QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.constraint import Constraint, Mask, constraint_on, trained_tensor
@@ -223,15 +223,15 @@ class Pooled:
     maps: Sequence[Tensor] = ()
 
 
-def pooled(head: LinearHead, lesson: Lesson, crops: int, batch: int = 32) -> Pooled:
-    """Run the lesson's first `crops` examples through the frozen network, `batch` at a time."""
+def pooled(head: LinearHead, retraining: Retraining, crops: int, batch: int = 32) -> Pooled:
+    """Run the retraining's first `crops` examples through the frozen network, `batch` at a time."""
     if crops < 2 or batch < 1:
         raise RecipeError(f"crops are {crops} and batch is {batch}, expected at least 2 and 1")
     head.net.eval()
     rows: list[tuple[Tensor, Tensor, Tensor]] = []
     maps: list[Tensor] = []
     for first in range(0, crops, batch):
-        shown = lesson.shown(head.net, first, min(batch, crops - first))
+        shown = retraining.shown(head.net, first, min(batch, crops - first))
         features = head.features(shown.inputs)
         if head.calibrates and len(maps) < CALIBRATION_BATCHES:
             maps.append(features)

@@ -23,11 +23,11 @@ from beatlens.compress.budget import (
     Layers,
     Trial,
     covered_layers,
-    gentlest,
     impose_all,
+    largest_that_fits,
     refuse_constraints,
 )
-from beatlens.compress.contract import Budget, Compressed, Lesson, training_rows
+from beatlens.compress.contract import Budget, Compressed, Retraining, training_rows
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
 from beatlens.nets.constraint import Constraint, Mask, constraint_on
@@ -140,9 +140,9 @@ class LowBitWeights:
         refuse_constraints(covered_layers(net, self.name, head=self.head), self.name)
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
-        """Put `net` on the grid in place and teach it the lesson; the grid stays imposed.
+        """Put `net` on the grid in place and teach it the retraining; the grid stays imposed.
 
         Raises `ModelError` as `check` does, and when the bits are too many for the budget.
         """
@@ -152,13 +152,13 @@ class LowBitWeights:
         impose_all(layers, _grids(layers, bits))
         size = weight_account(net).packed_bytes
         log = [{"method": self.name, "event": "rounded", "bits": bits, "bytes": size}]
-        log += training_rows(self.name, lesson.retrain(net, report=report))
+        log += training_rows(self.name, retraining.run(net, report=report))
         return Compressed(net, weight_account(net), log)
 
     def _bits_within(self, net: nn.Module, layers: Layers, limit: int) -> int:
         trial = Trial(net, layers)
         most, least = (8, 2) if self.bits is None else (self.bits, self.bits)
-        return gentlest(
+        return largest_that_fits(
             lambda bits: trial.packed_bytes(_grids(layers, bits)),
             gentle=most,
             harsh=least,

@@ -4,7 +4,7 @@ The recipe of Han, Pool, Tran & Dally (NeurIPS 2015, arXiv 1506.02626) with the 
 Carbin (ICLR 2019, arXiv 1803.03635), as the attribution-preserving study has it (Park et al.,
 NeurIPS 2020, arXiv 2010.15054): 20 % of what is left per round, all layers ranked together by |w|,
 pruned weights held at zero. Ours: how far, comes from the budget; a layer never loses its last few
-weights; the lesson decides what is learnt (the reference has no distillation term).
+weights; the objective is the retraining's (the reference has no distillation term).
 
 >>> PruneWeights(rate=1.5)
 Traceback (most recent call last):
@@ -24,13 +24,13 @@ from beatlens.compress.budget import (
     Layers,
     Trial,
     covered_layers,
-    gentlest,
     impose_all,
+    largest_that_fits,
     part_of,
     refuse_constraints,
     weights_of,
 )
-from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
+from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
 from beatlens.nets.constraint import Constraint, Mask
@@ -43,8 +43,8 @@ class PruneWeights:
 
     Args:
         rate: share of the remaining weights a round takes.
-        between: share of the lesson's steps that is spread over the rounds before the last; the
-            rest follows the last round. The sum is the lesson's own length, whatever the budget.
+        between: share of the retraining's steps that is spread over the rounds before the last; the
+            rest follows the last round. The sum is the retraining's length, whatever the budget.
         normalised: divide each layer's weights by their root mean square before ranking. False
             ranks |w| as it is, like the reference; batch norm makes a layer's scale arbitrary, so
             the raw ranking prunes by layer what initialisation and weight decay happen to leave.
@@ -78,7 +78,7 @@ class PruneWeights:
         refuse_constraints(covered_layers(net, self.name, head=self.head), self.name)
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
         """Prune `net` in place into the budget; masks stay imposed.
 
@@ -93,20 +93,20 @@ class PruneWeights:
         if target == total:
             return Compressed(net, weight_account(net), [self._row("fits", net, total, total)])
         log_rows: list[LogRow] = []
-        rounds = self._rounds(target, total, lesson.schedule.steps)
+        rounds = self._rounds(target, total, retraining.schedule.steps)
         for number, (kept, steps) in enumerate(rounds, 1):
             last = number == len(rounds)
             # The weights have moved since the first look, and with them what they pack to.
             kept = self._kept_within(net, layers, limit) if last else kept
             impose_all(layers, self._masks(layers, kept))
             log_rows.append(self._row("pruned", net, kept, total))
-            schedule = part_of(lesson.schedule, steps, last=last)
-            history = lesson.retrain(net, schedule=schedule, report=report)
+            schedule = part_of(retraining.schedule, steps, last=last)
+            history = retraining.run(net, schedule=schedule, report=report)
             log_rows += training_rows(self.name, history)
         if weight_account(net).packed_bytes > budget.packed_bytes:
             kept = self._kept_within(net, layers, limit)
             impose_all(layers, self._masks(layers, kept))
-            log_rows.append({**self._row("trimmed", net, kept, total), **lesson.validate(net)})
+            log_rows.append({**self._row("trimmed", net, kept, total), **retraining.validate(net)})
         return Compressed(net, weight_account(net), log_rows)
 
     def _row(self, event: str, net: nn.Module, kept: int, total: int) -> LogRow:
@@ -125,7 +125,7 @@ class PruneWeights:
         trial, order = Trial(net, layers), self._order(layers)
         total = sum(weight.numel() for weight in weights_of(layers).values())
         floor = sum(ceil(self.least * weight.numel()) for weight in weights_of(layers).values())
-        return gentlest(
+        return largest_that_fits(
             lambda kept: trial.packed_bytes(_masks_of(order, layers, kept)),
             gentle=total,
             harsh=min(floor, total),

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow
+from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining
 from beatlens.compress.head_refit import Fit, calibration, closed_form, decided
 from beatlens.compress.linear_head import LinearHead, Pooled, linear_head
 from beatlens.compress.size import weight_account
@@ -136,7 +136,7 @@ class ManifoldHead:
     A class without both a 1 and a 0 among the examples keeps its head.
 
     Args:
-        crops: the lesson's first so many examples are looked at.
+        crops: the retraining's first so many examples are looked at.
         batch: of them, at a time.
         ridge: g, in units of the features' mean variance.
         sigma: of the adaptive loss, in margins: absolute values when small, squares when large.
@@ -148,7 +148,7 @@ class ManifoldHead:
     Raises:
         ModelError: the network has no linear head behind a mean over columns, fewer features than
             classes, or a constraint on the head (`W^T S W = I` cannot hold with it).
-        RecipeError: a setting out of range, or a lesson without examples.
+        RecipeError: a setting out of range, or a retraining without examples.
     """
 
     crops: int = 2048
@@ -176,7 +176,7 @@ class ManifoldHead:
 
     @property
     def needs_examples(self) -> bool:
-        """It looks at the lesson's examples."""
+        """It looks at the retraining's examples."""
         return True
 
     def check(self, net: nn.Module) -> None:
@@ -196,12 +196,12 @@ class ManifoldHead:
             )
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
         """Fit the head of `net`, in place; see `Method`."""
         self.check(net)
         head = linear_head(net, self.head, self.layer)
-        log = closed_form(self.name, head, lesson, self.crops, self.batch, self._solve)
+        log = closed_form(self.name, head, retraining, self.crops, self.batch, self._solve)
         return Compressed(net, weight_account(net), log)
 
     def _solve(self, head: LinearHead, seen: Pooled) -> tuple[Fit, LogRow]:

@@ -31,13 +31,13 @@ from beatlens.compress.budget import (
     RESERVE,
     Layers,
     Trial,
-    gentlest,
     head_name,
     impose_all,
+    largest_that_fits,
     refuse_constraints,
     weights_of,
 )
-from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
+from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.size import weight_account, weighted_layers
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.constraint import Constraint
@@ -166,7 +166,7 @@ class BlockWeights:
         refuse_constraints(self._layers(net), self.name, allowed=())
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
         """Impose the blocks on `net` in place and teach it; they stay imposed.
 
@@ -175,7 +175,7 @@ class BlockWeights:
         """
         self.check(net)
         layers = self._layers(net)
-        shared = shared_channels(net, lesson.inputs(net, 1)[0]) if self.share else {}
+        shared = shared_channels(net, retraining.inputs(net, 1)[0]) if self.share else {}
         groups = self.groups or self._from_budget(net, layers, shared, budget)
         if groups == 1:
             return Compressed(net, weight_account(net), [{"method": self.name, "event": "fits"}])
@@ -184,7 +184,7 @@ class BlockWeights:
         if self.start == "fresh":
             _forget(net, self.seed)
         impose_all(layers, dict(constraints))
-        history = lesson.retrain(net, report=report)
+        history = retraining.run(net, report=report)
         rows += training_rows(self.name, history)
         size = weight_account(net)
         rows.append({"method": self.name, "event": "packed", "bytes": size.packed_bytes})
@@ -210,7 +210,7 @@ class BlockWeights:
     def _from_budget(self, net: nn.Module, layers: Layers, shared: Shared, budget: Budget) -> int:
         """The fewest blocks a layer may have at most for the network to fit; 1 if it does now."""
         trial = Trial(net, layers)
-        return gentlest(
+        return largest_that_fits(
             lambda groups: trial.packed_bytes(dict(self._constraints(layers, shared, groups))),
             gentle=1,
             harsh=max(_blocks_up_to(None, *entry) for entry in layers.values()),

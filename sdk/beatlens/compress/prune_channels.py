@@ -7,7 +7,7 @@ study (Park et al., NeurIPS 2020, arXiv 2010.15054); in rounds, the network is r
 of the schedule after each. Ours: the ranking across layers, widths that are multiples of what
 kernels take, and how many go being found by weighing pruned copies.
 
-    PruneChannels(importance="evidence", rounds=3)(net, lesson, Budget(40_000))
+    PruneChannels(importance="evidence", rounds=3)(net, retraining, Budget(40_000))
 
 >>> PruneChannels(importance="l2")
 Traceback (most recent call last):
@@ -33,8 +33,8 @@ from beatlens.compress.channel_search import ChannelSearch, Widths
 from beatlens.compress.contract import (
     Budget,
     Compressed,
-    Lesson,
     LogRow,
+    Retraining,
     recalibrate_norms,
     training_rows,
 )
@@ -59,8 +59,8 @@ class PruneChannels:
         round_to: channels a layer keeps are a multiple of this (or all it had).
         floor: share of its channels a layer always keeps.
         rounds: 1 prunes at once; more go to the budget in equal factors of size.
-        between: share of the lesson's steps that is spread over the rounds before the last; the
-            rest follows the last. The sum is the lesson's own length, whatever the rounds.
+        between: share of the retraining's steps that is spread over the rounds before the last; the
+            rest follows the last. The sum is the retraining's own length, whatever the rounds.
         reinit: `orthp` makes the pruned weights orthogonal before retraining, `none` keeps them.
         batches: what importances are measured on.
         layer: where a network without evidence shows its map, for the `evidence` importances.
@@ -118,7 +118,7 @@ class PruneChannels:
                 )
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
         """Prune `net` in place into the budget and retrain it.
 
@@ -130,40 +130,40 @@ class PruneChannels:
         before = weight_account(net).packed_bytes
         if before <= budget.packed_bytes:
             return Compressed(net, weight_account(net), [row(self.name, "fits", net)])
-        log = [row(self.name, "started", net, **self.figures(net, lesson))]
+        log = [row(self.name, "started", net, **self.figures(net, retraining))]
         if self.rounds > 1:  # out of reach is to be said before any training
-            self.chosen(net, lesson, limit, "l1")
-        for number, (target, steps) in enumerate(self._plan(before, limit, lesson), 1):
-            log += self.prune(net, lesson, target)
+            self.chosen(net, retraining, limit, "l1")
+        for number, (target, steps) in enumerate(self._plan(before, limit, retraining), 1):
+            log += self.prune(net, retraining, target)
             last = number == self.rounds
-            schedule = part_of(lesson.schedule, steps, last=last)
-            history = lesson.retrain(net, schedule=schedule, report=report)
+            schedule = part_of(retraining.schedule, steps, last=last)
+            history = retraining.run(net, schedule=schedule, report=report)
             log += training_rows(self.name, history)
-        log += self.trim(net, lesson, budget, report)
-        log.append(row(self.name, "retrained", net, **self.figures(net, lesson)))
+        log += self.trim(net, retraining, budget, report)
+        log.append(row(self.name, "retrained", net, **self.figures(net, retraining)))
         return Compressed(net, weight_account(net), log)
 
-    def _plan(self, before: int, limit: int, lesson: Lesson) -> Iterator[tuple[int, int]]:
+    def _plan(self, before: int, limit: int, retraining: Retraining) -> Iterator[tuple[int, int]]:
         """Bytes to prune to and steps to train, round by round."""
-        steps = lesson.schedule.steps
+        steps = retraining.schedule.steps
         each = max(1, int(self.between * steps / max(self.rounds - 1, 1)))
         for number in range(1, self.rounds):
             yield int(before * (limit / before) ** (number / self.rounds)), each
         yield limit, max(1, steps - each * (self.rounds - 1))
 
-    def prune(self, net: nn.Module, lesson: Lesson, limit: int) -> list[LogRow]:
+    def prune(self, net: nn.Module, retraining: Retraining, limit: int) -> list[LogRow]:
         """Take channels out of `net`, in place, until it packs into `limit` bytes; log rows.
 
         Batch norm's statistics are set anew; nothing is trained.
         """
-        groups, removal = self.chosen(net, lesson, limit)
-        remove(net, lesson, groups, removal, orthp=self.reinit == "orthp")
+        groups, removal = self.chosen(net, retraining, limit)
+        remove(net, retraining, groups, removal, orthp=self.reinit == "orthp")
         gone = sum(len(channels) for channels in removal.values())
-        figures = {"channels": gone, **self.figures(net, lesson)}
+        figures = {"channels": gone, **self.figures(net, retraining)}
         return [row(self.name, "pruned", net, **figures)]
 
     def trim(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None
     ) -> list[LogRow]:
         """Prune and train a little more where training left weights that pack worse than before.
 
@@ -174,9 +174,9 @@ class PruneChannels:
             packed = weight_account(net).packed_bytes
             if packed <= budget.packed_bytes:
                 return log
-            log += self.prune(net, lesson, int(budget.packed_bytes**2 / packed * (1 - RESERVE)))
-            schedule = part_of(lesson.schedule, lesson.schedule.steps // 4, last=True)
-            history = lesson.retrain(net, schedule=schedule, report=report)
+            log += self.prune(net, retraining, int(budget.packed_bytes**2 / packed * (1 - RESERVE)))
+            schedule = part_of(retraining.schedule, retraining.schedule.steps // 4, last=True)
+            history = retraining.run(net, schedule=schedule, report=report)
             log += training_rows(self.name, history)
         raise ModelError(
             f"{self.name}: after {TRIMS} further prunings the weights still pack to "
@@ -184,21 +184,21 @@ class PruneChannels:
             "learning rate"
         )
 
-    def figures(self, net: nn.Module, lesson: Lesson) -> dict[str, float]:
+    def figures(self, net: nn.Module, retraining: Retraining) -> dict[str, float]:
         """The Jacobian's singular values, if they are to be logged."""
-        return isometry_figures(net, example(net, lesson)) if self.monitor else {}
+        return isometry_figures(net, example(net, retraining)) if self.monitor else {}
 
     def chosen(
-        self, net: nn.Module, lesson: Lesson, limit: int, by: str | None = None
+        self, net: nn.Module, retraining: Retraining, limit: int, by: str | None = None
     ) -> tuple[list[ChannelGroup], Removal]:
         """The network's groups, and the channels to take out for it to pack into `limit` bytes.
 
         `by`: an importance instead of the method's own. Raises `ModelError` when no group can be
         taken out, and when the limit is out of reach.
         """
-        x = example(net, lesson)
+        x = example(net, retraining)
         groups = channel_groups(net, x)
-        asked = Asked(lesson, self.batches, self.layer)
+        asked = Asked(retraining, self.batches, self.layer)
         scores = importance(net, groups, by or self.importance, asked)
         search = ChannelSearch(net, x, groups, scores, self.widths)
         return groups, search.within(limit, self.name)
@@ -206,7 +206,7 @@ class PruneChannels:
 
 def remove(
     net: nn.Module,
-    lesson: Lesson,
+    retraining: Retraining,
     groups: list[ChannelGroup],
     removal: Removal,
     *,
@@ -216,18 +216,18 @@ def remove(
 
     `orthp` makes the weights of every layer that lost some orthogonal in between.
     """
-    remove_channels(net, example(net, lesson), removal)
+    remove_channels(net, example(net, retraining), removal)
     if orthp:
         changed = [group for group in groups if removal[group.name]]
         inside = {m.layer for g in groups for m in g.filters}
         layers = {m.layer for g in changed for m in (*g.filters, *g.consumers)}
         orthogonalise_pruned(net, sorted(layers), set(weighted_layers(net)) - inside)
-    recalibrate_norms(net, lesson.inputs(net, BATCHES))
+    recalibrate_norms(net, retraining.inputs(net, BATCHES))
 
 
-def example(net: nn.Module, lesson: Lesson) -> Tensor:
-    """The lesson's first inputs `[B, leads, N]`."""
-    return lesson.inputs(net, 1)[0]
+def example(net: nn.Module, retraining: Retraining) -> Tensor:
+    """The retraining's first inputs `[B, leads, N]`."""
+    return retraining.inputs(net, 1)[0]
 
 
 def row(method: str, event: str, net: nn.Module, **figures: float) -> LogRow:

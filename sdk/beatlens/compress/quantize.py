@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
+from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.size import layer_steps, weight_account
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.constraint import constraint_on, impose
@@ -334,8 +334,8 @@ class Quantize:
     start; steps before it have to reach the budget. What they imposed on the weights holds.
 
     Args:
-        steps: of quantisation-aware training; None: the lesson's; 0: none, post-training only.
-        learning_rate: of that training; None: the lesson's.
+        steps: of quantisation-aware training; None: the retraining's; 0: none, post-training only.
+        learning_rate: of that training; None: the retraining's.
         batches: of inputs that the activations' scales are set from.
         slack: share of the budget by which the packed size may lie above it before training, and
             by which it may grow in training (values move, and with them what they pack to).
@@ -368,7 +368,7 @@ class Quantize:
         QuantizedEvidenceNet(net)
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
         """Quantise a network; `net` itself stays as it is.
 
@@ -376,7 +376,7 @@ class Quantize:
         """
         self.check(net)
         quantized = QuantizedEvidenceNet(cast(EvidenceNet, net)).eval()
-        inputs = lesson.inputs(net, self.batches)
+        inputs = retraining.inputs(net, self.batches)
         quantized.calibrate(inputs)
         size = weight_account(quantized).packed_bytes
         if size > budget.packed_bytes * (1 + self.slack):
@@ -386,13 +386,13 @@ class Quantize:
             )
         log: list[LogRow] = [{"method": self.name, "event": "calibrated", "bytes": size}]
         if self.steps != 0:
-            schedule = lesson.schedule
+            schedule = retraining.schedule
             schedule = replace(
                 schedule,
                 steps=self.steps or schedule.steps,
                 learning_rate=self.learning_rate or schedule.learning_rate,
             )
-            history = lesson.retrain(quantized, schedule=schedule, report=report)
+            history = retraining.run(quantized, schedule=schedule, report=report)
             quantized.calibrate_logits(inputs)
             log += training_rows(self.name, history)
         return Compressed(quantized, weight_account(quantized), log)

@@ -6,7 +6,8 @@ decorrelated from the ones that stay, by a penalty on the gram matrix of each la
 driven to zero together with their batch norm's scale and shift, ever more strongly; then they are
 removed and the rest is retrained. The kept filters' own correlations are left alone.
 
-    loss = lesson + reg * sum over layers ||W W^T - stopgrad(W W^T with pruned entries zeroed)||^2
+    loss = objective
+         + reg * sum over layers ||W W^T - stopgrad(W W^T with pruned entries zeroed)||^2
 
 Ours: the growing L2 is decoupled, as weight decay is in AdamW (Loshchilov & Hutter, ICLR 2019), for
 Adam would divide a penalty's gradient by its own size and take the same small step however strong
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 
 from beatlens.compress.budget import RESERVE, part_of
 from beatlens.compress.channel_groups import ChannelGroup, Removal
-from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
+from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.prune_channels import PruneChannels, remove, row
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
@@ -54,8 +55,8 @@ class RegularisedPruning:
     Args:
         reg: weight of the decorrelation.
         left: share of the pruned filters' size that decay alone would leave.
-        share: of the lesson's steps, spent regularising; the rest is the retraining. The sum is
-            the lesson's own length.
+        share: of the retraining's steps, spent regularising; the rest is the retraining. The sum is
+            the retraining's own length.
         round_to, floor, monitor: see `PruneChannels`.
     """
 
@@ -89,35 +90,40 @@ class RegularisedPruning:
         self._plain.check(net)
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
         """Regularise, prune `net` in place into the budget, retrain; as `PruneChannels` does."""
         self.check(net)
         plain = self._plain
         if weight_account(net).packed_bytes <= budget.packed_bytes:
             return Compressed(net, weight_account(net), [row(NAME, "fits", net)])
-        log = [row(NAME, "started", net, **plain.figures(net, lesson))]
+        log = [row(NAME, "started", net, **plain.figures(net, retraining))]
         limit = int(budget.packed_bytes * (1 - RESERVE))
-        groups, removal = plain.chosen(net, lesson, limit)
-        steps = max(1, int(self.share * lesson.schedule.steps))
-        log += self._regularise(net, lesson, doomed_by(net, groups, removal), steps, report)
-        log[-1] |= plain.figures(net, lesson)
-        remove(net, lesson, groups, removal)
-        log.append(row(NAME, "pruned", net, **plain.figures(net, lesson)))
-        rest = part_of(lesson.schedule, lesson.schedule.steps - steps, last=True)
-        log += training_rows(NAME, lesson.retrain(net, schedule=rest, report=report))
-        log += plain.trim(net, lesson, budget, report)
-        log.append(row(NAME, "retrained", net, **plain.figures(net, lesson)))
+        groups, removal = plain.chosen(net, retraining, limit)
+        steps = max(1, int(self.share * retraining.schedule.steps))
+        log += self._regularise(net, retraining, doomed_by(net, groups, removal), steps, report)
+        log[-1] |= plain.figures(net, retraining)
+        remove(net, retraining, groups, removal)
+        log.append(row(NAME, "pruned", net, **plain.figures(net, retraining)))
+        rest = part_of(retraining.schedule, retraining.schedule.steps - steps, last=True)
+        log += training_rows(NAME, retraining.run(net, schedule=rest, report=report))
+        log += plain.trim(net, retraining, budget, report)
+        log.append(row(NAME, "retrained", net, **plain.figures(net, retraining)))
         return Compressed(net, weight_account(net), log)
 
     def _regularise(
-        self, net: nn.Module, lesson: Lesson, doomed: Doomed, steps: int, report: Report | None
+        self,
+        net: nn.Module,
+        retraining: Retraining,
+        doomed: Doomed,
+        steps: int,
+        report: Report | None,
     ) -> list[LogRow]:
         """Train `net` with the penalty; log rows, the last with what is left of the filters."""
         before = _size(doomed)
-        history = lesson.retrain(
+        history = retraining.run(
             net,
-            schedule=part_of(lesson.schedule, steps),
+            schedule=part_of(retraining.schedule, steps),
             wrap=lambda objective: Regularised(objective, doomed, self.reg, self.left, steps),
             report=report,
         )
@@ -132,7 +138,7 @@ class Regularised(nn.Module):
     increments.
 
     Args:
-        objective: the lesson's; a batch gives a loss.
+        objective: the retraining's; a batch gives a loss.
         doomed: layers of the network it teaches, with the channels to be removed.
         reg: weight of the decorrelation.
         left, steps: see above.

@@ -30,13 +30,13 @@ from beatlens.compress.budget import (
     Layers,
     Trial,
     covered_layers,
-    gentlest,
     impose_all,
+    largest_that_fits,
     part_of,
     refuse_constraints,
     weights_of,
 )
-from beatlens.compress.contract import Budget, Compressed, Lesson, LogRow, training_rows
+from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
 from beatlens.nets.constraint import Constraint
@@ -265,7 +265,8 @@ class UnifyWeights:
             magnitude for eight bytes. A side above 16 is the whole of a layer's.
         prune_share: share of the blocks that become zero. None: as few as the budget allows with
             all others shared, so none where sharing alone reaches it.
-        admm: share of the lesson's steps trained under ADMM; the rest follows the hard projection.
+        admm: share of the retraining's steps trained under ADMM; the rest follows the hard
+            projection.
         updates: of Z and U in that time.
         rho: weight of the penalty.
         least: share of a layer's blocks that never become zero.
@@ -307,7 +308,7 @@ class UnifyWeights:
         refuse_constraints(covered_layers(net, self.name, head=self.head), self.name, allowed=())
 
     def __call__(
-        self, net: nn.Module, lesson: Lesson, budget: Budget, report: Report | None = None
+        self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
         """Unify `net` in place into the budget; its blocks stay imposed.
 
@@ -320,7 +321,7 @@ class UnifyWeights:
         if weight_account(net).packed_bytes <= limit:
             return Compressed(net, weight_account(net), [{"method": self.name, "event": "fits"}])
         counts = self._counts_within(net, layers, limit)
-        length = max(1, int(self.admm * lesson.schedule.steps))
+        length = max(1, int(self.admm * retraining.schedule.steps))
 
         def wrap(objective: nn.Module) -> nn.Module:
             every = max(1, length // self.updates)
@@ -328,15 +329,15 @@ class UnifyWeights:
             return Admm(objective, layers, projection, **counts, rho=self.rho, every=every)
 
         log = [self._row("admm", net, layers, counts)]
-        schedule = part_of(lesson.schedule, length)
-        history = lesson.retrain(net, schedule=schedule, wrap=wrap, report=report)
+        schedule = part_of(retraining.schedule, length)
+        history = retraining.run(net, schedule=schedule, wrap=wrap, report=report)
         log += training_rows(self.name, history)
         log.append(self._impose("unified", net, layers, limit))
-        schedule = part_of(lesson.schedule, lesson.schedule.steps - length, last=True)
-        log += training_rows(self.name, lesson.retrain(net, schedule=schedule, report=report))
+        schedule = part_of(retraining.schedule, retraining.schedule.steps - length, last=True)
+        log += training_rows(self.name, retraining.run(net, schedule=schedule, report=report))
         if weight_account(net).packed_bytes > budget.packed_bytes:
             trimmed = self._impose("trimmed", net, layers, limit)
-            log.append({**trimmed, **lesson.validate(net)})
+            log.append({**trimmed, **retraining.validate(net)})
         return Compressed(net, weight_account(net), log)
 
     def _projection(self, layers: Layers) -> Projection:
@@ -371,7 +372,7 @@ class UnifyWeights:
                 zero = min(round(self.prune_share * blocks), projection.most_zero)
             return {"shared": min(setting, blocks - zero), "zero": zero}
 
-        setting = gentlest(
+        setting = largest_that_fits(
             lambda setting: trial.packed_bytes(projection(weights, **counts(setting))),
             gentle=0,
             harsh=blocks if self.prune_share is not None else blocks + projection.most_zero,

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec
-from beatlens.nets.context_tables import (
+from beatlens.nets.lookup_tables import (
     TABLES_FILE,
-    ContextTables,
+    LookupTables,
     load_tables,
     mean_tables,
     save_tables,
@@ -31,7 +31,7 @@ class Teacher:
     """The uncompressed network, and its lookup tables where the kind of span has some."""
 
     net: EvidenceNet
-    tables: ContextTables | None = None
+    tables: LookupTables | None = None
 
     @classmethod
     def load(cls, path: Path, features: int = 0) -> Teacher:

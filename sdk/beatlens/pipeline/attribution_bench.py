@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from beatlens.attribution.fidelity import fidelity, shuffled_floor
-from beatlens.compress.distill import TeacherPool
+from beatlens.compress.distill import TeacherCache
 from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.lesson_for import pool_inputs
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.retraining import cached_inputs
 from beatlens.evaluate.bootstrap import paired_difference
 from beatlens.tasks.windows.metrics import (
     Measured,
@@ -39,8 +39,8 @@ from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.student import (
     CALIBRATION_BATCHES,
     Agreement,
+    build_cache,
     distill_student,
-    make_pool,
     quantize_after_training,
     quantize_student,
 )
@@ -141,33 +141,33 @@ class Bench:
         teacher = train_teacher(self._recipe(seed), self.prepared, folder, self.report)
         self._keep_runs(folder, "float", partial(run_network, teacher))
         if not (folder / "int8-test.npz").exists():
-            few = self.recipe.distill.model_copy(update={"pool": CALIBRATION_CROPS})
+            few = self.recipe.distill.model_copy(update={"cache": CALIBRATION_CROPS})
             recipe = self._recipe(seed, Arm("calibration", few))
-            pool = make_pool(recipe, self.prepared, teacher, activations=False)
+            cache = build_cache(recipe, self.prepared, teacher, activations=False)
             quantized = quantize_after_training(
-                teacher, pool_inputs(teacher, pool, CALIBRATION_BATCHES)
+                teacher, cached_inputs(teacher, cache, CALIBRATION_BATCHES)
             )
             self._keep_integer(folder, quantized, self.kernels)
         return teacher
 
     def _students(self, seed: int, teacher: EvidenceNet) -> None:
-        pool: TeacherPool | None = None
+        cache: TeacherCache | None = None
         agreement: Agreement | None = None
         for arm in self.arms:
             folder = self._folder(seed, arm.name)
             if (folder / "int8-test.npz").exists():
                 continue
-            if pool is None or agreement is None:
+            if cache is None or agreement is None:
                 self.say(f"seed {seed}: teacher's evidence over the students' crops")
-                pool = make_pool(self._recipe(seed), self.prepared, teacher, activations=True)
+                cache = build_cache(self._recipe(seed), self.prepared, teacher, activations=True)
                 agreement = Agreement.of(self.recipe, self.prepared, teacher)
             self.say(f"seed {seed}: student, {arm.name}")
             recipe = self._recipe(seed, arm)
             path = folder / "student.pt"
-            student = distill_student(recipe, pool, agreement, path, self.report)
+            student = distill_student(recipe, cache, agreement, path, self.report)
             self._keep_runs(folder, "float", partial(run_network, student))
             quantized = quantize_student(
-                recipe, student, pool, agreement, folder / "quantized.pt", self.report
+                recipe, student, cache, agreement, folder / "quantized.pt", self.report
             )
             self._keep_integer(folder, quantized, self.kernels)
 

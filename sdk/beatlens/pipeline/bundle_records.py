@@ -30,9 +30,9 @@ from beatlens.tasks.windows.metrics import (
 from beatlens.tasks.recordings.metrics import run_integer_recordings, run_recordings
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.nets.context_tables import TABLES_FILE, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
+from beatlens.nets.lookup_tables import TABLES_FILE, load_tables
 from beatlens.tasks.beats.data import BeatTrackOf
 from beatlens.tasks.beats.training import beat_fidelity
 from beatlens.pipeline.evaluate import check_strips_bundle, shipped_thresholds

@@ -20,12 +20,12 @@ from beatlens.tasks.beats.metrics import (
     run_integer_beats,
 )
 from beatlens.tasks.windows.metrics import Explaining
-from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.ensemble import blocks_of
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.tasks.beats.data import PreparedBeats
 from beatlens.tasks.beats.evaluation import rule_of
-from beatlens.pipeline.student import CALIBRATION_BATCHES, POOL_SEED
+from beatlens.pipeline.student import CACHE_SEED, CALIBRATION_BATCHES
 from beatlens.tasks.beats.labels import BeatTrack, beat_tables
 from beatlens.tasks.beats.sampling import CROP_SPAN
 
@@ -57,7 +57,7 @@ class Explained:
 
 
 def explained_teacher(
-    teacher: EvidenceNet, tables: ContextTables, prepared: PreparedBeats
+    teacher: EvidenceNet, tables: LookupTables, prepared: PreparedBeats
 ) -> Explained:
     """A run's teacher, with offsets chosen on validation patients."""
     worth = beat_tables(tables.array())
@@ -80,7 +80,7 @@ def explained_int8(
     prepared: PreparedBeats,
     student: EvidenceNet,
     quantized: QuantizedEvidenceNet,
-    tables: ContextTables,
+    tables: LookupTables,
 ) -> Explained:
     """A run's int8 model, its evidence by LiteRT's reference kernels, decided in whole numbers.
 
@@ -113,7 +113,7 @@ def explained_int8(
 
 def _crops(recipe: BeatRecipe, prepared: PreparedBeats, net: EvidenceNet) -> list[torch.Tensor]:
     """Training crops, as its teacher hears them, to set an int8 model's scales from."""
-    sampler = prepared.sampler(recipe, POOL_SEED + recipe.seed)
+    sampler = prepared.sampler(recipe, CACHE_SEED + recipe.seed)
     windows: list[NDArray[np.float32]] = [
         sampler.batch(i * CROPS, CROPS)[0] for i in range(CALIBRATION_BATCHES)
     ]

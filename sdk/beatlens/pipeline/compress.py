@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beatlens.attribution.matching import matching_of
-from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import TeacherPool
+from beatlens.compress.contract import Retraining
+from beatlens.compress.distill import TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import spec_of
@@ -18,9 +18,9 @@ from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.steps import Steps
 from beatlens.pipeline.student import (
     Agreement,
-    lesson_of,
+    build_cache,
+    build_student_retraining,
     load_quantized,
-    make_pool,
     save_quantized,
 )
 from beatlens.recipe import ModelRecipe, Recipe, StepSection
@@ -51,13 +51,13 @@ def compress(
         student = load_net(student_path)[0]
         return student, load_quantized(quantized_path, student)
     keep = any(_needs_activations(recipe, step) for step in recipe.compress.steps)
-    pool = make_pool(recipe, prepared, teacher, activations=keep, progress=progress)
+    cache = build_cache(recipe, prepared, teacher, activations=keep, progress=progress)
     agreement = Agreement.of(recipe, prepared, teacher)
 
-    def lesson_for(one: ModelRecipe, schedule: Schedule) -> Lesson:
-        return lesson_of(one, pool, agreement, schedule)
+    def build_retraining(one: ModelRecipe, schedule: Schedule) -> Retraining:
+        return build_student_retraining(one, cache, agreement, schedule)
 
-    return run_steps_into(folder, Steps(recipe, teacher, lesson_for, folder, report))
+    return run_steps_into(folder, Steps(recipe, teacher, build_retraining, folder, report))
 
 
 @dataclass(frozen=True)
@@ -67,35 +67,35 @@ class Taught:
     Args:
         recipe: says the steps.
         teacher: the network whose evidence is kept.
-        crops: makes what draws the crops of the teacher's pool; called if there is none to load.
+        crops: makes what draws the crops of the teacher's cache; called if there is none to load.
         span: samples of a crop's span.
-        lesson_of: what is taught out of the pool, for a recipe and a schedule.
+        build_retraining: what is taught out of the cache, for a recipe and a schedule.
     """
 
     recipe: ModelRecipe
     teacher: EvidenceNet
     crops: Callable[[], Crops]
     span: int
-    lesson_of: Callable[[TeacherPool, ModelRecipe, Schedule], Lesson]
+    build_retraining: Callable[[TeacherCache, ModelRecipe, Schedule], Retraining]
 
 
-def compress_from_pool(
+def compress_from_cache(
     taught: Taught,
     folder: Path,
     report: Report | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
-    """As `compress`, for a task that is taught by a pool of its own."""
+    """As `compress`, for a task that is taught by a cache of its own."""
     refuse_many_processes()
     recipe = taught.recipe
     student_path, quantized_path = folder / "student.pt", folder / "quantized.pt"
     if student_path.exists() and quantized_path.exists():
         student = load_net(student_path)[0]
         return student, load_quantized(quantized_path, student)
-    pool = TeacherPool(
+    cache = TeacherCache(
         taught.teacher,
         taught.crops(),
-        recipe.distill.pool,
+        recipe.distill.cache,
         span=taught.span,
         activations=any(_needs_activations(recipe, step) for step in recipe.compress.steps),
         seed=recipe.seed,
@@ -103,10 +103,10 @@ def compress_from_pool(
         progress=progress,
     )
 
-    def lesson_for(one: ModelRecipe, schedule: Schedule) -> Lesson:
-        return taught.lesson_of(pool, one, schedule)
+    def build_retraining(one: ModelRecipe, schedule: Schedule) -> Retraining:
+        return taught.build_retraining(cache, one, schedule)
 
-    return run_steps_into(folder, Steps(recipe, taught.teacher, lesson_for, folder, report))
+    return run_steps_into(folder, Steps(recipe, taught.teacher, build_retraining, folder, report))
 
 
 def run_steps_into(folder: Path, steps: Steps) -> tuple[EvidenceNet, QuantizedEvidenceNet]:

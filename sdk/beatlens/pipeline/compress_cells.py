@@ -19,8 +19,8 @@ from typing import Any, cast
 import numpy as np
 from filelock import FileLock
 
-from beatlens.compress.contract import Budget, Compressed, Lesson, run_steps
-from beatlens.compress.distill import TeacherPool
+from beatlens.compress.contract import Budget, Compressed, Retraining, run_steps
+from beatlens.compress.distill import TeacherCache
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
@@ -35,17 +35,17 @@ from beatlens.pipeline.compress_plans import NETWORKS, TEACHER, Plan
 from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.student import (
     Agreement,
+    build_cache,
+    build_student_retraining,
     distill_student,
-    lesson_of,
     load_quantized,
-    make_pool,
     save_quantized,
 )
 from beatlens.recipe import NetworkSection, Recipe
 from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
 from beatlens.training.loop import Report, Schedule
 
-QUICK_POOL = 1536
+QUICK_CACHE = 1536
 EVERY = 3
 """Every third test strip is looked at: 270 cells run on the real interpreter."""
 
@@ -101,10 +101,10 @@ class Workshop:
     """Makes cells of one recipe.
 
     Args:
-        recipe: schedules, pool and sampling; its student section is not used.
+        recipe: schedules, cache and sampling; its student section is not used.
         prepared: tracks.
         teachers: folder with `seed-N/teacher.pt`, as `beatlens bench attribution` leaves it.
-        folder: where cells, pools and distilled starting networks are kept.
+        folder: where cells, caches and distilled starting networks are kept.
         plans: what is compared.
         report: progress.
         quick: budgets are relative to what a plan starts from, since a small teacher's hundredth
@@ -165,15 +165,15 @@ class Workshop:
                 run_network(self.teacher(seed), strips).save(path)
         return Run.load(path)
 
-    def pool(self, seed: int) -> TeacherPool:
+    def cache(self, seed: int) -> TeacherCache:
         """The crops of a seed with what the teacher said of them; kept on disk."""
-        path = self.folder / f"pool-{seed}.pt"
+        path = self.folder / f"cache-{seed}.pt"
         teacher = self.teacher(seed)
         with self._alone(path):
             if not path.exists():
                 recipe = self.recipe.model_copy(update={"seed": seed})
-                make_pool(recipe, self.prepared, teacher, activations=True).save(path)
-        return TeacherPool.load(path, teacher, self.recipe.distill.noise)
+                build_cache(recipe, self.prepared, teacher, activations=True).save(path)
+        return TeacherCache.load(path, teacher, self.recipe.distill.noise)
 
     @staticmethod
     def _alone(path: Path) -> FileLock:
@@ -192,16 +192,16 @@ class Workshop:
 
     def _make(self, cell: Cell) -> None:
         place, plan = self.place(cell), self.plans[cell.method, cell.share]
-        pool = self.pool(cell.seed)
+        cache = self.cache(cell.seed)
         recipe = self._recipe(cell, plan)
         said = self._said(cell.seed, "validation", cut_windows(self.prepared.validation))
-        agreement = Agreement.of(recipe, self.prepared, pool.teacher, said)
+        agreement = Agreement.of(recipe, self.prepared, cache.teacher, said)
         started = time.perf_counter()
-        net = self._start(cell, plan, recipe, pool, agreement)
+        net = self._start(cell, plan, recipe, cache, agreement)
         schedule = recipe.compress.retrain_schedule.schedule
-        lesson = lesson_of(recipe, pool, agreement, schedule)
-        budget = self._budget(cell, pool.teacher, net, shrinks=bool(plan.make(cell.seed)))
-        done = self._compressed(cell, plan, net, lesson, budget)
+        retraining = build_student_retraining(recipe, cache, agreement, schedule)
+        budget = self._budget(cell, cache.teacher, net, shrinks=bool(plan.make(cell.seed)))
+        done = self._compressed(cell, plan, net, retraining, budget)
         if not isinstance(done.net, QuantizedEvidenceNet):
             raise TypeError(f"{cell.name} ended with a {type(done.net).__name__}")
         graph = build_graph(done.net, SPAN)
@@ -221,21 +221,21 @@ class Workshop:
         write_whole(place / "cell.json", text.encode())
 
     def _compressed(
-        self, cell: Cell, plan: Plan, net: EvidenceNet, lesson: Lesson, budget: Budget
+        self, cell: Cell, plan: Plan, net: EvidenceNet, retraining: Retraining, budget: Budget
     ) -> Compressed:
         """Run a plan's steps. Plans that only differ in what follows int8 share what is before."""
         before, quantize = plan.make(cell.seed), self._quantize(plan)
         if before or not plan.trained:
-            return run_steps(net, [*before, quantize, *plan.after], lesson, budget, self.report)
+            return run_steps(net, [*before, quantize, *plan.after], retraining, budget, self.report)
         path = self._start_path(plan, cell).with_suffix(".int8.pt")
         with self._alone(path):
             if not path.exists():
-                done = run_steps(net, [quantize], lesson, budget, self.report)
+                done = run_steps(net, [quantize], retraining, budget, self.report)
                 save_quantized(path, cast(QuantizedEvidenceNet, done.net))
         ready = load_quantized(path, net)
         if not plan.after:
             return Compressed(ready, weight_account(ready))
-        return run_steps(ready, plan.after, lesson, budget, self.report)
+        return run_steps(ready, plan.after, retraining, budget, self.report)
 
     def _budget(
         self, cell: Cell, teacher: EvidenceNet, net: EvidenceNet, *, shrinks: bool
@@ -258,16 +258,16 @@ class Workshop:
         )
 
     def _start(
-        self, cell: Cell, plan: Plan, recipe: Recipe, pool: TeacherPool, agreement: Agreement
+        self, cell: Cell, plan: Plan, recipe: Recipe, cache: TeacherCache, agreement: Agreement
     ) -> EvidenceNet:
         """The network a plan starts from; distilled ones are shared by all plans that want them."""
         if plan.start == TEACHER:
-            return deepcopy(pool.teacher).requires_grad_(True)
+            return deepcopy(cache.teacher).requires_grad_(True)
         student = NetworkSection.of(NETWORKS[plan.start])
         recipe = recipe.model_copy(update={"student": student})
         path = self._start_path(plan, cell)
         with self._alone(path):
-            return distill_student(recipe, pool, agreement, path, self.report)
+            return distill_student(recipe, cache, agreement, path, self.report)
 
     def _start_path(self, plan: Plan, cell: Cell) -> Path:
         return self.folder / "starts" / f"{plan.start}_{cell.matching}_{cell.seed}.pt"
@@ -291,7 +291,7 @@ def quick(recipe: Recipe) -> Recipe:
         update={
             "student_schedule": short(recipe.student_schedule),
             "quantize_schedule": short(recipe.quantize_schedule),
-            "distill": recipe.distill.model_copy(update={"pool": QUICK_POOL}),
+            "distill": recipe.distill.model_copy(update={"cache": QUICK_CACHE}),
             "compress": compress,
         }
     )

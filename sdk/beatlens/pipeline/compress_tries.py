@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import TeacherPool
+from beatlens.compress.contract import Retraining
+from beatlens.compress.distill import TeacherCache
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
@@ -24,13 +24,13 @@ from beatlens.pipeline.compress import run_steps_into
 from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.folder import claim
 from beatlens.pipeline.steps import Steps
-from beatlens.pipeline.student import Agreement, lesson_of, make_pool
+from beatlens.pipeline.student import Agreement, build_cache, build_student_retraining
 from beatlens.recipe import ModelRecipe, Recipe
 from beatlens.tasks.windows.labels import SPAN
 from beatlens.training.loop import Report, Schedule
 
 SHARED = ("seed", "data", "sampling", "teacher")
-"""Sections in which recipes that are compared must agree; besides, in the size of the pool."""
+"""Sections in which recipes that are compared must agree; besides, in the size of the cache."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Tries:
         first = self.recipes[0]
         for other in self.recipes[1:]:
             differ = [name for name in SHARED if getattr(first, name) != getattr(other, name)]
-            differ += [] if first.distill.pool == other.distill.pool else ["distill.pool"]
+            differ += [] if first.distill.cache == other.distill.cache else ["distill.cache"]
             if differ:
                 raise RecipeError(
                     f"{other.name} and {first.name} differ in {', '.join(differ)}, expected the "
@@ -66,9 +66,9 @@ class Tries:
                 )
 
     @cached_property
-    def pool(self) -> TeacherPool:
+    def cache(self) -> TeacherCache:
         """The crops all recipes learn from."""
-        return make_pool(self.recipes[0], self.prepared, self.teacher, activations=True)
+        return build_cache(self.recipes[0], self.prepared, self.teacher, activations=True)
 
     @cached_property
     def agreement(self) -> Agreement:
@@ -79,10 +79,10 @@ class Tries:
         """Make one recipe's network, or load it, and measure it."""
         folder = claim(self.folder / recipe.name, recipe)
 
-        def lesson_for(one: ModelRecipe, schedule: Schedule) -> Lesson:
-            return lesson_of(one, self.pool, self.agreement, schedule)
+        def build_retraining(one: ModelRecipe, schedule: Schedule) -> Retraining:
+            return build_student_retraining(one, self.cache, self.agreement, schedule)
 
-        steps = Steps(recipe, self.teacher, lesson_for, folder, self.report)
+        steps = Steps(recipe, self.teacher, build_retraining, folder, self.report)
         _, quantized = run_steps_into(folder, steps)
         account = size_account(build_graph(quantized, SPAN))
         found = self.agreement(quantized)

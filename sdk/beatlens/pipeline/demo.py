@@ -31,5 +31,5 @@ def demo_recipe(*, simulated: bool = False) -> Recipe:
         quantize_schedule=ScheduleSection(
             steps=300, learning_rate=1e-3, batch=32, validate_every=150
         ),
-        distill=DistillSection(pool=4000),
+        distill=DistillSection(cache=4000),
     )

@@ -21,8 +21,8 @@ from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.pipeline import wearable_evaluate
 from beatlens.tasks.beats.data import PreparedBeats
 from beatlens.tasks.beats.evaluation import OUTPUT, rule_of, rule_of_bundle
@@ -170,7 +170,7 @@ def golden_inputs(length: int) -> np.ndarray:
 def export_beat_bundle(
     recipe: BeatRecipe,
     prepared: PreparedBeats,
-    tables: ContextTables,
+    tables: LookupTables,
     quantized: QuantizedEvidenceNet,
     folder: Path,
 ) -> Exported:
@@ -199,7 +199,7 @@ def export_rule(
     recipe: BeatRecipe,
     prepared: PreparedBeats,
     bundle: Bundle,
-    tables: ContextTables,
+    tables: LookupTables,
     folder: Path,
 ) -> Exported:
     """Write `bundle/` of a beats run out of a bundle: its network, with a rule chosen anew.
@@ -228,7 +228,7 @@ def export_rule(
 def export_wearable_bundle(
     recipe: RecordingRecipe,
     prepared: PreparedRecordings,
-    tables: ContextTables,
+    tables: LookupTables,
     quantized: QuantizedEvidenceNet,
     folder: Path,
 ) -> Exported:

@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from beatlens.nets.context_tables import TABLES_FILE, ContextTables, mean_tables, save_tables
 from beatlens.nets.ensemble import ensemble
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import save_net
+from beatlens.nets.lookup_tables import TABLES_FILE, LookupTables, mean_tables, save_tables
 from beatlens.recipe import ModelRecipe
 from beatlens.training.loop import world
 
 R = TypeVar("R", bound=ModelRecipe)
-Member = tuple[EvidenceNet, ContextTables]
+Member = tuple[EvidenceNet, LookupTables]
 
 
 def members_of(recipe: R, folder: Path) -> list[tuple[R, Path]]:

@@ -15,7 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from beatlens.attribution.matching import EWA, SSWA, SWA, Classwise, Matching, see, see_evidence
+from beatlens.attribution.matching import (
+    EWA,
+    SSWA,
+    SWA,
+    Classwise,
+    Matching,
+    attribute,
+    attribute_evidence,
+)
 from beatlens.compress.distill import kd_loss
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
@@ -30,7 +38,7 @@ def step_cost(
     """Time the kinds of step on random input; rows with `matching, path, teacher, ms, ratio`.
 
     `teacher` is `online` where its forward pass is part of the step, `pooled` where what it says
-    comes from a `TeacherPool` (then the step is the student's alone, and matching weighs more).
+    comes from a `TeacherCache` (then the step is the student's alone, and matching weighs more).
     """
     torch.manual_seed(0)
     master, pupil = build(teacher, CLASSES).eval(), build(student, CLASSES).train()
@@ -78,18 +86,18 @@ def _step(
 
     def teach() -> Any:
         if general and matching is not None:
-            return see(teacher, theirs, LAYER)
+            return attribute(teacher, theirs, LAYER)
         with torch.no_grad():
-            return see_evidence(teacher, theirs)
+            return attribute_evidence(teacher, theirs)
 
     pooled = teach() if mode == "pooled" else None
 
     def loss() -> Tensor:
         seen = pooled if pooled is not None else teach()
         if general and matching is not None:
-            shown = see(student, mine, LAYER, differentiable=True)
+            shown = attribute(student, mine, LAYER, differentiable=True)
         else:
-            shown = see_evidence(student, mine)
+            shown = attribute_evidence(student, mine)
         total = kd_loss(shown.logits, seen.logits)
         return total if matching is None else total + matching(shown, seen)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-from beatlens.compress.contract import Budget, Lesson, LogRow
+from beatlens.compress.contract import Budget, LogRow, Retraining
 from beatlens.compress.methods import method_of
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.nets.backbones import build, spec_of
@@ -24,7 +24,7 @@ from beatlens.recipe import ModelRecipe, StepSection
 from beatlens.training.loop import Report, Schedule
 from beatlens.tasks.windows.objective import seed_everything
 
-LessonFor = Callable[[ModelRecipe, Schedule], Lesson]
+BuildRetraining = Callable[[ModelRecipe, Schedule], Retraining]
 """What a recipe teaches with a schedule."""
 
 
@@ -35,14 +35,14 @@ class Steps:
     Args:
         recipe: says the steps.
         teacher: the network that a recipe may start from.
-        lesson_for: what is taught in a step.
+        build_retraining: what is taught in a step.
         folder: run folder; every step's network and log are kept in `steps/`.
         report: progress.
     """
 
     recipe: ModelRecipe
     teacher: EvidenceNet
-    lesson_for: LessonFor
+    build_retraining: BuildRetraining
     folder: Path
     report: Report | None = None
 
@@ -75,9 +75,9 @@ class Steps:
         if path.exists():
             return load_net(path)[0]
         schedule = (step.schedule or self.recipe.student_schedule).schedule
-        lesson = self.lesson_for(self._recipe_of(step), schedule)
+        retraining = self.build_retraining(self._recipe_of(step), schedule)
         checkpoint = path.with_suffix(".checkpoint")
-        history = lesson.retrain(student, checkpoint=checkpoint, report=self.report)
+        history = retraining.run(student, checkpoint=checkpoint, report=self.report)
         save_net(path, student, self.recipe.student.spec)
         write_history(path.with_suffix(".json"), history)
         checkpoint.unlink(missing_ok=True)
@@ -97,8 +97,8 @@ class Steps:
         budget = Budget(step.packed_bytes or recipe.compress.packed_bytes or sys.maxsize)
         section = recipe.quantize_schedule if step.method == "quantize" else None
         schedule = (step.schedule or section or recipe.compress.retrain_schedule).schedule
-        lesson = self.lesson_for(recipe, schedule)
-        done = method(net, lesson, budget, self.report)
+        retraining = self.build_retraining(recipe, schedule)
+        done = method(net, retraining, budget, self.report)
         _save(path, done.net, done.log)
         return done.net
 

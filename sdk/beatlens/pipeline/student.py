@@ -10,10 +10,10 @@ from torch import Tensor
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import matching_of
-from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import DistillObjective, TeacherPool
-from beatlens.compress.lesson_for import pool_inputs, pool_lesson
+from beatlens.compress.contract import Retraining
+from beatlens.compress.distill import DistillObjective, TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.retraining import build_retraining, cached_inputs
 from beatlens.compress.size import weighted_layers
 from beatlens.errors import ModelError
 from beatlens.evaluate.prediction import average_precision
@@ -31,23 +31,23 @@ from beatlens.tasks.windows.objective import seed_everything
 
 QUANTIZED_FORMAT = "beatlens-quantized-1"
 CALIBRATION_BATCHES = 16
-POOL_SEED = 7_000
+CACHE_SEED = 7_000
 
 
-def make_pool(
+def build_cache(
     recipe: Recipe,
     prepared: Prepared,
     teacher: EvidenceNet,
     *,
     activations: bool,
     progress: Callable[[int, int], None] | None = None,
-) -> TeacherPool:
-    """Run the teacher once over the crops its students learn from; see `TeacherPool`."""
-    sampler = prepared.sampler(recipe, POOL_SEED + recipe.seed)
-    return TeacherPool(
+) -> TeacherCache:
+    """Run the teacher once over the crops its students learn from; see `TeacherCache`."""
+    sampler = prepared.sampler(recipe, CACHE_SEED + recipe.seed)
+    return TeacherCache(
         teacher,
         sampler,
-        recipe.distill.pool,
+        recipe.distill.cache,
         activations=activations,
         seed=recipe.seed,
         noise=recipe.distill.noise,
@@ -91,12 +91,12 @@ class Agreement:
         return {"spearman": spearman, "macro_ap": macro_ap, "score": (spearman + macro_ap) / 2}
 
 
-def lesson_of(
-    recipe: ModelRecipe, pool: TeacherPool, agreement: Agreement, schedule: Schedule
-) -> Lesson:
-    """What a recipe's compression steps teach: its distillation and matching, out of a pool."""
-    return pool_lesson(
-        pool,
+def build_student_retraining(
+    recipe: ModelRecipe, cache: TeacherCache, agreement: Agreement, schedule: Schedule
+) -> Retraining:
+    """What a recipe's compression steps teach: its distillation and matching, out of a cache."""
+    return build_retraining(
+        cache,
         recipe.distill.weights,
         matching_of(recipe.distill.matching),
         schedule,
@@ -104,11 +104,11 @@ def lesson_of(
     )
 
 
-def _learn_from_pool(
+def _train_from_cache(
     net: EvidenceNet | QuantizedEvidenceNet,
     recipe: Recipe,
     schedule: Schedule,
-    pool: TeacherPool,
+    cache: TeacherCache,
     agreement: Agreement,
     path: Path,
     report: Report | None,
@@ -116,9 +116,9 @@ def _learn_from_pool(
     """Train a student, float or fake-quantised, beside its checkpoint `path.checkpoint`."""
     matching = matching_of(recipe.distill.matching)
     return fit(
-        DistillObjective(net, pool, recipe.distill.weights, matching),
+        DistillObjective(net, cache, recipe.distill.weights, matching),
         net,
-        pool.batch,
+        cache.batch,
         schedule,
         lambda: agreement(net),
         score="score",
@@ -134,7 +134,7 @@ def _written(path: Path, history: History) -> None:
 
 
 def distill_student(
-    recipe: Recipe, pool: TeacherPool, agreement: Agreement, path: Path, report: Report | None
+    recipe: Recipe, cache: TeacherCache, agreement: Agreement, path: Path, report: Report | None
 ) -> EvidenceNet:
     """Train the float student into `path`, or load it from there."""
     if path.exists():
@@ -143,7 +143,7 @@ def distill_student(
     seed_everything(recipe.seed)
     student = build(recipe.student.spec, CLASSES)
     schedule = recipe.student_schedule.schedule
-    history = _learn_from_pool(student, recipe, schedule, pool, agreement, path, report)
+    history = _train_from_cache(student, recipe, schedule, cache, agreement, path, report)
     save_net(path, student, recipe.student.spec)
     _written(path, history)
     return student
@@ -152,7 +152,7 @@ def distill_student(
 def quantize_student(
     recipe: Recipe,
     student: EvidenceNet,
-    pool: TeacherPool,
+    cache: TeacherCache,
     agreement: Agreement,
     path: Path,
     report: Report | None,
@@ -164,10 +164,10 @@ def quantize_student(
     """
     if path.exists():
         return load_quantized(path, student)
-    quantized = quantize_after_training(student, pool_inputs(student, pool, CALIBRATION_BATCHES))
+    quantized = quantize_after_training(student, cached_inputs(student, cache, CALIBRATION_BATCHES))
     schedule = recipe.quantize_schedule.schedule
-    history = _learn_from_pool(quantized, recipe, schedule, pool, agreement, path, report)
-    quantized.calibrate_logits(pool_inputs(student, pool, CALIBRATION_BATCHES))
+    history = _train_from_cache(quantized, recipe, schedule, cache, agreement, path, report)
+    quantized.calibrate_logits(cached_inputs(student, cache, CALIBRATION_BATCHES))
     save_quantized(path, quantized)
     _written(path, history)
     return quantized

@@ -13,10 +13,10 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.prediction import average_precision
 from beatlens.tasks.windows.metrics import Explaining, run_network
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.nets.context_tables import TABLES_FILE, load_tables, save_tables
 from beatlens.nets.ensemble import ensemble
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
+from beatlens.nets.lookup_tables import TABLES_FILE, load_tables, save_tables
 from beatlens.output import write_whole
 from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.members import members_of

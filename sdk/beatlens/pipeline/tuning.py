@@ -12,7 +12,7 @@ from typing import Any
 
 from beatlens.pipeline.attribution_bench import MATCHING_WEIGHTS
 from beatlens.tasks.windows.data import Prepared
-from beatlens.pipeline.student import Agreement, distill_student, make_pool
+from beatlens.pipeline.student import Agreement, build_cache, distill_student
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import Recipe
 from beatlens.training.loop import Report
@@ -28,7 +28,7 @@ def matching_weights(
 ) -> list[dict[str, Any]]:
     """Train a short student per matching loss and weight; rows measured on validation patients."""
     teacher = train_teacher(recipe, prepared, folder / f"seed-{recipe.seed}", report)
-    pool = make_pool(recipe, prepared, teacher, activations=True)
+    cache = build_cache(recipe, prepared, teacher, activations=True)
     agreement = Agreement.of(recipe, prepared, teacher)
     schedule = recipe.student_schedule.model_copy(update={"steps": steps})
     rows = []
@@ -39,7 +39,7 @@ def matching_weights(
             )
             tried = recipe.model_copy(update={"distill": section, "student_schedule": schedule})
             path = folder / "tuning" / f"{matching}-{weight:g}.pt"
-            student = distill_student(tried, pool, agreement, path, report)
+            student = distill_student(tried, cache, agreement, path, report)
             rows.append({"matching": matching, "weight": weight, "steps": steps,
                          "seed": recipe.seed, **agreement(student)})  # fmt: skip
     return rows

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from beatlens.errors import DataError, RecipeError
-from beatlens.nets.context_tables import TABLES_FILE
+from beatlens.nets.lookup_tables import TABLES_FILE
 from beatlens.pipeline.folder import CLAIM
 from beatlens.tasks.recordings.data import Recordings
 from beatlens.tasks.recordings.evaluation import (

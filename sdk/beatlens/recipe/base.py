@@ -23,6 +23,8 @@ from beatlens.recipe.training import (
     TeacherSection,
 )
 
+from beatlens.renamed_keys import refuse_renamed
+
 
 class Recipe(Section):
     """What recipes of all kinds of span have: task, data, networks, trainings, compression.
@@ -71,6 +73,7 @@ class Recipe(Section):
     @classmethod
     def parse(cls, data: Mapping[str, object], where: str = "recipe") -> Self:
         """Check plain data, such as a TOML file's content; `where` names it in errors."""
+        refuse_renamed(data, where)
         try:
             recipe = cls.model_validate(data)
         except ValidationError as error:

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from beatlens.attribution.matching import matching_of
 from beatlens.compress.distill import DistillWeights
-from beatlens.compress.heard_noise import LEAST_MV, HeardNoise
 from beatlens.compress.methods import AFTER_INT8, method_of
+from beatlens.compress.training_noise import LEAST_MV, TrainingNoise
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import NetworkSpec
 from beatlens.recipe.section import Positive, Section, Share
@@ -68,22 +68,23 @@ class ScheduleSection(Section):
 class DistillSection(Section):
     """What the student learns from its teacher; see `beatlens.compress.distill`.
 
-    Of a `noise_share` of the crops the student hears a copy with noise of up to `noise_mv` (see
-    `beatlens.compress.heard_noise`).
+    `cache` is the number of crops the teacher runs on, once. The student is trained on noisy copies
+    of a `noise_share` of them, with noise of up to `noise_mv` (see
+    `beatlens.compress.training_noise`).
     """
 
     matching: str = "classwise"
     kd: Share = 0.9
     matching_weight: Annotated[float, Field(ge=0)] = 8.0
     temperature: Annotated[float, Field(gt=0)] = 4.0
-    pool: Positive = 12_000
+    cache: Positive = 12_000
     noise_mv: Annotated[float, Field(ge=LEAST_MV)] = 0.2
     noise_share: Share = 0.0
 
     @property
-    def noise(self) -> HeardNoise | None:
-        """The noise a student hears; None for none."""
-        return HeardNoise(self.noise_mv, self.noise_share) if self.noise_share else None
+    def noise(self) -> TrainingNoise | None:
+        """The noise a student is trained on; None for none."""
+        return TrainingNoise(self.noise_mv, self.noise_share) if self.noise_share else None
 
     @property
     def weights(self) -> DistillWeights:

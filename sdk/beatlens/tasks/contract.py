@@ -16,8 +16,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from torch import nn
 
-from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import TeacherPool
+from beatlens.compress.contract import Retraining
+from beatlens.compress.distill import TeacherCache
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.geometry import Geometry
@@ -190,12 +190,12 @@ class KindTraining(ABC, Generic[R, P]):
     @abstractmethod
     def retraining(
         self,
-        pool: TeacherPool,
+        pool: TeacherCache,
         teacher: Teacher,
         recipe: Recipe,
         schedule: Schedule,
         validate: Callable[[nn.Module], dict[str, float]],
-    ) -> Lesson:
+    ) -> Retraining:
         """How compression trains a network: the distillation objective and its batches."""
 
     @abstractmethod

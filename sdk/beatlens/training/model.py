@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from beatlens.nets.context_tables import ContextTables
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.nets.evidence import EvidenceNet
 
 
@@ -19,4 +19,4 @@ class TabledNet(nn.Module):
     def __init__(self, net: EvidenceNet, features: int = 0) -> None:
         super().__init__()
         self.net = net
-        self.tables = ContextTables(len(net.classes), features) if features else None
+        self.tables = LookupTables(len(net.classes), features) if features else None

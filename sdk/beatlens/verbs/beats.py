@@ -9,9 +9,9 @@ from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.figures import merge_figures
-from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
+from beatlens.nets.lookup_tables import TABLES_FILE, LookupTables, load_tables
 from beatlens.pipeline import beat_crossval
 from beatlens.tasks.beats.data import (
     PreparedBeats,
@@ -227,12 +227,12 @@ def crossval(
         console.print(f"seed {row['seed']}: {figures}")
 
 
-def _given_teacher(recipe: BeatRecipe, path: Path) -> tuple[EvidenceNet, ContextTables]:
+def _given_teacher(recipe: BeatRecipe, path: Path) -> tuple[EvidenceNet, LookupTables]:
     tables = load_tables(path.with_name(TABLES_FILE), len(LEARNT))
     return taken_teacher(path, recipe), tables
 
 
-def _teacher(folder: Path) -> tuple[EvidenceNet, ContextTables]:
+def _teacher(folder: Path) -> tuple[EvidenceNet, LookupTables]:
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
     return load_net(folder / "teacher.pt")[0], load_tables(folder / TABLES_FILE, len(LEARNT))
@@ -240,7 +240,7 @@ def _teacher(folder: Path) -> tuple[EvidenceNet, ContextTables]:
 
 def networks_of(
     folder: Path,
-) -> tuple[EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet]:
+) -> tuple[EvidenceNet, LookupTables, EvidenceNet, QuantizedEvidenceNet]:
     """Teacher, context tables, student and int8 model of a run folder.
 
     Raises:

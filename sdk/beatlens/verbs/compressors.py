@@ -196,9 +196,9 @@ def _one(workshop: Workshop, cells: Sequence[Cell], name: str) -> None:
 def _all(
     workshop: Workshop, cells: Sequence[Cell], jobs: int, verb: str, options: list[str]
 ) -> None:
-    """Make the pools that cells share, then the cells."""
+    """Make the caches that cells share, then the cells."""
     for seed in sorted({one.seed for one in cells}):
-        workshop.pool(seed)
+        workshop.cache(seed)
     with progress_bar("cells") as shown:
 
         def done(one: Cell, finished: int, total: int, seconds: float) -> None:

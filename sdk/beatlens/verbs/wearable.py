@@ -9,9 +9,9 @@ from typing import Any
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.figures import merge_figures, write_figures
-from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
+from beatlens.nets.lookup_tables import TABLES_FILE, LookupTables, load_tables
 from beatlens.pipeline.export import export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.wearable_crossval import FIGURES, WRONG, out_of_fold
@@ -134,7 +134,7 @@ def _folds(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _teacher(folder: Path) -> tuple[EvidenceNet, ContextTables]:
+def _teacher(folder: Path) -> tuple[EvidenceNet, LookupTables]:
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
     return load_net(folder / "teacher.pt")[0], load_tables(folder / TABLES_FILE)
@@ -142,7 +142,7 @@ def _teacher(folder: Path) -> tuple[EvidenceNet, ContextTables]:
 
 def _networks(
     folder: Path,
-) -> tuple[EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet]:
+) -> tuple[EvidenceNet, LookupTables, EvidenceNet, QuantizedEvidenceNet]:
     teacher, tables = _teacher(folder)
     if not (folder / "student.pt").exists():
         raise ModelError(f"{folder / 'student.pt'} is not there: run `beatlens compress` first")

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.errors import RecipeError
 from beatlens.tasks.beats.metrics import run_beats
-from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.tasks.beats.data import PreparedBeats
-from beatlens.pipeline.student import POOL_SEED
+from beatlens.pipeline.student import CACHE_SEED
 from beatlens.tasks.beats.labels import NOT_S, BeatTrack, beat_tables
 from beatlens.tasks.beats.sampling import CROP_SPAN, BeatSampler
 from beatlens.tasks.beats.unlabelled import MixedCrops, Untold, told_by
@@ -45,7 +45,7 @@ def heard_by_members(
     recipe: BeatRecipe,
     unlabelled: Sequence[BeatTrack],
     first: EvidenceNet,
-    tables: ContextTables,
+    tables: LookupTables,
 ) -> HeardByMembers:
     """What all members of the teacher are told that hear recordings without labels.
 
@@ -95,10 +95,10 @@ def student_crops(
     prepared: PreparedBeats,
     unlabelled: Sequence[BeatTrack],
     teacher: EvidenceNet,
-    tables: ContextTables,
+    tables: LookupTables,
 ) -> BeatSampler | MixedCrops:
     """Crops for students: of the labelled patients, and of those whom only the teacher tells."""
-    section, seed = recipe.unlabelled, POOL_SEED + recipe.seed
+    section, seed = recipe.unlabelled, CACHE_SEED + recipe.seed
     if not section.databases:
         return prepared.sampler(recipe, seed)
     labelled = prepared.sampler(recipe, seed, section.labelled)
@@ -117,7 +117,7 @@ def _heard(recipe: BeatRecipe, unlabelled: Sequence[BeatTrack]) -> list[BeatTrac
     return heard
 
 
-def _told(tracks: Sequence[BeatTrack], net: EvidenceNet, tables: ContextTables) -> list[BeatTrack]:
+def _told(tracks: Sequence[BeatTrack], net: EvidenceNet, tables: LookupTables) -> list[BeatTrack]:
     """Recordings with a network's decisions where labels would be."""
     said = run_beats(net, beat_tables(tables.array()), tracks)
     return told_by(tracks, [logits.argmax(axis=1) for logits in said.logits])

@@ -1,4 +1,4 @@
-"""The lesson on beats: what a network learns from a teacher that decides beat by beat.
+"""Retraining on beats, each of which gets a decision, from a teacher's cache.
 
     loss = (1 - w) * labels + w * KD + lambda * matching
 
@@ -19,13 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from beatlens.attribution.matching import Matching, Seen
-from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import DistillWeights, TeacherPool
-from beatlens.compress.lesson_for import taught_by
+from beatlens.attribution.matching import Attribution, Matching
+from beatlens.compress.contract import Retraining
+from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.nets.context_tables import ContextTables
+from beatlens.compress.retraining import build_retraining_with
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.tasks.beats.objective import beat_evidence, beat_label_loss
 from beatlens.training.loop import Schedule
 
@@ -49,9 +49,9 @@ def beat_kd_loss(student: Tensor, teacher: Tensor, temperature: float = 3.0) -> 
 
 
 class BeatDistillObjective(nn.Module):
-    """Loss of a student (float, or fake-quantised) that learns beats from a `TeacherPool`.
+    """Loss of a student (float, or fake-quantised) that learns beats from a `TeacherCache`.
 
-    `forward(windows, peaks, labels, contexts, evidence, activations)` takes a batch of the pool.
+    `forward(windows, peaks, labels, contexts, evidence, activations)` takes a batch of the cache.
 
     Args:
         student: the network.
@@ -66,7 +66,7 @@ class BeatDistillObjective(nn.Module):
         self,
         student: EvidenceNet | QuantizedEvidenceNet,
         teacher_head: Tensor,
-        tables: ContextTables,
+        tables: LookupTables,
         span: int,
         weights: DistillWeights,
         matching: Matching | None,
@@ -104,8 +104,8 @@ class BeatDistillObjective(nn.Module):
         if self._matching is not None and weights.matching > 0:
             present = surest_beats(theirs, beats)
             head = self.student.head.weight.squeeze(2)
-            student = centred_seen(maps, head, features, present)
-            teacher = centred_seen(evidence, self._head, activations, present)
+            student = attribute_centred(maps, head, features, present)
+            teacher = attribute_centred(evidence, self._head, activations, present)
             loss = loss + weights.matching * self._matching(student, teacher)
         return loss
 
@@ -141,10 +141,12 @@ def surest_beats(logits: Tensor, beats: Tensor) -> Tensor:
     )
 
 
-def centred_seen(evidence: Tensor, head: Tensor, activations: Tensor, present: Tensor) -> Seen:
+def attribute_centred(
+    evidence: Tensor, head: Tensor, activations: Tensor, present: Tensor
+) -> Attribution:
     """What a network showed, less what all classes share."""
     centred = head - head.mean(dim=0)
-    return Seen(
+    return Attribution(
         logits=present,
         weights_of=lambda classes: centred[classes],
         class_maps=lambda: evidence - evidence.mean(dim=1, keepdim=True),
@@ -153,29 +155,29 @@ def centred_seen(evidence: Tensor, head: Tensor, activations: Tensor, present: T
 
 
 def beat_lesson(
-    pool: TeacherPool,
-    tables: ContextTables,
+    cache: TeacherCache,
+    tables: LookupTables,
     weights: DistillWeights,
     matching: Matching | None,
     schedule: Schedule,
     validate: Callable[[nn.Module], dict[str, float]],
     score: str = "score",
-) -> Lesson:
+) -> Retraining:
     """What an evidence network, float or int8, learns about beats from a teacher.
 
     Args:
-        pool: the teacher and its crops, drawn by a `BeatSampler`.
+        cache: the teacher and its crops, drawn by a `BeatSampler`.
         tables: the teacher's.
         weights: of the loss's terms.
         matching: how maps are matched; each network gets a copy of its own.
         schedule: of a retraining.
-        validate, score: see `Lesson`.
+        validate, score: see `Retraining`.
 
-    See `beatlens.compress.lesson_for.taught_by` for what it raises.
+    See `beatlens.compress.retraining.build_retraining_with` for what it raises.
     """
-    head = pool.teacher.head.weight.squeeze(2)
+    head = cache.teacher.head.weight.squeeze(2)
 
     def objective_of(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
-        return BeatDistillObjective(student, head, tables, pool.span, weights, deepcopy(matching))
+        return BeatDistillObjective(student, head, tables, cache.span, weights, deepcopy(matching))
 
-    return taught_by(pool, objective_of, schedule, validate, score)
+    return build_retraining_with(cache, objective_of, schedule, validate, score)

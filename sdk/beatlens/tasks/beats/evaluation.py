@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.calibration import Calibration
+from beatlens.compress.dequantized import dequantized
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.unrounded import unrounded
 from beatlens.tasks.beats.offsets import choose_offsets
 from beatlens.tasks.beats.metrics import (
     BeatRun,
@@ -33,8 +33,8 @@ from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.tasks.beats.data import PreparedBeats
 from beatlens.tasks.beats.training import beat_fidelity
 from beatlens.runtime.beat_chain import rule_of as bundle_rule
@@ -48,7 +48,7 @@ from beatlens.tasks.beats.sampling import CROP_SPAN
 
 Decided = Sequence[NDArray[np.int64]]
 ANNOTATOR = "device"
-UNROUNDED = "int8, unrounded"
+DEQUANTIZED = "int8, dequantized"
 """The int8 model's own weights in float, with its offsets: what rounding alone costs."""
 ALL, OUTPUT = "all beats", "as output"
 """Decided: every beat that was found, whatever its signal; and as `score` and the device give it:
@@ -68,7 +68,7 @@ class BeatEvaluation:
 
 
 def rule_of(
-    quantized: QuantizedEvidenceNet, tables: ContextTables, prepared: PreparedBeats
+    quantized: QuantizedEvidenceNet, tables: LookupTables, prepared: PreparedBeats
 ) -> tuple[IntegerGraph, BeatRule]:
     """The int8 network and the whole-number rule that decides with it.
 
@@ -80,7 +80,7 @@ def rule_of(
     return graph, _chosen_rule(validation, worth, graph, quantized.geometry.stride)
 
 
-def rule_of_bundle(bundle: Bundle, tables: ContextTables, prepared: PreparedBeats) -> BeatRule:
+def rule_of_bundle(bundle: Bundle, tables: LookupTables, prepared: PreparedBeats) -> BeatRule:
     """A rule chosen anew for the int8 network of a bundle, as `rule_of` chooses it.
 
     Args:
@@ -127,7 +127,7 @@ def evaluate_beats(
     recipe: BeatRecipe,
     prepared: PreparedBeats,
     teacher: EvidenceNet,
-    tables: ContextTables,
+    tables: LookupTables,
     student: EvidenceNet,
     quantized: QuantizedEvidenceNet,
 ) -> BeatEvaluation:
@@ -145,9 +145,9 @@ def evaluate_beats(
             {"model": recipe.name, "form": "float", "bytes": float_bytes}, student, worth, prepared
         )
     )
-    run = run_beats(unrounded(quantized), worth, prepared.test)
+    run = run_beats(dequantized(quantized), worth, prepared.test)
     shipped = rule.step * rule.offsets
-    about = {"model": recipe.name, "form": UNROUNDED, "bytes": float_bytes}
+    about = {"model": recipe.name, "form": DEQUANTIZED, "bytes": float_bytes}
     networks.append(_Judged(about, run, [logits + shipped for logits in run.logits]))
     networks.append(_judged_int8(recipe, prepared, graph, rule, quantized.geometry))
     return _evaluation(recipe, prepared, networks, rule)
@@ -158,7 +158,7 @@ def evaluate_bundle(
     prepared: PreparedBeats,
     bundle: Bundle,
     teacher: EvidenceNet,
-    tables: ContextTables,
+    tables: LookupTables,
 ) -> BeatEvaluation:
     """As `evaluate_beats`, of a bundle with its own rule, beside the teacher it came from.
 

@@ -1,7 +1,7 @@
 """The beats task: which kind of beat each R peak is, by EC57's classes.
 
 A beat's decision is the mean of the evidence over a span around its R peak, plus what its contexts
-are worth (`beatlens.nets.context_tables`); the largest class wins. R peaks are the system's own
+are worth (`beatlens.nets.lookup_tables`); the largest class wins. R peaks are the system's own
 (`beatlens.signals.qrs`), in training too; annotations only say what kind of beat a peak is. Escape
 beats `e`, `j` count as normal, as in the literature (de Chazal et al. 2004, table I).
 """

@@ -13,16 +13,16 @@ from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import matching_of
 from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.tasks.beats.distillation import beat_lesson
-from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import TeacherPool
+from beatlens.compress.contract import Retraining
+from beatlens.compress.distill import TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.tasks.beats.offsets import f_of_databases
 from beatlens.tasks.beats.metrics import BeatRun, run_beats
 from beatlens.tasks.windows.metrics import Explaining
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
+from beatlens.nets.lookup_tables import TABLES_FILE, LookupTables, load_tables, save_tables
 from beatlens.tasks.beats.crops import (
     HeardByMembers,
     heard_by_members,
@@ -30,7 +30,7 @@ from beatlens.tasks.beats.crops import (
     student_crops,
 )
 from beatlens.tasks.beats.data import PreparedBeats
-from beatlens.pipeline.compress import Taught, compress_from_pool
+from beatlens.pipeline.compress import Taught, compress_from_cache
 from beatlens.pipeline.members import Member, joined_members, mean_of
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe
@@ -54,7 +54,7 @@ def train_beat_teacher(
     folder: Path,
     report: Report | None = None,
     unlabelled: Sequence[BeatTrack] = (),
-) -> tuple[EvidenceNet, ContextTables]:
+) -> tuple[EvidenceNet, LookupTables]:
     """Train the teacher of a recipe with its context tables, or load them from the run folder.
 
     Writes `teacher.pt`, `tables.pt` and `teacher.json`; an interrupted training goes on from
@@ -145,7 +145,7 @@ class BeatAgreement:
     """
 
     def __init__(
-        self, teacher: EvidenceNet, tables: ContextTables, tracks: Sequence[BeatTrack]
+        self, teacher: EvidenceNet, tables: LookupTables, tracks: Sequence[BeatTrack]
     ) -> None:
         self._tracks = [track.first(COMPARED_S) for track in tracks]
         self._tables = beat_tables(tables.array())
@@ -195,7 +195,7 @@ def compress_beats(
     recipe: BeatRecipe,
     prepared: PreparedBeats,
     teacher: EvidenceNet,
-    tables: ContextTables,
+    tables: LookupTables,
     folder: Path,
     report: Report | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -218,12 +218,12 @@ def compress_beats(
     def validate(net: nn.Module) -> dict[str, float]:
         return agreement()(net)  # type: ignore[arg-type]
 
-    def lesson_of(pool: TeacherPool, one: ModelRecipe, schedule: Schedule) -> Lesson:
+    def build_retraining(cache: TeacherCache, one: ModelRecipe, schedule: Schedule) -> Retraining:
         weights, matching = one.distill.weights, matching_of(one.distill.matching)
-        return beat_lesson(pool, tables, weights, matching, schedule, validate)
+        return beat_lesson(cache, tables, weights, matching, schedule, validate)
 
     def crops() -> Crops:
         return student_crops(recipe, prepared, unlabelled, teacher, tables)
 
-    taught = Taught(recipe, teacher, crops, CROP_SPAN, lesson_of)
-    return compress_from_pool(taught, folder, report, progress)
+    taught = Taught(recipe, teacher, crops, CROP_SPAN, build_retraining)
+    return compress_from_cache(taught, folder, report, progress)

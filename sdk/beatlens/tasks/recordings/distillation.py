@@ -1,4 +1,4 @@
-"""The lesson on recordings: what a network learns from a teacher that decides on them as a whole.
+"""Retraining on recordings, each of which gets one decision, from a teacher's cache.
 
     loss = (1 - w) * labels + w * KD + lambda * matching
 
@@ -18,21 +18,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from beatlens.attribution.matching import Matching
-from beatlens.tasks.beats.distillation import MOST_ODDS, beat_kd_loss, centred_seen, log_odds
-from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import DistillWeights, TeacherPool
-from beatlens.compress.lesson_for import taught_by
+from beatlens.tasks.beats.distillation import MOST_ODDS, attribute_centred, beat_kd_loss, log_odds
+from beatlens.compress.contract import Retraining
+from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.nets.context_tables import ContextTables
+from beatlens.compress.retraining import build_retraining_with
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.training.loop import Schedule
 from beatlens.tasks.recordings.objective import columns_inside, mean_evidence, rhythm_worth
 
 
 class RecordingDistillObjective(nn.Module):
-    """Loss of a student (float, or fake-quantised) that learns recordings from a `TeacherPool`.
+    """Loss of a student (float, or fake-quantised) that learns recordings from a `TeacherCache`.
 
-    `forward(windows, lengths, labels, rhythm, evidence, activations)` takes a batch of the pool.
+    `forward(windows, lengths, labels, rhythm, evidence, activations)` takes a batch of the cache.
 
     Args:
         student: the network.
@@ -47,7 +47,7 @@ class RecordingDistillObjective(nn.Module):
         self,
         student: EvidenceNet | QuantizedEvidenceNet,
         teacher_head: Tensor,
-        tables: ContextTables,
+        tables: LookupTables,
         span: int,
         weights: DistillWeights,
         matching: Matching | None,
@@ -84,8 +84,8 @@ class RecordingDistillObjective(nn.Module):
             present = log_odds(theirs).clamp(-MOST_ODDS, MOST_ODDS).detach()
             head = self.student.head.weight.squeeze(2)
             shown, wanted = self._levelled(maps, lengths), self._levelled(evidence, lengths)
-            student = centred_seen(shown, head, features, present)
-            teacher = centred_seen(wanted, self._head, activations, present)
+            student = attribute_centred(shown, head, features, present)
+            teacher = attribute_centred(wanted, self._head, activations, present)
             loss = loss + weights.matching * self._matching(student, teacher)
         return loss
 
@@ -115,30 +115,30 @@ def levelled(maps: Tensor, inside: Tensor) -> Tensor:
 
 
 def wearable_lesson(
-    pool: TeacherPool,
-    tables: ContextTables,
+    cache: TeacherCache,
+    tables: LookupTables,
     weights: DistillWeights,
     matching: Matching | None,
     schedule: Schedule,
     validate: Callable[[nn.Module], dict[str, float]],
     score: str = "score",
-) -> Lesson:
+) -> Retraining:
     """What an evidence network, float or int8, learns about recordings from a teacher.
 
     Args:
-        pool: the teacher and its crops, drawn by a `RecordingSampler`.
+        cache: the teacher and its crops, drawn by a `RecordingSampler`.
         tables: the teacher's.
         weights: of the loss's terms.
         matching: how maps are matched; each network gets a copy of its own.
         schedule: of a retraining.
-        validate, score: see `Lesson`.
+        validate, score: see `Retraining`.
 
-    See `beatlens.compress.lesson_for.taught_by` for what it raises.
+    See `beatlens.compress.retraining.build_retraining_with` for what it raises.
     """
-    head = pool.teacher.head.weight.squeeze(2)
+    head = cache.teacher.head.weight.squeeze(2)
 
     def objective_of(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
         own = deepcopy(matching)
-        return RecordingDistillObjective(student, head, tables, pool.span, weights, own)
+        return RecordingDistillObjective(student, head, tables, cache.span, weights, own)
 
-    return taught_by(pool, objective_of, schedule, validate, score)
+    return build_retraining_with(cache, objective_of, schedule, validate, score)

@@ -32,8 +32,8 @@ from beatlens.tasks.recordings.metrics import (
 )
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.output import writing
 from beatlens.tasks.recordings.data import PreparedRecordings
 from beatlens.tasks.recordings.training import map_agreement
@@ -44,7 +44,7 @@ from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 AGREEMENT = ("spearman", "pearson", "same_peak")
 FORMS = ("teacher", "student", "device")
-Networks = tuple[EvidenceNet, ContextTables, EvidenceNet, QuantizedEvidenceNet]
+Networks = tuple[EvidenceNet, LookupTables, EvidenceNet, QuantizedEvidenceNet]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Told:
 def rule_of(
     recipe: RecordingRecipe,
     quantized: QuantizedEvidenceNet,
-    tables: ContextTables,
+    tables: LookupTables,
     prepared: PreparedRecordings,
 ) -> tuple[IntegerGraph, RecordingRule]:
     """The int8 network and the whole-number rule that decides with it.

@@ -1,7 +1,7 @@
 """The wearable task: what rhythm a whole recording of one lead shows, by the classes of CinC 2017.
 
 A recording's decision is the mean of the evidence over all its columns plus the mean over its beats
-of what their rhythm is worth (`beatlens.nets.context_tables`); the largest class wins. R peaks are
+of what their rhythm is worth (`beatlens.nets.lookup_tables`); the largest class wins. R peaks are
 the system's own (`beatlens.signals.qrs`). Labels are those of the PhysioNet/CinC Challenge 2017
 (Clifford et al., Computing in Cardiology 2017), version 3, one for each recording.
 """

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from beatlens.nets.context_tables import ContextTables
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables
 from beatlens.tasks.recordings.labels import CLASSES
 from beatlens.tasks.beats.objective import ROUGHNESS
 
@@ -39,14 +39,14 @@ def columns_inside(lengths: Tensor, stride: int, columns: int) -> Tensor:
     return torch.arange(columns) < (lengths // stride).clamp(min=1)[:, None]
 
 
-def rhythm_worth(tables: ContextTables, rhythm: Tensor) -> Tensor:
+def rhythm_worth(tables: LookupTables, rhythm: Tensor) -> Tensor:
     """What recordings' rhythm is worth, logits `[B, C]`: the mean over their beats.
 
     Args:
-        tables: see `beatlens.nets.context_tables`.
+        tables: see `beatlens.nets.lookup_tables`.
         rhythm: shares `[B, 6, BINS]`, see `beatlens.tasks.recordings.labels.rhythm_shares`.
 
-    >>> rhythm_worth(ContextTables(4), torch.zeros(2, 6, 32)).shape
+    >>> rhythm_worth(LookupTables(4), torch.zeros(2, 6, 32)).shape
     torch.Size([2, 4])
     """
     return torch.einsum("bks,ksc->bc", rhythm.float(), tables.values)
@@ -58,7 +58,7 @@ class WearableNet(nn.Module):
     def __init__(self, net: EvidenceNet) -> None:
         super().__init__()
         self.net = net
-        self.tables = ContextTables(len(CLASSES))
+        self.tables = LookupTables(len(CLASSES))
 
 
 class RecordingObjective(nn.Module):

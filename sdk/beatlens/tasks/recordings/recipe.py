@@ -119,7 +119,7 @@ class RecordingRecipe(ModelRecipe):
         keep="last",
     )
     distill: DistillSection = DistillSection(
-        kd=0.7, temperature=3.0, matching_weight=4.0, pool=4000
+        kd=0.7, temperature=3.0, matching_weight=4.0, cache=4000
     )
     quantize_schedule: ScheduleSection = ScheduleSection(
         steps=250, learning_rate=1e-3, batch=32, validate_every=250, keep="last"

@@ -13,19 +13,19 @@ from torch import Tensor, nn
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import matching_of
-from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import TeacherPool
+from beatlens.compress.contract import Retraining
+from beatlens.compress.distill import TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.tasks.recordings.distillation import wearable_lesson
 from beatlens.tasks.windows.metrics import Explaining
 from beatlens.tasks.recordings.metrics import RecordingRun, challenge_score, run_recordings
 from beatlens.nets.backbones import build
-from beatlens.nets.context_tables import TABLES_FILE, ContextTables, load_tables, save_tables
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.pipeline.compress import Taught, compress_from_pool
+from beatlens.nets.lookup_tables import TABLES_FILE, LookupTables, load_tables, save_tables
+from beatlens.pipeline.compress import Taught, compress_from_cache
 from beatlens.pipeline.members import joined_members
-from beatlens.pipeline.student import POOL_SEED
+from beatlens.pipeline.student import CACHE_SEED
 from beatlens.pipeline.train import write_history
 from beatlens.tasks.recordings.data import PreparedRecordings
 from beatlens.recipe import ModelRecipe
@@ -41,7 +41,7 @@ def train_wearable_teacher(
     prepared: PreparedRecordings,
     folder: Path,
     report: Report | None = None,
-) -> tuple[EvidenceNet, ContextTables]:
+) -> tuple[EvidenceNet, LookupTables]:
     """Train the teacher of a recipe with its context tables, or load them from the run folder.
 
     Writes `teacher.pt`, `tables.pt` and `teacher.json`; an interrupted training goes on from
@@ -94,7 +94,7 @@ class RecordingAgreement:
     """
 
     def __init__(
-        self, teacher: EvidenceNet, tables: ContextTables, tracks: Sequence[RecordingTrack]
+        self, teacher: EvidenceNet, tables: LookupTables, tracks: Sequence[RecordingTrack]
     ) -> None:
         self._tracks, self._tables = tracks, tables.array()
         self._teacher = run_recordings(teacher, self._tables, tracks)
@@ -132,7 +132,7 @@ def compress_wearable(
     recipe: RecordingRecipe,
     prepared: PreparedRecordings,
     teacher: EvidenceNet,
-    tables: ContextTables,
+    tables: LookupTables,
     folder: Path,
     report: Report | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -146,10 +146,10 @@ def compress_wearable(
     def validate(net: nn.Module) -> dict[str, float]:
         return agreement()(net)  # type: ignore[arg-type]
 
-    def lesson_of(pool: TeacherPool, one: ModelRecipe, schedule: Schedule) -> Lesson:
+    def build_retraining(cache: TeacherCache, one: ModelRecipe, schedule: Schedule) -> Retraining:
         weights, matching = one.distill.weights, matching_of(one.distill.matching)
-        return wearable_lesson(pool, tables, weights, matching, schedule, validate)
+        return wearable_lesson(cache, tables, weights, matching, schedule, validate)
 
-    sampler = prepared.sampler(recipe, POOL_SEED + recipe.seed)
-    taught = Taught(recipe, teacher, lambda: sampler, sampler.span, lesson_of)
-    return compress_from_pool(taught, folder, report, progress)
+    sampler = prepared.sampler(recipe, CACHE_SEED + recipe.seed)
+    taught = Taught(recipe, teacher, lambda: sampler, sampler.span, build_retraining)
+    return compress_from_cache(taught, folder, report, progress)

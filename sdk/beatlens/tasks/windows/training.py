@@ -11,9 +11,9 @@ from torch import nn
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import matching_of
-from beatlens.compress.contract import Lesson
-from beatlens.compress.distill import TeacherPool
-from beatlens.compress.lesson_for import pool_lesson
+from beatlens.compress.contract import Retraining
+from beatlens.compress.distill import TeacherCache
+from beatlens.compress.retraining import cached_retraining
 from beatlens.evaluate.prediction import average_precision
 from beatlens.nets.teacher import Teacher
 from beatlens.recipe import Recipe
@@ -87,15 +87,15 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
 
     def retraining(
         self,
-        pool: TeacherPool,
+        pool: TeacherCache,
         teacher: Teacher,
         recipe: Recipe,
         schedule: Schedule,
         validate: Callable[[nn.Module], dict[str, float]],
-    ) -> Lesson:
+    ) -> Retraining:
         """Labels, decisions and maps of the teacher."""
         weights, matching = recipe.distill.weights, matching_of(recipe.distill.matching)
-        return pool_lesson(pool, weights, matching, schedule, validate)
+        return cached_retraining(pool, weights, matching, schedule, validate)
 
     def choose_rule(
         self, recipe: WindowRecipe, prepared: PreparedWindows, teacher: Teacher, model: Int8Model

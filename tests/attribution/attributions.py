@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from beatlens.attribution.matching import Seen
+from beatlens.attribution.matching import Attribution
 
 
-def maps_as_seen(maps: Tensor, logits: Tensor) -> Seen:
+def wrap_maps(maps: Tensor, logits: Tensor) -> Attribution:
     """Only class maps were kept, as of a cached teacher."""
 
     def no_weights(_classes: Tensor) -> Tensor:
         raise AssertionError("classwise matching needs no channel weights")
 
-    return Seen(logits, no_weights, lambda: maps, None)
+    return Attribution(logits, no_weights, lambda: maps, None)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from beatlens.compress.distill import TeacherPool
-from beatlens.compress.heard_noise import LEAST_MV, HeardNoise
+from beatlens.compress.distill import TeacherCache
+from beatlens.compress.training_noise import LEAST_MV, TrainingNoise
 from beatlens.errors import RecipeError
 from beatlens.recipe import DistillSection, Recipe
 from beatlens.signals.frontend import LSB_MV
@@ -23,7 +23,7 @@ SILENT = np.zeros((400, 1024), np.float32)
 
 
 def test_so_many_crops_are_noisy_and_the_noise_is_as_strong_as_said() -> None:
-    noisy = HeardNoise(0.2, 0.3).added(SILENT, 0, seed=1)
+    noisy = TrainingNoise(0.2, 0.3).added(SILENT, 0, seed=1)
     strength = noisy.std(axis=1)
     assert (strength > 0).mean() == pytest.approx(0.3, abs=0.07)
     heard = strength[strength > 0]
@@ -34,7 +34,7 @@ def test_so_many_crops_are_noisy_and_the_noise_is_as_strong_as_said() -> None:
 
 
 def test_noise_depends_on_the_number_and_the_seed_only() -> None:
-    noise = HeardNoise(0.2, 1.0)
+    noise = TrainingNoise(0.2, 1.0)
     whole = noise.added(SILENT[:20], 0, seed=1)
     np.testing.assert_array_equal(noise.added(SILENT[:8], 12, seed=1), whole[12:])
     assert not np.array_equal(noise.added(SILENT[:20], 0, seed=2), whole)
@@ -44,7 +44,7 @@ def test_noise_depends_on_the_number_and_the_seed_only() -> None:
 
 def test_noisy_crops_are_on_the_front_ends_grid() -> None:
     loud = np.full((20, 1024), 3.0, np.float32)
-    steps = HeardNoise(1.0, 1.0).added(loud, 0, seed=1) / LSB_MV
+    steps = TrainingNoise(1.0, 1.0).added(loud, 0, seed=1) / LSB_MV
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
     assert np.abs(steps).max() == pytest.approx(127)
 
@@ -52,15 +52,15 @@ def test_noisy_crops_are_on_the_front_ends_grid() -> None:
 @pytest.mark.parametrize(("mv", "share"), [(0.01, 0.5), (0.2, -0.1), (0.2, 1.1)])
 def test_noise_that_is_none_is_refused(mv: float, share: float) -> None:
     with pytest.raises(RecipeError, match=r"expected at least 0\.02 mV, and a share of 0"):
-        HeardNoise(mv, share)
+        TrainingNoise(mv, share)
 
 
 def test_students_hear_it_and_learn_what_was_said_without_it(tmp_path: Path) -> None:
     tracks = [make_track([(600, "V"), (2000, "A")], known=("pvc", "sve"))]
     sampler = CropSampler(tracks, 3, {"pvc": 0.5})
     teacher = lively(SMALL["residual"], seed=7)
-    noise = HeardNoise(0.3, 0.5)
-    clean, heard = (TeacherPool(teacher, sampler, 12, noise=n) for n in (None, noise))
+    noise = TrainingNoise(0.3, 0.5)
+    clean, heard = (TeacherCache(teacher, sampler, 12, noise=n) for n in (None, noise))
     quiet, loud = clean.batch(0, 12), heard.batch(0, 12)
     changed = (quiet[0] != loud[0]).any(dim=1)
     assert 0 < changed.sum() < 12
@@ -73,15 +73,15 @@ def test_students_hear_it_and_learn_what_was_said_without_it(tmp_path: Path) -> 
     assert torch.equal(heard.batch(0, 12)[0], loud[0])
     again = {row.numpy().tobytes() for row in heard.batch(12, 12)[0]}
     assert len(again & {row.numpy().tobytes() for row in loud[0]}) < 12
-    # A file has crops without it, so that pools can be shared.
-    heard.save(tmp_path / "pool.pt")
-    assert torch.equal(TeacherPool.load(tmp_path / "pool.pt", teacher).batch(0, 12)[0], quiet[0])
-    loaded = TeacherPool.load(tmp_path / "pool.pt", teacher, noise)
+    # A file has crops without it, so that caches can be shared.
+    heard.save(tmp_path / "cache.pt")
+    assert torch.equal(TeacherCache.load(tmp_path / "cache.pt", teacher).batch(0, 12)[0], quiet[0])
+    loaded = TeacherCache.load(tmp_path / "cache.pt", teacher, noise)
     assert torch.equal(loaded.batch(0, 12)[0], loud[0])
 
 
 def test_a_recipe_says_how_much() -> None:
     assert DistillSection().noise is None
-    assert DistillSection(noise_share=0.5).noise == HeardNoise(0.2, 0.5)
+    assert DistillSection(noise_share=0.5).noise == TrainingNoise(0.2, 0.5)
     with pytest.raises(RecipeError, match=r"distill\.noise_mv is 0\.001"):
         Recipe.parse({"distill": {"noise_mv": 0.001}})

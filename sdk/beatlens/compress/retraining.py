@@ -1,4 +1,4 @@
-"""Lessons: for evidence networks out of a teacher's pool, and for a network of one's own."""
+"""Builds retrainings: of evidence networks from a teacher's cache, and of a network of your own."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from beatlens.attribution.alignment import Looks, check_aligned
-from beatlens.attribution.matching import Matching, see
-from beatlens.compress.contract import Examples, Lesson
+from beatlens.attribution.matching import Matching, attribute
+from beatlens.compress.contract import Examples, Retraining
 from beatlens.compress.distill import (
     DistillObjective,
     DistillWeights,
-    TeacherPool,
+    TeacherCache,
     distillation_loss,
 )
 from beatlens.compress.quantize import QuantizedEvidenceNet
@@ -25,97 +25,98 @@ from beatlens.training.loop import Batch, Schedule
 INPUT_BATCH = 32
 
 
-def pool_inputs(net: nn.Module, pool: TeacherPool, batches: int) -> list[Tensor]:
-    """The pool's first crops as the network takes them: `batches` of `[32, 1, N]`, for statistics
+def cached_inputs(net: nn.Module, cache: TeacherCache, batches: int) -> list[Tensor]:
+    """The cache's first crops as the network takes them: `batches` of `[32, 1, N]`, for statistics
     and quantisation ranges."""
     evidence_net = expect_evidence_net(net)
-    windows = (pool.batch(i * INPUT_BATCH, INPUT_BATCH)[0] for i in range(batches))
-    return [evidence_net.geometry.trim(w, pool.span).unsqueeze(1) for w in windows]
+    windows = (cache.batch(i * INPUT_BATCH, INPUT_BATCH)[0] for i in range(batches))
+    return [evidence_net.geometry.trim(w, cache.span).unsqueeze(1) for w in windows]
 
 
-def pool_lesson(
-    pool: TeacherPool,
+def build_retraining(
+    cache: TeacherCache,
     weights: DistillWeights,
     matching: Matching | None,
     schedule: Schedule,
     validate: Callable[[nn.Module], dict[str, float]],
     score: str = "score",
-) -> Lesson:
-    """What an evidence network, float or int8, learns from a teacher: labels, decisions and maps.
+) -> Retraining:
+    """Retraining of an evidence network, float or int8, on labels and a teacher's logits and maps.
 
     Args:
-        pool: the teacher and its crops.
+        cache: the teacher and its crops.
         weights: of the loss's terms.
         matching: how maps are matched; each network gets a copy of its own.
         schedule: of a retraining.
-        validate, score: see `Lesson`.
+        validate, score: see `Retraining`.
 
-    The lesson raises `ModelError` for other networks, and for the teacher itself (changing it would
-    change the lesson), and `RecipeError` where more examples are asked for than the pool has.
+    The retraining raises `ModelError` for other networks and for the teacher itself (the evidence
+    in the cache would no longer be the teacher's), and `RecipeError` where more examples are needed
+    than the cache has.
     """
 
     def objective(net: nn.Module) -> nn.Module:
-        if net is pool.teacher:
+        if net is cache.teacher:
             raise ModelError(
                 "the network to compress is the teacher it learns from: give copy.deepcopy(teacher)"
             )
-        return DistillObjective(expect_evidence_net(net), pool, weights, deepcopy(matching))
+        return DistillObjective(expect_evidence_net(net), cache, weights, deepcopy(matching))
 
     def examples(net: nn.Module, first: int, size: int) -> Examples:
-        if first + size > pool.size:
+        if first + size > cache.size:
             raise RecipeError(
-                f"crops {first} to {first + size - 1} are asked for, but the pool has "
-                f"{pool.size}: crops would come again; make it larger, or look at fewer crops"
+                f"crops {first} to {first + size - 1} are asked for, but the cache has "
+                f"{cache.size}: crops would come again; make it larger, or look at fewer crops"
             )
-        windows, labels, evidence, _ = pool.batch(first, size)
-        inputs = expect_evidence_net(net).geometry.trim(windows, pool.span).unsqueeze(1)
+        windows, labels, evidence, _ = cache.batch(first, size)
+        inputs = expect_evidence_net(net).geometry.trim(windows, cache.span).unsqueeze(1)
         return Examples(inputs, labels, evidence)
 
-    return Lesson(
+    return Retraining(
         objective=objective,
-        batches=pool.batch,
+        batches=cache.batch,
         validate=validate,
         score=score,
         schedule=schedule,
-        inputs=lambda net, n: pool_inputs(net, pool, n),
+        inputs=lambda net, n: cached_inputs(net, cache, n),
         examples=examples,
     )
 
 
-def taught_by(
-    pool: TeacherPool,
+def build_retraining_with(
+    cache: TeacherCache,
     objective_of: Callable[[EvidenceNet | QuantizedEvidenceNet], nn.Module],
     schedule: Schedule,
     validate: Callable[[nn.Module], dict[str, float]],
     score: str = "score",
-) -> Lesson:
-    """A lesson out of a pool with a loss of its own.
+) -> Retraining:
+    """Retraining from a teacher's cache with an objective of your own.
 
     Args:
-        pool: the teacher and its crops.
-        objective_of: makes, for a network, the module whose forward takes a batch of the pool and
+        cache: the teacher and its crops.
+        objective_of: makes, for a network, the module whose forward takes a batch of the cache and
             returns the loss.
         schedule: of a retraining.
-        validate, score: see `Lesson`.
+        validate, score: see `Retraining`.
 
-    The lesson raises `ModelError` for other networks, and for the teacher itself. It has no
+    The retraining raises `ModelError` for other networks, and for the teacher itself. It has no
     `examples`: closed-form fits of a head are for decisions over whole strips.
     """
 
     def objective(net: nn.Module) -> nn.Module:
-        if net is pool.teacher:
+        if net is cache.teacher:
             raise ModelError(
                 "the network to compress is the teacher it learns from: give copy.deepcopy(teacher)"
             )
         return objective_of(expect_evidence_net(net))
 
-    return Lesson(
+    return Retraining(
         objective=objective,
-        batches=pool.batch,
+        batches=cache.batch,
         validate=validate,
         score=score,
         schedule=schedule,
-        inputs=lambda net, n: pool_inputs(net, pool, n),
+        inputs=lambda net, n: cached_inputs(net, cache, n),
     )
 
 
@@ -123,8 +124,8 @@ def expect_evidence_net(net: nn.Module) -> EvidenceNet | QuantizedEvidenceNet:
     """The network, if it is an evidence network, float or int8; else `ModelError`."""
     if not isinstance(net, EvidenceNet | QuantizedEvidenceNet):
         raise ModelError(
-            f"the network is a {type(net).__name__}, expected an evidence network: a pool's lesson "
-            "is for those; use own_lesson for a network of your own"
+            f"the network is a {type(net).__name__}, expected an evidence network: a teacher's "
+            "cache is for those; use build_own_retraining for a network of your own"
         )
     return net
 
@@ -158,12 +159,12 @@ class OwnObjective(nn.Module):
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """Return the loss, a scalar."""
         layer, teachers_layer = self._layers
-        mine = see(self.net, x, layer, differentiable=True)
-        theirs = see(self._teacher[0], x, teachers_layer)
+        mine = attribute(self.net, x, layer, differentiable=True)
+        theirs = attribute(self._teacher[0], x, teachers_layer)
         return distillation_loss(mine, theirs, labels, self._weights, self._matching)
 
 
-def own_lesson(
+def build_own_retraining(
     teacher: nn.Module,
     layer: str,
     batches: Callable[[int, int], Batch],
@@ -174,8 +175,8 @@ def own_lesson(
     *,
     weights: DistillWeights | None = None,
     student_layer: str | None = None,
-) -> Lesson:
-    """What a network of one's own learns from another one: labels, decisions and maps.
+) -> Retraining:
+    """Retraining of a network of your own on labels and another network's logits and maps.
 
     Args:
         teacher: any network `x [B, leads, N] -> logits [B, C]`. A copy is kept, so the network to
@@ -185,7 +186,7 @@ def own_lesson(
             `[B, C]` in 0..1, NaN where not known; the same ones whenever asked.
         matching: how maps are matched, or None.
         schedule: of a retraining.
-        validate, score: see `Lesson`.
+        validate, score: see `Retraining`.
         weights: of the loss's terms.
         student_layer: the layer in the network that learns, where it is called otherwise.
 
@@ -211,7 +212,7 @@ def own_lesson(
         check_aligned(Looks(net, layers[0], x), Looks(teacher, layer, x))
         return Examples(x, labels, evidence_of(teacher, layer, x))
 
-    return Lesson(
+    return Retraining(
         objective=objective,
         batches=batches,
         validate=validate,
@@ -235,6 +236,6 @@ def evidence_of(model: nn.Module, layer: str, x: Tensor) -> Tensor:
     True
     """
     with torch.enable_grad():  # sensitivities are gradients
-        seen = see(model, x, layer)
+        seen = attribute(model, x, layer)
         maps = seen.class_maps().detach()
     return maps - maps.mean(dim=2, keepdim=True) + seen.logits[:, :, None]

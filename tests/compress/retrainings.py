@@ -1,4 +1,4 @@
-"""A lesson small enough for tests: a network learns another one's logits and maps on made ECG."""
+"""A retraining small enough for tests: on another network's logits and maps, simulated ECG."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from beatlens.attribution.matching import Classwise, see_evidence
-from beatlens.compress.contract import Lesson
+from beatlens.attribution.matching import Classwise, attribute_evidence
+from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import kd_loss
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.training.loop import Schedule
@@ -20,8 +20,8 @@ class _Objective(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            theirs = see_evidence(self._teacher[0], x)
-        mine = see_evidence(self.net, x)
+            theirs = attribute_evidence(self._teacher[0], x)
+        mine = attribute_evidence(self.net, x)
         return kd_loss(mine.logits, theirs.logits) + self._matching(mine, theirs)
 
 
@@ -34,7 +34,9 @@ def crops(first: int, size: int, length: int = 400) -> Tensor:
     return torch.tensor(np.stack(rows), dtype=torch.float32)[:, None]
 
 
-def lesson_from(teacher: EvidenceNet, steps: int = 20, learning_rate: float = 3e-3) -> Lesson:
+def make_retraining(
+    teacher: EvidenceNet, steps: int = 20, learning_rate: float = 3e-3
+) -> Retraining:
     """Learn `teacher` for a few steps; scored by minus the mean square error of the logits."""
     teacher.eval()
 
@@ -44,7 +46,7 @@ def lesson_from(teacher: EvidenceNet, steps: int = 20, learning_rate: float = 3e
         with torch.no_grad():
             return {"score": -float((net(x) - teacher(x)).square().mean())}
 
-    return Lesson(
+    return Retraining(
         objective=lambda net: _Objective(net, teacher),
         batches=lambda first, size: (crops(first, size),),
         validate=validate,

@@ -27,13 +27,13 @@ TABLES_FORMAT = "beatlens-tables-1"
 TABLES_FILE = "tables.pt"
 """Its name in a run folder, beside `teacher.pt`."""
 SMOOTH, SMALL = 1.0, 0.1
-"""Weights of neighbouring entries' differences and of entries in `ContextTables.roughness`."""
+"""Weights of neighbouring entries' differences and of entries in `LookupTables.roughness`."""
 
 
-class ContextTables(nn.Module):
+class LookupTables(nn.Module):
     """Tables `[K, BINS, C]` of K contexts in logit units, 0 at first.
 
-    >>> tables = ContextTables(4)
+    >>> tables = LookupTables(4)
     >>> tables(torch.zeros(2, 5, 6, dtype=torch.int64)).shape
     torch.Size([2, 5, 4])
     """
@@ -57,30 +57,30 @@ class ContextTables(nn.Module):
         return SMOOTH * steps.square().mean() + SMALL * self.values.square().mean()
 
 
-def mean_tables(tables: Sequence[ContextTables]) -> ContextTables:
+def mean_tables(tables: Sequence[LookupTables]) -> LookupTables:
     """The tables of an ensemble: the mean of its members'; of one network its own."""
     if len(tables) == 1:
         return tables[0]
     contexts, _, classes = tables[0].values.shape
-    joined = ContextTables(classes, contexts)
+    joined = LookupTables(classes, contexts)
     with torch.no_grad():
         joined.values.copy_(torch.stack([each.values for each in tables]).mean(dim=0))
     return joined
 
 
-def save_tables(path: Path, tables: ContextTables) -> None:
+def save_tables(path: Path, tables: LookupTables) -> None:
     """Write tables, whole or not at all."""
     save_state(path, {"format": TABLES_FORMAT, "tables": tables.state_dict()})
 
 
-def load_tables(path: Path, contexts: int = len(CONTEXTS)) -> ContextTables:
+def load_tables(path: Path, contexts: int = len(CONTEXTS)) -> LookupTables:
     """Read the tables of so many contexts.
 
     Raises `ModelError` where the file is missing, something else, or of other contexts.
     """
     try:
         state = read_state(path, TABLES_FORMAT)["tables"]
-        tables = ContextTables(state["values"].shape[-1], contexts)
+        tables = LookupTables(state["values"].shape[-1], contexts)
         tables.load_state_dict(state)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
         why = " ".join(str(error).split())

@@ -1,13 +1,13 @@
-"""Noise that a student hears and its teacher did not.
+"""Training noise: added to the student's crops, not to the teacher's.
 
-A teacher is run over clean crops. Of some of them its student hears a noisy copy, and is to decide
-what the teacher decided without the noise and to show what it showed: so that neither decision nor
-evidence moves with noise. (After "noisy student" training, Xie et al., CVPR 2020, section 2, where
-it is decisions that are to stay.)
+The teacher runs on clean crops. The student is trained on noisy copies of some of them, with the
+teacher's decision and evidence for the clean crop as target: so that neither decision nor evidence
+changes with noise. (After "noisy student" training, Xie et al., CVPR 2020, section 2, where only
+decisions are the target.)
 
-Noise is what a worn sensor adds within the front end's band: muscles, motion, wander; each is there
-half of the time, one of them always. Its strength is a standard deviation, drawn evenly on a
-logarithmic scale.
+The noise is what a worn sensor adds within the front end's band: muscle noise, motion and baseline
+wander; each is present half of the time, at least one of them always. Its strength is a standard
+deviation in mV, drawn evenly on a logarithmic scale.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STREAM = 11
 
 
 @dataclass(frozen=True)
-class HeardNoise:
+class TrainingNoise:
     """How much noise there is.
 
     Args:
@@ -36,9 +36,11 @@ class HeardNoise:
         share: of the crops that have any.
 
     >>> windows = np.zeros((2, 1024), np.float32)
-    >>> noisy = HeardNoise(mv=0.2, share=1.0).added(windows, first=0, seed=0)
-    >>> bool((noisy.std(axis=1) > 0.01).all()), HeardNoise(0.2, 0.0).added(windows, 0, 0) is windows
-    (True, True)
+    >>> noisy = TrainingNoise(mv=0.2, share=1.0).added(windows, first=0, seed=0)
+    >>> bool((noisy.std(axis=1) > 0.01).all())
+    True
+    >>> TrainingNoise(0.2, 0.0).added(windows, 0, 0) is windows
+    True
     """
 
     mv: float

@@ -1,12 +1,12 @@
-"""The unrounded form of an int8 network: the float one where nothing was trained since."""
+"""The dequantized form of an int8 network: the float one where nothing was trained since."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from beatlens.compress.dequantized import dequantized
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.unrounded import unrounded
 from beatlens.nets.backbones import NetworkSpec, build
 
 pytestmark = pytest.mark.rounding
@@ -28,7 +28,7 @@ def test_it_is_the_float_network_it_was_made_of(kind: str) -> None:
     net.eval()
     quantized = QuantizedEvidenceNet(net).eval()
     quantized.calibrate([x])
-    exact = unrounded(quantized).evidence(x)
+    exact = dequantized(quantized).evidence(x)
     torch.testing.assert_close(exact, net.evidence(x), atol=1e-4, rtol=1e-4)
     with torch.no_grad():
         rounded = quantized.evidence(x)
@@ -40,7 +40,7 @@ def test_it_follows_the_int8_network_s_weights() -> None:
     quantized = QuantizedEvidenceNet(build(SPECS["dense"], ("pvc", "sve")).eval())
     x = torch.randn(4, 1, 400)
     quantized.calibrate([x])
-    before = unrounded(quantized).evidence(x)
+    before = dequantized(quantized).evidence(x)
     with torch.no_grad():
         quantized.head.bias += 2.0
-    torch.testing.assert_close(unrounded(quantized).evidence(x), before + 2.0)
+    torch.testing.assert_close(dequantized(quantized).evidence(x), before + 2.0)

@@ -7,7 +7,7 @@ made of by more than its rounding. This is the same network, nothing rounded and
 >>> from beatlens.nets.backbones import NetworkSpec, build
 >>> net = build(NetworkSpec("dense", (4,), (8,), (8,)), ("pvc",)).eval()
 >>> x = torch.randn(2, 1, 80)
->>> same = unrounded(QuantizedEvidenceNet(net)).evidence(x)
+>>> same = dequantized(QuantizedEvidenceNet(net)).evidence(x)
 >>> bool(torch.allclose(same, net.evidence(x), atol=1e-5))
 True
 """
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from beatlens.compress.quantize import QuantizedConv, QuantizedEvidenceNet, QuantizedResidual
 
 
-class UnroundedNet(nn.Module):
-    """See the module's text; made by `unrounded`."""
+class DequantizedNet(nn.Module):
+    """See the module's text; made by `dequantized`."""
 
     def __init__(self, net: QuantizedEvidenceNet) -> None:
         super().__init__()
@@ -36,9 +36,9 @@ class UnroundedNet(nn.Module):
         return _conv(self.net.head, x)
 
 
-def unrounded(net: QuantizedEvidenceNet) -> UnroundedNet:
+def dequantized(net: QuantizedEvidenceNet) -> DequantizedNet:
     """The network with its weights, biases and activations as they were before rounding."""
-    return UnroundedNet(net).eval()
+    return DequantizedNet(net).eval()
 
 
 def _conv(conv: nn.Module, x: Tensor) -> Tensor:
