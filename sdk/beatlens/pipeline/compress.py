@@ -1,37 +1,40 @@
-"""Step 3: the network made small, by default a student distilled with matched maps, then int8."""
+"""The network made small: by default a student distilled with matched maps, then int8."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+from torch import nn
 
 from beatlens.attribution.matching import matching_of
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import RecipeError
+from beatlens.compress.quantized_files import load_quantized, save_quantized
+from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import spec_of
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.tasks.windows.data import Prepared
+from beatlens.nets.teacher import Teacher
 from beatlens.pipeline.steps import Steps
-from beatlens.pipeline.student import (
-    Agreement,
-    build_cache,
-    build_student_retraining,
-    load_quantized,
-    save_quantized,
-)
-from beatlens.recipe import ModelRecipe, Recipe, StepSection
-from beatlens.tasks.windows.sampling import Crops
+from beatlens.recipe import Recipe, StepSection
+from beatlens.tasks.common.runs import Explaining
+from beatlens.tasks.contract import Prepared
+from beatlens.tasks.registry import find_training
 from beatlens.training.loop import Report, Schedule, world
+
+CACHE_SEED = 7_000
+"""Added to a recipe's seed, for the crops that students are trained on."""
+STUDENT_FILE, QUANTIZED_FILE = "student.pt", "quantized.pt"
+Validate = Callable[[nn.Module], dict[str, float]]
 
 
 def compress(
     recipe: Recipe,
     prepared: Prepared,
-    teacher: EvidenceNet,
+    teacher: Teacher,
     folder: Path,
     report: Report | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -45,87 +48,88 @@ def compress(
         RecipeError: started under torchrun.
         ModelError: a step cannot handle the network, or cannot reach the budget.
     """
-    refuse_many_processes()
-    student_path, quantized_path = folder / "student.pt", folder / "quantized.pt"
+    if world()[1] > 1:
+        raise RecipeError(
+            f"compress was started on {world()[1]} processes, expected 1: students are small, "
+            "start it without torchrun"
+        )
+    student_path, quantized_path = folder / STUDENT_FILE, folder / QUANTIZED_FILE
     if student_path.exists() and quantized_path.exists():
         student = load_net(student_path)[0]
         return student, load_quantized(quantized_path, student)
-    keep = any(_needs_activations(recipe, step) for step in recipe.compress.steps)
-    cache = build_cache(recipe, prepared, teacher, activations=keep, progress=progress)
-    agreement = Agreement.of(recipe, prepared, teacher)
-
-    def build_retraining(one: ModelRecipe, schedule: Schedule) -> Retraining:
-        return build_student_retraining(one, cache, agreement, schedule)
-
-    return run_steps_into(folder, Steps(recipe, teacher, build_retraining, folder, report))
+    student, quantized = make_steps(recipe, prepared, teacher, folder, report, progress).run()
+    save_net(student_path, student, spec_of(student))
+    save_quantized(quantized_path, quantized)
+    return student, quantized
 
 
-@dataclass(frozen=True)
-class Taught:
-    """What a task's compression learns from.
-
-    Args:
-        recipe: says the steps.
-        teacher: the network whose evidence is kept.
-        crops: makes what draws the crops of the teacher's cache; called if there is none to load.
-        span: samples of a crop's span.
-        build_retraining: what is taught out of the cache, for a recipe and a schedule.
-    """
-
-    recipe: ModelRecipe
-    teacher: EvidenceNet
-    crops: Callable[[], Crops]
-    span: int
-    build_retraining: Callable[[TeacherCache, ModelRecipe, Schedule], Retraining]
-
-
-def compress_from_cache(
-    taught: Taught,
+def make_steps(
+    recipe: Recipe,
+    prepared: Prepared,
+    teacher: Teacher,
     folder: Path,
     report: Report | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
-    """As `compress`, for a task that is taught by a cache of its own."""
-    refuse_many_processes()
-    recipe = taught.recipe
-    student_path, quantized_path = folder / "student.pt", folder / "quantized.pt"
-    if student_path.exists() and quantized_path.exists():
-        student = load_net(student_path)[0]
-        return student, load_quantized(quantized_path, student)
-    cache = TeacherCache(
-        taught.teacher,
-        taught.crops(),
+    teacher_cache: TeacherCache | None = None,
+    validate: Validate | None = None,
+) -> Steps:
+    """A recipe's compression steps, ready to run.
+
+    Args:
+        recipe, prepared, teacher, folder, report, progress: as for `compress`.
+        teacher_cache: the teacher's evidence on crops; None: it is made here.
+        validate: measures a student; None: `make_validation`.
+    """
+    kind = find_training(recipe.task.kind)
+    cached = teacher_cache or make_cache(recipe, prepared, teacher, progress)
+    measure = validate or make_validation(recipe, prepared, teacher)
+
+    def build_retraining(one: Recipe, schedule: Schedule) -> Retraining:
+        return kind.retraining(cached, teacher, one, schedule, measure)
+
+    return Steps(recipe, teacher.net, build_retraining, folder, report)
+
+
+def make_cache(
+    recipe: Recipe,
+    prepared: Prepared,
+    teacher: Teacher,
+    progress: Callable[[int, int], None] | None = None,
+) -> TeacherCache:
+    """Run the teacher once over the crops that its students are trained on."""
+    kind = find_training(recipe.task.kind)
+    return TeacherCache(
+        teacher.net,
+        kind.student_crops(recipe, prepared, teacher, CACHE_SEED + recipe.seed),
         recipe.distill.cache,
-        span=taught.span,
+        span=kind.crop_span(recipe),
         activations=any(_needs_activations(recipe, step) for step in recipe.compress.steps),
         seed=recipe.seed,
         noise=recipe.distill.noise,
         progress=progress,
     )
 
-    def build_retraining(one: ModelRecipe, schedule: Schedule) -> Retraining:
-        return taught.build_retraining(cache, one, schedule)
 
-    return run_steps_into(folder, Steps(recipe, taught.teacher, build_retraining, folder, report))
+def make_validation(recipe: Recipe, prepared: Prepared, teacher: Teacher) -> Validate:
+    """What measures students on validation recordings; the teacher is run when it is needed first."""
+    kind = find_training(recipe.task.kind)
 
+    @cache
+    def agreement() -> Callable[[Explaining], dict[str, float]]:
+        return kind.agreement(recipe, prepared, teacher)
 
-def run_steps_into(folder: Path, steps: Steps) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
-    """Run steps and write what they end with: `student.pt` and `quantized.pt`."""
-    student, quantized = steps.run()
-    save_net(folder / "student.pt", student, spec_of(student))
-    save_quantized(folder / "quantized.pt", quantized)
-    return student, quantized
+    return lambda net: agreement()(net)  # type: ignore[arg-type]  # a retraining has nets only
 
 
-def refuse_many_processes() -> None:
-    """Raise `RecipeError` under torchrun with several processes."""
-    if world()[1] > 1:
-        raise RecipeError(
-            f"compress was started on {world()[1]} processes, expected 1: students are small, "
-            "start it without torchrun"
-        )
+def load_compressed(folder: Path) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
+    """The student of a run folder, float and int8; `ModelError` where it was not made yet."""
+    path = folder / STUDENT_FILE
+    if not path.exists():
+        raise ModelError(f"{path} is not there: run `beatlens compress` first")
+    student = load_net(path)[0]
+    return student, load_quantized(folder / QUANTIZED_FILE, student)
 
 
-def _needs_activations(recipe: ModelRecipe, step: StepSection) -> bool:
+def _needs_activations(recipe: Recipe, step: StepSection) -> bool:
     matching = matching_of(step.matching or recipe.distill.matching)
     return matching is not None and matching.needs_activations

@@ -1,4 +1,4 @@
-"""Step 4: the bundle, what leaves the SDK."""
+"""The bundle, what leaves the SDK."""
 
 from __future__ import annotations
 
@@ -11,40 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.checked_read import checked_read
-from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.figures import commit
-from beatlens.tasks.windows.metrics import run_integer, run_network
-from beatlens.geometry import Geometry
-from beatlens.integer.graph import IntegerGraph
-from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.lookup_tables import LookupTables
-from beatlens.pipeline import wearable_evaluate
-from beatlens.tasks.beats.data import PreparedBeats
-from beatlens.tasks.beats.evaluation import OUTPUT, rule_of, rule_of_bundle
-from beatlens.tasks.windows.data import Prepared
-from beatlens.pipeline.evaluate import check_strips_bundle
-from beatlens.pipeline.wearable_crossval import FIGURES
-from beatlens.tasks.recordings.data import PreparedRecordings
+from beatlens.nets.teacher import Teacher
+from beatlens.pipeline.evaluate import FIGURES_FILE
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_database
-from beatlens.tasks.beats import labels as beats
-from beatlens.tasks.beats.sampling import CROP_SPAN
-from beatlens.tasks.recordings import labels as wearable
-from beatlens.tasks.windows.labels import CLASSES, LONG_NAMES, SPAN, cut_windows
-from beatlens.tasks.recordings.recipe import RecordingRecipe
+from beatlens.tasks.contract import Int8Model, Prepared
+from beatlens.tasks.registry import find_training
 
 GOLDEN_SEED = 17
-DAMAGED_FIGURES = "delete it, or run `beatlens evaluate` again"
-MEASURED = ("macro_ap", "ap_pvc", "ap_sve", "ap_afib", "ap_bbb", "f1_pvc", "f1_sve", "f1_afib",
-            "f1_bbb", "loc_auc_pvc", "point_pvc", "spearman", "spearman_p5", "same_peak",
-            "label_set")  # fmt: skip
 NOT_MEASURED = {"note": "not measured yet: run `beatlens evaluate`, then `beatlens export` again"}
 """What a bundle holds as `measured` where its run has no figures."""
 
@@ -66,88 +46,85 @@ class Exported:
 def export_bundle(
     recipe: Recipe,
     prepared: Prepared,
-    teacher: EvidenceNet,
+    teacher: Teacher,
     quantized: QuantizedEvidenceNet,
     folder: Path,
 ) -> Exported:
-    """Write `bundle/` of a run from its quantised student.
+    """Write `bundle/` of a run from its quantised student, with the rule that decides.
 
-    Thresholds are the recipe's, or those at which the int8 model decides as often as its teacher on
-    validation patients; golden inputs are simulated ECG and extremes, so that no patient's signal
-    travels with a model; what `figures.json` of the run says of the int8 model is taken in, with
-    where it was measured.
+    The rule is chosen on validation recordings. Golden inputs are simulated ECG and extremes, so
+    that no patient's signal travels with a model. What `figures.json` of the run says of the int8
+    model is taken in, with where it was measured.
     """
-    graph, geometry = build_graph(quantized, SPAN), quantized.geometry
-    tflite = write_tflite(graph)
-    measured = _measured(folder / "figures.json")
+    kind = find_training(recipe.task.kind)
+    model = Int8Model.build(quantized, kind.model_span)
+    tflite, measured = write_tflite(model.graph), _measured(recipe, folder)
+    length = model.geometry.input_length(kind.model_span // model.geometry.stride)
     Bundle.create(
         folder / "bundle",
         name=recipe.name,
+        kind=recipe.task.kind,
         tflite=tflite,
-        classes={name: LONG_NAMES[name] for name in CLASSES},
-        golden_inputs=golden_inputs(geometry.input_length(SPAN // geometry.stride)),
-        thresholds=_thresholds(recipe, prepared, teacher, graph, geometry),
+        classes=recipe.titles,
+        rule=kind.choose_rule(recipe, prepared, teacher, model),
+        golden_inputs=golden_inputs(length),
         measured=measured or NOT_MEASURED,
         versions={"torch": torch.__version__, "commit": commit()},
         replace=True,
     )
-    return _exported(folder, tflite, graph, measured)
-
-
-def _exported(
-    folder: Path, tflite: bytes, graph: IntegerGraph, measured: Mapping[str, Any]
-) -> Exported:
-    note = "" if measured else f"note: the bundle is {NOT_MEASURED['note']}"
-    operators = tuple(graph.operator_names)
-    return Exported(folder / "bundle", len(tflite), graph.macs, operators, note)
+    return _exported(folder, tflite, model, measured)
 
 
 def export_again(
-    recipe: Recipe, prepared: Prepared, teacher: EvidenceNet, bundle: Bundle, folder: Path
+    recipe: Recipe, prepared: Prepared, teacher: Teacher, bundle: Bundle, folder: Path
 ) -> Exported:
-    """Write `bundle/` of a run from a bundle: its network as it is, its thresholds set anew.
+    """Write `bundle/` of a run from a bundle: its network as it is, its rule chosen anew.
 
     For a released model whose run folder is gone. `model.tflite`, `weights.blpk` and the golden
     vectors stay as they were, bit for bit, and so do the figures and the description of the data,
-    but for the figures that a `figures.json` of the run folder has. `versions` says as `thresholds`
-    which commit set them, beside the one that made the network.
+    but for the figures that a `figures.json` of the run folder has. `versions` says as `rule` which
+    commit chose the rule, beside the one that made the network.
 
     Raises:
-        ModelError: the bundle decides on something else than strips.
+        ModelError: the bundle decides on something else than the recipe does.
     """
-    check_strips_bundle(bundle)
-    graph = read_tflite(bundle.tflite)
+    bundle.check_decides(recipe.task.kind, recipe.classes)
+    kind, model = find_training(recipe.task.kind), Int8Model.read(bundle)
     # Figures of a bundle alone do not name the recordings that its network was trained on.
     trained_on = {key: bundle.measured[key] for key in ("data",) if key in bundle.measured}
-    measured = {**bundle.measured, **_measured(folder / "figures.json"), **trained_on}
+    measured = {**bundle.measured, **_measured(recipe, folder), **trained_on}
     Bundle.create(
         folder / "bundle",
         name=bundle.name,
+        kind=recipe.task.kind,
         tflite=bundle.tflite,
         classes=bundle.titles,
+        rule=kind.choose_rule(recipe, prepared, teacher, model),
         golden_inputs=bundle.golden.inputs,
-        thresholds=_thresholds(recipe, prepared, teacher, graph, bundle.geometry),
         hop_columns=bundle.hop_columns,
         measured=measured or NOT_MEASURED,
-        versions={**bundle.versions, "thresholds": commit()},
+        versions={**bundle.versions, "rule": commit()},
         replace=True,
     )
-    return _exported(folder, bundle.tflite, graph, measured)
+    return _exported(folder, bundle.tflite, model, measured)
 
 
-def _thresholds(
-    recipe: Recipe,
-    prepared: Prepared,
-    teacher: EvidenceNet,
-    graph: IntegerGraph,
-    geometry: Geometry,
-) -> dict[str, float]:
-    """Probabilities by class from which on the int8 model predicts it."""
-    validation = cut_windows(prepared.validation)
-    student = run_integer(graph, geometry, validation)
-    said = run_network(teacher, validation)
-    chances = 1 / (1 + np.exp(-prepared.thresholds(recipe, validation, student, said)))
-    return {name: round(float(p), 6) for name, p in zip(CLASSES, chances, strict=True)}
+def _exported(
+    folder: Path, tflite: bytes, model: Int8Model, measured: Mapping[str, Any]
+) -> Exported:
+    note = "" if measured else f"note: the bundle is {NOT_MEASURED['note']}"
+    operators = tuple(model.graph.operator_names)
+    return Exported(folder / "bundle", len(tflite), model.graph.macs, operators, note)
+
+
+def _measured(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """The int8 model's figures, where the run has been evaluated; else nothing."""
+    path = folder / FIGURES_FILE
+    if not path.exists():
+        return {}
+    with checked_read(path, "a figures file", "delete it, or run `beatlens evaluate` again"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return find_training(recipe.task.kind).bundle_figures(content)
 
 
 def golden_inputs(length: int) -> np.ndarray:
@@ -165,130 +142,3 @@ def golden_inputs(length: int) -> np.ndarray:
     noise = np.random.default_rng(0).integers(-127, 128, length)
     made = [np.full(length, v) for v in (0, 127, -127)] + [square, noise]
     return np.stack([*ecg, *made]).astype(np.int8)
-
-
-def export_beat_bundle(
-    recipe: BeatRecipe,
-    prepared: PreparedBeats,
-    tables: LookupTables,
-    quantized: QuantizedEvidenceNet,
-    folder: Path,
-) -> Exported:
-    """Write `bundle/` of a beats run, with the whole-number rule that decides; as `export_bundle`.
-
-    The rule's offsets and calibration are chosen on validation patients.
-    """
-    graph, rule = rule_of(quantized, tables, prepared)
-    tflite, measured = write_tflite(graph), _measured_beats(folder / "figures.json")
-    length = quantized.geometry.input_length(CROP_SPAN // quantized.geometry.stride)
-    Bundle.create(
-        folder / "bundle",
-        name=recipe.name,
-        tflite=tflite,
-        classes=beats.LONG_NAMES,
-        golden_inputs=golden_inputs(length),
-        measured=measured or NOT_MEASURED,
-        versions={"torch": torch.__version__, "commit": commit()},
-        beats=rule,
-        replace=True,
-    )
-    return _exported(folder, tflite, graph, measured)
-
-
-def export_rule(
-    recipe: BeatRecipe,
-    prepared: PreparedBeats,
-    bundle: Bundle,
-    tables: LookupTables,
-    folder: Path,
-) -> Exported:
-    """Write `bundle/` of a beats run out of a bundle: its network, with a rule chosen anew.
-
-    For a network whose R peaks are found otherwise than when it was exported. `model.tflite`,
-    `weights.blpk` and golden vectors stay bit for bit; `versions` says as `rule` which commit chose
-    the rule, beside the one that made the network.
-    """
-    graph, rule = read_tflite(bundle.tflite), rule_of_bundle(bundle, tables, prepared)
-    measured = _measured_beats(folder / "figures.json") or dict(bundle.measured)
-    Bundle.create(
-        folder / "bundle",
-        name=bundle.name,
-        tflite=bundle.tflite,
-        classes=bundle.titles,
-        golden_inputs=bundle.golden.inputs,
-        hop_columns=bundle.hop_columns,
-        measured=measured or NOT_MEASURED,
-        versions={**bundle.versions, "rule": commit()},
-        beats=rule,
-        replace=True,
-    )
-    return _exported(folder, bundle.tflite, graph, measured)
-
-
-def export_wearable_bundle(
-    recipe: RecordingRecipe,
-    prepared: PreparedRecordings,
-    tables: LookupTables,
-    quantized: QuantizedEvidenceNet,
-    folder: Path,
-) -> Exported:
-    """Write `bundle/` of a wearable run, with the whole-number rule that decides.
-
-    Measured is what `beatlens bench wearable` found in this run folder, out of fold, or else
-    `beatlens evaluate` on the test fold.
-    """
-    graph, rule = wearable_evaluate.rule_of(recipe, quantized, tables, prepared)
-    tflite, measured = write_tflite(graph), _measured_wearable(folder)
-    length = quantized.geometry.input_length(CROP_SPAN // quantized.geometry.stride)
-    Bundle.create(
-        folder / "bundle",
-        name=recipe.name,
-        tflite=tflite,
-        classes=wearable.LONG_NAMES,
-        golden_inputs=golden_inputs(length),
-        measured=measured or NOT_MEASURED,
-        versions={"torch": torch.__version__, "commit": commit()},
-        recording=rule,
-        replace=True,
-    )
-    return _exported(folder, tflite, graph, measured)
-
-
-def _measured_wearable(folder: Path) -> dict[str, Any]:
-    """The int8 model's figures, with where they are from; empty where nothing was measured."""
-    path = next((folder / n for n in (FIGURES, "figures.json") if (folder / n).exists()), None)
-    if path is None:
-        return {}
-    with checked_read(path, "a figures file", DAMAGED_FIGURES):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        row = next(r for r in content["rows"] if r["form"] == "int8")
-        named = [k for k in row if k.startswith(("score", "f1_", "published", "spearman"))]
-        return {
-            "data": content["data"],
-            "command": content["command"],
-            **{k: row[k] for k in named},
-        }
-
-
-def _measured_beats(figures: Path) -> dict[str, Any]:
-    """The int8 model's gross figures on DS2, where the run has been evaluated."""
-    if not figures.exists():
-        return {}
-    with checked_read(figures, "a figures file", DAMAGED_FIGURES):
-        content = json.loads(figures.read_text(encoding="utf-8"))
-        wanted = {"form": "int8", "mapping": "aami", "decided": OUTPUT}
-        row = next(r for r in content["rows"] if wanted.items() <= r.items())
-        named = [k for k in row if k.startswith(("qrs_", "veb_", "sveb_", "spearman"))]
-        about = {"data": content["data"], "split": row["split"], "decided": OUTPUT}
-        return about | {k: row[k] for k in named}
-
-
-def _measured(figures: Path) -> dict[str, Any]:
-    """The int8 model's figures on test patients, where the run has been evaluated."""
-    if not figures.exists():
-        return {}
-    with checked_read(figures, "a figures file", DAMAGED_FIGURES):
-        content = json.loads(figures.read_text(encoding="utf-8"))
-        row = next(r for r in content["rows"] if r["model"] == "student" and r["form"] == "int8")
-        keys = [f"{key}{end}" for key in MEASURED for end in ("", "_lo", "_hi")]
-        return {"data": content["data"], **{k: row[k] for k in keys if row.get(k) is not None}}

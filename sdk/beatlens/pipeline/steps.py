@@ -14,18 +14,18 @@ from torch import nn
 from beatlens.compress.contract import Budget, LogRow, Retraining
 from beatlens.compress.methods import method_of
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.quantized_files import load_quantized, save_quantized
 from beatlens.nets.backbones import build, spec_of
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
 from beatlens.output import write_whole
-from beatlens.pipeline.student import load_quantized, save_quantized
-from beatlens.pipeline.train import write_history
-from beatlens.recipe import ModelRecipe, StepSection
+from beatlens.recipe import Recipe, StepSection
+from beatlens.training.history import write_history
 from beatlens.training.loop import Report, Schedule
-from beatlens.tasks.windows.objective import seed_everything
+from beatlens.training.losses import seed_everything
 
-BuildRetraining = Callable[[ModelRecipe, Schedule], Retraining]
-"""What a recipe teaches with a schedule."""
+BuildRetraining = Callable[[Recipe, Schedule], Retraining]
+"""Makes what a network is trained on, for a recipe and a schedule."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Steps:
     Args:
         recipe: says the steps.
         teacher: the network that a recipe may start from.
-        build_retraining: what is taught in a step.
+        build_retraining: makes what a step trains a network on.
         folder: run folder; every step's network and log are kept in `steps/`.
         report: progress.
     """
 
-    recipe: ModelRecipe
+    recipe: Recipe
     teacher: EvidenceNet
     build_retraining: BuildRetraining
     folder: Path
@@ -71,7 +71,7 @@ class Steps:
         return last_float, net
 
     def _distilled(self, step: StepSection, student: EvidenceNet, path: Path) -> EvidenceNet:
-        """Teach a new student, beside a checkpoint, or load the one that is there."""
+        """Distil a new student, beside a checkpoint, or load the one that is there."""
         if path.exists():
             return load_net(path)[0]
         schedule = (step.schedule or self.recipe.student_schedule).schedule
@@ -102,7 +102,7 @@ class Steps:
         _save(path, done.net, done.log)
         return done.net
 
-    def _recipe_of(self, step: StepSection) -> ModelRecipe:
+    def _recipe_of(self, step: StepSection) -> Recipe:
         """The recipe with the step's own matching loss, if it has one."""
         if step.matching is None:
             return self.recipe

@@ -1,165 +1,146 @@
-"""Step 2: the teacher, the uncompressed network whose explanations are to be kept."""
+"""The teacher: the uncompressed network whose explanations are to be kept."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-
-from beatlens.checked_read import checked_read
 from beatlens.errors import ModelError, RecipeError
-from beatlens.evaluate.prediction import average_precision
-from beatlens.tasks.windows.metrics import Explaining, run_network
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.nets.ensemble import ensemble
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.files import load_net, save_net
-from beatlens.nets.lookup_tables import TABLES_FILE, load_tables, save_tables
-from beatlens.output import write_whole
-from beatlens.tasks.windows.data import Prepared
-from beatlens.pipeline.members import members_of
-from beatlens.recipe import ModelRecipe, Recipe
-from beatlens.signals import beat_contexts, rhythm
-from beatlens.tasks.beats import labels as beats
-from beatlens.tasks.recordings import labels as wearable
-from beatlens.tasks.windows.labels import CLASSES, WindowSet, cut_windows
-from beatlens.training.loop import History, Report, Schedule, fit, world
-from beatlens.tasks.windows.objective import TaskObjective, crops_of, seed_everything
-
-CLASSES_OF = {"strips": CLASSES, "beats": beats.CLASSES, "wearable": wearable.CLASSES}
-CONTEXTS_OF = {"beats": len(beat_contexts.LEARNT), "wearable": len(rhythm.CONTEXTS)}
-"""Of the tables that a task's teacher has beside it, if it has any."""
-
-
-def macro_ap(net: Explaining, strips: WindowSet) -> dict[str, float]:
-    """Average precision per class and its mean, of a network on strips."""
-    figures = average_precision(strips.labels, run_network(net, strips).logits)
-    named = {f"ap_{name}": float(v) for name, v in zip(CLASSES, figures, strict=True)}
-    return {**named, "macro_ap": float(np.nanmean(figures))}
+from beatlens.nets.files import load_net
+from beatlens.nets.teacher import TEACHER_FILE, Teacher, mean_teacher
+from beatlens.recipe import Recipe
+from beatlens.tasks.contract import KindTraining, Prepared
+from beatlens.tasks.registry import find_training
+from beatlens.training.crops import Crops, make_batches
+from beatlens.training.history import write_history
+from beatlens.training.loop import Report, Schedule, fit, world
+from beatlens.training.losses import seed_everything
+from beatlens.training.model import TabledNet
 
 
 def train_teacher(
     recipe: Recipe, prepared: Prepared, folder: Path, report: Report | None = None
-) -> EvidenceNet:
+) -> Teacher:
     """Train the teacher of a recipe, or load it where the run folder has it already.
 
-    Writes `teacher.pt` and `teacher.json` (how training went); an interrupted training goes on from
-    `teacher.checkpoint`. A schedule that keeps the best weights takes those of the largest macro
-    average precision on validation patients.
+    Writes `teacher.pt`, `teacher.json` (how training went) and, where beats have features,
+    `tables.pt`; an interrupted training goes on from `teacher.checkpoint`. A teacher of several
+    members is the mean of networks that differ in their seed: member i is trained in `members/i/`
+    of the run folder, one after the other.
     """
-    return train_network(
-        recipe.teacher.spec,
-        recipe.teacher_schedule.schedule,
-        recipe,
-        prepared,
-        folder / "teacher.pt",
-        report,
-    )
+    kind = find_training(recipe.task.kind)
+    return _train(kind, recipe, prepared, folder, report, [])
 
 
-def taken_teacher(path: Path, recipe: ModelRecipe) -> EvidenceNet:
-    """A teacher that was trained elsewhere, read from its file.
-
-    Raises `ModelError` where that is no network, or one of other layers than the recipe's teacher
-    or for other classes than its task's.
-    """
-    teacher, spec = load_net(path)
-    classes = CLASSES_OF[recipe.task]
-    if spec != recipe.teacher.spec or teacher.classes != classes:
-        raise ModelError(
-            f"{path}: a network of {spec.as_dict()} that tells {', '.join(teacher.classes)}; "
-            f"expected the recipe's teacher, {recipe.teacher.spec.as_dict()} that tells "
-            f"{', '.join(classes)}"
-        )
-    return teacher
-
-
-def keep_teacher(path: Path, recipe: ModelRecipe, folder: Path) -> None:
-    """Make a teacher that was trained elsewhere the run folder's own.
-
-    Tasks that know a beat's rhythm have tables beside the network, in `tables.pt`; they come along.
-
-    Raises:
-        ModelError: see `taken_teacher`; or there are no tables beside it.
-        RecipeError: the run folder has another teacher already.
-    """
-    teacher, kept = taken_teacher(path, recipe), folder / "teacher.pt"
-    contexts = CONTEXTS_OF.get(recipe.task)
-    tables = None if contexts is None else load_tables(path.with_name(TABLES_FILE), contexts)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not kept.exists():
-        if tables is not None:
-            save_tables(folder / TABLES_FILE, tables)
-        save_net(kept, teacher, recipe.teacher.spec)
-        return
-    present, given = load_net(kept)[0].state_dict(), teacher.state_dict()
-    same = all(torch.equal(tensor, present[name]) for name, tensor in given.items())
-    if tables is not None and contexts is not None:
-        present_tables = load_tables(folder / TABLES_FILE, contexts)
-        same &= torch.equal(tables.values, present_tables.values)
-    if not same:
-        raise RecipeError(
-            f"{kept} is another teacher than the one given; use another run folder (--run)"
-        )
+def _train(
+    kind: KindTraining[Any, Any],
+    recipe: Recipe,
+    prepared: Prepared,
+    folder: Path,
+    report: Report | None,
+    before: Sequence[Teacher],
+) -> Teacher:
+    """Train a teacher into a folder; `before` are the members that were trained before it."""
+    path = folder / TEACHER_FILE
+    if path.exists():
+        return Teacher.load(path, kind.features)
+    if recipe.teacher.members > 1:
+        members: list[Teacher] = []
+        for number in range(recipe.teacher.members):
+            where = folder / "members" / str(number)
+            one = recipe.of_member(number)
+            members.append(_train(kind, one, prepared, where, report, members))
+        teacher = mean_teacher(members)
+        if world()[0] == 0:
+            teacher.save(path, recipe.teacher.spec)
+        return teacher
+    crops = kind.teacher_crops(recipe, prepared, before)
+    schedule = recipe.teacher_schedule.schedule
+    return train_network(recipe, prepared, crops, recipe.teacher.spec, schedule, path, report)
 
 
 def train_network(
-    spec: NetworkSpec,
-    schedule: Schedule,
     recipe: Recipe,
     prepared: Prepared,
+    crops: Crops,
+    spec: NetworkSpec,
+    schedule: Schedule,
     path: Path,
     report: Report | None = None,
-) -> EvidenceNet:
-    """Train one network, or the members of one, on labels alone into `path`.
+) -> Teacher:
+    """Train one network on labels alone into `path`, with its tables beside it.
 
-    See `train_teacher` and `beatlens.pipeline.members`.
+    Args:
+        recipe: gives the classes and the seed.
+        prepared: the validation recordings are looked at as often as `schedule` says.
+        crops: what is trained on.
+        spec: of the network.
+        schedule: length and speed.
+        path: file of the network; its checkpoint and its history lie beside it.
+        report: progress.
     """
-    if path.exists():
-        return load_net(path)[0]
-    if spec.members > 1:
-        members = [
-            train_network(spec.member, schedule, one, prepared, where / path.name, report)
-            for one, where in members_of(recipe, path.parent)
-        ]
-        net = ensemble([member.eval() for member in members])
-        if world()[0] == 0:
-            save_net(path, net, spec)
-        return net
+    kind = find_training(recipe.task.kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     seed_everything(recipe.seed)
-    net = build(spec, CLASSES)
-    validation = cut_windows(prepared.validation)
+    model = TabledNet(build(spec, recipe.classes), kind.features)
     history = fit(
-        TaskObjective(net),
-        net,
-        crops_of(prepared.sampler(recipe, recipe.seed)),
+        kind.objective(model, crops),
+        model,
+        make_batches(crops),
         schedule,
-        lambda: macro_ap(net, validation),
-        score="macro_ap",
+        lambda: kind.validate_teacher(model, prepared),
+        score=kind.score,
         checkpoint=path.with_suffix(".checkpoint"),
         report=report,
     )
+    tables = None if model.tables is None else model.tables.requires_grad_(False)
+    teacher = Teacher(model.net, tables)
     if world()[0] == 0:
-        save_net(path, net, spec)
+        teacher.save(path, spec)
         write_history(path.with_suffix(".json"), history)
         path.with_suffix(".checkpoint").unlink(missing_ok=True)
-    return net
+    return teacher
 
 
-def write_history(path: Path, history: History) -> None:
-    """Write how a training went as JSON."""
-    rows = {"best_step": history.best_step, "best_score": history.best_score, "rows": history.rows}
-    write_whole(path, (json.dumps(rows, indent=1) + "\n").encode())
+def read_teacher(path: Path, recipe: Recipe) -> Teacher:
+    """A teacher of a recipe that was trained here or elsewhere, with the tables beside its file.
 
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """The validations of a training, as `write_history` wrote them.
-
-    Raises `DataError` where the file is something else.
+    Raises:
+        ModelError: that is no network, one of other layers than the recipe's teacher, or for other
+            classes than its task's; or there are no tables beside it.
     """
-    with checked_read(path, "a training's history", "delete it: a report does without"):
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        return [{name: float(value) for name, value in row.items()} for row in rows]
+    net, spec = load_net(path)
+    if spec != recipe.teacher.spec or net.classes != recipe.classes:
+        raise ModelError(
+            f"{path}: a network of {spec.as_dict()} for the classes {', '.join(net.classes)}; "
+            f"expected the recipe's teacher, {recipe.teacher.spec.as_dict()} for the classes "
+            f"{', '.join(recipe.classes)}"
+        )
+    return Teacher.load(path, find_training(recipe.task.kind).features)
+
+
+def find_teacher(recipe: Recipe, folder: Path) -> Teacher:
+    """The teacher of a run folder; `ModelError` where it was not trained yet."""
+    path = folder / TEACHER_FILE
+    if not path.exists():
+        raise ModelError(f"{path} is not there: run `beatlens train` first, or give --teacher")
+    return read_teacher(path, recipe)
+
+
+def keep_teacher(path: Path, recipe: Recipe, folder: Path) -> None:
+    """Make a teacher that was trained elsewhere the run folder's own.
+
+    Raises:
+        ModelError: see `read_teacher`.
+        RecipeError: the run folder has another teacher already.
+    """
+    given, kept = read_teacher(path, recipe), folder / TEACHER_FILE
+    folder.mkdir(parents=True, exist_ok=True)
+    if not kept.exists():
+        given.save(kept, recipe.teacher.spec)
+    elif not given.equals(Teacher.load(kept, find_training(recipe.task.kind).features)):
+        raise RecipeError(
+            f"{kept} is another teacher than the one given; use another run folder (--run)"
+        )

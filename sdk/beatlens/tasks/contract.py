@@ -20,6 +20,7 @@ from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.errors import RecipeError
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import Convolution, IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
@@ -95,6 +96,7 @@ class Evaluation:
         tables: rows of further figures files, by file name.
         annotations: what the int8 model decided, with each recording's rate, to be written as WFDB
             annotations.
+        annotator: extension of the files of `annotations`.
         summary: the table that is printed.
         details: what a kind's report is drawn from.
     """
@@ -103,6 +105,7 @@ class Evaluation:
     summary: Summary
     tables: Mapping[str, list[Row]] = field(default_factory=dict)
     annotations: Sequence[tuple[Annotations, int]] = ()
+    annotator: str = "device"
     details: Any = None
 
 
@@ -190,7 +193,7 @@ class KindTraining(ABC, Generic[R, P]):
     @abstractmethod
     def retraining(
         self,
-        pool: TeacherCache,
+        cache: TeacherCache,
         teacher: Teacher,
         recipe: Recipe,
         schedule: Schedule,
@@ -201,6 +204,10 @@ class KindTraining(ABC, Generic[R, P]):
     @abstractmethod
     def choose_rule(self, recipe: R, prepared: P, teacher: Teacher, model: Int8Model) -> Any:
         """How the int8 model decides, chosen on validation recordings: the kind's rule."""
+
+    @abstractmethod
+    def read_rule(self, bundle: Bundle) -> Any:
+        """The rule of a bundle, as `evaluate` takes it."""
 
     @abstractmethod
     def evaluate(
@@ -223,10 +230,16 @@ class KindTraining(ABC, Generic[R, P]):
         prepared: P,
         networks: Networks,
         rule: Any | None,
-        data: Path | None,
-    ) -> Evaluation | None:
-        """Figures of ANSI/AAMI EC57 that `evaluate` does not have yet; None: there are none."""
-        return None
+    ) -> Evaluation:
+        """Figures of ANSI/AAMI EC57 besides those of `evaluate`.
+
+        Raises:
+            RecipeError: EC57 defines none for this kind, or for the recipe's classes.
+        """
+        raise RecipeError(
+            f"{recipe.name}: EC57 has no figures for {self.name}, expected a recipe of beats, or of "
+            "windows with a class of atrial fibrillation"
+        )
 
     @abstractmethod
     def bundle_figures(self, figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -196,6 +196,12 @@ def assign_roles(sources: Sequence[Source], *, final_fit: bool = False) -> Roles
     return roles
 
 
+def find_shared(roles: Roles) -> frozenset[str]:
+    """Test records whose patient has a record in another role, as a published split may have."""
+    others = {_patient(named) for role in ("train", "validation") for named in roles[role]}
+    return frozenset(named[1] for named in roles["test"] if _patient(named) in others)
+
+
 def _patient(named: Named) -> str:
     return named[0].database.patient(named[1])
 

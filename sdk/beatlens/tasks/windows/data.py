@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
@@ -11,8 +11,10 @@ from beatlens.signals import simulate
 from beatlens.tasks.common.sources import (
     ROLES,
     Roles,
+    Source,
     assign_roles,
     describe_roles,
+    find_shared,
     find_sources,
     simulates,
 )
@@ -33,7 +35,9 @@ class PreparedWindows:
     """Tracks by role. No training patient occurs in another role.
 
     `simulated` says whether they were made up; `description` in words what they are. In a final fit
-    (`data.final_fit`) `validation` holds what is left to watch, not to choose on.
+    (`data.final_fit`) `validation` holds what is left to watch, not to choose on. `test_sources` is
+    the source of each test record, and `shared` the test records whose patient has a record in
+    another role (where a published split has such).
     """
 
     train: list[WindowTrack]
@@ -41,6 +45,8 @@ class PreparedWindows:
     test: list[WindowTrack]
     simulated: bool
     description: str
+    test_sources: Mapping[str, Source] = field(default_factory=dict)
+    shared: frozenset[str] = frozenset()
 
     def sampler(self, recipe: WindowRecipe, seed: int, *, excerpts: bool) -> WindowSampler:
         """Training crops as the recipe wants them, with its excerpts or without."""
@@ -109,6 +115,8 @@ def prepare_windows(
         **{role: tracks.get(role, []) for role in ROLES},
         simulated=False,
         description=describe_roles(assigned, roles),
+        test_sources={record: source for source, record in assigned["test"]},
+        shared=find_shared(assigned),
     )
 
 

@@ -1,181 +1,147 @@
-"""Atrial fibrillation of the strips task after EC57: episodes and their time, on test patients."""
+"""Atrial fibrillation in windows after EC57: its episodes and their time, on test patients."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import DataError
-from beatlens.tasks.beats.metrics import RunWindows, integer_windows, network_windows, recording_evidence
-from beatlens.evaluate.episodes import EpisodeCounts, compare_episodes
-from beatlens.evaluate.figures import merge_figures
+from beatlens.errors import DataError, RecipeError
+from beatlens.evaluate.episodes import RHYTHM, EpisodeCounts, compare_episodes
 from beatlens.evaluate.rhythms import episode_row, inside_episodes, rhythm_annotations
-from beatlens.tasks.windows.metrics import run_integer, run_network
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
-from beatlens.integer.tflite_read import read_tflite
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.windows.data import Prepared
-from beatlens.pipeline.evaluate import check_strips_bundle, shipped_thresholds
-from beatlens.recipe import Recipe
-from beatlens.runtime.bundle import Bundle
-from beatlens.signals.annotations import write_annotations
-from beatlens.signals.databases import find_database
-from beatlens.signals.splits import DS2_WITHOUT_202
-from beatlens.tasks.beats.sampling import CROP_SPAN
-from beatlens.tasks.windows.labels import CLASSES, SPAN, Track, cut_windows
+from beatlens.signals.annotations import Annotations
+from beatlens.tasks.common.runs import (
+    CROP_SPAN,
+    RunWindows,
+    integer_windows,
+    network_windows,
+    recording_evidence,
+)
+from beatlens.tasks.contract import Evaluation, Networks, Row, Summary
+from beatlens.tasks.windows.data import PreparedWindows
+from beatlens.tasks.windows.evaluation import choose_limits
+from beatlens.tasks.windows.labels import SPAN, WindowTrack, cut_windows
+from beatlens.tasks.windows.metrics import run_integer, run_network
+from beatlens.tasks.windows.recipe import WindowRecipe
 
-AFIB = CLASSES.index("afib")
-ANNOTATOR = "rhythm"
+ALL, UNSHARED = "test", "test, patients of no other role"
+"""Which test records a row counts: all, and those whose patient is in the test set alone."""
 
 
 @dataclass(frozen=True)
-class Counted:
+class _Network:
     """A network whose episodes are counted.
 
     Args:
         about: `model` and `form` of its rows.
         run: gives its evidence in logit units.
         geometry: of the network.
-        level: threshold of fibrillation, logits.
-        written: whether its episodes are written as annotations.
+        limit: threshold of fibrillation, logits.
+        found: its episodes and the rates of their records, where they are kept.
     """
 
     about: dict[str, str]
     run: RunWindows
     geometry: Geometry
-    level: float
-    written: bool = False
+    limit: float
+    found: list[tuple[Annotations, int]] = field(default_factory=list)
 
 
 def evaluate_episodes(
-    recipe: Recipe,
-    prepared: Prepared,
-    teacher: EvidenceNet,
-    quantized: QuantizedEvidenceNet,
-    folder: Path,
-    out: Path,
-    data: Path | None = None,
-) -> list[dict[str, Any]]:
-    """Put rows of the teacher and the int8 student into `out/ec57_episodes.json`.
+    recipe: WindowRecipe,
+    prepared: PreparedWindows,
+    networks: Networks,
+    limits: np.ndarray | None = None,
+) -> Evaluation:
+    """Count episodes of the teacher and the int8 model.
 
-    The int8 student's episodes are also written as WFDB annotations, `ec57/RECORD.rhythm` in the
-    run folder.
+    `limits` are the device's thresholds, logits `[C]`; None: chosen on validation patients. The
+    device's episodes are the evaluation's annotations.
 
     Raises:
+        RecipeError: no class of the recipe is made by the rhythm AFIB.
         DataError: the recordings are simulated: they have no annotated episodes of fibrillation and
             flutter.
     """
-    _check_real(prepared)
-    validation, graph = cut_windows(prepared.validation), build_graph(quantized, CROP_SPAN)
-    said = run_network(teacher, validation)
-    student = run_integer(build_graph(quantized, SPAN), quantized.geometry, validation)
-    levels = prepared.thresholds(recipe, validation, student, said)
-    device = Counted(
-        {"model": recipe.name, "form": "int8"},
-        _integer_evidence(graph),
-        quantized.geometry,
-        float(levels[AFIB]),
-        written=True,
-    )
-    command = f"beatlens evaluate models/{recipe.name}.toml --ec57"
-    networks = _teacher(recipe, prepared, teacher), device
-    return _counted(recipe, prepared, networks, command, folder, out, data)
-
-
-def evaluate_bundle_episodes(
-    recipe: Recipe,
-    prepared: Prepared,
-    teacher: EvidenceNet,
-    bundle: Bundle,
-    command: str,
-    folder: Path,
-    out: Path,
-    data: Path | None = None,
-) -> list[dict[str, Any]]:
-    """As `evaluate_episodes`, of a bundle at the threshold it ships.
-
-    Raises:
-        DataError: see `evaluate_episodes`.
-        ModelError: the bundle decides on something else than strips.
-    """
-    _check_real(prepared)
-    check_strips_bundle(bundle)
-    graph = read_tflite(bundle.tflite)
-    wide = graph.with_input_length(
-        bundle.geometry.input_length(CROP_SPAN // bundle.geometry.stride)
-    )
-    device = Counted(
-        {"model": recipe.name, "form": "int8"},
-        _integer_evidence(wide),
-        bundle.geometry,
-        float(shipped_thresholds(bundle)[AFIB]),
-        written=True,
-    )
-    networks = _teacher(recipe, prepared, teacher), device
-    return _counted(recipe, prepared, networks, command, folder, out, data)
-
-
-def _check_real(prepared: Prepared) -> None:
+    number = _fibrillation(recipe)
     if prepared.simulated:
         raise DataError(
-            "the test recordings are simulated, expected real ones with annotated rhythms: get "
-            "mitdb by `beatlens data get mitdb`"
+            "the test recordings are simulated, expected real ones with annotated rhythms: get a "
+            "database by `beatlens data get NAME`"
         )
+    validation, model = cut_windows(prepared.validation), networks.device
+    of_teacher = run_network(networks.teacher.net, validation)
+    teacher_limits = choose_limits(recipe, prepared, validation, of_teacher)
+    if limits is None:
+        student = run_integer(model.graph, model.geometry, validation)
+        limits = choose_limits(recipe, prepared, validation, student, of_teacher)
+    stride = model.geometry.stride
+    wide = model.graph.with_input_length(model.geometry.input_length(CROP_SPAN // stride))
+    net = networks.teacher.net
+    teacher = _Network(
+        {"model": "teacher", "form": "float"},
+        network_windows(net),
+        net.geometry,
+        float(teacher_limits[number]),
+    )
+    device = _Network(
+        {"model": recipe.name, "form": "int8"},
+        _integer_evidence(wide),
+        model.geometry,
+        float(limits[number]),
+    )
+    rows = [row for one in (teacher, device) for row in _count(recipe, prepared, one, number)]
+    return Evaluation(
+        rows=[],
+        summary=_summary(rows),
+        tables={"ec57_episodes.json": rows},
+        annotations=device.found,
+        annotator="rhythm",
+    )
 
 
-def _teacher(recipe: Recipe, prepared: Prepared, teacher: EvidenceNet) -> Counted:
-    validation = cut_windows(prepared.validation)
-    levels = prepared.thresholds(recipe, validation, run_network(teacher, validation))
-    about = {"model": "teacher", "form": "float"}
-    return Counted(about, network_windows(teacher), teacher.geometry, float(levels[AFIB]))
+def _fibrillation(recipe: WindowRecipe) -> int:
+    """Number of the class that atrial fibrillation makes."""
+    for number, one in enumerate(recipe.task.classes.values()):
+        if RHYTHM in one.rhythms:
+            return number
+    raise RecipeError(
+        f"{recipe.name}: none of the classes {', '.join(recipe.classes)} is made by the rhythm "
+        f"{RHYTHM}, expected one: EC57 counts episodes of atrial fibrillation"
+    )
 
 
-def _counted(
-    recipe: Recipe,
-    prepared: Prepared,
-    networks: Sequence[Counted],
-    command: str,
-    folder: Path,
-    out: Path,
-    data: Path | None,
-) -> list[dict[str, Any]]:
-    """Count, and write what is to be written."""
-    mitdb = find_database("mitdb", data)
-    rows: list[dict[str, Any]] = []
-    (folder / "ec57").mkdir(exist_ok=True)
-    for net in networks:
-        counts: dict[str, EpisodeCounts] = {}
-        for track in prepared.test:
-            reference = mitdb.annotations(track.record)
-            rate = mitdb.open(track.record).rate_hz
-            inside = _inside(net.run, net.geometry, track, net.level)
-            said = rhythm_annotations(
-                inside, track.record, net.geometry.stride, reference.length, rate
-            )
-            counts[track.record] = compare_episodes(reference, said, rate)
-            if net.written:
-                write_annotations(folder / "ec57", ANNOTATOR, said, rate)
-        for split, kept in (("DS2", tuple(counts)), ("DS2 without 202", DS2_WITHOUT_202)):
-            some = {record: count for record, count in counts.items() if record in kept}
-            row = {**net.about, "seed": recipe.seed, "split": split, "records": len(some)}
-            rows.append({**row, **episode_row(some)})
-    described = f"{prepared.description}; atrial fibrillation, flutter left out, after 5:00"
-    key = ("model", "form", "seed", "split")
-    merge_figures(out / "ec57_episodes.json", command, described, rows, key)
+def _count(
+    recipe: WindowRecipe, prepared: PreparedWindows, net: _Network, number: int
+) -> list[Row]:
+    """Rows of one network: all test records, and those of patients of no other role."""
+    counts: dict[str, EpisodeCounts] = {}
+    for track in prepared.test:
+        source = prepared.test_sources[track.record]
+        reference = source.annotations(track.record)
+        rate = source.database.header(track.record).rate_hz
+        inside = _find_inside(net, track, number)
+        own = rhythm_annotations(
+            inside, track.record, net.geometry.stride, reference.length, rate
+        )
+        counts[track.record] = compare_episodes(reference, own, rate)
+        net.found.append((own, rate))
+    unshared = {record for record in counts if record not in prepared.shared}
+    rows = []
+    for split, kept in ((ALL, set(counts)), (UNSHARED, unshared)):
+        some = {record: count for record, count in counts.items() if record in kept}
+        row: dict[str, Any] = {**net.about, "seed": recipe.seed, "split": split}
+        rows.append({**row, "records": len(some), **episode_row(some)})
     return rows
 
 
-def _inside(run: RunWindows, geometry: Geometry, track: Track, level: float) -> NDArray[np.bool_]:
-    evidence = recording_evidence(run, geometry, track.x)[AFIB]
-    return inside_episodes(evidence, level, SPAN // geometry.stride)
+def _find_inside(net: _Network, track: WindowTrack, number: int) -> NDArray[np.bool_]:
+    evidence = recording_evidence(net.run, net.geometry, track.x)[number]
+    return inside_episodes(evidence, net.limit, SPAN // net.geometry.stride)
 
 
 def _integer_evidence(graph: IntegerGraph) -> RunWindows:
@@ -185,3 +151,19 @@ def _integer_evidence(graph: IntegerGraph) -> RunWindows:
     return lambda windows: (
         quantization.scale * (run(windows).astype(np.float32) - quantization.zero_point)
     )
+
+
+def _summary(rows: list[Row]) -> Summary:
+    columns = ("model", "form", "split", "episodes", "found", "right", "time found", "time right")
+    keys = ("episode_sensitivity", "episode_predictivity", "duration_sensitivity",
+            "duration_predictivity")  # fmt: skip
+    return Summary(
+        "Episodes of atrial fibrillation, EC57, %",
+        "flutter left out, after 5:00",
+        columns,
+        [
+            (row["model"], row["form"], row["split"], f"{row['episodes']:.0f}",
+             *(f"{row[key]:.0f}" for key in keys))
+            for row in rows
+        ],
+    )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import matching_of
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
-from beatlens.compress.retraining import cached_retraining
+from beatlens.compress.retraining import build_retraining
 from beatlens.evaluate.prediction import average_precision
 from beatlens.nets.teacher import Teacher
 from beatlens.recipe import Recipe
+from beatlens.runtime.bundle import Bundle
 from beatlens.tasks.common.runs import Explaining
 from beatlens.tasks.common.workers import Workers
 from beatlens.tasks.contract import Evaluation, Int8Model, KindTraining, Networks, Progress
-from beatlens.tasks.windows import evaluation
+from beatlens.tasks.windows import episodes, evaluation, report
 from beatlens.tasks.windows.data import PreparedWindows, prepare_windows
 from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
 from beatlens.tasks.windows.metrics import Reference, Run, run_network
@@ -65,7 +66,7 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
 
     def validate_teacher(self, model: TabledNet, prepared: PreparedWindows) -> dict[str, float]:
         """Average precision of each class on the validation windows, and its mean `macro_ap`."""
-        return macro_ap(model.net, cut_windows(prepared.validation))
+        return macro_ap(model.net, cut_windows(prepared.validation), model.net.classes)
 
     def student_crops(
         self, recipe: WindowRecipe, prepared: PreparedWindows, teacher: Teacher, seed: int
@@ -87,7 +88,7 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
 
     def retraining(
         self,
-        pool: TeacherCache,
+        cache: TeacherCache,
         teacher: Teacher,
         recipe: Recipe,
         schedule: Schedule,
@@ -95,7 +96,7 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
     ) -> Retraining:
         """Labels, decisions and maps of the teacher."""
         weights, matching = recipe.distill.weights, matching_of(recipe.distill.matching)
-        return cached_retraining(pool, weights, matching, schedule, validate)
+        return build_retraining(cache, weights, matching, schedule, validate)
 
     def choose_rule(
         self, recipe: WindowRecipe, prepared: PreparedWindows, teacher: Teacher, model: Int8Model
@@ -112,6 +113,34 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
     ) -> Evaluation:
         """See `KindTraining.evaluate`."""
         return evaluation.evaluate_windows(recipe, prepared, networks, rule)
+
+    def read_rule(self, bundle: Bundle) -> np.ndarray:
+        """The thresholds of a bundle, logits `[C]`."""
+        return evaluation.device_limits(bundle)
+
+    def evaluate_ec57(
+        self,
+        recipe: WindowRecipe,
+        prepared: PreparedWindows,
+        networks: Networks,
+        rule: Any | None,
+    ) -> Evaluation:
+        """Episodes of atrial fibrillation."""
+        return episodes.evaluate_episodes(recipe, prepared, networks, rule)
+
+    def bundle_figures(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+        """The int8 model's figures on test patients."""
+        return evaluation.bundle_figures(figures)
+
+    def write_report(
+        self,
+        recipe: WindowRecipe,
+        prepared: PreparedWindows,
+        found: Evaluation,
+        folder: Path,
+    ) -> Path:
+        """`report.html`: test windows with the evidence of teacher and device."""
+        return report.make_report(recipe, prepared, found, folder)
 
 
 class Agreement:
@@ -138,10 +167,10 @@ class Agreement:
         return {"spearman": spearman, "macro_ap": macro, "score": (spearman + macro) / 2}
 
 
-def macro_ap(net: Explaining, windows: WindowSet) -> dict[str, float]:
-    """Average precision of each class and its mean, of a network on windows."""
+def macro_ap(net: Explaining, windows: WindowSet, classes: Sequence[str]) -> dict[str, float]:
+    """Average precision of each class, `ap_CLASS`, and its mean, of a network on windows."""
     figures = average_precision(windows.labels, run_network(net, windows).logits)
-    named = {f"ap_{number}": float(v) for number, v in enumerate(figures)}
+    named = {f"ap_{name}": float(v) for name, v in zip(classes, figures, strict=True)}
     return {**named, "macro_ap": float(np.nanmean(figures))}
 
 

@@ -1,0 +1,210 @@
+"""Thresholds of windows, and how well teacher, student and int8 model do on test patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from beatlens.attribution.fidelity import shuffled_floor
+from beatlens.errors import RecipeError
+from beatlens.integer.graph import IntegerGraph
+from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.teacher import Teacher
+from beatlens.runtime.bundle import Bundle
+from beatlens.tasks.contract import Evaluation, Int8Model, Networks, Row, Summary, count_weights
+from beatlens.tasks.windows.data import PreparedWindows
+from beatlens.tasks.windows.labels import WindowSet, cut_windows
+from beatlens.tasks.windows.metrics import (
+    Measured,
+    Reference,
+    Run,
+    choose_thresholds,
+    format_row,
+    measure,
+    run_integer,
+    run_network,
+    student_thresholds,
+)
+from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.tracks import Classes
+
+AGREEMENT = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
+SHOWN = ("spearman", "spearman_p5", "same_peak", "bytes")
+REPLICATES = 500
+"""Draws of records that intervals are made of."""
+
+
+@dataclass(frozen=True)
+class WindowDetails:
+    """What a report of windows is drawn from: all networks, measured on the same windows."""
+
+    windows: WindowSet
+    classes: Classes
+    teacher: Measured
+    student: Measured | None
+    device: Measured
+    graph: IntegerGraph
+
+
+def choose_limits(
+    recipe: WindowRecipe,
+    prepared: PreparedWindows,
+    validation: WindowSet,
+    run: Run,
+    teacher: Run | None = None,
+) -> np.ndarray:
+    """Thresholds `[C]` in logits: the recipe's where it has some, else chosen on validation.
+
+    A teacher's have the best F1 by labels (`usable_thresholds`); a student's are those at which it
+    decides as often as its teacher does at the teacher's (`student_thresholds`).
+
+    Args:
+        recipe, prepared: of the network.
+        validation: windows of the validation patients.
+        run: of the network on them.
+        teacher: of its teacher, if it is a student.
+    """
+    given = None if prepared.simulated else recipe.task.threshold_logits()
+    if given is not None:
+        return given
+    if teacher is None:
+        return choose_thresholds(validation, run)
+    reference = Reference(teacher, choose_thresholds(validation, teacher))
+    return student_thresholds(reference, run, validation.records)
+
+
+def choose_thresholds_of_device(
+    recipe: WindowRecipe, prepared: PreparedWindows, teacher: Teacher, model: Int8Model
+) -> dict[str, float]:
+    """Probability of each class from which on the int8 model finds it."""
+    validation = cut_windows(prepared.validation)
+    student = run_integer(model.graph, model.geometry, validation)
+    reference = run_network(teacher.net, validation)
+    limits = choose_limits(recipe, prepared, validation, student, reference)
+    chances = 1 / (1 + np.exp(-limits))
+    return {name: round(float(p), 6) for name, p in zip(recipe.classes, chances, strict=True)}
+
+
+def device_limits(bundle: Bundle) -> np.ndarray:
+    """A bundle's thresholds `[C]` as logits, such that its own whole-number decision is made.
+
+    The bundle decides by an int32 sum of evidence (`sum_thresholds`); a mean that is that sum comes
+    out of float32 with a rounding error, so the threshold lies half a step below it.
+    """
+    evidence = bundle.tensors["evidence"]
+    return np.array([
+        evidence.scale * ((bundle.sum_thresholds[name] - 0.5) / bundle.span_columns
+                          - evidence.zero_point)
+        for name in bundle.classes
+    ])  # fmt: skip
+
+
+def evaluate_windows(
+    recipe: WindowRecipe,
+    prepared: PreparedWindows,
+    networks: Networks,
+    limits: np.ndarray | None = None,
+    replicates: int = REPLICATES,
+) -> Evaluation:
+    """Measure networks on test patients.
+
+    The teacher's thresholds are set by labels on validation patients, the student's by the
+    teacher's decisions there; the device's are `limits`, logits `[C]`, or chosen as the student's.
+    The int8 model is run by LiteRT itself. Fidelity is to the teacher.
+    """
+    if not prepared.test:
+        raise RecipeError(
+            f"{recipe.name}: no recording is left to test on, expected a split with test patients"
+        )
+    classes, model = recipe.task.classes, networks.device
+    validation, test = cut_windows(prepared.validation), cut_windows(prepared.test)
+    of_teacher = run_network(networks.teacher.net, validation)
+
+    def limits_of(run: Run) -> np.ndarray:
+        return choose_limits(recipe, prepared, validation, run, of_teacher)
+
+    reference = Reference(
+        run_network(networks.teacher.net, test),
+        choose_limits(recipe, prepared, validation, of_teacher),
+    )
+    student = None
+    if networks.student is not None:
+        own = limits_of(run_network(networks.student, validation))
+        run = run_network(networks.student, test)
+        student = measure(classes, test, run, own, reference)
+    if limits is None:
+        limits = limits_of(run_integer(model.graph, model.geometry, validation))
+    ran = run_integer(model.graph, model.geometry, test)
+    device = measure(classes, test, ran, limits, reference)
+    teacher = measure(classes, test, reference.run, reference.thresholds, reference)
+    details = WindowDetails(test, classes, teacher, student, device, model.graph)
+    rows = _rows(recipe, networks, details, replicates)
+    return Evaluation(rows, _summary(recipe, rows), details=details)
+
+
+def _rows(
+    recipe: WindowRecipe, networks: Networks, found: WindowDetails, replicates: int
+) -> list[Row]:
+    graph, seed, net = found.graph, recipe.seed, networks.teacher.net
+    size: Row = {"bytes": 4 * net.weights, "weights": net.weights}
+    rows = [{"model": "teacher", "matching": "-", "form": "float", **size, "seed": seed}
+            | format_row(found.teacher, replicates)]  # fmt: skip
+    weights = count_weights(graph) if networks.student is None else networks.student.weights
+    about = {"matching": recipe.distill.matching, "weights": weights, "macs": graph.macs}
+    file_bytes = len(write_tflite(graph))
+    for form, measured in (("float", found.student), ("int8", found.device)):
+        if measured is not None:
+            size = {"bytes": 4 * weights if form == "float" else file_bytes}
+            line = {"model": "student", "form": form, **about, **size, "seed": seed}
+            rows.append(line | format_row(measured, replicates))
+    floor = shuffled_floor(
+        found.teacher.run.evidence,
+        found.device.run.evidence,
+        np.asarray(found.teacher.run.logits >= found.teacher.thresholds),
+    ).summary()
+    line = {"model": "shuffled floor", "matching": "-", "form": "int8", "seed": seed}
+    rows.append({**line, **{key: floor[key] for key in AGREEMENT}})
+    return rows
+
+
+def _summary(recipe: WindowRecipe, rows: list[Row]) -> Summary:
+    """Average precision of the classes, and agreement, a network a row."""
+    keys = ("macro_ap", *(f"ap_{name}" for name in recipe.classes), *SHOWN)
+    heads = ("macro AP", *(f"AP {name}" for name in recipe.classes), "Spearman", "Spearman p5",
+             "same peak", "bytes")  # fmt: skip
+    return Summary(
+        "Test patients",
+        "mean [95 % interval by record]",
+        ("model", "form", *heads),
+        [(row["model"], row["form"], *(_cell(row, key) for key in keys)) for row in rows],
+    )
+
+
+def _cell(row: Row, key: str) -> str:
+    value = row.get(key)
+    if value is None or value != value:
+        return "-"
+    if isinstance(value, int):
+        return f"{value:,}"
+    low, high = row.get(f"{key}_lo"), row.get(f"{key}_hi")
+    ends = "" if low is None or low != low else f" [{low:.3f}, {high:.3f}]"
+    return f"{value:.3f}{ends}"
+
+
+def bundle_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The int8 model's figures on test patients, with the data they are of."""
+    row = next(r for r in figures["rows"] if r["model"] == "student" and r["form"] == "int8")
+    wanted = ("macro_ap", "ap_", "f1_", "loc_auc_", "point_", "spearman", "spearman_p5",
+              "same_peak", "label_set")  # fmt: skip
+
+    def is_kept(key: str) -> bool:
+        base = key.removesuffix("_lo").removesuffix("_hi")
+        if base.endswith("_all") or base in ("spearman_agreeing", "spearman_differing"):
+            return False
+        return base in wanted or base.startswith(("ap_", "f1_", "loc_auc_", "point_"))
+
+    kept = {k: v for k, v in row.items() if v is not None and is_kept(k)}
+    return {"data": figures["data"], **kept}
