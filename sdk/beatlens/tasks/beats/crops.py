@@ -1,11 +1,12 @@
-"""Which crops of beats who hears: members of the teacher, and students.
+"""Which crops of beats members of the teacher and students are trained on.
 
-The teacher's first members hear the labelled patients. From recordings whose beats nobody labelled
-(`recipe.unlabelled`) the others learn besides what fibrillation is not: where a whole recording is
-labelled atrial fibrillation, no beat is S. So that they do not learn to know S by the device that
-recorded it, they hear that device's other recordings too; of those, what the first members say
-counts as labels (pseudo-labels: Lee, ICML workshop 2013; of a first generation for a second one:
-Xie et al., CVPR 2020). Students hear all of them as their teacher tells them.
+The teacher's first members are trained on the labelled patients. The others are trained besides on
+recordings whose beats nobody labelled (`recipe.unlabelled`): where a whole recording is labelled
+atrial fibrillation, no beat is of the class with `absent_in_fibrillation`. So that they do not
+learn that class by the device that recorded it, they are trained on that device's other recordings
+too, whose labels are what the first members predict (pseudo-labels: Lee, ICML workshop 2013; of a
+first generation for a second one: Xie et al., CVPR 2020). Students are trained on all of them with
+the teacher's predictions.
 """
 
 from __future__ import annotations
@@ -13,116 +14,119 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.errors import RecipeError
-from beatlens.tasks.beats.metrics import run_beats
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.lookup_tables import LookupTables
+from beatlens.nets.teacher import Teacher
 from beatlens.tasks.beats.data import PreparedBeats
-from beatlens.pipeline.student import CACHE_SEED
-from beatlens.tasks.beats.labels import NOT_S, BeatTrack, beat_tables
-from beatlens.tasks.beats.sampling import CROP_SPAN, BeatSampler
-from beatlens.tasks.beats.unlabelled import MixedCrops, Untold, told_by
+from beatlens.tasks.beats.labels import ABSENT, BeatTrack, add_set_entries
+from beatlens.tasks.beats.metrics import run_beats
+from beatlens.tasks.beats.recipe import BeatRecipe
+from beatlens.tasks.beats.sampling import BeatSampler
+from beatlens.tasks.beats.unlabelled import HiddenLabels, MixedCrops, label_by_predictions
+from beatlens.tasks.common.runs import CROP_SPAN
 
 FIBRILLATION, OTHERS = 1, 2
 """Added to the seed of labelled crops, for those of recordings without labels."""
 
 
 @dataclass(frozen=True)
-class HeardByMembers:
-    """Recordings without labels as the last members of a teacher hear them.
+class UnlabelledTracks:
+    """Recordings without labels as the last members of a teacher are trained on them.
 
     Args:
-        fibrillating: no beat of them is S.
-        others: of the same databases, what the first members say in place of labels.
+        fibrillating: no beat of them is of the class with `absent_in_fibrillation`.
+        others: of the same databases, with the predictions of the first members as labels.
     """
 
     fibrillating: Sequence[BeatTrack]
     others: Sequence[BeatTrack]
 
 
-def heard_by_members(
-    recipe: BeatRecipe,
-    unlabelled: Sequence[BeatTrack],
-    first: EvidenceNet,
-    tables: LookupTables,
-) -> HeardByMembers:
-    """What all members of the teacher are told that hear recordings without labels.
+def label_unlabelled(
+    recipe: BeatRecipe, unlabelled: Sequence[BeatTrack], first: Teacher
+) -> UnlabelledTracks:
+    """What the members of a teacher are trained on that are trained on unlabelled recordings.
 
     Args:
         recipe: of the teacher.
         unlabelled: see `beatlens.tasks.beats.data.read_unlabelled`.
-        first, tables: the mean of the first members, whose decisions are taken for labels.
+        first: the mean of the first members, whose decisions are taken for labels.
 
     Raises:
-        RecipeError: none of the recordings fibrillates, or there are none, and it should hear such.
+        RecipeError: none of the recordings fibrillates, or there are none, and such are asked for.
     """
-    section, heard = recipe.unlabelled, _heard(recipe, unlabelled)
-    fibrillating = [track for track in heard if (track.labels == NOT_S).any()]
+    section, usable = recipe.unlabelled, _keep_usable(recipe, unlabelled)
+    fibrillating = [track for track in usable if (track.labels == ABSENT).any()]
     if section.fibrillation_share and not fibrillating:
         raise RecipeError(
             "unlabelled.fibrillation_share is above 0, but no recording of "
             f"{' and '.join(section.databases)} is labelled atrial fibrillation"
         )
-    rest = [track for track in heard if not (track.labels == NOT_S).any()]
+    rest = [track for track in usable if not (track.labels == ABSENT).any()]
     wanted = rest if section.other_share else []
-    return HeardByMembers(fibrillating, _told(wanted, first, tables))
+    return UnlabelledTracks(fibrillating, _label(recipe, wanted, first))
 
 
-def member_crops(recipe: BeatRecipe, prepared: PreparedBeats, heard: HeardByMembers) -> MixedCrops:
-    """Crops for a member of the teacher that hears recordings without labels.
+def member_crops(
+    recipe: BeatRecipe, prepared: PreparedBeats, unlabelled: UnlabelledTracks
+) -> MixedCrops:
+    """Crops for a member of the teacher that is trained on unlabelled recordings too.
 
     Args:
         recipe: the member's.
         prepared: the labelled patients.
-        heard: the others.
+        unlabelled: the others.
     """
     section, seed = recipe.unlabelled, recipe.seed
     others: list[tuple[BeatSampler, float]] = []
     if section.fibrillation_share:
-        augmentation = recipe.sampling.augmentation
         sampler = BeatSampler(
-            heard.fibrillating, seed + FIBRILLATION, {}, augmentation=augmentation
+            unlabelled.fibrillating,
+            recipe.classes,
+            seed + FIBRILLATION,
+            {},
+            augmentation=recipe.sampling.augmentation,
         )
         others.append((sampler, section.fibrillation_share))
-    if heard.others:
-        others.append((_sampler(recipe, heard.others, seed + OTHERS), section.other_share))
+    if unlabelled.others:
+        others.append((_sampler(recipe, unlabelled.others, seed + OTHERS), section.other_share))
     return MixedCrops(prepared.sampler(recipe, seed, section.labelled), others, seed)
 
 
 def student_crops(
-    recipe: BeatRecipe,
-    prepared: PreparedBeats,
-    unlabelled: Sequence[BeatTrack],
-    teacher: EvidenceNet,
-    tables: LookupTables,
+    recipe: BeatRecipe, prepared: PreparedBeats, teacher: Teacher, seed: int
 ) -> BeatSampler | MixedCrops:
-    """Crops for students: of the labelled patients, and of those whom only the teacher tells."""
-    section, seed = recipe.unlabelled, CACHE_SEED + recipe.seed
+    """Crops for students: of the labelled patients, and of those with the teacher's predictions."""
+    section = recipe.unlabelled
     if not section.databases:
         return prepared.sampler(recipe, seed)
     labelled = prepared.sampler(recipe, seed, section.labelled)
-    told = _told(_heard(recipe, unlabelled), teacher, tables)
-    heard = Untold(_sampler(recipe, told, seed + OTHERS))
-    return MixedCrops(labelled, [(heard, section.student_share)], seed)
+    predicted = _label(recipe, _keep_usable(recipe, prepared.unlabelled), teacher)
+    others = HiddenLabels(_sampler(recipe, predicted, seed + OTHERS))
+    return MixedCrops(labelled, [(others, section.student_share)], seed)
 
 
-def _heard(recipe: BeatRecipe, unlabelled: Sequence[BeatTrack]) -> list[BeatTrack]:
-    heard = [track for track in unlabelled if len(track.x) >= CROP_SPAN and len(track.peaks)]
-    if not heard:
+def _keep_usable(recipe: BeatRecipe, unlabelled: Sequence[BeatTrack]) -> list[BeatTrack]:
+    """Recordings that a crop fits into and that have beats."""
+    usable = [track for track in unlabelled if len(track.x) >= CROP_SPAN and len(track.peaks)]
+    if not usable:
         raise RecipeError(
             f"unlabelled.databases names {' and '.join(recipe.unlabelled.databases)}, but no "
             "recordings of 7.5 s or more were given; expected those of `read_unlabelled`"
         )
-    return heard
+    return usable
 
 
-def _told(tracks: Sequence[BeatTrack], net: EvidenceNet, tables: LookupTables) -> list[BeatTrack]:
-    """Recordings with a network's decisions where labels would be."""
-    said = run_beats(net, beat_tables(tables.array()), tracks)
-    return told_by(tracks, [logits.argmax(axis=1) for logits in said.logits])
+def _label(
+    recipe: BeatRecipe, tracks: Sequence[BeatTrack], teacher: Teacher
+) -> list[BeatTrack]:
+    """Recordings with a teacher's decisions as labels."""
+    tables = add_set_entries(teacher.table_values, recipe.task.classes)
+    run = run_beats(teacher.net, tables, tracks)
+    return label_by_predictions(tracks, [logits.argmax(axis=1) for logits in run.logits])
 
 
-def _sampler(recipe: BeatRecipe, told: Sequence[BeatTrack], seed: int) -> BeatSampler:
+def _sampler(recipe: BeatRecipe, labelled: Sequence[BeatTrack], seed: int) -> BeatSampler:
     sampling = recipe.sampling
-    return BeatSampler(told, seed, sampling.shares, augmentation=sampling.augmentation)
+    return BeatSampler(
+        labelled, recipe.classes, seed, sampling.shares, augmentation=sampling.augmentation
+    )

@@ -1,59 +1,66 @@
-"""Step 1 of the beats task: recordings become beat tracks, real ones where there are any."""
+"""Recordings become beat tracks: real ones where there are any, else simulated ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from beatlens.tasks.beats.recipe import BeatDataSection, BeatRecipe, PlacedShares
-from beatlens.tasks.windows.data import (
-    ROLES,
-    SIMULATION_SEED,
-    at_hand,
-    held_patients,
-    simulates,
-    trainable,
-    whole_database,
-)
-from beatlens.tasks.recordings.data import simulated_recordings
-from beatlens.signals import simulate, splits
+from beatlens.errors import RecipeError
+from beatlens.recipe import SourceSection
+from beatlens.signals import simulate
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.beat_contexts import CONTEXTS
-from beatlens.signals.databases import database_in, find_database
+from beatlens.signals.databases import ITS_WORD, Codes
+from beatlens.signals.databases.own_records import OwnRecords
+from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.qrs import CONSTANTS
-from beatlens.tasks.beats.labels import CLASSES, NOT_S, UNKNOWN, BeatTrack, beat_track
+from beatlens.tasks.beats.labels import ABSENT, UNKNOWN, BeatTrack, beat_track, has_beat_labels
+from beatlens.tasks.beats.recipe import BeatRecipe, PlacedShares
 from beatlens.tasks.beats.sampling import BeatSampler
+from beatlens.tasks.common.simulated import simulated_recordings
+from beatlens.tasks.common.sources import (
+    ROLES,
+    Roles,
+    Source,
+    assign_roles,
+    describe_roles,
+    find_shared,
+    find_sources,
+    held_patients,
+    simulates,
+)
 from beatlens.tasks.common.store import kept_tracks
 from beatlens.tasks.common.workers import ALONE, Workers
 
-FIELDS = tuple(field.name for field in fields(BeatTrack))
+FIELDS = tuple(each.name for each in fields(BeatTrack))
 """Tracks that are kept have these."""
+SIMULATION_SEED = 2024
 UNLABELLED_SEED = SIMULATION_SEED + 50_000
-FIBRILLATION = "A"
-"""Label of a whole recording in atrial fibrillation."""
+FIBRILLATION = Codes.of(rhythms=["AFIB"])
 Progress = Callable[[str, int, int], None]
-Wanted = dict[str, list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
 class PreparedBeats:
     """Beat tracks by role, and the annotations of the test recordings, by record.
 
-    No training patient occurs in another role. `simulated` tells whether they were made up;
-    `description` says in words what they are.
+    No training patient occurs in another role. `simulated` says whether they were made up;
+    `description` in words what they are. `unlabelled` are recordings whose beats nobody labelled
+    (`recipe.unlabelled`); `shared` the test records whose patient has a record in another role.
     """
 
     train: list[BeatTrack]
     validation: list[BeatTrack]
     test: list[BeatTrack]
-    reference: dict[str, Annotations]
+    reference: Mapping[str, Annotations]
     simulated: bool
     description: str
+    unlabelled: list[BeatTrack] = field(default_factory=list)
+    shared: frozenset[str] = frozenset()
 
     def sampler(
         self, recipe: BeatRecipe, seed: int, placed: PlacedShares | None = None
@@ -62,9 +69,10 @@ class PreparedBeats:
         sampling = recipe.sampling
         return BeatSampler(
             self.train,
+            recipe.classes,
             seed,
             (placed or sampling).shares,
-            {str(name): weight for name, weight in sampling.database_weights.items()},
+            {source.name: source.weight for source in recipe.data.sources},
             sampling.augmentation,
         )
 
@@ -77,13 +85,13 @@ def prepare_beats(
     workers: Workers = ALONE,
     roles: Sequence[str] = ROLES,
 ) -> PreparedBeats:
-    """Condition everything a recipe trains, chooses and tests on, and find the R peaks in it.
+    """Condition everything a recipe trains, validates and tests on, and find the R peaks in it.
 
-    What was prepared is kept in the run folder and used again while the data section and the
-    databases' files stay as they are.
+    What was prepared is kept in the run folder and used again while the recipe's classes and data
+    and the sources' files stay as they are.
 
     Args:
-        recipe: `recipe.data` says which databases, or simulated ECG.
+        recipe: its data section says which sources, or simulated ECG.
         folder: run folder, made if need be.
         data: folder of databases; None searches (see `find_database`).
         progress: called with (what, done, total).
@@ -93,41 +101,59 @@ def prepare_beats(
 
     Raises:
         DataError: real data are asked for and not found, or found damaged; see `simulates`.
+        RecipeError: a source has no annotations of beats.
     """
-    section = recipe.data
-    others = (*section.databases, *recipe.unlabelled.databases)
-    if simulates(section.source, "mitdb", others, data):
-        return _simulated(section, progress)
-    wanted = wanted_records(section, data)
-    names = dict.fromkeys(name for name, _ in chain(*wanted.values()))
-    databases = [find_database(name, data) for name in names]
-    track_of = BeatTrackOf(tuple((database.name, database.folder) for database in databases))
+    if simulates(recipe.data, data):
+        return _simulated(recipe, progress)
+    sources = find_sources(recipe.data, data)
+    for source in sources:
+        if not isinstance(source.database, OwnRecords) and not has_beat_labels(source.database):
+            raise RecipeError(
+                f"{recipe.name}: database {source.name} has no labels of beats, expected one that "
+                "has"
+            )
+    assigned = assign_roles(sources, final_fit=recipe.data.final_fit)
+    make_track = MakeBeatTrack(_codes(recipe))
 
     def made(role: str) -> Iterator[BeatTrack]:
         shown = None if progress is None else partial(progress, role)
-        return workers.map(track_of, wanted[role], shown)
+        return workers.map(make_track, assigned[role], shown)
 
-    made_of = (
-        CONTEXTS,
-        CONSTANTS,
-        FIELDS,
-        wanted,
-        [database.fingerprint for database in databases],
-    )
     make = {role: partial(made, role) for role in ROLES if role in roles}
-    tracks = kept_tracks(folder / "tracks", made_of, make, BeatTrack)
-    mitdb = find_database("mitdb", data)
-    reference = {record: mitdb.annotations(record) for _, record in wanted["test"]}
-    described = _described(wanted, recipe.unlabelled.databases)
+    tracks = kept_tracks(folder / "tracks", _made_of(recipe, sources, assigned), make, BeatTrack)
+    reference = {record: source.annotations(record) for source, record in assigned["test"]}
+    unlabelled: list[BeatTrack] = []
+    if "train" in roles:
+        held = held_patients(assigned)
+        unlabelled = read_unlabelled(recipe, held, folder, data, progress, workers)
+    others = recipe.unlabelled.databases
+    besides = f"; besides, beats not labelled: {' and '.join(others)}" if others else ""
     return PreparedBeats(
-        **{role: tracks.get(role, []) for role in ROLES}, reference=reference, simulated=False,
-        description=described,
-    )  # fmt: skip
+        **{role: tracks.get(role, []) for role in ROLES},
+        reference=reference,
+        simulated=False,
+        description=f"{describe_roles(assigned, roles)}; R peaks found by the system{besides}",
+        unlabelled=unlabelled,
+        shared=find_shared(assigned),
+    )
+
+
+def _codes(recipe: BeatRecipe) -> tuple[str, ...]:
+    return tuple(one.beats for one in recipe.task.classes.values())
+
+
+def _made_of(
+    recipe: BeatRecipe, sources: Sequence[Source], assigned: Roles
+) -> tuple[object, ...]:
+    """All that tracks depend on."""
+    names = {role: [(s.name, record) for s, record in part] for role, part in assigned.items()}
+    read = [(s.section.model_dump_json(), s.database.fingerprint) for s in sources]
+    return (CONTEXTS, CONSTANTS, FIELDS, _codes(recipe), names, read)
 
 
 def read_unlabelled(
     recipe: BeatRecipe,
-    prepared: PreparedBeats,
+    held: frozenset[str],
     folder: Path,
     data: Path | None = None,
     progress: Progress | None = None,
@@ -135,12 +161,12 @@ def read_unlabelled(
 ) -> list[BeatTrack]:
     """The recordings of `recipe.unlabelled`, whose beats nobody labelled: their first leads.
 
-    All labels are `UNKNOWN`, or `NOT_S` where a recording is labelled atrial fibrillation as a
-    whole. They too are kept in the run folder. Where the others are simulated, so are these.
+    All labels are `UNKNOWN`, or `ABSENT` where a recording is labelled atrial fibrillation as a
+    whole. They too are kept in the run folder.
 
     Args:
         recipe, folder, data, progress, workers: as for `prepare_beats`.
-        prepared: what is learnt from otherwise.
+        held: patients who are validated or tested on: their recordings are left out.
 
     Raises:
         DataError: a database is not found.
@@ -148,86 +174,62 @@ def read_unlabelled(
     names = recipe.unlabelled.databases
     if not names:
         return []
-    if prepared.simulated:
-        section = recipe.data
-        made = simulated_recordings(
-            section.simulated_patients, section.simulated_seconds, UNLABELLED_SEED
-        )
-        return [beat_track(one, known_of(symbol), simulate.LEAD) for one, symbol in made]
-    databases = [whole_database(name, data) for name in names]
-    held = held_patients((*splits.VALIDATION, *splits.DS2))
-    wanted = [(each.name, record) for each in databases for record in sorted(trainable(each, held))]
+    section = recipe.data.model_copy(
+        update={"sources": tuple(SourceSection(database=n, split="published") for n in names)}
+    )
+    sources = find_sources(section, data)
+    wanted = [
+        (source, record)
+        for source in sources
+        for record in sorted(source.database.records())
+        if record not in source.database.splits.get("test", ())
+        and source.database.patient(record) not in held
+    ]
     shown = None if progress is None else partial(progress, "unlabelled")
-    track_of = BeatTrackOf(tuple((each.name, each.folder) for each in databases), labelled=False)
-    make = partial(workers.map, track_of, wanted, shown)
-    made_of = (CONTEXTS, CONSTANTS, FIELDS, NOT_S, wanted, [each.fingerprint for each in databases])
+    make = partial(workers.map, make_unlabelled_track, wanted, shown)
+    read = [(source.name, source.database.fingerprint) for source in sources]
+    made_of = (CONTEXTS, CONSTANTS, FIELDS, ABSENT, [(s.name, r) for s, r in wanted], read)
     role = "unlabelled"
     return kept_tracks(folder / "tracks", made_of, {role: make}, BeatTrack)[role]
 
 
-def wanted_records(section: BeatDataSection, data: Path | None) -> Wanted:
-    """Databases and records by role; no patient is in two of them (but mitdb's 201 and 202).
-
-    Args:
-        section: of a recipe.
-        data: folder of databases; None searches.
-
-    Raises:
-        DataError: mitdb is not found, or a database is found damaged.
-    """
-    wanted: Wanted = {
-        "train": [("mitdb", record) for record in splits.TRAIN],
-        "validation": [("mitdb", record) for record in splits.VALIDATION],
-        "test": [("mitdb", record) for record in splits.DS2],
-    }
-    whole_database("mitdb", data)
-    held = held_patients((*splits.VALIDATION, *splits.DS2))
-    names = [name for name in section.databases if name != "mitdb" and at_hand(name, data)]
-    others = [find_database(name, data) for name in names]
-    for other in others:
-        chosen_on = other.splits.get("validation", ())
-        records = [record for record in trainable(other, held) if record in chosen_on]
-        wanted["validation"] += [(other.name, record) for record in records]
-        held |= {other.patient(record) for record in records}
-    for other in others:
-        wanted["train"] += [(other.name, record) for record in trainable(other, held)]
-    return wanted
-
-
 @dataclass(frozen=True)
-class BeatTrackOf:
-    """Makes the track of a record, wherever it is called with (database, record).
+class MakeBeatTrack:
+    """Makes the track of a record, wherever it is called with a source and the record's name.
 
     Args:
-        folders: of the databases, with their names.
-        labelled: whether their beats are annotated, and what is said of them is to be known. If
-            not, what a recording's own label says of all of them.
+        codes: of the beats of each class.
     """
 
-    folders: tuple[tuple[str, Path], ...]
-    labelled: bool = True
+    codes: tuple[str, ...]
 
-    def __call__(self, named: tuple[str, str]) -> BeatTrack:
+    def __call__(self, named: tuple[Source, str]) -> BeatTrack:
         """The track of one record."""
-        name, record = named
-        database = database_in(name, dict(self.folders)[name])
-        recording = database.open(record)
-        if self.labelled:
-            return beat_track(recording, database.annotations(record), database.lead(recording))
-        label = database.label(record) if FIBRILLATION in database.labels else None
-        return beat_track(recording, known_of(label), recording.lead_names[0])
+        source, record = named
+        recording = source.database.open(record)
+        return beat_track(
+            recording, source.annotations(record), source.lead(recording), self.codes
+        )
 
 
-def known_of(label: str | None) -> int:
-    """What is known of all beats of a recording, by its label.
-
-    >>> known_of("A"), known_of("N"), known_of(None)
-    (-2, -1, -1)
-    """
-    return NOT_S if label == FIBRILLATION else UNKNOWN
+def make_unlabelled_track(named: tuple[Source, str]) -> BeatTrack:
+    """The track of a record whose beats nobody labelled."""
+    source, record = named
+    recording = source.database.open(record)
+    return beat_track(recording, known_of_all(source, record), recording.lead_names[0])
 
 
-def _simulated(section: BeatDataSection, progress: Progress | None) -> PreparedBeats:
+def known_of_all(source: Source, record: str) -> int:
+    """The label of all beats of a recording, by its own label: `ABSENT` or `UNKNOWN`."""
+    if not source.database.labels_recordings:
+        return UNKNOWN
+    statement = source.database.statement(record, ITS_WORD)
+    fibrillates = statement is not None and statement.decides(FIBRILLATION)
+    return ABSENT if fibrillates else UNKNOWN
+
+
+def _simulated(recipe: BeatRecipe, progress: Progress | None) -> PreparedBeats:
+    section, codes = recipe.data, _codes(recipe)
     patients = simulate.simulate_database(
         section.simulated_patients, SIMULATION_SEED, duration_s=section.simulated_seconds
     )
@@ -235,10 +237,21 @@ def _simulated(section: BeatDataSection, progress: Progress | None) -> PreparedB
     total, done = sum(len(group) for group in patients.values()), 0
     for role, group in patients.items():
         for patient in group:
-            tracks[role].append(beat_track(patient.recording, patient.annotations, simulate.LEAD))
+            tracks[role].append(
+                beat_track(patient.recording, patient.annotations, simulate.LEAD, codes)
+            )
             done += 1
             if progress is not None:
                 progress("simulated", done, total)
+    unlabelled = []
+    if recipe.unlabelled.databases:
+        made = simulated_recordings(
+            section.simulated_patients, section.simulated_seconds, UNLABELLED_SEED
+        )
+        unlabelled = [
+            beat_track(one, ABSENT if name == "afib" else UNKNOWN, simulate.LEAD)
+            for one, name in made
+        ]
     return PreparedBeats(
         **tracks,
         reference={patient.recording.name: patient.annotations for patient in patients["test"]},
@@ -248,25 +261,27 @@ def _simulated(section: BeatDataSection, progress: Progress | None) -> PreparedB
             f"{', '.join(f'{len(group)} patients to {role}' for role, group in tracks.items())}. "
             "Figures say that the machinery works, not how well a model does on people."
         ),
+        unlabelled=unlabelled,
     )
 
 
-def _described(wanted: Wanted, unlabelled: Sequence[str]) -> str:
-    def counted(role: str) -> str:
-        names = [name for name, _ in wanted[role]]
-        return " and ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))
-
-    others = (
-        f"; heard besides: {' and '.join(unlabelled)}, beats not labelled" if unlabelled else ""
-    )
-    return (
-        f"real ECG, R peaks found by the system: trained on records of DS1 and svdb "
-        f"({counted('train')}), chosen on others of them ({counted('validation')}), tested on "
-        f"mitdb DS2 ({len(wanted['test'])} records); lead MLII; inter-patient{others}"
-    )
-
-
-def count_labels(tracks: Iterable[BeatTrack]) -> dict[str, int]:
+def count_labels(tracks: Iterable[BeatTrack], classes: Sequence[str]) -> dict[str, int]:
     """Peaks of each class."""
     labels = np.concatenate([track.labels for track in tracks])
-    return {name: int(np.sum(labels == number)) for number, name in enumerate(CLASSES)}
+    return {name: int(np.sum(labels == number)) for number, name in enumerate(classes)}
+
+
+def describe_beats(prepared: PreparedBeats, classes: Sequence[str]) -> str:
+    """What there is to train on, in words."""
+    if not prepared.train:
+        return ""
+    counts = ", ".join(f"{n:,} {name}" for name, n in count_labels(prepared.train, classes).items())
+    lines = [f"beats to train on: {counts}"]
+    if prepared.unlabelled:
+        hours = sum(len(track.x) for track in prepared.unlabelled) / MODEL_RATE_HZ / 3600
+        fibrillating = sum(bool((track.labels == ABSENT).any()) for track in prepared.unlabelled)
+        lines.append(
+            f"recordings without beat labels: {len(prepared.unlabelled):,}, {hours:.1f} h, "
+            f"{fibrillating:,} of them in atrial fibrillation"
+        )
+    return "\n".join(lines)

@@ -3,7 +3,7 @@
     loss = (1 - w) * labels + w * KD + lambda * matching
 
 KD is over the classes of each beat, one of which it is (Hinton, Vinyals & Dean, arXiv 1503.02531):
-`T^2 * mean KL(softmax(t / T) || softmax(s / T))`. Only evidence is learnt: the teacher's rhythm
+`T^2 * mean KL(softmax(t / T) || softmax(s / T))`. Only evidence is trained: the teacher's lookup
 tables are added on both sides, and stay as they are.
 
 What is matched is each class's evidence less the classes' mean, since only differences between
@@ -16,40 +16,29 @@ from collections.abc import Callable
 from copy import deepcopy
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from beatlens.attribution.matching import Attribution, Matching
+from beatlens.attribution.matching import Matching, matching_of
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.retraining import build_retraining_with
+from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables
-from beatlens.tasks.beats.objective import beat_evidence, beat_label_loss
+from beatlens.nets.teacher import Teacher
+from beatlens.tasks.beats.objective import LabelLoss, beat_evidence
+from beatlens.tasks.beats.recipe import BeatRecipe
+from beatlens.tasks.common.one_class import (
+    MAX_ODDS,
+    attribute_centred,
+    class_kd_loss,
+    log_odds,
+)
 from beatlens.training.loop import Schedule
 
-MOST_ODDS = 20.0
-"""Log odds beyond which a class is as good as there, or not there."""
-
-
-def beat_kd_loss(student: Tensor, teacher: Tensor, temperature: float = 3.0) -> Tensor:
-    """KD over beats; see the module.
-
-    Args:
-        student, teacher: logits `[M, C]`; the teacher's are taken as constants.
-        temperature: T.
-
-    >>> beat_kd_loss(torch.tensor([[1.0, -2.0]]), torch.tensor([[1.0, -2.0]])).item()
-    0.0
-    """
-    s = F.log_softmax(student / temperature, dim=1)
-    t = F.log_softmax(teacher.detach() / temperature, dim=1)
-    return temperature**2 * F.kl_div(s, t, reduction="batchmean", log_target=True)
-
-
 class BeatDistillObjective(nn.Module):
-    """Loss of a student (float, or fake-quantised) that learns beats from a `TeacherCache`.
+    """Loss of a student (float, or fake-quantised) that is trained on beats from a `TeacherCache`.
 
     `forward(windows, peaks, labels, contexts, evidence, activations)` takes a batch of the cache.
 
@@ -58,6 +47,7 @@ class BeatDistillObjective(nn.Module):
         teacher_head: the teacher's head's weights `[C, K]`, for losses on activations.
         tables: the teacher's; not trained.
         span: samples of a crop's span.
+        label_loss: of the labels.
         weights: of the loss's terms.
         matching: how maps are matched, or None.
     """
@@ -68,6 +58,7 @@ class BeatDistillObjective(nn.Module):
         teacher_head: Tensor,
         tables: LookupTables,
         span: int,
+        label_loss: LabelLoss,
         weights: DistillWeights,
         matching: Matching | None,
     ) -> None:
@@ -75,6 +66,7 @@ class BeatDistillObjective(nn.Module):
         self.student = student
         self._others = (tables.requires_grad_(False),)  # in a tuple: not a part of this module
         self._head, self._span = teacher_head.detach(), span
+        self._label_loss = label_loss
         self._weights, self._matching = weights, matching
 
     def forward(
@@ -92,33 +84,22 @@ class BeatDistillObjective(nn.Module):
         maps = self.student.head(features).float()
         tables = self._others[0](contexts)
         stride = self._span // maps.shape[2]
-        mine = beat_evidence(maps, peaks, stride) + tables
-        theirs = beat_evidence(evidence, peaks, self._span // evidence.shape[2]) + tables
+        own = beat_evidence(maps, peaks, stride) + tables
+        wanted = beat_evidence(evidence, peaks, self._span // evidence.shape[2]) + tables
         beats = peaks >= 0
         loss = torch.zeros(())
         if weights.kd < 1:
-            loss = loss + (1 - weights.kd) * beat_label_loss(mine, labels, weights.smoothing)
+            loss = loss + (1 - weights.kd) * self._label_loss(own, labels)
         if weights.kd > 0 and beats.any():
-            kd = beat_kd_loss(mine[beats], theirs[beats], weights.temperature)
+            kd = class_kd_loss(own[beats], wanted[beats], weights.temperature)
             loss = loss + weights.kd * kd
         if self._matching is not None and weights.matching > 0:
-            present = surest_beats(theirs, beats)
+            present = surest_beats(wanted, beats)
             head = self.student.head.weight.squeeze(2)
             student = attribute_centred(maps, head, features, present)
             teacher = attribute_centred(evidence, self._head, activations, present)
             loss = loss + weights.matching * self._matching(student, teacher)
         return loss
-
-
-def log_odds(logits: Tensor) -> Tensor:
-    """Log odds of each class against all others, `[..., C]` of logits `[..., C]`.
-
-    >>> log_odds(torch.zeros(1, 3)).exp()
-    tensor([[0.5000, 0.5000, 0.5000]])
-    """
-    rest = [torch.cat([logits[..., :c], logits[..., c + 1 :]], -1).logsumexp(-1)
-            for c in range(logits.shape[-1])]  # fmt: skip
-    return logits - torch.stack(rest, dim=-1)
 
 
 def surest_beats(logits: Tensor, beats: Tensor) -> Tensor:
@@ -134,50 +115,42 @@ def surest_beats(logits: Tensor, beats: Tensor) -> Tensor:
     """
     return (
         log_odds(logits)
-        .masked_fill(~beats[..., None], -MOST_ODDS)
+        .masked_fill(~beats[..., None], -MAX_ODDS)
         .amax(dim=1)
-        .clamp(-MOST_ODDS, MOST_ODDS)
+        .clamp(-MAX_ODDS, MAX_ODDS)
         .detach()
     )
 
 
-def attribute_centred(
-    evidence: Tensor, head: Tensor, activations: Tensor, present: Tensor
-) -> Attribution:
-    """What a network showed, less what all classes share."""
-    centred = head - head.mean(dim=0)
-    return Attribution(
-        logits=present,
-        weights_of=lambda classes: centred[classes],
-        class_maps=lambda: evidence - evidence.mean(dim=1, keepdim=True),
-        activations=activations if activations.numel() else None,
-    )
-
-
-def beat_lesson(
+def build_beat_retraining(
     cache: TeacherCache,
-    tables: LookupTables,
-    weights: DistillWeights,
-    matching: Matching | None,
+    teacher: Teacher,
+    recipe: BeatRecipe,
     schedule: Schedule,
     validate: Callable[[nn.Module], dict[str, float]],
-    score: str = "score",
 ) -> Retraining:
-    """What an evidence network, float or int8, learns about beats from a teacher.
+    """How an evidence network, float or int8, is trained on beats and their teacher.
 
     Args:
-        cache: the teacher and its crops, drawn by a `BeatSampler`.
-        tables: the teacher's.
-        weights: of the loss's terms.
-        matching: how maps are matched; each network gets a copy of its own.
+        cache: the teacher's evidence and its crops, drawn by a `BeatSampler`.
+        teacher: its tables stay as they are.
+        recipe: weights of the loss's terms, and how maps are matched; each network gets a copy of
+            the matching of its own.
         schedule: of a retraining.
-        validate, score: see `Retraining`.
+        validate: see `Retraining`.
 
     See `beatlens.compress.retraining.build_retraining_with` for what it raises.
     """
-    head = cache.teacher.head.weight.squeeze(2)
+    tables = teacher.tables
+    if tables is None:
+        raise ModelError("the teacher of beats has no lookup tables, expected some")
+    head, weights = cache.teacher.head.weight.squeeze(2), recipe.distill.weights
+    matching = matching_of(recipe.distill.matching)
+    label_loss = LabelLoss.build(recipe.task, weights.smoothing)
 
-    def objective_of(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
-        return BeatDistillObjective(student, head, tables, cache.span, weights, deepcopy(matching))
+    def build_objective(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
+        return BeatDistillObjective(
+            student, head, tables, cache.span, label_loss, weights, deepcopy(matching)
+        )
 
-    return build_retraining_with(cache, objective_of, schedule, validate, score)
+    return build_retraining_with(cache, build_objective, schedule, validate)

@@ -1,13 +1,13 @@
-"""The beats task: which kind of beat each R peak is, by EC57's classes.
+"""Beats: which class each R peak is.
 
-A beat's decision is the mean of the evidence over a span around its R peak, plus what its contexts
-are worth (`beatlens.nets.lookup_tables`); the largest class wins. R peaks are the system's own
-(`beatlens.signals.qrs`), in training too; annotations only say what kind of beat a peak is. Escape
-beats `e`, `j` count as normal, as in the literature (de Chazal et al. 2004, table I).
+A beat's decision is the mean of the evidence over a span around its R peak, plus the entries of its
+features in lookup tables (`beatlens.nets.lookup_tables`); the largest class wins. R peaks are the
+system's own (`beatlens.signals.qrs`), in training too; annotations only give the class of a peak.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,88 +16,77 @@ from numpy.typing import NDArray
 from beatlens.geometry import beat_columns
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.beat_contexts import CONTEXTS, LEARNT, beat_contexts
-from beatlens.signals.databases import ECTOPIC, Codes, database_type
+from beatlens.signals.databases import ECTOPIC, Codes, Database
 from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recorded
 from beatlens.signals.rhythm import BINS
-from beatlens.tasks.windows.tracks import condition, to_model_rate
+from beatlens.tasks.beats.recipe import BeatClass
+from beatlens.tasks.common.tracks import condition, to_model_rate
 
-CLASSES = ("n", "s", "v", "f")
-LONG_NAMES = {
-    "n": "normal beat",
-    "s": "supraventricular ectopic beat",
-    "v": "ventricular ectopic beat",
-    "f": "fusion of ventricular and normal beat",
-}
-SYMBOLS = ("N", "S", "V", "F")
-"""Annotation codes of the classes, in their order."""
 UNKNOWN = -1
 """Label of a peak that no beat was annotated at, of a paced or unclassifiable beat, and of one in
 ventricular flutter."""
-NOT_S = -2
-"""Label of a beat of which only that is known: its patient's atria fibrillate."""
+ABSENT = -2
+"""Label of a beat of which only this is known: it is not of the class that does not occur in atrial
+fibrillation, which its patient has."""
 BEFORE, AFTER = 64, 72
 """Samples of a beat's span before its R peak's column, and then on: from the T wave before it,
 where an early P wave hides, to the end of its own T wave."""
-ERRATIC = (6, 18)
-"""Steps of `erratic` up to which a rhythm says nothing, and from which on it surely fibrillates."""
-FIBRILLATES = {"s": -4.0, "v": -1.5}
-"""What a rhythm that surely fibrillates says of a beat, logits."""
+IRREGULAR = (6, 18)
+"""Steps of `erratic` up to which a rhythm counts as regular, and from which on RR intervals are as
+irregular as in atrial fibrillation."""
 ON_TIME = (12, 16)
-"""Sixteenths of an interval up to which a beat is surely early, and from which on it is not."""
-NOT_EARLY = {"slow": {"s": -1.0, "v": -0.5}, "balance": {"s": -1.0, "v": -0.5}}
-"""What it says, logits, that a beat is not early: by the last intervals, by the next one."""
+"""Sixteenths of an interval up to which a beat is premature, and from which on it is not."""
+PREMATURITY = ("slow", "balance")
+"""Features that say whether a beat is premature: by the intervals before it, by the next one."""
 STRIDE = 8
 """Samples of a column, of all networks that decide on beats."""
 PARTNER = 19
 """Samples within which an annotated beat is the peak's: EC57's 150 ms."""
 
 
-def labels_beats(name: str) -> bool:
-    """Whether a database's annotations decide ectopic beats; DataError: no such database.
-
-    >>> labels_beats("svdb"), labels_beats("afdb")
-    (True, False)
-    """
-    return database_type(name).annotated.covers(Codes.of(ECTOPIC))
+def has_beat_labels(database: Database) -> bool:
+    """Whether a database's annotations decide ectopic beats."""
+    return database.annotated.covers(Codes.of(ECTOPIC))
 
 
-def beat_tables(learnt: NDArray[np.floating]) -> NDArray[np.float64]:
-    """What the contexts of a beat are worth: the tables that were learnt, and what is set.
+def add_set_entries(
+    trained: NDArray[np.floating], classes: Mapping[str, BeatClass]
+) -> NDArray[np.float64]:
+    """Lookup tables of all features: those that were trained, and what a recipe sets.
 
-    In atrial fibrillation there is no focus for an early beat of the atria to come from, so an
-    erratic rhythm speaks against S, and what is then no S is no V more often. And a premature beat
-    is early by definition (escape beats, which are not, are few), so a beat that is not early
-    speaks against S, and against V, which its shape tells as well, half as much: more than tables
-    say that were learnt with a network that knew its patients. That is set, not learnt: hardly any
-    patient to learn from fibrillates, and tables that were learnt, or fitted afterwards, tell
-    patients out of fold worse. The numbers were chosen on DS1 and svdb out of fold
-    (docs/limits.md).
+    In atrial fibrillation there is no focus for an early beat of the atria to come from, so
+    irregular RR intervals count against a supraventricular beat (`BeatClass.irregular`). And a
+    premature beat is early by definition, so a beat that is not counts against ectopic classes
+    (`BeatClass.on_time`), more than tables that were trained with a network that knew its patients.
+    That is set, not trained: hardly any patient to train on fibrillates, and tables that were
+    trained, or fitted afterwards, do worse on patients out of fold.
 
     Args:
-        learnt: `[7, BINS, C]`, logits, of the contexts `beatlens.signals.beat_contexts.LEARNT`.
+        trained: `[7, BINS, C]`, logits, of the features `beatlens.signals.beat_contexts.LEARNT`.
+        classes: of the task, in the order of the network's outputs.
 
     Returns:
-        `[8, BINS, C]`, of all of them.
+        `[8, BINS, C]`, of all features.
 
-    >>> tables = beat_tables(np.zeros((7, 32, 4)))
-    >>> tables[CONTEXTS.index("erratic"), [0, 6, 9, 18, 31], CLASSES.index("s")].tolist()
+    >>> classes = {"n": BeatClass(beats="N"), "s": BeatClass(beats="A", irregular=-4, on_time=-1)}
+    >>> tables = add_set_entries(np.zeros((7, 32, 2)), classes)
+    >>> tables[CONTEXTS.index("erratic"), [0, 6, 9, 18, 31], 1].tolist()
     [0.0, 0.0, -1.0, -4.0, -4.0]
-    >>> tables[CONTEXTS.index("slow"), [0, 12, 14, 16, 31], CLASSES.index("s")].tolist()
+    >>> tables[CONTEXTS.index("slow"), [0, 12, 14, 16, 31], 1].tolist()
     [0.0, 0.0, -0.5, -1.0, -1.0]
     """
-    tables = np.zeros((len(CONTEXTS), BINS, len(CLASSES)))
-    tables[: len(LEARNT)] = learnt
+    tables = np.zeros((len(CONTEXTS), BINS, len(classes)))
+    tables[: len(LEARNT)] = trained
     early, usual = ON_TIME
     on_time = np.clip((np.arange(BINS) - early) / (usual - early), 0, 1)
-    for context, said in NOT_EARLY.items():
-        for name, worth in said.items():
-            tables[CONTEXTS.index(context), :, CLASSES.index(name)] += worth * on_time
-    none, surely = ERRATIC
-    fibrillates = np.clip((np.arange(BINS) - none) / (surely - none), 0, 1)
-    for name, worth in FIBRILLATES.items():
-        tables[CONTEXTS.index("erratic"), :, CLASSES.index(name)] += worth * fibrillates
+    regular, irregular = IRREGULAR
+    fibrillates = np.clip((np.arange(BINS) - regular) / (irregular - regular), 0, 1)
+    for number, one in enumerate(classes.values()):
+        for feature in PREMATURITY:
+            tables[CONTEXTS.index(feature), :, number] += one.on_time * on_time
+        tables[CONTEXTS.index("erratic"), :, number] += one.irregular * fibrillates
     return tables
 
 
@@ -110,7 +99,7 @@ class BeatTrack:
         x: int8 `[n]`, front end output.
         usable: bool `[n]`, false where the front end raised a flag.
         peaks: R peaks found by the detector, int64 `[b]`.
-        labels: number of the class of each, int64 `[b]`, `NOT_S` or `UNKNOWN`.
+        labels: number of the class of each, int64 `[b]`, `ABSENT` or `UNKNOWN`.
         contexts: of each, int64 `[b, 8]`, see `beatlens.signals.beat_contexts`.
         rate_hz, samples: of the recording itself.
         defects: int64 `[b, 2]`, samples of each beat's span that are flat or saturated, and that
@@ -143,35 +132,40 @@ class BeatTrack:
             samples=n * self.rate_hz // MODEL_RATE_HZ,
         )
 
-    def annotations(self, decided: NDArray[np.integer]) -> Annotations:
-        """The peaks as WFDB annotations, with the classes decided on, numbers `[b]`.
+    def annotations(
+        self, decided: NDArray[np.integer], symbols: Sequence[str]
+    ) -> Annotations:
+        """The peaks as WFDB annotations.
 
-        Those that were not decided, `UNKNOWN`, get the code Q.
+        Args:
+            decided: numbers of classes `[b]`; those that were not decided, `UNKNOWN`, get code Q.
+            symbols: code of each class.
         """
         at = np.round(self.peaks * self.rate_hz / MODEL_RATE_HZ).astype(np.int64)
         inside = at < self.samples
         numbers = np.asarray(decided)[inside]
-        symbols = np.where(numbers == UNKNOWN, "Q", np.array(SYMBOLS)[numbers])
+        codes = np.where(numbers == UNKNOWN, "Q", np.array(symbols)[numbers])
         none = np.zeros(int(inside.sum()), np.int64)
-        return Annotations(
-            self.record, self.samples, at[inside], symbols, none, ("",) * len(none)
-        )  # fmt: skip
+        return Annotations(self.record, self.samples, at[inside], codes, none, ("",) * len(none))
 
 
-def beat_track(recording: Recorded, known: Annotations | int, lead: str) -> BeatTrack:
+def beat_track(
+    recording: Recorded, known: Annotations | int, lead: str, classes: Sequence[str] = ()
+) -> BeatTrack:
     """Condition a lead, find its R peaks, and label them by the annotated beats near them.
 
     Args:
         recording: of any rate.
-        known: the annotations; without, the label of all beats, `UNKNOWN` or `NOT_S`.
+        known: the annotations; without, the label of all beats, `UNKNOWN` or `ABSENT`.
         lead: its name.
+        classes: codes of the beats of each class, in the order of the classes.
     """
     out = condition(recording, lead)
     peaks = detect_qrs(out.x)
     if isinstance(known, int):
         found = np.full(len(peaks), known, np.int64)
     else:
-        found = _annotated(peaks, known, recording.rate_hz)
+        found = _annotated(peaks, known, recording.rate_hz, classes)
     return BeatTrack(
         record=recording.name,
         database=recording.database,
@@ -204,12 +198,13 @@ def beat_defects(out: Conditioned, peaks: NDArray[np.int64]) -> NDArray[np.int64
 
 
 def _annotated(
-    peaks: NDArray[np.int64], annotations: Annotations, rate_hz: int
+    peaks: NDArray[np.int64], annotations: Annotations, rate_hz: int, classes: Sequence[str]
 ) -> NDArray[np.int64]:
     """Labels of peaks, samples at 128 Hz, by annotations of samples at `rate_hz`."""
     beats = to_model_rate(annotations.beats.sample, rate_hz)
-    kinds = annotations.beats.classes("aami")
-    labels = np.array([SYMBOLS.index(k) if k in SYMBOLS else UNKNOWN for k in kinds], np.int64)
+    numbers = {code: number for number, codes in enumerate(classes) for code in codes}
+    symbols = annotations.beats.symbol.tolist()
+    labels = np.array([numbers.get(symbol, UNKNOWN) for symbol in symbols], np.int64)
     found = labels_of_peaks(peaks, beats, labels)
     for flutter in annotations.flutter:
         start, end = to_model_rate(np.array([flutter.start, flutter.end]), rate_hz)

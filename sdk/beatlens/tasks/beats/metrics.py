@@ -1,36 +1,36 @@
-"""Runs networks over whole recordings and measures what they say of beats, after EC57.
+"""Runs networks over whole recordings and measures their decisions on beats, after EC57.
 
-A `BeatRun` is what one network said of the beats of some recordings: logits without offsets. What
-wins, after offsets that are chosen on validation patients, is compared with the annotations.
+A `BeatRun` is one network's evidence and logits, without offsets, on the beats of some recordings.
+The largest class, after offsets that are chosen on validation patients, is compared with the
+annotations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from beatlens.calibration import Calibration
 from beatlens.evaluate.bootstrap import interval, ratio_statistic
 from beatlens.evaluate.calibration import fitted_calibration
 from beatlens.evaluate.ec57 import BeatCounts, Rate
-from beatlens.tasks.windows.metrics import Explaining
 from beatlens.geometry import Geometry, beat_columns
 from beatlens.integer.graph import IntegerGraph
-from beatlens.integer.litert import Kernels, run_litert
-from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.beat_rule import BeatRule
 from beatlens.tasks.beats.labels import AFTER, BEFORE, BeatTrack
-from beatlens.tasks.beats.sampling import CROP_SPAN
-from beatlens.tasks.windows.labels import to_millivolts
+from beatlens.tasks.common.runs import (
+    Explaining,
+    RunWindows,
+    network_windows,
+    recording_evidence,
+)
 
 MEASURES = ("qrs", "veb", "sveb")
-CLOSE_SHARE, UNFAMILIAR_SHARE = 0.05, 0.01
-"""Of right decisions on validation patients that are to be doubted."""
+LOW_MARGIN_SHARE, OUT_OF_DISTRIBUTION_SHARE = 0.05, 0.01
+"""Shares of right decisions on validation patients that get a warning."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class BeatRun:
     Args:
         tracks: the recordings.
         evidence: `[C, T]` in logit units.
-        logits: float64 `[b, C]`: mean evidence of each beat's span plus its contexts' worth.
+        logits: float64 `[b, C]`: mean evidence of each beat's span plus the contributions of its
+            features.
     """
 
     tracks: Sequence[BeatTrack]
@@ -58,7 +59,7 @@ class BeatRun:
 def run_beats(
     net: Explaining, tables: NDArray[np.floating], tracks: Sequence[BeatTrack]
 ) -> BeatRun:
-    """Run a torch network, float or fake-quantised, with context tables `[8, BINS, C]`."""
+    """Run a torch network, float or fake-quantised, with lookup tables `[8, BINS, C]`."""
     stride = net.geometry.stride
     evidence, logits = [], []
     for track in tracks:
@@ -114,24 +115,24 @@ def calibrate(run: BeatRun) -> Calibration:
     return fitted_calibration(logits, labels, weights)
 
 
-def choose_doubts(
+def choose_warnings(
     run: BeatRun, offsets: NDArray[np.float64], calibration: Calibration
 ) -> tuple[float, float]:
-    """Below which lead a decision is close, and below which score unfamiliar; logit units.
+    """Below which lead a decision has a low margin, below which score it is out of distribution.
 
-    Those that `CLOSE_SHARE` and `UNFAMILIAR_SHARE` of the right decisions on validation patients
+    Those that `LOW_MARGIN_SHARE` and `OUT_OF_DISTRIBUTION_SHARE` of the right decisions on validation patients
     stay below, the mean over the databases (see `beatlens.runtime.beat_rule.Doubt`).
     """
     logits, labels, databases = run.beats()
     decided = (logits + offsets).argmax(axis=1)
     likely = logits + calibration.temperature * calibration.bias
     rows = np.arange(len(labels))
-    mine = likely[rows, decided]
+    chosen_one = likely[rows, decided]
     likely[rows, decided] = -np.inf
-    lead, top = mine - likely.max(axis=1), logits.max(axis=1)
+    lead, top = chosen_one - likely.max(axis=1), logits.max(axis=1)
     chosen = [(decided == labels) & (databases == name) for name in sorted(set(databases))]
-    close = float(np.mean([np.quantile(lead[c], CLOSE_SHARE) for c in chosen]))
-    return close, float(np.mean([np.quantile(top[c], UNFAMILIAR_SHARE) for c in chosen]))
+    close = float(np.mean([np.quantile(lead[c], LOW_MARGIN_SHARE) for c in chosen]))
+    return close, float(np.mean([np.quantile(top[c], OUT_OF_DISTRIBUTION_SHARE) for c in chosen]))
 
 
 def run_integer_beats(
@@ -141,7 +142,7 @@ def run_integer_beats(
     rule: BeatRule,
     tracks: Sequence[BeatTrack],
 ) -> tuple[BeatRun, list[NDArray[np.int64]]]:
-    """Run an int8 model; returns what it said, and what it decides, class numbers `[b]` by track.
+    """Run an int8 model; returns its run, and its decisions, class numbers `[b]` by track.
 
     Args:
         run: see `integer_windows`.

@@ -1,26 +1,20 @@
-"""What a network is taught about beats when nobody teaches it."""
+"""The supervised loss on beats: the annotated classes, as far as they are known."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from beatlens.errors import ModelError
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.lookup_tables import LookupTables
-from beatlens.signals.beat_contexts import LEARNT
-from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, NOT_S
-from beatlens.tasks.beats.sampling import CROP_SPAN
-from beatlens.tasks.windows.sampling import Crops
-from beatlens.tasks.windows.objective import excerpt_logits
-
-CLASS_WEIGHTS = (1.0, 1.0, 1.0, 0.5)
-"""Fusion beats count half: nearly all there are come from one patient."""
-ROUGHNESS = 0.1
-S = CLASSES.index("s")
+from beatlens.tasks.beats.labels import ABSENT, AFTER, BEFORE
+from beatlens.tasks.beats.recipe import BeatTask
+from beatlens.tasks.common.one_class import ROUGHNESS
+from beatlens.tasks.common.runs import CROP_SPAN
+from beatlens.training.losses import excerpt_logits
+from beatlens.training.model import TabledNet
 
 
 def beat_evidence(evidence: Tensor, peaks: Tensor, stride: int) -> Tensor:
@@ -48,46 +42,58 @@ def beat_evidence(evidence: Tensor, peaks: Tensor, stride: int) -> Tensor:
     return excerpt_logits(evidence, bounds)
 
 
-def beat_label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.05) -> Tensor:
+@dataclass(frozen=True)
+class LabelLoss:
     """Mean loss of the beats of which something is known.
 
-    Where it is the class: cross entropy, weighted by `CLASS_WEIGHTS`. Where it is only that the
-    beat is no S: that of S or not.
+    Where that is the class: cross entropy, weighted by class. Where it is only that the beat is not
+    of one class (`ABSENT`): that of this class or not.
 
     Args:
-        logits: `[B, E, C]`.
-        labels: class numbers, int64 `[B, E]`, `NOT_S` or `UNKNOWN`.
+        weights: of the classes `[C]`.
+        absent: number of that class; None where a task has none.
         smoothing: see `torch.nn.functional.cross_entropy`.
 
-    >>> beat_label_loss(torch.zeros(1, 2, 4), torch.tensor([[2, -1]])).item()
+    >>> loss = LabelLoss((1.0, 1.0, 1.0, 0.5), absent=1)
+    >>> loss(torch.zeros(1, 2, 4), torch.tensor([[2, -1]])).item()
     1.3862943649291992
-    >>> round(beat_label_loss(torch.zeros(1, 1, 4), torch.tensor([[NOT_S]]), 0.0).exp().item(), 6)
+    >>> loss = LabelLoss((1.0, 1.0, 1.0, 0.5), absent=1, smoothing=0.0)
+    >>> round(loss(torch.zeros(1, 1, 4), torch.tensor([[ABSENT]])).exp().item(), 6)
     1.333333
     """
-    known = labels >= 0
-    target = labels[known]
-    each = F.cross_entropy(logits[known], target, reduction="none", label_smoothing=smoothing)
-    each = each * torch.tensor(CLASS_WEIGHTS)[target]
-    told = known.sum() + (labels == NOT_S).sum()
-    return (each.sum() + _not_s(logits[labels == NOT_S], smoothing).sum()) / told.clamp(min=1)
 
+    weights: tuple[float, ...]
+    absent: int | None
+    smoothing: float = 0.05
 
-def _not_s(logits: Tensor, smoothing: float) -> Tensor:
-    """Cross entropy `[M]` of S or not with "not", smoothed as if it were one of the C classes."""
-    count = logits.shape[1]
-    odds = logits[:, S] - logits[:, [c for c in range(count) if c != S]].logsumexp(dim=1)
-    return F.binary_cross_entropy_with_logits(
-        odds, torch.full_like(odds, smoothing / count), reduction="none"
-    )
+    @classmethod
+    def build(cls, task: BeatTask, smoothing: float = 0.05) -> LabelLoss:
+        """The loss of a recipe's task."""
+        weights = tuple(one.loss_weight for one in task.classes.values())
+        return cls(weights, task.absent_in_fibrillation, smoothing)
 
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of logits `[B, E, C]` and labels int64 `[B, E]`, a scalar."""
+        known = labels >= 0
+        target = labels[known]
+        each = F.cross_entropy(
+            logits[known], target, reduction="none", label_smoothing=self.smoothing
+        )
+        each = each * torch.tensor(self.weights)[target]
+        partly = labels == ABSENT
+        count = known.sum() + partly.sum()
+        return (each.sum() + self._absent_loss(logits[partly]).sum()) / count.clamp(min=1)
 
-class BeatNet(nn.Module):
-    """An evidence network with the context tables that were trained with it."""
-
-    def __init__(self, net: EvidenceNet) -> None:
-        super().__init__()
-        self.net = net
-        self.tables = LookupTables(len(CLASSES), len(LEARNT))
+    def _absent_loss(self, logits: Tensor) -> Tensor:
+        """Cross entropy `[M]` of that class or not with "not", smoothed as one of C classes."""
+        if self.absent is None:
+            return logits.new_zeros(0)
+        count = logits.shape[1]
+        rest = [c for c in range(count) if c != self.absent]
+        odds = logits[:, self.absent] - logits[:, rest].logsumexp(dim=1)
+        return F.binary_cross_entropy_with_logits(
+            odds, torch.full_like(odds, self.smoothing / count), reduction="none"
+        )
 
 
 class BeatObjective(nn.Module):
@@ -97,23 +103,16 @@ class BeatObjective(nn.Module):
     see `BeatSampler.batch`.
     """
 
-    def __init__(self, both: BeatNet) -> None:
+    def __init__(self, model: TabledNet, label_loss: LabelLoss) -> None:
         super().__init__()
-        self.both = both
+        self.model, self._label_loss = model, label_loss
 
     def forward(self, windows: Tensor, peaks: Tensor, labels: Tensor, contexts: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        net, tables = self.both.net, self.both.tables
+        net, tables = self.model.net, self.model.tables
+        if tables is None:
+            raise ModelError("a model of beats has no lookup tables, expected some")
         geometry = net.geometry
         evidence = net.evidence(geometry.trim(windows, CROP_SPAN).unsqueeze(1)).float()
         logits = beat_evidence(evidence, peaks, geometry.stride) + tables(contexts)
-        return beat_label_loss(logits, labels) + ROUGHNESS * tables.roughness()
-
-
-def beat_crops_of(crops: Crops) -> Callable[[int, int], tuple[Tensor, ...]]:
-    """Batches for `fit` out of a sampler."""
-
-    def batches(first: int, size: int) -> tuple[Tensor, ...]:
-        return tuple(torch.from_numpy(array) for array in crops.batch(first, size))
-
-    return batches
+        return self._label_loss(logits, labels) + ROUGHNESS * tables.roughness()

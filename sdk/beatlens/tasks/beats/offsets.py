@@ -8,103 +8,152 @@ out of fold on DS1 and svdb by .008 to .010 of the score (docs/limits.md).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.tasks.beats.metrics import BeatRun
-from beatlens.tasks.beats.labels import CLASSES
+from beatlens.tasks.beats.recipe import BeatClass
 
 RANGE, STEP = 5.0, 0.25
 FUSION = (-2.0, 0.0)
+"""Offsets that are tried for classes that are a fusion with another."""
+FEW = 2
+"""Scored classes that a whole grid is searched for; more are searched one after the other."""
 DRAWS, SEED = 100, 0
 Counts = NDArray[np.int64]
+Classes = Mapping[str, BeatClass]
 
 
-def choose_offsets(run: BeatRun) -> NDArray[np.float64]:
-    """Offsets `[C]` in logits; N has offset 0.
+def choose_offsets(run: BeatRun, classes: Classes) -> NDArray[np.float64]:
+    """Offsets `[C]` in logits; the first class has offset 0.
 
-    S's and V's are the mean over random halves of each database's recordings of those that make
-    `f_score` largest, the mean over the databases, on a grid; of several the smallest, as where a
-    half has no such beats. Fusion beats are not looked at: hardly any patient has one.
+    Those of the scored classes are the mean over random halves of each database's recordings of
+    those that make `f_score` largest, the mean over the databases, on a grid; of several the
+    smallest, as where a half has no such beats. Of a fusion class the best of all recordings is
+    taken: hardly any patient has such beats.
     """
-    steps = np.arange(-RANGE, RANGE + STEP, STEP)
-    grid = np.array([(0.0, s, v, f) for s, v, f in product(steps, steps, FUSION)])
-    grid = grid[np.argsort(np.abs(grid).sum(axis=1), kind="stable")]
-    counts, databases = _counts_by_recording(run, grid)
+    grid = _make_grid(classes)
+    counts, databases = _count_by_recording(run, grid, classes)
+    betas = _betas(classes)
 
-    def best_of(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+    def find_best(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
         scores = [
-            f_of_counts(counts[chosen[databases[chosen] == name]].sum(axis=0))
+            score_counts(counts[chosen[databases[chosen] == name]].sum(axis=0), betas)
             for name in sorted(set(databases))
         ]
         return np.asarray(grid[np.mean(scores, axis=0).argmax()])
 
     rng = np.random.default_rng(SEED)
-    best = np.array([best_of(_half(databases, rng)) for _ in range(DRAWS)])
-    f = best_of(np.arange(len(counts)))[CLASSES.index("f")]
-    return np.append(best.mean(axis=0)[: CLASSES.index("f")], f)
+    best = np.array([find_best(_draw_half(databases, rng)) for _ in range(DRAWS)]).mean(axis=0)
+    fusion = np.array([one.fusion_with is not None for one in classes.values()])
+    return np.where(fusion, find_best(np.arange(len(counts))), best) if fusion.any() else best
 
 
-def f_of_databases(run: BeatRun) -> float:
+def _make_grid(classes: Classes) -> NDArray[np.float64]:
+    """Offsets to try `[G, C]`, those of the smallest sum first."""
+    steps = np.arange(-RANGE, RANGE + STEP, STEP)
+    scored = [name for name in list(classes)[1:] if is_scored(classes[name])]
+    parts = []
+    for number, (name, one) in enumerate(classes.items()):
+        if one.fusion_with is not None:
+            parts.append(np.array(FUSION))
+        elif number == 0 or name not in scored:
+            parts.append(np.zeros(1))
+        else:
+            parts.append(steps)
+    if len(scored) <= FEW:
+        grid = np.array(list(product(*parts)))
+    else:  # One class at a time, the others at 0.
+        lines = []
+        for number, part in enumerate(parts):
+            line = np.zeros((len(part), len(parts)))
+            line[:, number] = part
+            lines.append(line)
+        grid = np.unique(np.concatenate(lines), axis=0)
+    return grid[np.argsort(np.abs(grid).sum(axis=1), kind="stable")]
+
+
+def is_scored(one: BeatClass) -> bool:
+    """Whether a class counts in `f_score`."""
+    return one.beta is not None and one.fusion_with is None
+
+
+def _betas(classes: Classes) -> NDArray[np.float64]:
+    """Beta of the scored classes but the first class."""
+    found = [one.beta for one in list(classes.values())[1:] if is_scored(one)]
+    return np.array([beta for beta in found if beta is not None])
+
+
+def f_of_databases(run: BeatRun, classes: Classes) -> float:
     """`f_score` of decisions without offsets, the mean over the databases."""
     logits, labels, databases = run.beats()
     decided = logits.argmax(axis=1)
-    return float(np.mean([f_score(decided[databases == d], labels[databases == d])
+    return float(np.mean([f_score(decided[databases == d], labels[databases == d], classes)
                           for d in set(databases)]))  # fmt: skip
 
 
-def f_score(decided: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Mean of V's F1 and S's F2; fusion beats called V count neither way, as in EC57.
+def f_score(decided: NDArray[np.int64], labels: NDArray[np.int64], classes: Classes) -> float:
+    """Mean of the F-beta scores of the classes but the first (van Rijsbergen 1979, chapter 7).
 
-    F2 counts a missed beat four times a false one (van Rijsbergen 1979, chapter 7). S beats are one
-    in thirty; published detectors of them are set so, with a sensitivity of about 78 % at a
-    predictivity of 40 to 50 %.
+    Beats of a fusion class that are decided as the class they are a fusion with count neither way,
+    as in EC57.
 
     Args:
         decided: class numbers `[b]`.
         labels: the same, or below 0 for beats that do not count.
+        classes: of the task.
 
-    >>> round(f_score(np.array([0, 1, 1, 2]), np.array([0, 1, 0, 2])), 3)
+    >>> classes = {"n": BeatClass(beats="N"), "s": BeatClass(beats="A", beta=2),
+    ...            "v": BeatClass(beats="V")}
+    >>> round(f_score(np.array([0, 1, 1, 2]), np.array([0, 1, 0, 2]), classes), 3)
     0.917
     """
-    return float(f_of_counts(_counts(decided, labels)))
+    return float(score_counts(_count(decided, labels, classes), _betas(classes)))
 
 
-def f_of_counts(counts: Counts) -> NDArray[np.float64]:
-    """The same, `[...]`, of counts `[..., 2, 3]` of S and V: right, claimed, there."""
+def score_counts(counts: Counts, betas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same, `[...]`, of counts `[..., K, 3]` of K classes: right, claimed, there."""
     right, claimed, there = np.moveaxis(counts, -1, 0)
-    weights = np.array([4.0, 1.0])
+    weights = betas**2
     scores = (1 + weights) * right / np.maximum(1, claimed + weights * there)
     return np.asarray(scores.mean(axis=-1))
 
 
-def _counts(decided: NDArray[np.int64], labels: NDArray[np.int64]) -> Counts:
-    s, v, f = (CLASSES.index(name) for name in ("s", "v", "f"))
-    return np.array([
-        [
-            np.sum((decided == number) & (labels == number)),
-            np.sum((decided == number) & counted),
-            np.sum(labels == number),
-        ]
-        for number, counted in ((s, labels >= 0), (v, (labels >= 0) & (labels != f)))
-    ])  # fmt: skip
+def _count(decided: NDArray[np.int64], labels: NDArray[np.int64], classes: Classes) -> Counts:
+    names = list(classes)
+    counted = []
+    for number, (name, one) in enumerate(classes.items()):
+        if number == 0 or not is_scored(one):
+            continue
+        counts = labels >= 0
+        for other, fused in enumerate(names):
+            if classes[fused].fusion_with == name:
+                counts &= labels != other
+        is_class = labels == number
+        counted.append([
+            np.sum((decided == number) & is_class),
+            np.sum((decided == number) & counts),
+            np.sum(is_class),
+        ])  # fmt: skip
+    return np.array(counted)
 
 
-def _counts_by_recording(
-    run: BeatRun, grid: NDArray[np.float64]
+def _count_by_recording(
+    run: BeatRun, grid: NDArray[np.float64], classes: Classes
 ) -> tuple[Counts, NDArray[np.str_]]:
-    """Counts `[R, G, 2, 3]` of every recording at every point of the grid; databases `[R]`."""
+    """Counts `[R, G, K, 3]` of every recording at every point of the grid; databases `[R]`."""
     counts, databases = [], []
     for track, logits in zip(run.tracks, run.logits, strict=True):
         decided = ((logits + offsets).argmax(axis=1) for offsets in grid)
-        counts.append([_counts(numbers, track.labels) for numbers in decided])
+        counts.append([_count(numbers, track.labels, classes) for numbers in decided])
         databases.append(track.database)
     return np.array(counts), np.array(databases)
 
 
-def _half(databases: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int64]:
+def _draw_half(databases: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int64]:
     """Numbers of a random half of each database's recordings, at least one."""
     halves = []
     for name in sorted(set(databases)):

@@ -1,116 +1,161 @@
-"""Recipes of the beats task, and the reading of a recipe of any task.
+"""Recipes of beats: which class each R peak is.
 
->>> recipe = BeatRecipe()
->>> recipe.task, recipe.sampling.shares["s"]
-('beats', 0.4)
+>>> from beatlens.tasks.registry import default_recipe
+>>> recipe = default_recipe("beats")
+>>> recipe.classes, recipe.sampling.shares["s"]
+(('n', 's', 'v', 'f'), 0.4)
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from beatlens.errors import RecipeError
-from beatlens.nets.backbones import STUDENTS, TEACHER
+from beatlens.nets.backbones import STUDENTS
 from beatlens.recipe import (
-    NAME,
+    AugmentationSection,
+    ClassName,
+    ClassSection,
     DatabaseName,
     DistillSection,
-    ModelRecipe,
     NetworkSection,
     Recipe,
     ScheduleSection,
     Section,
     Share,
-    SourceName,
-    TeacherSection,
+    TaskSection,
     Weight,
-    read_toml,
 )
-from beatlens.tasks.beats.labels import labels_beats
-from beatlens.tasks.windows.sampling import Augmentation
-from beatlens.tasks.recordings.recipe import RecordingRecipe
+from beatlens.tasks.common.crops import Augmentation
+from beatlens.tasks.common.recipes import check_names
+
+Logits = Annotated[float, Field(ge=-10, le=10)]
 
 
-def _labels_beats(name: str) -> str:
-    if not labels_beats(name):
-        raise ValueError("the database has no labels of beats, expected one that has")
-    return name
+class BeatClass(ClassSection):
+    """A class of beats.
 
-
-BeatDatabase = Annotated[DatabaseName, AfterValidator(_labels_beats)]
-
-
-class BeatDataSection(Section):
-    """Where beats come from.
-
-    Training adds `databases`, those that are at hand, to MIT-BIH's training records; choices are
-    made on validation records of all that have some; the test is MIT-BIH's DS2. With
-    `source = "simulated"` nothing is read.
+    Attributes
+    ----------
+    symbol: WFDB's code that decided beats are written with; None: the first of `beats`.
+    loss_weight: how much its beats count in training.
+    beta: weight of sensitivity against predictivity in the F score by which offsets are chosen
+        (F-beta: 2 counts a missed beat four times a false one); None: the class does not count.
+    fusion_with: another class; beats of this one that are decided as that one count neither way.
+    never_if_clipped: whether a beat with many clipped samples is never decided to be of this class.
+    absent_in_fibrillation: whether no beat of a recording in atrial fibrillation is of this class.
+    irregular: what is added, in logits, to the class's score where RR intervals are as irregular as
+        in atrial fibrillation.
+    on_time: what is added where a beat is not premature, in logits, once by the intervals before it
+        and once by the next one.
     """
 
-    source: Literal["auto", "real", "simulated"] = "auto"
-    databases: tuple[BeatDatabase, ...] = ("mitdb", "svdb")
-    simulated_patients: Annotated[int, Field(ge=12)] = 60
-    simulated_seconds: Annotated[int, Field(ge=60)] = 120
+    symbol: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    loss_weight: Weight = 1.0
+    beta: Annotated[float, Field(gt=0, le=10)] | None = 1.0
+    fusion_with: ClassName | None = None
+    never_if_clipped: bool = False
+    absent_in_fibrillation: bool = False
+    irregular: Logits = 0.0
+    on_time: Logits = 0.0
+
+    @model_validator(mode="after")
+    def _made_by_beats(self) -> Self:
+        if not self.beats:
+            raise ValueError("a class of beats has no beats, expected WFDB's codes of beats")
+        return self
+
+    @property
+    def written(self) -> str:
+        """The code that decided beats are written with."""
+        return self.symbol or self.beats[0]
+
+
+class BeatTask(TaskSection):
+    """What is decided at every R peak: one of the classes. The first is what most beats are."""
+
+    kind: Literal["beats"] = "beats"
+    classes: Annotated[Mapping[ClassName, BeatClass], Field(min_length=2, max_length=32)]
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        seen: dict[str, str] = {}
+        for name, one in self.classes.items():
+            for code in one.beats:
+                if code in seen:
+                    raise ValueError(
+                        f"classes {seen[code]} and {name} both have beats {code}, expected each "
+                        "code in one class"
+                    )
+                seen[code] = name
+            if one.fusion_with is not None and one.fusion_with not in self.classes:
+                raise ValueError(
+                    f"class {name} has fusion_with {one.fusion_with!r}, expected one of "
+                    f"{', '.join(self.classes)}"
+                )
+        absent = [name for name, one in self.classes.items() if one.absent_in_fibrillation]
+        if len(absent) > 1:
+            raise ValueError(
+                f"classes {' and '.join(absent)} have absent_in_fibrillation, expected one at most"
+            )
+        if all(one.never_if_clipped for one in self.classes.values()):
+            raise ValueError(
+                "all classes have never_if_clipped, expected one at least that has not"
+            )
+        return self
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The codes that decided beats are written with, in the order of the classes."""
+        return tuple(one.written for one in self.classes.values())
+
+    @property
+    def absent_in_fibrillation(self) -> int | None:
+        """Number of the class that no beat in atrial fibrillation is of; None: there is none."""
+        for number, one in enumerate(self.classes.values()):
+            if one.absent_in_fibrillation:
+                return number
+        return None
+
+    @property
+    def never_if_clipped(self) -> tuple[int, ...]:
+        """Numbers of the classes that a clipped beat is never decided to be of."""
+        return tuple(n for n, one in enumerate(self.classes.values()) if one.never_if_clipped)
 
 
 class PlacedShares(Section):
     """Share of the crops placed around a beat of each class; the rest is placed anywhere."""
 
-    s: Share = 0.4
-    v: Share = 0.25
-    f: Share = 0.08
+    shares: Mapping[ClassName, Share] = Field(default={})
 
     @model_validator(mode="after")
-    def _adds_up(self) -> PlacedShares:
+    def _adds_up(self) -> Self:
         total = sum(self.shares.values())
         if total > 1 + 1e-9:
-            raise ValueError(f"shares s, v and f add up to {total:g}, expected <= 1")
+            raise ValueError(f"shares add up to {total:g}, expected <= 1")
         return self
 
-    @property
-    def shares(self) -> dict[str, float]:
-        """By the name of the class."""
-        return {"s": self.s, "v": self.v, "f": self.f}
 
-
-class BeatSamplingSection(PlacedShares):
-    """How crops are drawn: shares placed around beats of each class, weights of databases."""
-
-    database_weights: dict[SourceName, Weight] = Field(default={"mitdb": 2.0, "svdb": 1.0})
-    gain: tuple[float, float] = (0.5, 1.5)
-    wander_mv: Annotated[float, Field(ge=0)] = 0.1
-    noise_mv: Annotated[float, Field(ge=0)] = 0.03
-    flips: Share = 0.0
-
-    @model_validator(mode="after")
-    def _fits(self) -> BeatSamplingSection:
-        if not 0 < self.gain[0] <= self.gain[1]:
-            raise ValueError(f"gain is {self.gain}, expected lowest and highest factor, above 0")
-        return self
+class BeatSampling(AugmentationSection, PlacedShares):
+    """How crops are drawn: shares placed around beats of each class, and random changes."""
 
     @property
     def augmentation(self) -> Augmentation:
         """Random changes made to every crop."""
-        return Augmentation(
-            gain=self.gain,
-            wander_mv=self.wander_mv,
-            noise_mv=self.noise_mv,
-            flips=self.flips,
-        )
+        return Augmentation(self.gain, self.wander_mv, noise_mv=self.noise_mv, flips=self.flips)
 
 
 class UnlabelledSection(Section):
-    """Recordings whose beats nobody labelled, and who hears them (`beatlens.tasks.beats.crops`).
+    """Recordings whose beats nobody labelled, and what is trained on them.
 
-    Students, in a `student_share` of their crops: of those there are the teacher's decisions and
-    evidence. And the last `members` of the teacher's members. A `fibrillation_share` of their crops
-    is in recordings that are labelled atrial fibrillation, where no beat is S; an `other_share` in
-    the others, whose beats are what the members before them say. Of both, the crops of labelled
-    patients are placed as `labelled` says, if it says, else as those of the other members.
+    Students, in a `student_share` of their crops, by the teacher's decisions and evidence. And the
+    last `members` of the teacher's members (`beatlens.tasks.beats.crops`): a `fibrillation_share`
+    of their crops is in recordings that are labelled atrial fibrillation, where no beat is of the
+    class with `absent_in_fibrillation`; an `other_share` in the others, whose labels are what the
+    members before them predict. Of both, the crops of labelled patients are placed as `labelled`
+    says, if it says, else as those of the other members.
     """
 
     databases: tuple[DatabaseName, ...] = ()
@@ -121,7 +166,7 @@ class UnlabelledSection(Section):
     labelled: PlacedShares | None = None
 
     @model_validator(mode="after")
-    def _fits(self) -> UnlabelledSection:
+    def _fits(self) -> Self:
         total = self.fibrillation_share + self.other_share
         if total > 1 + 1e-9:
             raise ValueError(
@@ -132,14 +177,11 @@ class UnlabelledSection(Section):
         return self
 
 
-class BeatRecipe(ModelRecipe):
-    """A model of the beats task. All sections have defaults; `task = "beats"` is a recipe."""
+class BeatRecipe(Recipe):
+    """A model of beats."""
 
-    task: Literal["beats"] = "beats"
-    name: Annotated[str, Field(pattern=NAME)] = "beats"
-    data: BeatDataSection = BeatDataSection()
-    sampling: BeatSamplingSection = BeatSamplingSection()
-    teacher: TeacherSection = TeacherSection.of(TEACHER)
+    task: BeatTask
+    sampling: BeatSampling = BeatSampling()
     teacher_schedule: ScheduleSection = ScheduleSection(
         steps=5000, learning_rate=3e-3, precision="bfloat16", validate_every=5000, keep="last"
     )
@@ -159,31 +201,26 @@ class BeatRecipe(ModelRecipe):
     )
 
     @model_validator(mode="after")
-    def _has_first_members(self) -> BeatRecipe:
-        hearing, members = self.unlabelled.members, self.teacher.members
-        if hearing and hearing >= members:
-            raise ValueError(
-                f"unlabelled.members is {hearing}, expected less than the {members} of the "
-                "teacher: the first ones say what the others hear"
-            )
+    def _names_its_classes(self) -> Self:
+        check_names(self.sampling.shares, self.task.classes, "sampling.shares")
+        labelled = self.unlabelled.labelled
+        if labelled is not None:
+            check_names(labelled.shares, self.task.classes, "unlabelled.labelled.shares")
+        for source in self.data.sources:
+            if source.intervals or source.labels or source.decides:
+                given = "intervals" if source.intervals else "labels" if source.labels else "decides"
+                raise ValueError(
+                    f"source {source.name} has {given}, expected none: classes of beats are made "
+                    "by annotations of beats"
+                )
         return self
 
-
-AnyRecipe = Recipe | BeatRecipe | RecordingRecipe
-RECIPES: dict[str, type[Recipe] | type[BeatRecipe] | type[RecordingRecipe]] = {
-    "strips": Recipe,
-    "beats": BeatRecipe,
-    "wearable": RecordingRecipe,
-}
-
-
-def read_recipe(path: Path) -> AnyRecipe:
-    """Read a recipe of any task; a file that does not say which is of the strips task.
-
-    Raises `RecipeError` naming file, key, value and what was expected.
-    """
-    data = read_toml(path)
-    task = data.get("task", "strips")
-    if not isinstance(task, str) or task not in RECIPES:
-        raise RecipeError(f"{path}: task is {task!r}, expected one of {', '.join(RECIPES)}")
-    return RECIPES[task].parse(data, str(path))
+    @model_validator(mode="after")
+    def _has_first_members(self) -> Self:
+        trained, members = self.unlabelled.members, self.teacher.members
+        if trained and trained >= members:
+            raise ValueError(
+                f"unlabelled.members is {trained}, expected less than the {members} of the "
+                "teacher: the first ones make the labels that the others are trained on"
+            )
+        return self

@@ -1,6 +1,6 @@
-"""Random training crops for the beats task: balanced over classes and recordings, reproducible.
+"""Random training crops of beats: balanced over classes and recordings, reproducible.
 
-As in `beatlens.tasks.windows.sampling`, crop number `i` depends on the seed and on `i` only.
+Crop number `i` depends on the seed and on `i` only.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import numpy as np
 
 from beatlens.errors import DataError
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack
-from beatlens.tasks.windows.sampling import Augmentation
+from beatlens.tasks.beats.labels import AFTER, BEFORE, UNKNOWN, BeatTrack
+from beatlens.tasks.common.crops import Augmentation
+from beatlens.tasks.common.runs import CROP_SPAN
 
-CROP_SPAN = 960
-"""Samples of a crop's span: 7.5 s, about ten beats."""
 CROP_CONTEXT = 256
 """Samples of context on both sides, for networks of receptive fields up to 4 s."""
-MOST_BEATS = 32
+MAX_BEATS = 32
 """Beats of a crop; more than 256 a minute are left out."""
 
 BeatBatch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -29,10 +28,11 @@ class BeatSampler:
 
     Args:
         tracks: training recordings.
+        classes: names of the classes, in their order.
         seed: seed of everything random.
         shares: share of the crops placed around a beat of each class; the rest is placed anywhere.
             A class's recordings are drawn by the square root of how many such beats they have: a
-            patient with thousands teaches less than thousands of patients' worth.
+            patient with thousands of them counts less than thousands of patients.
         weights: how often a database's recordings are drawn; 1 if not said.
         augmentation: None for none.
     """
@@ -40,6 +40,7 @@ class BeatSampler:
     def __init__(
         self,
         tracks: Sequence[BeatTrack],
+        classes: Sequence[str],
         seed: int,
         shares: Mapping[str, float],
         weights: Mapping[str, float] | None = None,
@@ -52,7 +53,7 @@ class BeatSampler:
         weigh = np.array([(weights or {}).get(t.database, 1.0) for t in self._tracks])
         self._anywhere = _normalised(weigh * [len(t.x) for t in self._tracks])
         self._placed = {}
-        for number, name in enumerate(CLASSES):
+        for number, name in enumerate(classes):
             counts = np.array([np.sum(t.labels == number) for t in self._tracks])
             share = shares.get(name, 0.0)
             if share > 0 and counts.any():
@@ -63,9 +64,9 @@ class BeatSampler:
 
         Returns:
             windows: float32 `[B, CROP_CONTEXT + CROP_SPAN + CROP_CONTEXT]` in mV.
-            peaks: R peaks in samples of the span, int64 `[B, MOST_BEATS]`, -1 where there is none.
-            labels: class numbers, int64 `[B, MOST_BEATS]`, or `UNKNOWN`.
-            contexts: of the beats, int64 `[B, MOST_BEATS, 8]`.
+            peaks: R peaks in samples of the span, int64 `[B, MAX_BEATS]`, -1 where there is none.
+            labels: class numbers, int64 `[B, MAX_BEATS]`, or `UNKNOWN`.
+            contexts: of the beats, int64 `[B, MAX_BEATS, 8]`.
         """
         return stacked([self.crop(index) for index in range(first, first + size)])
 
@@ -104,10 +105,10 @@ def stacked(crops: Sequence[BeatBatch]) -> BeatBatch:
 def _beats_of(track: BeatTrack, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Peaks, labels and contexts of the beats whose spans lie in a crop's, filled up with -1."""
     inside = (track.peaks >= start + BEFORE) & (track.peaks < start + CROP_SPAN - AFTER)
-    chosen = np.flatnonzero(inside)[:MOST_BEATS]
-    peaks = np.full(MOST_BEATS, -1, np.int64)
-    labels = np.full(MOST_BEATS, UNKNOWN, np.int64)
-    contexts = np.zeros((MOST_BEATS, track.contexts.shape[1]), np.int64)
+    chosen = np.flatnonzero(inside)[:MAX_BEATS]
+    peaks = np.full(MAX_BEATS, -1, np.int64)
+    labels = np.full(MAX_BEATS, UNKNOWN, np.int64)
+    contexts = np.zeros((MAX_BEATS, track.contexts.shape[1]), np.int64)
     peaks[: len(chosen)] = track.peaks[chosen] - start
     labels[: len(chosen)] = track.labels[chosen]
     contexts[: len(chosen)] = track.contexts[chosen]

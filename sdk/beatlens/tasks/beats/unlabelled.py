@@ -1,8 +1,8 @@
 """Crops of patients whose beats nobody labelled, among those of others.
 
-What is taught of their beats is what networks say that learnt from labels, and of patients in
-atrial fibrillation that no beat is supraventricular (`beatlens.tasks.beats.NOT_S`). More patients
-cost nothing here but their labels.
+The labels of their beats are what networks predict that were trained on labelled beats; of patients
+in atrial fibrillation it is known that no beat is supraventricular
+(`beatlens.tasks.beats.labels.ABSENT`).
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class CropSource(Protocol):
         """Crop number `index`, without the first dimension of a batch."""
 
 
-def told_by(tracks: Sequence[BeatTrack], decided: Sequence[NDArray[np.integer]]) -> list[BeatTrack]:
-    """Tracks with a network's decisions, class numbers `[b]` each, where their labels would be."""
+def label_by_predictions(tracks: Sequence[BeatTrack], decided: Sequence[NDArray[np.integer]]) -> list[BeatTrack]:
+    """Tracks with a network's decisions, class numbers `[b]` each, as their labels."""
     return [
         replace(track, labels=np.asarray(numbers, np.int64))
         for track, numbers in zip(tracks, decided, strict=True)
     ]
 
 
-class Untold:
-    """Crops placed by labels that are not given on.
+class HiddenLabels:
+    """Crops placed by labels that are then hidden from the loss.
 
     Args:
         source: draws them.

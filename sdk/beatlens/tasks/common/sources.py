@@ -202,6 +202,11 @@ def find_shared(roles: Roles) -> frozenset[str]:
     return frozenset(named[1] for named in roles["test"] if _patient(named) in others)
 
 
+def held_patients(roles: Roles) -> frozenset[str]:
+    """Patients who are validated or tested on."""
+    return frozenset(_patient(n) for role in ("validation", "test") for n in roles[role])
+
+
 def _patient(named: Named) -> str:
     return named[0].database.patient(named[1])
 
