@@ -20,9 +20,9 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.compress.distill import DistillWeights
-from beatlens.compress.methods import AFTER_INT8, method_of
+from beatlens.compress.methods import AFTER_INT8, build_method
 from beatlens.compress.training_noise import LEAST_MV, TrainingNoise
 from beatlens.errors import DataError, RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec
@@ -255,8 +255,8 @@ class CompressSection(Section):
         """Raise `RecipeError` where the steps cannot be run, or not in this order."""
         names = [step.method for step in self.steps]
         for step in self.steps:
-            method_of(step.method, step.settings)
-            matching_of(step.matching or "none")
+            build_method(step.method, step.settings)
+            build_matching(step.matching or "none")
         if names.count("quantize") != 1:
             raise RecipeError(f"compress.steps are {names}, expected `quantize` exactly once")
         late = [n for n in names[names.index("quantize") + 1 :] if n not in AFTER_INT8]
@@ -346,7 +346,7 @@ class ModelRecipe(Section):
             found = f"{key} is {first['input']!r}: " if key else ""  # "" speaks of the whole
             raise RecipeError(f"{where}: {found}{message}") from error
         try:
-            matching_of(recipe.distill.matching)
+            build_matching(recipe.distill.matching)
             _ = recipe.teacher.spec, recipe.student.spec
             recipe.compress.check()
             recipe.check_start()

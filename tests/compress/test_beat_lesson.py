@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.compress.beat_lesson import BeatDistillObjective, beat_kd_loss, beat_lesson
 from beatlens.compress.contract import Budget, Retraining, run_steps
 from beatlens.compress.distill import DistillWeights, TeacherCache
@@ -52,7 +52,7 @@ def retraining(
         cache,
         tables(),
         weights or DistillWeights(kd=0.7, matching=4.0, temperature=3.0),
-        matching_of(matching),
+        build_matching(matching),
         SHORT,
         lambda net: {"score": 0.0},
     )

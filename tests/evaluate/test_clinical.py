@@ -46,7 +46,7 @@ def beats(count: int, seed: int = 0, records: int = 5) -> BeatReasons:
     )  # fmt: skip
 
 
-def columns_of(count: int) -> np.ndarray:
+def find_columns(count: int) -> np.ndarray:
     """QRS in columns 8 and 9, P in 3 to 5, T to the end of column 14."""
     ends = ([1024, 1048], [1064, 1080], [1096, 1120])
     waves = BeatWaves(*(np.tile(each, (count, 1)) for each in ends))
@@ -62,7 +62,7 @@ def test_contributions_sum_to_the_difference_of_the_scores() -> None:
     for mine, other in ((reasons.decided, second), (S, N), (V, N)):
         expected = scores[rows, mine] - scores[rows, other]
         np.testing.assert_allclose(reasons.contrast(mine, other).total, expected)
-    row = contribution_row(reasons, columns_of(50), S)
+    row = contribution_row(reasons, find_columns(50), S)
     assert row["sum"] == pytest.approx((scores[:, S] - scores[:, N]).mean())
     assert row["signal"] + row["contexts"] + row["offset"] == pytest.approx(row["sum"])
     assert sum(row[f"signal_{w}"] for w in WAVES) == pytest.approx(row["signal"])
@@ -107,7 +107,7 @@ def test_evidence_in_qrs_alone_is_found_there() -> None:
     evidence = np.zeros_like(reasons.evidence)
     evidence[np.arange(40), reasons.decided, QRS_COLUMNS] = 3, 1
     reasons = replace(reasons, evidence=evidence, worth=0 * reasons.worth)
-    row = wave_row(reasons, columns_of(40))
+    row = wave_row(reasons, find_columns(40))
     assert row["share_qrs"] == row["share_qrs_lo"] == row["peak_qrs"] == 1
     assert row["share_before_qrs"] == row["share_p"] == row["silent"] == 0
     assert row["time_qrs"] == pytest.approx(2 / 17)
@@ -118,7 +118,7 @@ def test_evidence_in_qrs_alone_is_found_there() -> None:
 
 
 def test_evidence_that_knows_nothing_has_no_enrichment() -> None:
-    row = wave_row(beats(6000), columns_of(6000))
+    row = wave_row(beats(6000), find_columns(6000))
     for wave in WAVES:
         assert row[f"enrichment_{wave}"] == pytest.approx(1, abs=0.06)
         assert row[f"peak_{wave}"] == pytest.approx(row[f"time_{wave}"], abs=0.02)
@@ -128,7 +128,7 @@ def test_beats_that_rest_on_rhythm_alone_are_counted_and_left_out() -> None:
     reasons = beats(20)
     evidence = reasons.evidence.copy()
     evidence[:10] = 0
-    row = wave_row(replace(reasons, evidence=evidence), columns_of(20))
+    row = wave_row(replace(reasons, evidence=evidence), find_columns(20))
     # The second class is another one without evidence, and so are all: nothing is positive.
     assert row["silent"] == 0.5
     assert 0 < row["share_qrs"] < 1
@@ -152,7 +152,7 @@ def test_ratios_by_record_are_those_of_all_beats() -> None:
 
 
 def test_agreement_with_oneself_is_whole_and_with_another_beat_is_not() -> None:
-    reasons, columns = beats(60), columns_of(60)
+    reasons, columns = beats(60), find_columns(60)
     same = agreement_row(reasons, reasons, columns)
     assert same["spearman"] == same["same_peak"] == same["same_wave"] == same["same_class"] == 1
     assert abs(same["spearman_floor"]) < 0.2

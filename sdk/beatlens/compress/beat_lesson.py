@@ -29,7 +29,7 @@ from beatlens.nets.lookup_tables import LookupTables
 from beatlens.training.beat_objective import beat_evidence, beat_label_loss
 from beatlens.training.loop import Schedule
 
-MOST_ODDS = 20.0
+MAX_ODDS = 20.0
 """Log odds beyond which a class is as good as there, or not there."""
 
 
@@ -92,17 +92,19 @@ class BeatDistillObjective(nn.Module):
         maps = self.student.head(features).float()
         tables = self._others[0](contexts)
         stride = self._span // maps.shape[2]
-        mine = beat_evidence(maps, peaks, stride) + tables
-        theirs = beat_evidence(evidence, peaks, self._span // evidence.shape[2]) + tables
+        student_logits = beat_evidence(maps, peaks, stride) + tables
+        teacher_logits = beat_evidence(evidence, peaks, self._span // evidence.shape[2]) + tables
         beats = peaks >= 0
         loss = torch.zeros(())
         if weights.kd < 1:
-            loss = loss + (1 - weights.kd) * beat_label_loss(mine, labels, weights.smoothing)
+            loss = loss + (1 - weights.kd) * beat_label_loss(
+                student_logits, labels, weights.smoothing
+            )
         if weights.kd > 0 and beats.any():
-            kd = beat_kd_loss(mine[beats], theirs[beats], weights.temperature)
+            kd = beat_kd_loss(student_logits[beats], teacher_logits[beats], weights.temperature)
             loss = loss + weights.kd * kd
         if self._matching is not None and weights.matching > 0:
-            present = surest_beats(theirs, beats)
+            present = surest_beats(teacher_logits, beats)
             head = self.student.head.weight.squeeze(2)
             student = attribute_centred(maps, head, features, present)
             teacher = attribute_centred(evidence, self._head, activations, present)
@@ -134,9 +136,9 @@ def surest_beats(logits: Tensor, beats: Tensor) -> Tensor:
     """
     return (
         log_odds(logits)
-        .masked_fill(~beats[..., None], -MOST_ODDS)
+        .masked_fill(~beats[..., None], -MAX_ODDS)
         .amax(dim=1)
-        .clamp(-MOST_ODDS, MOST_ODDS)
+        .clamp(-MAX_ODDS, MAX_ODDS)
         .detach()
     )
 
@@ -148,7 +150,7 @@ def attribute_centred(
     centred = head - head.mean(dim=0)
     return Attribution(
         logits=present,
-        weights_of=lambda classes: centred[classes],
+        channel_weights=lambda classes: centred[classes],
         class_maps=lambda: evidence - evidence.mean(dim=1, keepdim=True),
         activations=activations if activations.numel() else None,
     )
@@ -177,7 +179,7 @@ def beat_lesson(
     """
     head = cache.teacher.head.weight.squeeze(2)
 
-    def objective_of(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
+    def build_objective(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
         return BeatDistillObjective(student, head, tables, cache.span, weights, deepcopy(matching))
 
-    return build_retraining_with(cache, objective_of, schedule, validate, score)
+    return build_retraining_with(cache, build_objective, schedule, validate, score)

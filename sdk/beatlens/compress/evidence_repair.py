@@ -296,7 +296,7 @@ class RepairEvidence:
         self, head: LinearHead, retraining: Retraining, first: int, count: int
     ) -> Iterator[Examples]:
         for start in range(first, first + count, self.batch):
-            yield retraining.shown(head.net, start, min(self.batch, first + count - start))
+            yield retraining.read_examples(head.net, start, min(self.batch, first + count - start))
 
     def _target(self, evidence: Tensor, columns: int) -> _Target:
         evidence = evidence.double()

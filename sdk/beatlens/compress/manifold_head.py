@@ -108,8 +108,8 @@ def _importance(y: Tensor, weights: Tensor) -> Tensor:
     """Weights `[n, C]` that sum to 1 per class, half over y = 1, half over y = -1, none over 0."""
     total = torch.zeros_like(weights)
     for side in (1, -1):
-        mine = weights * (y == side)
-        total = total + 0.5 * mine / mine.sum(0)
+        of_side = weights * (y == side)
+        total = total + 0.5 * of_side / of_side.sum(0)
     return total
 
 

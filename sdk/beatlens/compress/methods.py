@@ -1,8 +1,8 @@
 """Compression methods by the names recipes use.
 
->>> method_of("prune-channels", {"importance": "taylor"}).importance
+>>> build_method("prune-channels", {"importance": "taylor"}).importance
 'taylor'
->>> method_of("prune-chanels", {})
+>>> build_method("prune-chanels", {})
 Traceback (most recent call last):
 beatlens.errors.RecipeError: method is 'prune-chanels', expected one of code-kernels, distill, ...
 """
@@ -46,7 +46,7 @@ AFTER_INT8 = ("head-refit", "head-manifold", "repair-evidence")
 """Methods that also take a network that is int8 already."""
 
 
-def method_of(name: str, settings: Mapping[str, Any]) -> Method:
+def build_method(name: str, settings: Mapping[str, Any]) -> Method:
     """The method a recipe names, with its settings.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from beatlens.attribution.fidelity import fidelity
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.beat_lesson import beat_lesson
 from beatlens.compress.contract import Retraining
@@ -219,7 +219,7 @@ def compress_beats(
         return agreement()(net)  # type: ignore[arg-type]
 
     def build_retraining(cache: TeacherCache, one: ModelRecipe, schedule: Schedule) -> Retraining:
-        weights, matching = one.distill.weights, matching_of(one.distill.matching)
+        weights, matching = one.distill.weights, build_matching(one.distill.matching)
         return beat_lesson(cache, tables, weights, matching, schedule, validate)
 
     def crops() -> Crops:

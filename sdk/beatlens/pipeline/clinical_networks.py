@@ -20,7 +20,7 @@ from beatlens.evaluate.beats import (
     run_integer_beats,
 )
 from beatlens.evaluate.strips import Explaining
-from beatlens.nets.ensemble import blocks_of
+from beatlens.nets.ensemble import list_blocks
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables
 from beatlens.pipeline.beat_data import PreparedBeats
@@ -122,6 +122,6 @@ def _crops(recipe: BeatRecipe, prepared: PreparedBeats, net: EvidenceNet) -> lis
 
 def depths_of(net: EvidenceNet | QuantizedEvidenceNet) -> dict[str, list[str]]:
     """Layers to draw anew from the head down: the head, with the last block, all."""
-    blocks = blocks_of(net)
+    blocks = list_blocks(net)
     every = [name for block in reversed(blocks) for name in block]
     return {"head": ["head"], "last": ["head", *blocks[-1]], "all": ["head", *every]}

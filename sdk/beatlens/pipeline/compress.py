@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import RecipeError
-from beatlens.nets.backbones import spec_of
+from beatlens.nets.backbones import read_spec
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
 from beatlens.pipeline.data import Prepared
@@ -112,7 +112,7 @@ def compress_from_cache(
 def run_steps_into(folder: Path, steps: Steps) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
     """Run steps and write what they end with: `student.pt` and `quantized.pt`."""
     student, quantized = steps.run()
-    save_net(folder / "student.pt", student, spec_of(student))
+    save_net(folder / "student.pt", student, read_spec(student))
     save_quantized(folder / "quantized.pt", quantized)
     return student, quantized
 
@@ -127,5 +127,5 @@ def refuse_many_processes() -> None:
 
 
 def _needs_activations(recipe: ModelRecipe, step: StepSection) -> bool:
-    matching = matching_of(step.matching or recipe.distill.matching)
+    matching = build_matching(step.matching or recipe.distill.matching)
     return matching is not None and matching.needs_activations

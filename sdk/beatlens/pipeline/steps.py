@@ -12,9 +12,9 @@ from pathlib import Path
 from torch import nn
 
 from beatlens.compress.contract import Budget, LogRow, Retraining
-from beatlens.compress.methods import method_of
+from beatlens.compress.methods import build_method
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.nets.backbones import build, spec_of
+from beatlens.nets.backbones import build, read_spec
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
 from beatlens.output import write_whole
@@ -92,7 +92,7 @@ class Steps:
             if step.method == "quantize" or isinstance(net, QuantizedEvidenceNet):
                 return load_quantized(path, last_float)
             return load_net(path)[0]
-        method = method_of(step.method, step.settings)
+        method = build_method(step.method, step.settings)
         method.check(net)
         budget = Budget(step.packed_bytes or recipe.compress.packed_bytes or sys.maxsize)
         section = recipe.quantize_schedule if step.method == "quantize" else None
@@ -116,4 +116,4 @@ def _save(path: Path, net: nn.Module, log: list[LogRow]) -> None:
     if isinstance(net, QuantizedEvidenceNet):
         save_quantized(path, net)
     elif isinstance(net, EvidenceNet):
-        save_net(path, net, spec_of(net))
+        save_net(path, net, read_spec(net))

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from beatlens.attribution.fidelity import fidelity
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import DistillObjective, TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
@@ -98,7 +98,7 @@ def build_student_retraining(
     return build_retraining(
         cache,
         recipe.distill.weights,
-        matching_of(recipe.distill.matching),
+        build_matching(recipe.distill.matching),
         schedule,
         lambda net: agreement(net),  # type: ignore[arg-type]
     )
@@ -114,7 +114,7 @@ def _train_from_cache(
     report: Report | None,
 ) -> History:
     """Train a student, float or fake-quantised, beside its checkpoint `path.checkpoint`."""
-    matching = matching_of(recipe.distill.matching)
+    matching = build_matching(recipe.distill.matching)
     return fit(
         DistillObjective(net, cache, recipe.distill.weights, matching),
         net,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from beatlens.attribution.fidelity import fidelity
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
@@ -147,7 +147,7 @@ def compress_wearable(
         return agreement()(net)  # type: ignore[arg-type]
 
     def build_retraining(cache: TeacherCache, one: ModelRecipe, schedule: Schedule) -> Retraining:
-        weights, matching = one.distill.weights, matching_of(one.distill.matching)
+        weights, matching = one.distill.weights, build_matching(one.distill.matching)
         return wearable_lesson(cache, tables, weights, matching, schedule, validate)
 
     sampler = prepared.sampler(recipe, CACHE_SEED + recipe.seed)
