@@ -77,10 +77,10 @@ class DataSection(Section):
     validation and test are always MIT-BIH's. With `source = "simulated"` nothing is read.
 
     `final_fit` trains on the validation records too (but 201, whose patient is in the test set):
-    for a recipe whose settings are chosen already, by `beatlens bench crossval` over all of DS1.
-    Nothing is then left to choose on, so weights must be the last ones and `[decision]` must say
-    the thresholds. `normal_has_no_ectopy` takes cinc2017's recordings labelled normal as free of
-    ectopic beats; `ludb_ectopy` takes ludb's extrasystoles from its diagnoses, and then leaves
+    for a recipe whose settings are chosen already, by `python -m benchmarks crossval` over all of
+    DS1. Nothing is then left to choose on, so weights must be the last ones and `[decision]` must
+    say the thresholds. `normal_has_no_ectopy` takes cinc2017's recordings labelled normal as free
+    of ectopic beats; `ludb_ectopy` takes ludb's extrasystoles from its diagnoses, and then leaves
     paced hearts out.
     """
 
@@ -282,7 +282,7 @@ class CompressSection(Section):
 class DecisionSection(Section):
     """From which probability on a class counts as found; else chosen on validation patients.
 
-    Thresholds are those of `beatlens bench crossval`: the best F1 out of fold, on all of DS1.
+    Thresholds are those of `python -m benchmarks crossval`: the best F1 out of fold, on all of DS1.
     """
 
     thresholds: dict[Literal["pvc", "sve", "afib", "bbb"], Chance] = {}
@@ -416,6 +416,6 @@ class Recipe(ModelRecipe):
             lacks = f'{choosing[0]}.keep = "last"' if choosing else "decision.thresholds"
             raise ValueError(
                 f"data.final_fit trains on the validation patients, so nothing can be chosen on "
-                f"them: expected {lacks} (thresholds come from `beatlens bench crossval`)"
+                f"them: expected {lacks} (thresholds come from `python -m benchmarks crossval`)"
             )
         return self

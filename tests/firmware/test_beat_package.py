@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from beatlens.firmware import measure
 from beatlens.firmware.beat_package import write_beats
 from beatlens.firmware.cores import CORES
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.doubts import CLIPPED
 from beatlens.signals.frontend import FrontEnd
 from beatlens.verbs.app import app
+from benchmarks.device import measure
 
 from .beat_bundles import beat_bundle
 from .boards import BOARDS, build, require_tools, run

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from beatlens.errors import BeatlensError
-from beatlens.firmware import KernelSet, measure, plan, sensor_source, task_source
-from beatlens.firmware.boards import port
+from beatlens.firmware import KernelSet, plan, sensor_source, task_source
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.packed import encode_tensor, name_coding
 from beatlens.signals.frontend import FrontEnd
+from benchmarks.device import measure
+from benchmarks.device.boards import port
 
 from ..packed import tensors
 from ..runtime.cases import GAIN, ecg_counts

@@ -28,7 +28,6 @@ from beatlens.evaluate.beats import (
 )
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables, load_tables, save_tables
-from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
 from beatlens.pipeline.beat_evaluate import (
     ALL,
@@ -56,6 +55,7 @@ from beatlens.tasks.beats.labels import CLASSES, beat_tables, beat_track
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.windows.labels import to_millivolts
 from beatlens.verbs.app import app
+from benchmarks.crossval.beats import out_of_fold, row_of
 
 from .tiny import NETWORK, TINY_BEATS
 

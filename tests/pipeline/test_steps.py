@@ -18,11 +18,11 @@ from beatlens.nets.backbones import read_spec
 from beatlens.nets.constraint import find_constraints
 from beatlens.nets.files import load_net, save_net
 from beatlens.pipeline.compress import compress
-from beatlens.pipeline.compress_tries import Tries
 from beatlens.pipeline.data import Prepared, prepare
 from beatlens.pipeline.train import keep_teacher, taken_teacher, train_teacher
 from beatlens.recipe import Recipe
 from beatlens.tasks.windows.labels import SPAN
+from benchmarks.compression.recipes import Tries
 
 from .tiny import tiny_recipe
 

@@ -22,9 +22,9 @@ from beatlens.nets.files import load_net
 from beatlens.nets.lookup_tables import LookupTables, load_tables
 from beatlens.pipeline.export import NOT_MEASURED, Exported, export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
-from beatlens.pipeline.wearable_crossval import FIGURES
 from beatlens.pipeline.wearable_data import PreparedWearable, prepare_wearable
 from beatlens.pipeline.wearable_evaluate import (
+    CROSSVAL_FIGURES,
     FORMS,
     Told,
     load_told,
@@ -315,7 +315,9 @@ def test_a_bundle_says_what_was_measured_out_of_fold(
     assert (measured["data"], measured["command"]) == ("one fold", "beatlens evaluate")
     assert measured["score"] == pytest.approx(rows[2]["score"], abs=1e-6)
     assert {"score_lo", "f1_noise", "published_prior_score", "spearman_p5"} <= measured.keys()
-    write_figures(tmp_path / FIGURES, "beatlens bench wearable RECIPE", "all folds", rows)
+    write_figures(
+        tmp_path / CROSSVAL_FIGURES, "python -m benchmarks wearable RECIPE", "all folds", rows
+    )
     export_wearable_bundle(recipe, prepared, tables, quantized, tmp_path)
     assert Bundle.load(tmp_path / "bundle").measured["data"] == "all folds"
 

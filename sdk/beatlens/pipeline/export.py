@@ -28,7 +28,6 @@ from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_evaluate import OUTPUT, rule_of, rule_of_bundle
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.evaluate import check_strips_bundle
-from beatlens.pipeline.wearable_crossval import FIGURES
 from beatlens.pipeline.wearable_data import PreparedWearable
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
@@ -234,7 +233,7 @@ def export_wearable_bundle(
 ) -> Exported:
     """Write `bundle/` of a wearable run, with the whole-number rule that decides.
 
-    Measured is what `beatlens bench wearable` found in this run folder, out of fold, or else
+    Measured is what `python -m benchmarks wearable` found in this run folder, out of fold, or else
     `beatlens evaluate` on the test fold.
     """
     graph, rule = wearable_evaluate.rule_of(recipe, quantized, tables, prepared)
@@ -256,7 +255,14 @@ def export_wearable_bundle(
 
 def _measured_wearable(folder: Path) -> dict[str, Any]:
     """The int8 model's figures, with where they are from; empty where nothing was measured."""
-    path = next((folder / n for n in (FIGURES, "figures.json") if (folder / n).exists()), None)
+    path = next(
+        (
+            folder / n
+            for n in (wearable_evaluate.CROSSVAL_FIGURES, "figures.json")
+            if (folder / n).exists()
+        ),
+        None,
+    )
     if path is None:
         return {}
     with checked_read(path, "a figures file", DAMAGED_FIGURES):

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import ModelError, RecipeError
-from beatlens.evaluate.figures import merge_figures
+from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.nets.lookup_tables import TABLES_FILE, LookupTables, load_tables
-from beatlens.pipeline import beat_crossval
 from beatlens.pipeline.beat_data import (
     PreparedBeats,
     count_labels,
@@ -37,7 +35,6 @@ from beatlens.signals.beat_contexts import LEARNT
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.tasks.beats.labels import NOT_S, BeatTrack
 from beatlens.tasks.common.workers import ALONE, Workers
-from beatlens.verbs.runs import opened_any
 from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
 
 SHOWN = ("qrs", "veb", "sveb")
@@ -192,39 +189,6 @@ def _say_evaluated(
         merge_evaluation(command, prepared, found, out)
     _print(found)
     console.print(f"WFDB annotations of the int8 model's beats: {folder / 'ec57'}")
-
-
-def crossval(
-    recipe: Path,
-    run: Path | None,
-    data: Path | None,
-    threads: int | None,
-    seeds: str,
-    out: Path,
-) -> None:
-    """What `beatlens bench beats-crossval` does."""
-    chosen, folder = opened_any(recipe, run, threads)
-    if not isinstance(chosen, BeatRecipe):
-        raise RecipeError(f"{recipe}: task is {chosen.task!r}, expected a recipe of the task beats")
-    prepared, rows = prepared_for(chosen, folder, data), []
-    others = unlabelled_for(chosen, prepared, folder, data)
-    with training_bar("training") as report:
-        for seed in (int(part) for part in seeds.split(",")):
-            seeded = chosen.model_copy(update={"seed": seed})
-            found = beat_crossval.out_of_fold(
-                seeded, prepared, folder / "crossval", others, report=report, say=console.print
-            )
-            rows.append(beat_crossval.row_of(seeded, found))
-    described = (
-        "MIT-BIH DS1 and svdb, and cinc2017's recordings in fibrillation, every recording told by "
-        "networks not trained on it"
-    )
-    merge_figures(out / "beats_crossval.json", "beatlens bench beats-crossval RECIPE", described,
-                  rows, key=("recipe", "seed"))  # fmt: skip
-    for row in rows:
-        shown = {key: row[key] for key in row if f"{key}_lo" in row}
-        figures = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
-        console.print(f"seed {row['seed']}: {figures}")
 
 
 def _given_teacher(recipe: BeatRecipe, path: Path) -> tuple[EvidenceNet, LookupTables]:

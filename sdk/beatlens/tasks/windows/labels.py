@@ -6,7 +6,8 @@ the network sees it, with the truth as intervals; a `StripSet` is many 10 s span
 with context on both sides for networks of any receptive field.
 
 The masks (where a class really is) are for measuring. No loss reads them: what a network is told is
-whether a class is in a strip, or in an excerpt of a few seconds of it (`beatlens.tasks.windows.sampling`).
+whether a class is in a strip, or in an excerpt of a few seconds of it
+(`beatlens.tasks.windows.sampling`).
 """
 
 from __future__ import annotations
