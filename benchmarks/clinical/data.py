@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.evaluate.ec57 import START_S
-from beatlens.signals.beat_contexts import beat_contexts
+from beatlens.signals.beat_features import beat_features
 from beatlens.signals.databases import Database, as_ludb
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.qrs import detect_qrs
@@ -117,7 +117,7 @@ def ludb_track(recording: Recording) -> BeatTrack:
         usable=out.usable,
         peaks=peaks,
         labels=np.full(len(peaks), UNKNOWN, np.int64),
-        contexts=beat_contexts(out.x, peaks),
+        contexts=beat_features(out.x, peaks),
         rate_hz=recording.rate_hz,
         samples=recording.samples,
     )

@@ -125,7 +125,7 @@ def wave_drops(
     """How much the margin falls when a wave is bridged, in logits, `[B]`.
 
     Keys `drop_WAVE`; `elsewhere_WAVE`, with the same number of samples bridged at another place of
-    the span, at random (a stretch that would leave it goes on at its beginning); and `beyond_WAVE`,
+    the span, at random (a segment that would leave it goes on at its beginning); and `beyond_WAVE`,
     the one less the other, 0 for a wave that matters no more than any. NaN where the beat has no
     such wave.
 

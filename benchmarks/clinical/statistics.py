@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from beatlens.attribution.fidelity import Fidelity, fidelity, shuffled_floor
 from beatlens.evaluate.bootstrap import interval, ratio_statistic
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.beat_features import FEATURES
 from beatlens.tasks.beats.labels import BEFORE, CLASSES, UNKNOWN
 from benchmarks.clinical.contributions import BeatReasons, Contrast
 from benchmarks.clinical.waves import (
@@ -139,7 +139,7 @@ def contribution_row(reasons: BeatReasons, columns: Floats, ectopic: int) -> Row
     parts: dict[str, Floats] = {"signal": contrast.columns.sum(axis=1)}
     parts |= {f"signal_{name}": waves[:, number] for number, name in enumerate(WAVES)}
     parts["contexts"] = contrast.worth.sum(axis=1)
-    parts |= {name: contrast.worth[:, number] for number, name in enumerate(CONTEXTS)}
+    parts |= {name: contrast.worth[:, number] for number, name in enumerate(FEATURES)}
     parts["sum"] = contrast.total
     row: Row = {"beats": len(reasons), "records": len(set(reasons.record.tolist()))}
     for key, part in parts.items():

@@ -1,7 +1,7 @@
 """`python -m benchmarks host`: a day of ECG on one core, by the firmware's C and by interpreters.
 
 The C analyses the whole day, from counts to findings with their evidence. Beside it interpreters
-re-run whole windows at the same hop, on a shorter stretch of the same signal, scaled to the day.
+re-run whole windows at the same hop, on a shorter segment of the same signal, scaled to the day.
 They are given the front end's samples and asked for no decision, so that their figures lack what
 the C's include.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beatlens.report.tables import Column
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.beat_features import FEATURES
 from beatlens.tasks.recordings.labels import CLASSES
 
 SIZE = (
@@ -181,9 +181,9 @@ DOUBTED = (
     Column("wrong", "wrong, %", digits=1),
     Column("wrong_doubted", "of those doubted, %", digits=0),
     Column("doubted", "doubted, %", digits=1),
-    Column("noise", "for noise", digits=1, interval=False),
-    Column("close", "close", digits=1, interval=False),
-    Column("unfamiliar", "unfamiliar", digits=1, interval=False),
+    Column("noisy", "noisy", digits=1, interval=False),
+    Column("low_margin", "low_margin", digits=1, interval=False),
+    Column("out_of_distribution", "out_of_distribution", digits=1, interval=False),
     Column("clipped", "clipped", digits=1, interval=False),
     Column("undecided", "undecided, %", digits=1, interval=False),
 )
@@ -223,7 +223,7 @@ REASONS = (
     Column("signal_st_t", "ST-T", digits=1, interval=False),
     Column("signal_later", "after T", digits=1, interval=False),
     Column("contexts", "contexts", digits=1),
-    *(Column(name, name, digits=1, interval=False) for name in CONTEXTS),
+    *(Column(name, name, digits=1, interval=False) for name in FEATURES),
     Column("offset", "offset", digits=1, interval=False),
 )
 CHECKS = (

@@ -27,7 +27,7 @@ from benchmarks.robustness.noise_stress import (
     LEVELS_DB,
     NOISES,
     STRETCH_S,
-    noise_stretches,
+    noise_segments,
     read_noise,
     with_noise,
 )
@@ -127,9 +127,9 @@ def _beats_of(
 ) -> BeatOutcome:
     rate, gain, options = _sensor(recording)
     findings = list(explain_beats(bundle, counts, rate, gain, **options))
-    stretches = noise_stretches(len(counts), rate)
+    segments = noise_segments(len(counts), rate)
     column_s = bundle.geometry.stride / MODEL_RATE_HZ
-    return beat_outcome(findings, reference, rate, stretches, column_s, clean)
+    return beat_outcome(findings, reference, rate, segments, column_s, clean)
 
 
 def _strips_of(
@@ -139,18 +139,18 @@ def _strips_of(
     counts: Counts,
     clean: StripOutcome | None,
 ) -> StripOutcome:
-    """Strips that lie in a stretch with noise as a whole."""
+    """Strips that lie in a segment with noise as a whole."""
     rate, gain, options = _sensor(recording)
     span = bundle.span_s
     if STRETCH_S % span:
         raise DataError(f"the bundle's span is {span:g} s, expected one that divides {STRETCH_S} s")
     findings = explain_recording(bundle, counts, rate, gain, hop_s=span, **options)
-    stretches = [(a / rate, b / rate) for a, b in noise_stretches(len(counts), rate)]
+    segments = [(a / rate, b / rate) for a, b in noise_segments(len(counts), rate)]
     chosen = [
         finding
         for finding in findings
         if finding.end_s - finding.start_s == span
-        and any(a <= finding.start_s and finding.end_s <= b for a, b in stretches)
+        and any(a <= finding.start_s and finding.end_s <= b for a, b in segments)
     ]
     track = beat_track(recording, reference, LEAD, CLASSES)
     starts = [round(finding.start_s * MODEL_RATE_HZ) for finding in chosen]

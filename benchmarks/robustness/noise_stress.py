@@ -12,7 +12,7 @@ in decibel, `10 log10(S / (N a^2))`, a the noise's gain:
 The sensor's rails stay where they are: what noise drives beyond them is saturated.
 
 >>> import numpy as np
->>> noise_stretches(10 * 60 * 360, 360)
+>>> noise_segments(10 * 60 * 360, 360)
 [(108000, 151200), (194400, 216000)]
 >>> round(noise_power(np.sin(np.arange(3600) / 2), 360), 3)
 0.5
@@ -39,8 +39,8 @@ NORMAL = "NLR"
 Floats = NDArray[np.float64]
 
 
-def noise_stretches(samples: int, rate_hz: int) -> list[tuple[int, int]]:
-    """First and last sample (exclusive) of the stretches with noise of a recording."""
+def noise_segments(samples: int, rate_hz: int) -> list[tuple[int, int]]:
+    """First and last sample (exclusive) of the segments with noise of a recording."""
     starts = range(START_S * rate_hz, samples, 2 * STRETCH_S * rate_hz)
     return [(start, min(samples, start + STRETCH_S * rate_hz)) for start in starts]
 
@@ -96,7 +96,7 @@ def with_noise(
     noise: Floats,
     snr_db: float,
 ) -> NDArray[np.int16]:
-    """Counts `[n]` of a lead with noise in its noisy stretches, clamped at its rails.
+    """Counts `[n]` of a lead with noise in its noisy segments, clamped at its rails.
 
     Args:
         recording: clean, at the noise's rate.
@@ -114,7 +114,7 @@ def with_noise(
     power = qrs_power(clean, annotations, rate) / noise_power(noise, rate)
     factor = np.sqrt(power / 10 ** (snr_db / 10))
     noisy, used = clean.copy(), 0
-    for start, end in noise_stretches(len(clean), rate):
+    for start, end in noise_segments(len(clean), rate):
         part = np.take(noise, np.arange(used, used + end - start), mode="wrap")
         noisy[start:end] += factor * part
         used += end - start

@@ -1,7 +1,7 @@
 """What noise does to an int8 model: decisions, doubts, and evidence beside the clean one's.
 
 One recording under one condition is an *outcome*, of beats or of strips; outcomes of several
-recordings make a row. Only stretches with noise are looked at; for the clean recording the same.
+recordings make a row. Only segments with noise are looked at; for the clean recording the same.
 
 A call is *wrong* where a beat decided on has another class than its partner in the reference, or
 none (beats of unknown kind are left out); of strips, where a class that is known is decided
@@ -32,7 +32,7 @@ from beatlens.runtime.finding import Finding
 from beatlens.signals.annotations import Annotations
 from beatlens.tasks.windows.labels import CLASSES
 
-Stretches = Sequence[tuple[int, int]]
+Segments = Sequence[tuple[int, int]]
 Floats = NDArray[np.float64]
 SYMBOLS = {"n": "N", "s": "S", "v": "V", "f": "F"}
 UNKNOWN = "Q"
@@ -44,7 +44,7 @@ REPLICATES = 400
 
 @dataclass(frozen=True)
 class BeatOutcome:
-    """Beats of one recording under one condition, in its noisy stretches.
+    """Beats of one recording under one condition, in its noisy segments.
 
     Attributes:
         counts: by EC57.
@@ -71,7 +71,7 @@ def beat_outcome(
     findings: Sequence[BeatFinding],
     reference: Annotations,
     rate_hz: int,
-    stretches: Stretches,
+    segments: Segments,
     column_s: float,
     clean: BeatOutcome | None = None,
 ) -> BeatOutcome:
@@ -81,7 +81,7 @@ def beat_outcome(
         findings: of a whole recording.
         reference: its annotations.
         rate_hz: of both.
-        stretches: with noise, in samples.
+        segments: with noise, in samples.
         column_s: seconds of a column.
         clean: of the same recording without noise; None where it is this one.
     """
@@ -94,7 +94,7 @@ def beat_outcome(
         ("",) * len(none),
     )  # fmt: skip
     by_sample = dict(zip(at.tolist(), findings, strict=True))
-    pairs = [pair for pair in pair_beats(reference, said, rate_hz) if _within(pair, stretches)]
+    pairs = [pair for pair in pair_beats(reference, said, rate_hz) if _within(pair, segments)]
     heard = [(pair, by_sample[pair.test]) for pair in pairs if pair.test is not None]
     calls = [(pair, beat) for pair, beat in heard if beat.assessable]
     wrong = [b for p, b in calls if p.labels[0] not in (p.labels[1], UNKNOWN)]
@@ -104,17 +104,17 @@ def beat_outcome(
         count_pairs(pairs),
         len(heard),
         len(calls),
-        sum(bool(beat.doubts) for _, beat in calls),
+        sum(bool(beat.warnings) for _, beat in calls),
         len(wrong),
-        sum(bool(beat.doubts) for beat in wrong),
+        sum(bool(beat.warnings) for beat in wrong),
         *agreement,
         by_beat,
     )
 
 
-def _within(pair: Pair, stretches: Stretches) -> bool:
+def _within(pair: Pair, segments: Segments) -> bool:
     at = pair.reference if pair.reference is not None else pair.test
-    return any(start <= at < end for start, end in stretches if at is not None)
+    return any(start <= at < end for start, end in segments if at is not None)
 
 
 def _agreement(
@@ -184,7 +184,7 @@ def strip_outcome(findings: Sequence[Finding], labels: Floats) -> StripOutcome:
             for f in findings
         ]),
         np.array([f.assessable for f in findings]),
-        np.array([bool(f.doubts) for f in findings]),
+        np.array([bool(f.warnings) for f in findings]),
         np.array([
             list(f.decisions.values()) if f.decisions else [False] * len(CLASSES)
             for f in findings

@@ -19,7 +19,7 @@ from beatlens.evaluate.ec57 import START_S
 from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.doubts import DOUBTS
+from beatlens.runtime.warning_bits import WARNINGS
 from beatlens.signals.databases import Database
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.splits import DS2, PACED, SVDB_VALIDATION
@@ -55,7 +55,8 @@ def doubt_rows(
 ) -> list[dict[str, Any]]:
     """A row per group: beats, shares of them, in percent, that are wrong and that are doubted.
 
-    `noise`, `close` and `unfamiliar` are the shares doubted for that; intervals are by record.
+    `noisy`, `low_margin` and `out_of_distribution` are the shares doubted for that; intervals are
+    by record.
 
     Raises:
         RecipeError: the bundle does not decide on beats.
@@ -71,8 +72,8 @@ def doubt_rows(
         row["beats"] = sum(outcome.found for outcome in outcomes)
         row |= shares(outcomes)
         decided = sum(outcome.decided for outcome in outcomes)
-        for name in DOUBTS:
-            count = sum(name in b.doubts for _, beats in found for b in beats)
+        for name in WARNINGS:
+            count = sum(name in b.warnings for _, beats in found for b in beats)
             row[name] = 100 * count / max(1, decided)
         rows.append(row)
     return rows
@@ -90,8 +91,8 @@ def _outcomes(
         counts, rails = _turned(recording.counts[row], recording.rails[row], group.sign)
         rate, gain = recording.rate_hz, recording.counts_per_mv[row]
         beats = list(explain_beats(bundle, counts, rate, gain, rails=rails, engine="c"))
-        stretch = (round(START_S * rate), recording.samples)
-        outcome = beat_outcome(beats, reference, rate, [stretch], column_s)
+        segment = (round(START_S * rate), recording.samples)
+        outcome = beat_outcome(beats, reference, rate, [segment], column_s)
         yield outcome, [beat for beat in beats if beat.assessable and beat.time_s >= START_S]
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from beatlens.beat_recipe import BeatRecipe
 from beatlens.pipeline.beat_data import PreparedBeats, prepare_beats
 from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.databases import find_database
 from beatlens.tasks.beats.labels import UNKNOWN
 from benchmarks.__main__ import app
@@ -119,7 +119,7 @@ def test_figures_have_every_network_and_their_nulls(
             assert sum(row[f"time_{w}"] for w in WAVES) == pytest.approx(1)
             assert sum(row[f"share_{w}"] for w in WAVES) == pytest.approx(1)
     for row in found.contributions:
-        parts = row["signal"] + sum(row[name] for name in CONTEXTS) + row["offset"]
+        parts = row["signal"] + sum(row[name] for name in FEATURES) + row["offset"]
         assert parts == pytest.approx(row["sum"])
     told = {row["class"] for row in found.checks if row["form"] == "float"}
     assert len(told) >= 2

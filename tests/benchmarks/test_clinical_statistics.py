@@ -9,8 +9,8 @@ import pytest
 
 from beatlens.errors import SignalError
 from beatlens.evaluate.beats import BeatRun
-from beatlens.signals.beat_contexts import CONTEXTS
-from beatlens.signals.rhythm import BINS
+from beatlens.signals.beat_features import FEATURES
+from beatlens.signals.rr_features import BINS
 from beatlens.tasks.beats.labels import UNKNOWN, BeatTrack
 from benchmarks.clinical.contributions import BeatReasons, reasons_of
 from benchmarks.clinical.delineation import BeatWaves
@@ -37,7 +37,7 @@ def beats(count: int, seed: int = 0, records: int = 5) -> BeatReasons:
     """Random decisions of some recordings, every class as likely."""
     rng = np.random.default_rng(seed)
     evidence = rng.normal(size=(count, 4, COLUMNS)).astype(np.float32)
-    rhythm, offsets = rng.normal(size=(count, len(CONTEXTS), 4)), np.array([0.0, 0.5, -0.5, 0.1])
+    rhythm, offsets = rng.normal(size=(count, len(FEATURES), 4)), np.array([0.0, 0.5, -0.5, 0.1])
     scores = evidence.mean(axis=2, dtype=np.float64) + rhythm.sum(axis=1) + offsets
     record = np.arange(count) % records
     return BeatReasons(
@@ -66,24 +66,24 @@ def test_contributions_sum_to_the_difference_of_the_scores() -> None:
     assert row["sum"] == pytest.approx((scores[:, S] - scores[:, N]).mean())
     assert row["signal"] + row["contexts"] + row["offset"] == pytest.approx(row["sum"])
     assert sum(row[f"signal_{w}"] for w in WAVES) == pytest.approx(row["signal"])
-    assert sum(row[c] for c in CONTEXTS) == pytest.approx(row["contexts"])
+    assert sum(row[c] for c in FEATURES) == pytest.approx(row["contexts"])
     assert row["sum_lo"] < row["sum"] < row["sum_hi"]
 
 
 def test_decisions_are_taken_apart_as_they_were_made() -> None:
     rng = np.random.default_rng(1)
     peaks = np.array([40, 400, 700, 1190])  # the first and last spans are moved in
-    contexts = rng.integers(0, BINS, (4, len(CONTEXTS)))
+    contexts = rng.integers(0, BINS, (4, len(FEATURES)))
     track = BeatTrack("a", "mitdb", np.zeros(1200, np.int8), np.ones(1200, bool), peaks,
                       np.array([0, 1, 2, UNKNOWN]), contexts, 360, 3375)  # fmt: skip
     evidence = rng.normal(size=(4, 150)).astype(np.float32)
-    tables, offsets = rng.normal(size=(len(CONTEXTS), BINS, 4)), np.array([0.0, 1.0, 0.0, -1.0])
+    tables, offsets = rng.normal(size=(len(FEATURES), BINS, 4)), np.array([0.0, 1.0, 0.0, -1.0])
     decided = [np.array([0, 1, 2, 0])]
     run = BeatRun([track], [evidence], [np.zeros((4, 4))])
     reasons = reasons_of(run, decided, tables, offsets, STRIDE)
     assert reasons.first.tolist() == [0, 336, 632, 1064]
     expected = evidence[:, 42 : 42 + COLUMNS].mean(axis=1)
-    expected = expected + sum(tables[i, contexts[1, i]] for i in range(len(CONTEXTS))) + offsets
+    expected = expected + sum(tables[i, contexts[1, i]] for i in range(len(FEATURES))) + offsets
     np.testing.assert_allclose(reasons.scores()[1], expected, rtol=1e-5)
     assert reasons[np.array([1, 3])].labels.tolist() == [1, UNKNOWN]
     with pytest.raises(SignalError, match="there is no beat"):

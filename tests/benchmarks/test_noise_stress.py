@@ -13,7 +13,7 @@ from beatlens.signals.databases import find_database
 from beatlens.signals.recording import Recording
 from benchmarks.robustness.noise_stress import (
     noise_power,
-    noise_stretches,
+    noise_segments,
     qrs_power,
     read_noise,
     with_noise,
@@ -42,11 +42,11 @@ def test_noise_is_as_strong_as_asked_for_and_where_it_belongs(snr_db: int) -> No
     noise = np.random.default_rng(0).normal(3.0, 0.7, 200 * RATE)  # shorter than needed: it wraps
     counts = with_noise(recording, "MLII", beats, noise, snr_db)
     added = (counts - recording.counts[0]) / 200.0
-    stretches = noise_stretches(SAMPLES, RATE)
+    segments = noise_segments(SAMPLES, RATE)
     inside = np.zeros(SAMPLES, bool)
-    for start, end in stretches:
+    for start, end in segments:
         inside[start:end] = True
-    assert [(a // RATE, b // RATE) for a, b in stretches] == [(300, 420), (540, 660)]
+    assert [(a // RATE, b // RATE) for a, b in segments] == [(300, 420), (540, 660)]
     assert not added[~inside].any()
     signal = 2.0**2 / 8
     measured = noise_power(added[inside], RATE)

@@ -42,9 +42,9 @@ def beat(time_s: float, kind: str | None, doubts: tuple[str, ...] = (), peak: in
         start_s=time_s - 0.5 + late_s,
         end_s=time_s + 0.5625 + late_s,
         assessable=kind is not None,
-        reasons=(),
+        quality_notes=(),
         quality=1.0,
-        doubts=doubts,
+        warnings=doubts,
         class_name=kind,
         evidence=evidence if kind is not None else None,
         classes=KINDS,
@@ -58,8 +58,8 @@ def outcome(findings, symbols="N", clean=None):
 def test_right_wrong_and_doubted_beats_are_counted() -> None:
     findings = [beat(t, "n") for t in TIMES]
     findings[3] = beat(TIMES[3], "v")  # wrong
-    findings[4] = beat(TIMES[4], "v", ("noise",))  # wrong, and doubted
-    findings[5] = beat(TIMES[5], "n", ("close",))  # right, and doubted
+    findings[4] = beat(TIMES[4], "v", ("noisy",))  # wrong, and doubted
+    findings[5] = beat(TIMES[5], "n", ("low_margin",))  # right, and doubted
     findings[6] = beat(TIMES[6], None)  # not decided
     findings.insert(8, beat(TIMES[7] + 0.5, "n"))  # nobody's: wrong
     found = outcome(findings)
@@ -113,20 +113,20 @@ def strip(pvc: bool, doubts: tuple[str, ...] = (), peak: int = 3) -> Finding:
     evidence[0, peak] = 30.0 if pvc else 0.0
     logits = evidence.mean(axis=1)
     return Finding(
-        start_s=0, end_s=10, assessable=True, reasons=(), quality=1.0, doubts=doubts,
+        start_s=0, end_s=10, assessable=True, quality_notes=(), quality=1.0, warnings=doubts,
         probabilities={}, decisions=dict(zip(CLASSES, (logits > 0).tolist(), strict=True)),
         logits=dict(zip(CLASSES, logits.tolist(), strict=True)), evidence=evidence,
     )  # fmt: skip
 
 
 def test_strips() -> None:
-    nothing = Finding(start_s=0, end_s=10, assessable=False, reasons=("gap",), quality=0.0)
+    nothing = Finding(start_s=0, end_s=10, assessable=False, quality_notes=("gap",), quality=0.0)
     labels = np.zeros((5, len(CLASSES)))
     labels[:3, 0] = 1
     labels[:, 3] = np.nan
     clean = strip_outcome([strip(True)] * 3 + [strip(False)] * 2, labels)
     noisy = strip_outcome(
-        [strip(True), strip(True, peak=15), nothing, strip(True, ("noise",)), strip(False)], labels
+        [strip(True), strip(True, peak=15), nothing, strip(True, ("noisy",)), strip(False)], labels
     )
     row = strip_row([noisy, clean], [clean, clean])
     assert noisy.wrong.tolist() == [False, False, False, True, False]

@@ -18,7 +18,7 @@ from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.lookup_tables import LookupTables
-from beatlens.signals.beat_contexts import LEARNT
+from beatlens.signals.beat_features import TRAINED
 from beatlens.signals.simulate import LEAD, simulate_patient
 from beatlens.tasks.beats.labels import CLASSES, beat_track
 from beatlens.tasks.beats.sampling import CROP_SPAN, BeatSampler
@@ -40,7 +40,7 @@ def cache() -> TeacherCache:
 
 def tables() -> LookupTables:
     torch.manual_seed(1)
-    made = LookupTables(len(CLASSES), len(LEARNT))
+    made = LookupTables(len(CLASSES), len(TRAINED))
     torch.nn.init.normal_(made.values)
     return made
 

@@ -96,7 +96,7 @@ def test_explain_says_what_a_recording_is_and_why(bundle: Path, tmp_path: Path) 
     assert f"0:00:00 to 0:00:30 {found.class_name} " in text
     for name, chance in (found.probabilities or {}).items():
         assert f"{name} {100 * chance:.0f} %" in text
-    for reason in found.why()[:4]:
+    for reason in found.explain()[:4]:
         what = (
             f"{reason.what} {reason.ratio:.2f}"
             if reason.start_s is None
@@ -112,7 +112,7 @@ def test_explain_says_why_a_recording_is_not_assessable(bundle: Path, tmp_path: 
     text = " ".join(done("explain", record, "--bundle", bundle).split())
     assert "not assessable: flat for 9." in text
     said = json.loads(done("explain", record, "--bundle", bundle, "--json"))
-    assert (said["assessable"], said["class"], said["why"]) == (False, None, [])
+    assert (said["assessable"], said["class"], said["contributions"]) == (False, None, [])
 
 
 def test_explain_takes_missing_samples_as_a_gap(bundle: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_explain_takes_missing_samples_as_a_gap(bundle: Path, tmp_path: Path) ->
                            "--json"))  # fmt: skip
     assert said["assessable"]
     assert said["shares"]["missing"] == pytest.approx(1 / 30, abs=0.005)
-    assert said["reasons"][0].startswith("gap: ")
+    assert said["quality_notes"][0].startswith("gap: ")
 
 
 def test_explain_names_a_doubt(bundle: Path, tmp_path: Path) -> None:

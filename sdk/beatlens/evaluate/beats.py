@@ -33,7 +33,7 @@ RunWindows = Callable[[Windows], NDArray[Any]]
 BATCH = 64
 MEASURES = ("qrs", "veb", "sveb")
 CLOSE_SHARE, UNFAMILIAR_SHARE = 0.05, 0.01
-"""Of right decisions on validation patients that are to be doubted."""
+"""Of right decisions on validation patients that get a warning."""
 
 
 def recording_evidence(run: RunWindows, geometry: Geometry, x: NDArray[np.int8]) -> NDArray[Any]:
@@ -163,7 +163,7 @@ def choose_doubts(
     """Below which lead a decision is close, and below which score unfamiliar; logit units.
 
     Those that `CLOSE_SHARE` and `UNFAMILIAR_SHARE` of the right decisions on validation patients
-    stay below, the mean over the databases (see `beatlens.runtime.beat_rule.Doubt`).
+    stay below, the mean over the databases (see `beatlens.runtime.beat_rule.WarningRule`).
     """
     logits, labels, databases = run.beats()
     decided = (logits + offsets).argmax(axis=1)

@@ -23,7 +23,7 @@ from beatlens.pipeline.data import (
 from beatlens.pipeline.wearable_data import simulated_recordings
 from beatlens.signals import simulate, splits
 from beatlens.signals.annotations import Annotations
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.databases import database_in, find_database
 from beatlens.signals.qrs import CONSTANTS
 from beatlens.tasks.beats.labels import CLASSES, NOT_S, UNKNOWN, BeatTrack, beat_track
@@ -108,7 +108,7 @@ def prepare_beats(
         return workers.map(track_of, wanted[role], shown)
 
     made_of = (
-        CONTEXTS,
+        FEATURES,
         CONSTANTS,
         FIELDS,
         wanted,
@@ -160,7 +160,7 @@ def read_unlabelled(
     shown = None if progress is None else partial(progress, "unlabelled")
     track_of = BeatTrackOf(tuple((each.name, each.folder) for each in databases), labelled=False)
     make = partial(workers.map, track_of, wanted, shown)
-    made_of = (CONTEXTS, CONSTANTS, FIELDS, NOT_S, wanted, [each.fingerprint for each in databases])
+    made_of = (FEATURES, CONSTANTS, FIELDS, NOT_S, wanted, [each.fingerprint for each in databases])
     role = "unlabelled"
     return kept_tracks(folder / "tracks", made_of, {role: make}, BeatTrack)[role]
 

@@ -34,7 +34,7 @@ from beatlens.pipeline.compress import Taught, compress_from_cache
 from beatlens.pipeline.members import Member, joined_members, mean_of
 from beatlens.pipeline.train import write_history
 from beatlens.recipe import ModelRecipe
-from beatlens.signals.beat_contexts import LEARNT
+from beatlens.signals.beat_features import TRAINED
 from beatlens.tasks.beats.labels import CLASSES, BeatTrack, beat_tables
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.windows.sampling import Crops
@@ -67,7 +67,7 @@ def train_beat_teacher(
     """
     path = folder / "teacher.pt"
     if path.exists():
-        return load_net(path)[0], load_tables(folder / TABLES_FILE, len(LEARNT))
+        return load_net(path)[0], load_tables(folder / TABLES_FILE, len(TRAINED))
     if recipe.teacher.members == 1:
         crops = prepared.sampler(recipe, recipe.seed)
         return _train_member(recipe, prepared, crops, folder, report)

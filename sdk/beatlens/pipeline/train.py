@@ -21,7 +21,7 @@ from beatlens.output import write_whole
 from beatlens.pipeline.data import Prepared
 from beatlens.pipeline.members import members_of
 from beatlens.recipe import ModelRecipe, Recipe
-from beatlens.signals import beat_contexts, rhythm
+from beatlens.signals import beat_features, rr_features
 from beatlens.tasks.beats import labels as beats
 from beatlens.tasks.recordings import labels as wearable
 from beatlens.tasks.windows.labels import CLASSES, StripSet, cut_strips
@@ -29,7 +29,7 @@ from beatlens.training.loop import History, Report, Schedule, fit, world
 from beatlens.training.objective import TaskObjective, crops_of, seed_everything
 
 CLASSES_OF = {"strips": CLASSES, "beats": beats.CLASSES, "wearable": wearable.CLASSES}
-CONTEXTS_OF = {"beats": len(beat_contexts.LEARNT), "wearable": len(rhythm.CONTEXTS)}
+CONTEXTS_OF = {"beats": len(beat_features.TRAINED), "wearable": len(rr_features.FEATURES)}
 """Of the tables that a task's teacher has beside it, if it has any."""
 
 

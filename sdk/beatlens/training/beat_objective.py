@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables
-from beatlens.signals.beat_contexts import LEARNT
+from beatlens.signals.beat_features import TRAINED
 from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, NOT_S
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.windows.sampling import Crops
@@ -87,7 +87,7 @@ class BeatNet(nn.Module):
     def __init__(self, net: EvidenceNet) -> None:
         super().__init__()
         self.net = net
-        self.tables = LookupTables(len(CLASSES), len(LEARNT))
+        self.tables = LookupTables(len(CLASSES), len(TRAINED))
 
 
 class BeatObjective(nn.Module):

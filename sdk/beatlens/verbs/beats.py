@@ -31,7 +31,7 @@ from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.train import taken_teacher
 from beatlens.runtime.beat_chain import rule_of as bundle_rule
 from beatlens.runtime.bundle import Bundle
-from beatlens.signals.beat_contexts import LEARNT
+from beatlens.signals.beat_features import TRAINED
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.tasks.beats.labels import NOT_S, BeatTrack
 from beatlens.tasks.common.workers import ALONE, Workers
@@ -139,10 +139,11 @@ def _rule_text(bundle: Bundle) -> str:
         f"{name} {value:+.2f}"
         for name, value in zip(bundle.classes, rule.step * rule.offsets, strict=True)
     )
-    calibration, doubt = rule.calibration, rule.doubt
+    calibration, warning = rule.calibration, rule.warning
     return (
-        f"offsets {offsets} (logits), temperature {calibration.temperature:.3f}, close below "
-        f"{rule.step * doubt.close:.2f}, unfamiliar below {rule.step * doubt.familiar:.2f}"
+        f"offsets {offsets} (logits), temperature {calibration.temperature:.3f}, low margin below "
+        f"{rule.step * warning.low_margin:.2f}, out of distribution below "
+        f"{rule.step * warning.out_of_distribution:.2f}"
     )
 
 
@@ -192,14 +193,14 @@ def _say_evaluated(
 
 
 def _given_teacher(recipe: BeatRecipe, path: Path) -> tuple[EvidenceNet, LookupTables]:
-    tables = load_tables(path.with_name(TABLES_FILE), len(LEARNT))
+    tables = load_tables(path.with_name(TABLES_FILE), len(TRAINED))
     return taken_teacher(path, recipe), tables
 
 
 def _teacher(folder: Path) -> tuple[EvidenceNet, LookupTables]:
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
-    return load_net(folder / "teacher.pt")[0], load_tables(folder / TABLES_FILE, len(LEARNT))
+    return load_net(folder / "teacher.pt")[0], load_tables(folder / TABLES_FILE, len(TRAINED))
 
 
 def networks_of(

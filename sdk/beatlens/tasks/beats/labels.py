@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from beatlens.geometry import beat_columns
 from beatlens.signals.annotations import Annotations
-from beatlens.signals.beat_contexts import CONTEXTS, LEARNT, beat_contexts
+from beatlens.signals.beat_features import FEATURES, TRAINED, beat_features
 from beatlens.signals.databases import ECTOPIC, Codes, database_type
 from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recorded
-from beatlens.signals.rhythm import BINS
+from beatlens.signals.rr_features import BINS
 from beatlens.tasks.windows.tracks import condition, to_model_rate
 
 CLASSES = ("n", "s", "v", "f")
@@ -41,12 +41,13 @@ BEFORE, AFTER = 64, 72
 """Samples of a beat's span before its R peak's column, and then on: from the T wave before it,
 where an early P wave hides, to the end of its own T wave."""
 ERRATIC = (6, 18)
-"""Steps of `erratic` up to which a rhythm says nothing, and from which on it surely fibrillates."""
+"""Steps of `rr_irregularity` up to which it says nothing, and from which on a rhythm
+surely fibrillates."""
 FIBRILLATES = {"s": -4.0, "v": -1.5}
 """What a rhythm that surely fibrillates says of a beat, logits."""
 ON_TIME = (12, 16)
 """Sixteenths of an interval up to which a beat is surely early, and from which on it is not."""
-NOT_EARLY = {"slow": {"s": -1.0, "v": -0.5}, "balance": {"s": -1.0, "v": -0.5}}
+NOT_EARLY = {"rr_over_mean": {"s": -1.0, "v": -0.5}, "rr_before_over_after": {"s": -1.0, "v": -0.5}}
 """What it says, logits, that a beat is not early: by the last intervals, by the next one."""
 STRIDE = 8
 """Samples of a column, of all networks that decide on beats."""
@@ -76,28 +77,28 @@ def beat_tables(learnt: NDArray[np.floating]) -> NDArray[np.float64]:
     (docs/limits.md).
 
     Args:
-        learnt: `[7, BINS, C]`, logits, of the contexts `beatlens.signals.beat_contexts.LEARNT`.
+        learnt: `[7, BINS, C]`, logits, of the contexts `beatlens.signals.beat_features.TRAINED`.
 
     Returns:
         `[8, BINS, C]`, of all of them.
 
     >>> tables = beat_tables(np.zeros((7, 32, 4)))
-    >>> tables[CONTEXTS.index("erratic"), [0, 6, 9, 18, 31], CLASSES.index("s")].tolist()
+    >>> tables[FEATURES.index("rr_irregularity"), [0, 6, 9, 18, 31], CLASSES.index("s")].tolist()
     [0.0, 0.0, -1.0, -4.0, -4.0]
-    >>> tables[CONTEXTS.index("slow"), [0, 12, 14, 16, 31], CLASSES.index("s")].tolist()
+    >>> tables[FEATURES.index("rr_over_mean"), [0, 12, 14, 16, 31], CLASSES.index("s")].tolist()
     [0.0, 0.0, -0.5, -1.0, -1.0]
     """
-    tables = np.zeros((len(CONTEXTS), BINS, len(CLASSES)))
-    tables[: len(LEARNT)] = learnt
+    tables = np.zeros((len(FEATURES), BINS, len(CLASSES)))
+    tables[: len(TRAINED)] = learnt
     early, usual = ON_TIME
     on_time = np.clip((np.arange(BINS) - early) / (usual - early), 0, 1)
     for context, said in NOT_EARLY.items():
         for name, worth in said.items():
-            tables[CONTEXTS.index(context), :, CLASSES.index(name)] += worth * on_time
+            tables[FEATURES.index(context), :, CLASSES.index(name)] += worth * on_time
     none, surely = ERRATIC
     fibrillates = np.clip((np.arange(BINS) - none) / (surely - none), 0, 1)
     for name, worth in FIBRILLATES.items():
-        tables[CONTEXTS.index("erratic"), :, CLASSES.index(name)] += worth * fibrillates
+        tables[FEATURES.index("rr_irregularity"), :, CLASSES.index(name)] += worth * fibrillates
     return tables
 
 
@@ -111,7 +112,7 @@ class BeatTrack:
         usable: bool `[n]`, false where the front end raised a flag.
         peaks: R peaks found by the detector, int64 `[b]`.
         labels: number of the class of each, int64 `[b]`, `NOT_S` or `UNKNOWN`.
-        contexts: of each, int64 `[b, 8]`, see `beatlens.signals.beat_contexts`.
+        contexts: of each, int64 `[b, 8]`, see `beatlens.signals.beat_features`.
         rate_hz, samples: of the recording itself.
         defects: int64 `[b, 2]`, samples of each beat's span that are flat or saturated, and that
             are clipped (see `beat_defects`); empty where nobody counted them.
@@ -179,7 +180,7 @@ def beat_track(recording: Recorded, known: Annotations | int, lead: str) -> Beat
         usable=out.usable,
         peaks=peaks,
         labels=found,
-        contexts=beat_contexts(out.x, peaks),
+        contexts=beat_features(out.x, peaks),
         rate_hz=recording.rate_hz,
         samples=recording.samples,
         defects=beat_defects(out, peaks),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from beatlens.errors import DataError
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recorded
-from beatlens.signals.rhythm import BINS, CONTEXTS, rhythm_contexts
+from beatlens.signals.rr_features import BINS, FEATURES, rr_features
 from beatlens.tasks.windows.tracks import condition
 
 CLASSES = ("normal", "afib", "other", "noise")
@@ -73,7 +73,7 @@ def wearable_track(recording: Recorded, label: str, lead: str | None = None) -> 
         )
     out = condition(recording, lead or recording.lead_names[0])
     peaks = detect_qrs(out.x)
-    contexts = rhythm_contexts(peaks)
+    contexts = rr_features(peaks)
     return WearableTrack(
         recording.name, recording.database, out.x, peaks, contexts, SYMBOLS.index(label)
     )
@@ -92,6 +92,6 @@ def rhythm_shares(contexts: NDArray[np.integer]) -> NDArray[np.float32]:
     >>> shares[0, 16].item(), shares[1, 16].item()
     (0.5, 1.0)
     """
-    shares = np.zeros((len(CONTEXTS), BINS), np.float32)
-    np.add.at(shares, (np.arange(len(CONTEXTS)), contexts), np.float32(1 / max(1, len(contexts))))
+    shares = np.zeros((len(FEATURES), BINS), np.float32)
+    np.add.at(shares, (np.arange(len(FEATURES)), contexts), np.float32(1 / max(1, len(contexts))))
     return shares

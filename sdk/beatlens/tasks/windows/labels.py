@@ -97,7 +97,7 @@ class Track:
         return float(len(spans) > 0)
 
     def overlaps_unknown(self, start: int, length: int = SPAN) -> bool:
-        """Does the span from `start` touch a stretch whose labels are not to be used?"""
+        """Does the span from `start` touch a segment whose labels are not to be used?"""
         touches = (self.unknown[:, 0] < start + length) & (self.unknown[:, 1] > start)
         return bool(touches.any())
 
@@ -140,7 +140,7 @@ class StripSet:
 
 
 def cut_strips(tracks: list[Track]) -> StripSet:
-    """Cut every track into consecutive 10 s spans, leaving out those with unknown stretches."""
+    """Cut every track into consecutive 10 s spans, leaving out those with unknown segments."""
     found = [
         (track, start)
         for track in tracks

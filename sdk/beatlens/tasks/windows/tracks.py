@@ -79,7 +79,7 @@ def beat_intervals(beats: np.ndarray, symbols: np.ndarray, codes: str) -> np.nda
 
 
 def _runs(mask: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Stretches where a mask is true, as int64 `[k, 2]` at 128 Hz."""
+    """Segments where a mask is true, as int64 `[k, 2]` at 128 Hz."""
     edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
     return to_model_rate(edges, rate_hz).reshape(-1, 2)
 

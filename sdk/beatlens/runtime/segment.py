@@ -1,4 +1,4 @@
-"""An uninterrupted stretch of signal: sensor samples in, columns of evidence out.
+"""An uninterrupted segment of signal: sensor samples in, columns of evidence out.
 
 Each column is computed once. An engine is only ever asked for `hop * 2^n` columns, so that it has
 few input lengths to keep ready; which ones makes no difference to the columns.
@@ -16,16 +16,16 @@ from beatlens.runtime.engines import Engine
 from beatlens.runtime.finding import Columns
 from beatlens.signals.frontend import Conditioned, FrontEnd
 
-MOST_COLUMNS = 1024
+MAX_COLUMNS = 1024
 """Columns computed at once: 64 s at a stride of 8; longer runs save nothing more."""
 
 
-class Stretch:
-    """One stretch, whose first sample lies at the start of the stream's column `first`.
+class Segment:
+    """One segment, whose first sample lies at the start of the stream's column `first`.
 
     Columns are computed up to the end of a span as soon as its samples and their context are
-    there; spans begin at every multiple of `hop` columns and are `span` columns long. `heard` is
-    told the front end's samples, before the columns that need them.
+    there; spans begin at every multiple of `hop` columns and are `span` columns long. `on_samples`
+    gets the front end's samples, before the columns that need them.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class Stretch:
         first: int,
         hop: int,
         span: int,
-        heard: Callable[[NDArray[np.int8]], None] | None = None,
+        on_samples: Callable[[NDArray[np.int8]], None] | None = None,
     ) -> None:
-        self._heard = heard
+        self._on_samples = on_samples
         self._stream = frontend.stream()
         self._engine, self._geometry = engine, geometry
         self.first, self._hop, self._span = first, hop, span
@@ -56,7 +56,7 @@ class Stretch:
         yield from self._compute((len(self._x) - field) // stride + 1)
 
     def close(self, columns: int | None = None) -> Iterator[Columns]:
-        """End the stretch, its last value held; yield the rest of its columns.
+        """End the segment, its last value held; yield the rest of its columns.
 
         `columns` is how many it has in all, as many as fit into its samples if None.
         """
@@ -69,8 +69,8 @@ class Stretch:
 
     def _append(self, ready: Conditioned) -> None:
         x = ready.x
-        if self._heard is not None:
-            self._heard(x)
+        if self._on_samples is not None:
+            self._on_samples(x)
         if x.size and self._samples == 0:
             x = np.concatenate([np.full(self._geometry.left, x[0]), x])
         self._samples += len(ready.x)
@@ -83,7 +83,7 @@ class Stretch:
             hop = self._hop
             count = hop - (self.first + self._done - self._span) % hop
             if count == hop:
-                while 2 * count <= min(available, MOST_COLUMNS):
+                while 2 * count <= min(available, MAX_COLUMNS):
                     count *= 2
             if count > available:
                 if not last:

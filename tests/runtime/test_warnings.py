@@ -1,4 +1,4 @@
-"""What a decision is doubted for: noise on any bundle; and for beats a close or a strange one."""
+"""What a decision is warned for: noise on any bundle; and for beats a close or a strange one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ import pytest
 from beatlens.calibration import Calibration
 from beatlens.errors import RecipeError
 from beatlens.runtime.beat_rule import BeatRule
-from beatlens.runtime.doubts import CLOSE, DOUBTS, UNFAMILIAR, bits_of, names_of
 from beatlens.runtime.finding import Limits
 from beatlens.runtime.stream import Stream
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.runtime.warning_bits import (
+    LOW_MARGIN,
+    OUT_OF_DISTRIBUTION,
+    WARNINGS,
+    name_warnings,
+    pack_warnings,
+)
+from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import FrontEnd
-from beatlens.signals.rhythm import BINS
+from beatlens.signals.rr_features import BINS
 
 from .cases import GAIN, RATE, ecg_counts, run
 
@@ -21,9 +27,9 @@ STEP = 0.1
 
 
 def rule(bias: list[float], close: float, familiar: float) -> BeatRule:
-    """Columns of one step each, no context, and an offset that makes class 1 win easily."""
+    """Columns of one step each, no feature, and an offset that makes class 1 win easily."""
     return BeatRule.of(
-        np.zeros((len(CONTEXTS), BINS, 3)),
+        np.zeros((len(FEATURES), BINS, 3)),
         np.array([0.0, 2.0, 0.0]),
         STEP,
         (0, 1),
@@ -33,38 +39,40 @@ def rule(bias: list[float], close: float, familiar: float) -> BeatRule:
     )
 
 
-def doubted(made: BeatRule, *sums: int) -> int:
-    found, contexts = np.array([sums], np.int64), np.zeros((1, len(CONTEXTS)), np.int64)
-    return int(made.doubts(found, contexts, made.decide(found, contexts))[0])
+def warned(made: BeatRule, *sums: int) -> int:
+    found, features = np.array([sums], np.int64), np.zeros((1, len(FEATURES)), np.int64)
+    return int(made.warnings(found, features, made.decide(found, features))[0])
 
 
 def test_a_lead_over_the_likeliest_other_class_is_close_or_not() -> None:
     made = rule([0, 0, 0], close=1.0, familiar=-9.0)
-    assert doubted(made, 50, 20, 39) == 0
-    assert doubted(made, 50, 20, 41) == CLOSE
-    assert doubted(made, 50, 20, 40) == 0  # ahead by exactly as much
-    assert doubted(made, 50, 31, 0) == CLOSE  # the offset decides for a class that is less likely
+    assert warned(made, 50, 20, 39) == 0
+    assert warned(made, 50, 20, 41) == LOW_MARGIN
+    assert warned(made, 50, 20, 40) == 0  # ahead by exactly as much
+    assert (
+        warned(made, 50, 31, 0) == LOW_MARGIN
+    )  # the offset decides for a class that is less likely
 
 
 def test_classes_that_are_rare_are_doubted_sooner() -> None:
     likely, rare = rule([0, 0, 0], 1.0, -9.0), rule([0, 0, -3.0], 1.0, -9.0)
-    assert likely.decide(np.array([[0, 0, 50]]), np.zeros((1, len(CONTEXTS)), np.int64)) == 2
-    assert doubted(likely, 0, 0, 50) == 0
-    assert doubted(rare, 0, 0, 50) == CLOSE  # -3 logits by temperature 2: 60 steps
-    assert doubted(rare, 0, 0, 75) == 0
+    assert likely.decide(np.array([[0, 0, 50]]), np.zeros((1, len(FEATURES)), np.int64)) == 2
+    assert warned(likely, 0, 0, 50) == 0
+    assert warned(rare, 0, 0, 50) == LOW_MARGIN  # -3 logits by temperature 2: 60 steps
+    assert warned(rare, 0, 0, 75) == 0
 
 
 def test_beats_nothing_speaks_for_are_unfamiliar() -> None:
     made = rule([0, 0, 0], close=-99.0, familiar=2.0)
-    assert doubted(made, 20, -50, -50) == 0
-    assert doubted(made, 19, -50, -50) == UNFAMILIAR
+    assert warned(made, 20, -50, -50) == 0
+    assert warned(made, 19, -50, -50) == OUT_OF_DISTRIBUTION
     # An offset is no evidence: it does not make a beat familiar.
-    assert doubted(made, -50, 19, -50) == UNFAMILIAR
+    assert warned(made, -50, 19, -50) == OUT_OF_DISTRIBUTION
 
 
 def test_bits_have_names() -> None:
-    for number in range(1 << len(DOUBTS)):
-        assert bits_of(names_of(number)) == number
+    for number in range(1 << len(WARNINGS)):
+        assert pack_warnings(name_warnings(number)) == number
 
 
 @pytest.mark.export
@@ -75,15 +83,15 @@ def test_noise_is_doubted_and_decided(bundle, engine) -> None:
     noise[: len(clean) // 2] = 0
     counts = np.round(clean + noise).astype(np.int16)
     found = run(Stream(bundle, RATE, GAIN, engine=engine), [counts])
-    early = [f.doubts for f in found if f.assessable and f.end_s <= 19]
+    early = [f.warnings for f in found if f.assessable and f.end_s <= 19]
     late = [f for f in found if f.assessable and f.start_s >= 21]
     assert early
     assert late
     assert set(early) == {()}
-    assert {f.doubts for f in late} == {("noise",)}
-    assert all(f.decisions is not None and f.as_dict()["doubts"] == ["noise"] for f in late)
+    assert {f.warnings for f in late} == {("noisy",)}
+    assert all(f.decisions is not None and f.as_dict()["warnings"] == ["noisy"] for f in late)
     lenient = Stream(bundle, RATE, GAIN, engine=engine, limits=Limits(noisy=1.0))
-    assert not any(f.doubts for f in run(lenient, [counts]))
+    assert not any(f.warnings for f in run(lenient, [counts]))
     with pytest.raises(RecipeError, match=r"noisy is 1\.5, expected a share"):
         Limits(noisy=1.5)
 

@@ -1,4 +1,4 @@
-"""Likeness: what it says of usual and unusual beats, and that streams say the same."""
+"""MorphologySimilarity: what it says of usual and unusual beats, and that streams say the same."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from beatlens.errors import SignalError
 from beatlens.signals.databases import find_database
-from beatlens.signals.likeness import (
+from beatlens.signals.morphology import (
     BEFORE,
     LENGTH,
     REMEMBERED,
     SEEN,
     SHIFT,
     STEPS,
-    Likeness,
-    likeness,
+    MorphologySimilarity,
+    morphology_similarity,
     qrs_of,
 )
 from beatlens.tasks.beats.labels import CLASSES, beat_track
@@ -39,7 +39,7 @@ def signal(shapes: list[np.ndarray], shifts: list[int] | None = None) -> tuple[n
 
 def test_an_unusual_beat_is_unlike_and_the_next_is_as_usual() -> None:
     x, peaks = signal([NARROW] * 20 + [WIDE] + [NARROW] * 3)
-    found = likeness(x, peaks)
+    found = morphology_similarity(x, peaks)
     assert (found[:20] == STEPS).all()
     assert found[20] == 0
     assert (found[21:] == STEPS * 15 // 16).all()
@@ -47,38 +47,42 @@ def test_an_unusual_beat_is_unlike_and_the_next_is_as_usual() -> None:
 
 def test_a_heart_whose_usual_beat_is_wide_is_no_exception() -> None:
     x, peaks = signal([WIDE] * 20 + [NARROW])
-    assert (likeness(x, peaks)[:20] == STEPS).all()
-    assert likeness(x, peaks)[20] == 0
+    assert (morphology_similarity(x, peaks)[:20] == STEPS).all()
+    assert morphology_similarity(x, peaks)[20] == 0
 
 
 def test_of_two_kinds_in_turns_each_is_like_half() -> None:
     x, peaks = signal([NARROW, WIDE] * 20)
-    assert (likeness(x, peaks)[16:] == STEPS // 2).all()
+    assert (morphology_similarity(x, peaks)[16:] == STEPS // 2).all()
 
 
 def test_only_the_last_beats_count() -> None:
     x, peaks = signal([NARROW] * 20 + [WIDE] * (REMEMBERED + 1))
-    found = likeness(x, peaks)[20:]
+    found = morphology_similarity(x, peaks)[20:]
     assert found.tolist() == [STEPS * n // REMEMBERED for n in range(REMEMBERED + 1)]
 
 
 def test_size_and_level_do_not_matter_and_polarity_does() -> None:
     small = (NARROW // 3).astype(np.int8)
     x, peaks = signal([NARROW, small, -NARROW])
-    assert likeness(x, peaks).tolist() == [STEPS, STEPS, 0]
+    assert morphology_similarity(x, peaks).tolist() == [STEPS, STEPS, 0]
     raised = np.clip(x.astype(int) // 2 + 50, -127, 127).astype(np.int8)
-    assert likeness(raised, peaks).tolist() == [STEPS, STEPS, 0]
+    assert morphology_similarity(raised, peaks).tolist() == [STEPS, STEPS, 0]
 
 
 @pytest.mark.parametrize(("shift", "like"), [(0, True), (2, True), (-2, True), (4, False)])
 def test_peaks_may_be_a_little_off(shift: int, like: bool) -> None:
     x, peaks = signal([NARROW, NARROW], [0, shift])
-    assert likeness(x, peaks)[1] == (STEPS if like else 0)
+    assert morphology_similarity(x, peaks)[1] == (STEPS if like else 0)
 
 
 def test_a_flat_signal_is_like_nothing() -> None:
-    assert likeness(np.zeros(1000, np.int8), np.array([100, 300, 500])).tolist() == [STEPS, 0, 0]
-    assert likeness(np.zeros(0, np.int8), np.zeros(0, np.int64)).tolist() == []
+    assert morphology_similarity(np.zeros(1000, np.int8), np.array([100, 300, 500])).tolist() == [
+        STEPS,
+        0,
+        0,
+    ]
+    assert morphology_similarity(np.zeros(0, np.int8), np.zeros(0, np.int64)).tolist() == []
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 20, 127]))
@@ -100,7 +104,7 @@ def test_it_is_pearsons_correlation(seed: int, scale: int) -> None:
         ]
     best = np.nanmax([-1, *found])
     if abs(best - 0.9) > 1e-9:  # where floats can tell
-        assert likeness(x, peaks)[1] == (STEPS if best > 0.9 else 0)
+        assert morphology_similarity(x, peaks)[1] == (STEPS if best > 0.9 else 0)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
@@ -109,8 +113,8 @@ def test_streams_say_the_same(seed: int, count: int) -> None:
     shapes = [(NARROW, WIDE)[i] for i in rng.integers(0, 2, count)]
     x, peaks = signal(shapes, rng.integers(-3, 4, count).tolist())
     x = np.clip(x + rng.normal(0, 12, len(x)), -128, 127).astype(np.int8)
-    beats = Likeness()
-    assert [beats.push(one) for one in qrs_of(x, peaks)] == likeness(x, peaks).tolist()
+    beats = MorphologySimilarity()
+    assert [beats.push(one) for one in qrs_of(x, peaks)] == morphology_similarity(x, peaks).tolist()
 
 
 def test_what_is_beyond_the_ends_is_zero() -> None:
@@ -123,14 +127,14 @@ def test_what_is_beyond_the_ends_is_zero() -> None:
 def test_other_samples_are_refused() -> None:
     for wrong in (np.zeros(SEEN), np.zeros(SEEN - 1, np.int8)):
         with pytest.raises(SignalError, match=r"expected int8 \[28\]"):
-            Likeness().push(wrong)
+            MorphologySimilarity().push(wrong)
 
 
 @pytest.mark.parametrize("record", ["119", "109", "116"])
 def test_real_ventricular_beats_are_unlike_the_usual_one(mitdb_dir: Path, record: str) -> None:
     mitdb = find_database("mitdb", mitdb_dir.parent)
     track = beat_track(mitdb.read(record), mitdb.annotations(record), "MLII")
-    found = likeness(track.x, track.peaks)
+    found = morphology_similarity(track.x, track.peaks)
     normal, ventricular = (found[track.labels == CLASSES.index(c)] for c in "nv")
     assert len(ventricular) > 20
     assert np.median(normal) > 20 > np.median(ventricular)

@@ -1,4 +1,4 @@
-"""Contexts of beats: a stream's, in pieces of any size, are the recording's."""
+"""Features of beats: a stream's, in pieces of any size, are the recording's."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beatlens.signals.beat_contexts import CONTEXTS, STEPS, BeatContexts, beat_contexts
-from beatlens.signals.erratic import erratic_rhythm
+from beatlens.signals.beat_features import FEATURES, STEPS, BeatFeatures, beat_features
 from beatlens.signals.frontend import FrontEnd
-from beatlens.signals.likeness import likeness
+from beatlens.signals.morphology import morphology_similarity
 from beatlens.signals.qrs import QrsDetector, detect_qrs
-from beatlens.signals.rhythm import BINS, rhythm_contexts
+from beatlens.signals.rr_features import BINS, rr_features
+from beatlens.signals.rr_irregularity import rr_irregularity
 from beatlens.signals.simulate import simulate_patient
 
 
@@ -24,28 +24,28 @@ def samples(seed: int, seconds: int) -> np.ndarray:
 
 def streamed(x: np.ndarray, lengths: list[int]) -> list[tuple[int, ...]]:
     """As the runtime does: samples, then the peaks found in them."""
-    known, detector = BeatContexts(), QrsDetector()
+    known, detector = BeatFeatures(), QrsDetector()
     found = []
     at = 0
     for length in [*lengths, len(x)]:
         piece = x[at : at + length]
         at += len(piece)
-        known.hear(piece)
+        known.add_samples(piece)
         found += [known.push(peak) for peak in detector.push(piece)]
     found += [known.push(peak) for peak in detector.flush()]
     return [one for one in [*found, known.end()] if one is not None]
 
 
-def test_they_are_the_rhythms_the_likeness_and_how_erratic() -> None:
+def test_they_are_the_rhythms_morphology_and_rr_irregularity() -> None:
     x = samples(3, 60)
     peaks = detect_qrs(x)
-    found = beat_contexts(x, peaks)
-    np.testing.assert_array_equal(found[:, :-2], rhythm_contexts(peaks))
-    np.testing.assert_array_equal(found[:, -2], likeness(x, peaks))
-    np.testing.assert_array_equal(found[:, -1], erratic_rhythm(peaks))
-    assert found.shape == (len(peaks), len(CONTEXTS))
+    found = beat_features(x, peaks)
+    np.testing.assert_array_equal(found[:, :-2], rr_features(peaks))
+    np.testing.assert_array_equal(found[:, -2], morphology_similarity(x, peaks))
+    np.testing.assert_array_equal(found[:, -1], rr_irregularity(peaks))
+    assert found.shape == (len(peaks), len(FEATURES))
     assert 0 <= found.min() <= found.max() < BINS
-    assert tuple(STEPS) == CONTEXTS
+    assert tuple(STEPS) == FEATURES
 
 
 @settings(max_examples=30, deadline=None)
@@ -55,22 +55,22 @@ def test_streams_say_the_same(seed: int, lengths: list[int], falls_silent: bool)
     if falls_silent:  # beats that are found late, and one after a long silence
         x = x.copy()
         x[1500:4000] //= 6
-    wanted = beat_contexts(x, detect_qrs(x))
+    wanted = beat_features(x, detect_qrs(x))
     assert streamed(x, lengths) == [tuple(row) for row in wanted.tolist()]
 
 
 @pytest.mark.parametrize("length", [0, 5, 40, 700])
 def test_short_streams(length: int) -> None:
     x = samples(1, 10)[:length]
-    wanted = beat_contexts(x, detect_qrs(x))
+    wanted = beat_features(x, detect_qrs(x))
     assert streamed(x, [7] * 10) == [tuple(row) for row in wanted.tolist()]
 
 
 def test_a_new_stretch_remembers_nothing() -> None:
     x = samples(2, 30)
-    known = BeatContexts()
+    known = BeatFeatures()
     for _ in range(2):
-        known.hear(x)
+        known.add_samples(x)
         found = [known.push(int(peak)) for peak in detect_qrs(x)]
         rows = [one for one in [*found, known.end()] if one is not None]
-        assert rows == [tuple(row) for row in beat_contexts(x, detect_qrs(x)).tolist()]
+        assert rows == [tuple(row) for row in beat_features(x, detect_qrs(x)).tolist()]

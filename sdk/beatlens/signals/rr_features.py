@@ -1,27 +1,27 @@
-"""The rhythm around a beat, in integers: how early it is, and how regular what was before it.
+"""Features of the RR intervals around a beat, in integers.
 
 Six ratios of RR intervals, each in one of `BINS` steps. They are what the device looks up, so they
 are whole numbers, the same everywhere; de Chazal et al. (2004, section III) and most after them use
 such ratios as real numbers.
 
-| context | of | step |
+| feature | of | step |
 |---|---|---|
-| `early` | interval before the beat, by the mean of the last 8 | 1/16 |
-| `pause` | interval after it, by the mean of the last 8 | 1/16 |
-| `slow` | interval before it, by the mean of the last 32 | 1/16 |
-| `change` | interval before it, by the one before that | 1/16 |
-| `balance` | interval before it, by the one after it | 1/16 |
-| `irregular` | median of the last 16 changes between intervals, by the mean of the last 8 | 1/64 |
+| `prematurity` | interval before the beat, by the mean of the last 8 | 1/16 |
+| `compensatory_pause` | interval after it, by the mean of the last 8 | 1/16 |
+| `rr_over_mean` | interval before it, by the mean of the last 32 | 1/16 |
+| `rr_difference` | interval before it, by the one before that | 1/16 |
+| `rr_before_over_after` | interval before it, by the one after it | 1/16 |
+| `rr_variability` | median of the last 16 changes of intervals, by the mean of the last 8 | 1/64 |
 
 The last intervals are those before the one in question. Means, not medians: a heart whose early
 beats are the rule has pauses, which a median does not see. Needs numpy only.
 
 >>> regular = np.arange(0, 2000, 100)
->>> rhythm_contexts(regular)[10].tolist()
+>>> rr_features(regular)[10].tolist()
 [16, 16, 16, 16, 16, 0]
 >>> early = regular.copy()
 >>> early[10] -= 30
->>> rhythm_contexts(early)[10].tolist()
+>>> rr_features(early)[10].tolist()
 [11, 20, 11, 11, 8, 0]
 """
 
@@ -35,10 +35,17 @@ from numpy.typing import NDArray
 
 from beatlens.errors import SignalError
 
-CONTEXTS = ("early", "pause", "slow", "change", "balance", "irregular")
+FEATURES = (
+    "prematurity",
+    "compensatory_pause",
+    "rr_over_mean",
+    "rr_difference",
+    "rr_before_over_after",
+    "rr_variability",
+)
 BINS = 32
 RATIO_STEPS, CHANGE_STEPS = 16, 64
-STEPS = dict(zip(CONTEXTS, (*5 * (RATIO_STEPS,), CHANGE_STEPS), strict=True))
+STEPS = dict(zip(FEATURES, (*5 * (RATIO_STEPS,), CHANGE_STEPS), strict=True))
 """Steps of a ratio of 1, by name."""
 USUAL, LONGER, CHANGES = 8, 32, 16
 """Intervals whose mean counts, those of longer ago, and changes whose median counts."""
@@ -46,13 +53,13 @@ LONGEST = (1 << 16) - 1
 """Samples; a longer interval counts as this one, over eight minutes."""
 
 
-class RhythmContexts:
-    """The same for a stream: a beat's context is certain when the next beat is there.
+class RRFeatures:
+    """The same for a stream: a beat's features are certain when the next beat is there.
 
-    >>> contexts = RhythmContexts()
-    >>> [contexts.push(peak) for peak in (0, 100, 170)]
+    >>> features = RRFeatures()
+    >>> [features.push(peak) for peak in (0, 100, 170)]
     [None, (16, 16, 16, 16, 16, 0), (16, 11, 16, 16, 22, 0)]
-    >>> contexts.end()
+    >>> features.end()
     (11, 16, 11, 11, 16, 0)
     """
 
@@ -63,7 +70,7 @@ class RhythmContexts:
         self._before: int | None = None
 
     def push(self, peak: int) -> tuple[int, ...] | None:
-        """Take an R peak; returns the context of the one before it, if there was one.
+        """Take an R peak; returns the features of the one before it, if there was one.
 
         Raises:
             SignalError: the peak is not after the last one.
@@ -74,18 +81,18 @@ class RhythmContexts:
         after = min(peak - self._last, LONGEST)
         if after < 1:
             raise SignalError(f"R peak at {peak}, expected one after the last at {self._last}")
-        context = self._context(after)
+        found = self._features_of(after)
         self._remember()
         self._last, self._before = peak, after
-        return context
+        return found
 
     def end(self) -> tuple[int, ...] | None:
-        """End the stream: the context of the last beat. What is pushed next begins a new one."""
-        context = None if self._last is None else self._context(None)
+        """End the stream: the features of the last beat. What is pushed next begins a new one."""
+        found = None if self._last is None else self._features_of(None)
         self.__init__()  # type: ignore[misc]
-        return context
+        return found
 
-    def _context(self, after: int | None) -> tuple[int, ...]:
+    def _features_of(self, after: int | None) -> tuple[int, ...]:
         """Of the last beat; a ratio with an interval that is not there counts as 1."""
         before = self._before
         usual = list(self._intervals)[-USUAL:] or [before or after or 1]
@@ -108,23 +115,23 @@ class RhythmContexts:
         self._intervals.append(self._before)
 
 
-def rhythm_contexts(peaks: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The context of every beat of a recording.
+def rr_features(peaks: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The features of every beat of a recording.
 
     Args:
         peaks: R peaks `[b]` in samples, in time order.
 
     Returns:
-        int64 `[b, 6]`, one column per entry of `CONTEXTS`, values 0 to `BINS - 1`.
+        int64 `[b, 6]`, one column per entry of `FEATURES`, values 0 to `BINS - 1`.
 
     Raises:
         SignalError: peaks are not in time order.
     """
-    contexts = RhythmContexts()
-    found = [contexts.push(int(peak)) for peak in peaks][1:]
+    features = RRFeatures()
+    found = [features.push(int(peak)) for peak in peaks][1:]
     if len(peaks):
-        found.append(contexts.end())
-    return np.array(found, np.int64).reshape(len(peaks), len(CONTEXTS))
+        found.append(features.end())
+    return np.array(found, np.int64).reshape(len(peaks), len(FEATURES))
 
 
 def _steps(part: int | None, whole: Collection[int], steps: int) -> int:

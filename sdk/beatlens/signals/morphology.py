@@ -4,7 +4,7 @@ A beat that is wide in everybody else may be this patient's own (a bundle branch
 narrow and early is supraventricular only if it looks like the others. So the QRS of a beat, 24
 samples at 128 Hz, is held against each of the last 16 beats': alike are two whose correlation is
 above 0.9 for any of five shifts of up to two samples, since R peaks are found to a sample. The
-share that is alike is one more context of the beat, `alike`, in steps of 1/31.
+share that is alike is one more feature of the beat, `morphology_similarity`, in steps of 1/31.
 
 Comparing a beat with the patient's own beats is as old as automatic analysis (templates and
 clusters; de Chazal & Reilly 2006 adapt to the patient by an expert's labels). Ours needs no label
@@ -14,7 +14,7 @@ and no training on the device, and is the same bit for bit everywhere. Needs num
 >>> for peak in range(50, 1000, 100):
 ...     x[peak - 3 : peak + 4] = (20, 60, 100, 120, 100, 60, 20)
 >>> x[650:680] = -90
->>> likeness(x, np.arange(50, 1000, 100)).tolist()
+>>> morphology_similarity(x, np.arange(50, 1000, 100)).tolist()
 [31, 31, 31, 31, 31, 31, 0, 26, 27, 27]
 """
 
@@ -42,10 +42,10 @@ LEAST_SQUARE = (81, 100)
 """Alike is what has a correlation above the square root of this: 0.9."""
 
 
-class Likeness:
+class MorphologySimilarity:
     """The same for a stream, beat by beat.
 
-    >>> beats = Likeness()
+    >>> beats = MorphologySimilarity()
     >>> narrow = np.array([0] * 8 + [90, 120, 90] + [0] * 17, np.int8)
     >>> [beats.push(narrow), beats.push(np.roll(narrow, 1)), beats.push(np.roll(narrow, 9))]
     [31, 31, 0]
@@ -82,7 +82,7 @@ def qrs_of(x: NDArray[np.int8], peaks: NDArray[np.integer]) -> NDArray[np.int8]:
     return padded[np.asarray(peaks)[:, None] + np.arange(SEEN) + SEEN - BEFORE - SHIFT]
 
 
-def likeness(x: NDArray[np.int8], peaks: NDArray[np.integer]) -> NDArray[np.int64]:
+def morphology_similarity(x: NDArray[np.int8], peaks: NDArray[np.integer]) -> NDArray[np.int64]:
     """How many of the last beats look like each beat of a recording.
 
     Args:

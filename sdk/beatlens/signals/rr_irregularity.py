@@ -1,11 +1,11 @@
-"""How erratic the rhythm of the last minute was, in integers: what tells fibrillation.
+"""Irregularity of the RR intervals of the last minute, in integers: high in atrial fibrillation.
 
 In atrial fibrillation an interval between beats is like none of those before it, and no beat is an
 early one of an atrial focus. Where early beats are frequent intervals differ as much, but they come
 again: every second, third or fourth one is alike. So each interval is held against the nearest of
 the four before it; the median of the last 64 such distances, by the mean of the last 32 intervals
-in steps of 1/256, is one more context of a beat, `erratic`. (`irregular` of
-`beatlens.signals.rhythm` holds each of 16 against the one before it, which bigeminy raises as
+in steps of 1/256, is one more feature of a beat, `rr_irregularity`. (`rr_variability` of
+`beatlens.signals.rr_features` holds each of 16 against the one before it, which bigeminy raises as
 fibrillation does.)
 
 That changes between intervals tell fibrillation is old (Moody & Mark 1983; Lian et al. 2011 count
@@ -14,7 +14,7 @@ of fold it costs those with many early beats least (docs/limits.md). Needs numpy
 
 >>> bigeminy = np.cumsum(40 * [60, 140])
 >>> fibrillation = np.cumsum(np.random.default_rng(0).integers(60, 140, 80))
->>> int(erratic_rhythm(bigeminy)[-1]), int(erratic_rhythm(fibrillation)[-1])
+>>> int(rr_irregularity(bigeminy)[-1]), int(rr_irregularity(fibrillation)[-1])
 (0, 16)
 """
 
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import SignalError
-from beatlens.signals.rhythm import BINS, LONGER, LONGEST
+from beatlens.signals.rr_features import BINS, LONGER, LONGEST
 
 NEAREST_OF = 4
 """Intervals before one that it is held against."""
@@ -36,10 +36,10 @@ STEPS = 256
 """Steps of the mean interval."""
 
 
-class ErraticRhythm:
+class RRIrregularity:
     """The same for a stream, beat by beat.
 
-    >>> beats = ErraticRhythm()
+    >>> beats = RRIrregularity()
     >>> [beats.push(peak) for peak in range(0, 300, 100)]
     [0, 0, 0]
     """
@@ -50,7 +50,7 @@ class ErraticRhythm:
         self._last: int | None = None
 
     def push(self, peak: int) -> int:
-        """Take an R peak; returns how erratic the rhythm up to it is, 0 to `BINS - 1`.
+        """Take an R peak; returns the irregularity of the RR intervals up to it, 0 to `BINS - 1`.
 
         Raises:
             SignalError: the peak is not after the last one.
@@ -77,8 +77,8 @@ class ErraticRhythm:
         return min(BINS - 1, median * STEPS * len(self._intervals) // sum(self._intervals))
 
 
-def erratic_rhythm(peaks: NDArray[np.integer]) -> NDArray[np.int64]:
-    """How erratic the rhythm up to every beat of a recording is.
+def rr_irregularity(peaks: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Irregularity of the RR intervals up to every beat of a recording.
 
     Args:
         peaks: R peaks `[b]` in samples at 128 Hz, in time order.
@@ -89,5 +89,5 @@ def erratic_rhythm(peaks: NDArray[np.integer]) -> NDArray[np.int64]:
     Raises:
         SignalError: peaks are not in time order.
     """
-    beats = ErraticRhythm()
+    beats = RRIrregularity()
     return np.array([beats.push(int(peak)) for peak in peaks], np.int64)

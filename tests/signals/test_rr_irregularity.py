@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 
 from beatlens.errors import SignalError
 from beatlens.signals.databases import find_database
-from beatlens.signals.erratic import DISTANCES, FEWEST, STEPS, ErraticRhythm, erratic_rhythm
 from beatlens.signals.qrs import detect_qrs
-from beatlens.signals.rhythm import BINS, rhythm_contexts
+from beatlens.signals.rr_features import BINS, rr_features
+from beatlens.signals.rr_irregularity import (
+    DISTANCES,
+    FEWEST,
+    STEPS,
+    RRIrregularity,
+    rr_irregularity,
+)
 from beatlens.tasks.windows.tracks import condition
 
 
@@ -25,23 +31,23 @@ def peaks_of(intervals: list[int]) -> np.ndarray:
     "turns", [[100], [60, 140], [100, 60, 140], [100, 100, 60, 140], [100, 99, 101, 60, 140]]
 )
 def test_what_comes_again_is_not_erratic(turns: list[int]) -> None:
-    assert erratic_rhythm(peaks_of(turns * 30))[-1] <= STEPS // 100
+    assert rr_irregularity(peaks_of(turns * 30))[-1] <= STEPS // 100
     if len(turns) in (2, 3):
-        assert rhythm_contexts(peaks_of(turns * 30))[-1, 5] > 20  # as `irregular` has it
+        assert rr_features(peaks_of(turns * 30))[-1, 5] > 20  # as `rr_variability` has it
 
 
 def test_fibrillation_is_erratic_and_few_early_beats_are_not() -> None:
     rng = np.random.default_rng(0)
-    assert erratic_rhythm(peaks_of(rng.integers(60, 140, 200).tolist()))[-1] > 10
+    assert rr_irregularity(peaks_of(rng.integers(60, 140, 200).tolist()))[-1] > 10
     sinus = rng.integers(98, 103, 200)
     sinus[::7] -= 35
     sinus[1::7] += 35
-    assert erratic_rhythm(peaks_of(sinus.tolist()))[-1] <= 3
+    assert rr_irregularity(peaks_of(sinus.tolist()))[-1] <= 3
 
 
 def test_it_is_the_median_distance_from_the_nearest_of_four() -> None:
     intervals = np.random.default_rng(1).integers(40, 200, 150)
-    found = erratic_rhythm(peaks_of(intervals.tolist()))
+    found = rr_irregularity(peaks_of(intervals.tolist()))
     assert found[: FEWEST + 1].tolist() == [0] * (FEWEST + 1)
     for beat in (FEWEST + 1, 40, 90, 150):
         before = intervals[:beat]  # those up to the beat
@@ -55,20 +61,20 @@ def test_it_is_the_median_distance_from_the_nearest_of_four() -> None:
 
 
 def test_nothing_is_said_of_few_beats() -> None:
-    assert erratic_rhythm(np.zeros(0, np.int64)).tolist() == []
-    assert erratic_rhythm(np.array([7])).tolist() == [0]
+    assert rr_irregularity(np.zeros(0, np.int64)).tolist() == []
+    assert rr_irregularity(np.array([7])).tolist() == [0]
 
 
 def test_peaks_out_of_order_are_refused() -> None:
     with pytest.raises(SignalError, match="R peak at 90, expected one after the last at 100"):
-        erratic_rhythm(np.array([0, 100, 90]))
+        rr_irregularity(np.array([0, 100, 90]))
 
 
 @given(st.lists(st.integers(1, 100_000), max_size=120))
 def test_streams_say_the_same(intervals: list[int]) -> None:
     peaks = peaks_of(intervals)
-    beats = ErraticRhythm()
-    found = erratic_rhythm(peaks)
+    beats = RRIrregularity()
+    found = rr_irregularity(peaks)
     assert [beats.push(int(peak)) for peak in peaks] == found.tolist()
     assert ((found >= 0) & (found < BINS)).all()
 
@@ -79,6 +85,6 @@ def test_a_fibrillating_heart_and_one_with_many_early_beats(data_dir: Path) -> N
 
     def median(record: str) -> float:
         peaks = detect_qrs(condition(mitdb.read(record), "MLII").x)
-        return float(np.median(erratic_rhythm(peaks)))
+        return float(np.median(rr_irregularity(peaks)))
 
     assert median("203") > 2 * max(median("209"), median("119"))

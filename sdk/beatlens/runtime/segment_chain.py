@@ -1,4 +1,4 @@
-"""A stream as uninterrupted stretches of signal, one after the other: what gaps leave.
+"""A stream as uninterrupted segments of signal, one after the other: what gaps leave.
 
 Where a stream resumes after a gap, the front end starts afresh at the first sample where a column
 begins; all columns of a stream so lie on one grid.
@@ -19,34 +19,34 @@ from beatlens.signals.frontend import FrontEnd
 Given_co = TypeVar("Given_co", covariant=True)
 
 
-class OpenStretch(Protocol[Given_co]):
-    """An uninterrupted stretch of signal that is being listened to."""
+class OpenSegment(Protocol[Given_co]):
+    """An uninterrupted segment of signal that is being listened to."""
 
     def push(self, counts: NDArray[np.int64]) -> Iterable[Given_co]:
         """Take checked sensor counts; give what became ready."""
         ...
 
     def close(self, until: int | None) -> Iterable[Given_co]:
-        """End the stretch, at the stream's column `until` if given; give the rest."""
+        """End the segment, at the stream's column `until` if given; give the rest."""
         ...
 
 
-class StretchChain(Generic[Found]):
-    """A chain (see `beatlens.runtime.chain.Chain`) whose findings come from single stretches.
+class SegmentChain(Generic[Found]):
+    """A chain (see `beatlens.runtime.chain.Chain`) whose findings come from single segments.
 
     Args:
         bundle: what is run.
         frontend: of the sensor.
-        begin: makes the stretch whose first sample lies at the start of a column of the stream.
+        begin: makes the segment whose first sample lies at the start of a column of the stream.
     """
 
     def __init__(
-        self, bundle: Contents, frontend: FrontEnd, begin: Callable[[int], OpenStretch[Found]]
+        self, bundle: Contents, frontend: FrontEnd, begin: Callable[[int], OpenSegment[Found]]
     ) -> None:
         self.received = 0
         self._up, self._down = frontend.up, frontend.down * bundle.geometry.stride
         self._begin = begin
-        self._stretch: OpenStretch[Found] | None = None
+        self._segment: OpenSegment[Found] | None = None
 
     @property
     def column(self) -> int:
@@ -72,18 +72,18 @@ class StretchChain(Generic[Found]):
         return self._close(None)
 
     def _close(self, until: int | None) -> list[Found]:
-        """End the present stretch, at column `until` or after its last sample."""
-        found = [] if self._stretch is None else list(self._stretch.close(until))
-        self._stretch = None
+        """End the present segment, at column `until` or after its last sample."""
+        found = [] if self._segment is None else list(self._segment.close(until))
+        self._segment = None
         return found
 
     def _take_piece(self, counts: NDArray[np.int64]) -> list[Found]:
-        if self._stretch is None:
+        if self._segment is None:
             dropped = until_column(self.received, self._up, self._down, len(counts))
             counts = counts[dropped:]
             self.received += dropped
             if not len(counts):
                 return []
-            self._stretch = self._begin(self.column)
+            self._segment = self._begin(self.column)
         self.received += len(counts)
-        return list(self._stretch.push(counts))
+        return list(self._segment.push(counts))
