@@ -1,4 +1,4 @@
-"""What a decision is warned for: noise on any bundle; and for beats a close or a strange one."""
+"""Warnings of decisions: noise of any bundle; of beats a low margin, or out of distribution."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .cases import GAIN, RATE, ecg_counts, run
 STEP = 0.1
 
 
-def rule(bias: list[float], close: float, familiar: float) -> BeatRule:
+def rule(bias: list[float], low_margin: float, out_of_distribution: float) -> BeatRule:
     """Columns of one step each, no feature, and an offset that makes class 1 win easily."""
     return BeatRule.of(
         np.zeros((len(FEATURES), BINS, 3)),
@@ -34,8 +34,8 @@ def rule(bias: list[float], close: float, familiar: float) -> BeatRule:
         STEP,
         (0, 1),
         Calibration(2.0, np.array(bias)),
-        close,
-        familiar,
+        low_margin,
+        out_of_distribution,
     )
 
 
@@ -44,8 +44,8 @@ def warned(made: BeatRule, *sums: int) -> int:
     return int(made.warnings(found, features, made.decide(found, features))[0])
 
 
-def test_a_lead_over_the_likeliest_other_class_is_close_or_not() -> None:
-    made = rule([0, 0, 0], close=1.0, familiar=-9.0)
+def test_a_lead_over_the_likeliest_other_class_may_be_a_low_margin() -> None:
+    made = rule([0, 0, 0], low_margin=1.0, out_of_distribution=-9.0)
     assert warned(made, 50, 20, 39) == 0
     assert warned(made, 50, 20, 41) == LOW_MARGIN
     assert warned(made, 50, 20, 40) == 0  # ahead by exactly as much
@@ -54,7 +54,7 @@ def test_a_lead_over_the_likeliest_other_class_is_close_or_not() -> None:
     )  # the offset decides for a class that is less likely
 
 
-def test_classes_that_are_rare_are_doubted_sooner() -> None:
+def test_rare_classes_get_a_warning_sooner() -> None:
     likely, rare = rule([0, 0, 0], 1.0, -9.0), rule([0, 0, -3.0], 1.0, -9.0)
     assert likely.decide(np.array([[0, 0, 50]]), np.zeros((1, len(FEATURES)), np.int64)) == 2
     assert warned(likely, 0, 0, 50) == 0
@@ -63,7 +63,7 @@ def test_classes_that_are_rare_are_doubted_sooner() -> None:
 
 
 def test_beats_nothing_speaks_for_are_unfamiliar() -> None:
-    made = rule([0, 0, 0], close=-99.0, familiar=2.0)
+    made = rule([0, 0, 0], low_margin=-99.0, out_of_distribution=2.0)
     assert warned(made, 20, -50, -50) == 0
     assert warned(made, 19, -50, -50) == OUT_OF_DISTRIBUTION
     # An offset is no evidence: it does not make a beat familiar.
@@ -76,7 +76,7 @@ def test_bits_have_names() -> None:
 
 
 @pytest.mark.export
-def test_noise_is_doubted_and_decided(bundle, engine) -> None:
+def test_noise_is_decided_with_a_warning(bundle, engine) -> None:
     rng = np.random.default_rng(0)
     clean = ecg_counts(40)
     noise = rng.normal(0, 0.25 * GAIN, len(clean))
