@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from beatlens.attribution.matching import build_matching
 from beatlens.compress.distill import DistillWeights
-from beatlens.compress.methods import AFTER_INT8, build_method
+from beatlens.compress.methods import AFTER_INT8, build_method, runs_after_int8
 from beatlens.compress.training_noise import LEAST_MV, TrainingNoise
 from beatlens.errors import DataError, RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec
@@ -259,7 +259,7 @@ class CompressSection(Section):
             build_matching(step.matching or "none")
         if names.count("quantize") != 1:
             raise RecipeError(f"compress.steps are {names}, expected `quantize` exactly once")
-        late = [n for n in names[names.index("quantize") + 1 :] if n not in AFTER_INT8]
+        late = [n for n in names[names.index("quantize") + 1 :] if not runs_after_int8(n)]
         if late:
             raise RecipeError(
                 f"compress.steps: {late[0]} after quantize, expected only {', '.join(AFTER_INT8)} "
@@ -271,7 +271,8 @@ class CompressSection(Section):
                 'first (or set compress.start = "teacher")'
             )
         unbound = [step.method for step in self.steps if step.packed_bytes is None]
-        shrinking = [n for n in unbound if n not in ("distill", "quantize", *AFTER_INT8)]
+        kept = ("distill", "quantize")
+        shrinking = [n for n in unbound if n not in kept and not runs_after_int8(n)]
         if shrinking and self.packed_bytes is None:
             raise RecipeError(
                 f"compress.packed_bytes is not set, expected a number of bytes: {shrinking[0]} "

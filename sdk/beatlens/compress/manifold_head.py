@@ -29,6 +29,7 @@ What is ours, the published layer being for one class out of many:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -151,6 +152,7 @@ class ManifoldHead:
         RecipeError: a setting out of range, or a retraining without examples.
     """
 
+    after_int8: ClassVar[bool] = True
     crops: int = 2048
     batch: int = 32
     ridge: float = 0.1
