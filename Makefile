@@ -20,7 +20,7 @@ PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= 1
 
-# Tests and `beatlens bench host` look for tflite-runtime there.
+# Tests and `python -m benchmarks host` look for tflite-runtime there.
 export TFLITE_VENV
 
 BIN := $(VENV)/bin
@@ -79,7 +79,7 @@ lint: $(VENV)/.test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PYTHONPATH=sdk $(BIN)/lint-imports --no-cache --no-logo
+	PYTHONPATH=sdk:. $(BIN)/lint-imports --no-cache --no-logo
 
 format: $(VENV)/.test-ready
 	$(BIN)/ruff check --fix .
@@ -108,11 +108,11 @@ picture: $(VENV)/.demo-ready
 	  --teacher models/teachers/strips/seed-0/teacher.pt
 
 figures: $(VENV)/.demo-ready
-	$(BIN)/beatlens figures
+	$(BIN)/python -m benchmarks figures
 
 # Reference models lie beside a checkout, where they are at hand; the released one is in it.
 bench-firmware: $(VENV)/.test-ready
-	$(BIN)/beatlens bench firmware $(foreach model,strips strips-31k strips-20k strips-10k strips-6k beats beats-6k,--bundle models/$(model)/bundle) \
+	$(BIN)/python -m benchmarks firmware $(foreach model,strips strips-31k strips-20k strips-10k strips-6k beats beats-6k,--bundle models/$(model)/bundle) \
 	  $(if $(wildcard ../shared/anchors),--windows ../shared/anchors)
 
 clean:

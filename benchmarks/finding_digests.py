@@ -36,15 +36,13 @@ RECORDS = (
 )  # fmt: skip
 SECONDS = {"c": 1800, "litert": 600, "simulator": 60}
 """How much of a recording each engine is given: the slower, the less."""
-WARNINGS = {"noise": "noisy", "close": "low_margin", "unfamiliar": "out_of_distribution"}
-"""Names of warnings of earlier versions, as they are called now."""
 
 
 def facts_of(finding: AnyFinding, bundle: Bundle) -> list[Any]:
     """A finding as whole numbers and names, the same however its fields are called."""
     at_s = finding.time_s if isinstance(finding, BeatFinding) else finding.start_s
     facts: list[Any] = [round(at_s * 128), finding.assessable]
-    facts.append(sorted(WARNINGS.get(name, name) for name in finding.doubts))
+    facts.append(sorted(finding.warnings))
     if finding.evidence is None:
         return facts
     scale = bundle.tensors["evidence"].scale

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from beatlens import Bundle
 from beatlens.errors import BeatlensError
-from beatlens.runtime.beat_finding import BeatFinding, BeatReason
+from beatlens.runtime.beat_finding import BeatFinding, Contribution
 from beatlens.signals.recording import Recording
 
 
@@ -41,13 +41,13 @@ def show(bundle: Bundle, beat: BeatFinding) -> str:
     if beat.class_name is None or beat.probabilities is None:
         return "not assessable"
     if beat.class_name != bundle.classes[0]:
-        reasons = ", ".join(map(described, beat.why()[:3]))
+        reasons = ", ".join(map(described, beat.explain()[:3]))
         chance = beat.probabilities[beat.class_name]
         print(f"{beat.time_s:8.2f} s  {beat.class_name} {chance:.2f}  {reasons}")
     return bundle.titles[beat.class_name]
 
 
-def described(part: BeatReason) -> str:
+def described(part: Contribution) -> str:
     if part.start_s is None or part.end_s is None:
         return f"{part.what} {part.ratio:.2f} ({part.contribution:+.1f})"
     return f"{1000 * part.start_s:.0f} to {1000 * part.end_s:.0f} ms ({part.contribution:+.1f})"

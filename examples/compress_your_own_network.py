@@ -16,7 +16,7 @@ from beatlens.attribution.matching import Classwise, Matching
 from beatlens.compress.contract import Budget, run_steps
 from beatlens.compress.evidence_repair import RepairEvidence
 from beatlens.compress.prune_channels import PruneChannels
-from beatlens.compress.retraining import build_own_retraining, evidence_of
+from beatlens.compress.retraining import build_own_retraining, compute_evidence
 from beatlens.compress.size import weight_account
 from beatlens.training.loop import Schedule
 
@@ -86,14 +86,14 @@ class Agreement:
 
     def __init__(self, teacher: nn.Module) -> None:
         self.x, self.labels = bumps(2_000_000, 200)
-        self.maps = evidence_of(teacher, LAYER, self.x).numpy()
+        self.maps = compute_evidence(teacher, LAYER, self.x).numpy()
         with torch.no_grad():
             self.predicted = (teacher(self.x) > 0).numpy()
 
     def __call__(self, net: nn.Module) -> dict[str, float]:
         """Figures of one network; `score` chooses the weights a training ends with."""
         net.eval()
-        maps = evidence_of(net, LAYER, self.x).numpy()
+        maps = compute_evidence(net, LAYER, self.x).numpy()
         with torch.no_grad():
             right = (net(self.x).argmax(1) == self.labels.argmax(1)).float().mean().item()
         spearman = fidelity(self.maps, maps, self.predicted).summary()["spearman"]

@@ -36,7 +36,7 @@ def main() -> None:
 def show(bundle: Bundle, finding: Finding) -> None:
     when = f"{finding.start_s:7.1f} .. {finding.end_s:7.1f} s"
     if not finding.assessable or finding.decisions is None or finding.probabilities is None:
-        print(f"{when}  not assessable: {'; '.join(finding.reasons)}")
+        print(f"{when}  not assessable: {'; '.join(finding.quality_notes)}")
         return
     found = [name for name, yes in finding.decisions.items() if yes]
     print(f"{when}  {', '.join(bundle.titles[name] for name in found) or 'nothing found'}")

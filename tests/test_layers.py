@@ -21,6 +21,7 @@ needs_linter = pytest.mark.skipif(
 BROKEN = {
     "runtime imports firmware": ("runtime/stream.py", "from beatlens.firmware import tflm"),
     "the device side imports torch": ("runtime/chain.py", "import torch"),
+    "the package imports the benchmarks": ("pipeline/data.py", "import benchmarks.clinical.data"),
     "a circle in a folder": ("integer/ops.py", "import beatlens.integer.graph"),
 }
 
@@ -37,7 +38,7 @@ def lint(sdk: Path) -> subprocess.CompletedProcess[str]:
         cwd=sdk,
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(sdk), os.environ.get("PYTHONPATH", ""))),
+            "PYTHONPATH": os.pathsep.join((str(sdk), str(ROOT), os.environ.get("PYTHONPATH", ""))),
         },
     )
 
@@ -46,7 +47,7 @@ def lint(sdk: Path) -> subprocess.CompletedProcess[str]:
 def test_imports_go_one_way() -> None:
     done = lint(ROOT / "sdk")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 kept, 0 broken" in done.stdout
+    assert "5 kept, 0 broken" in done.stdout
 
 
 @needs_linter

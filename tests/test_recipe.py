@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from beatlens.attribution.matching import MATCHINGS, matching_of
+from beatlens.attribution.matching import MATCHINGS, build_matching
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import TEACHER, build
 from beatlens.recipe import Recipe
@@ -93,7 +93,7 @@ def test_the_defaults_are_valid_and_can_be_built() -> None:
         net = build(section.spec, CLASSES)
         assert max(net.geometry.left, net.geometry.right) <= CONTEXT
     assert sum(recipe.sampling.shares.values()) <= 1
-    assert matching_of(recipe.distill.matching) is not None
+    assert build_matching(recipe.distill.matching) is not None
     for schedule in (recipe.teacher_schedule, recipe.student_schedule, recipe.quantize_schedule):
         assert schedule.schedule.steps == schedule.steps
     assert recipe.distill.weights.matching == recipe.distill.matching_weight

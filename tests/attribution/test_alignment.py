@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from beatlens.attribution.alignment import Columns, Looks, check_aligned, columns_of
+from beatlens.attribution.alignment import ColumnProbe, Columns, check_aligned, find_columns
 from beatlens.attribution.matching import EWA, SSWA, SWA, Classwise, attribute
 from beatlens.compress.retraining import build_own_retraining
 from beatlens.errors import ModelError
@@ -57,7 +57,7 @@ CHAINS = [
 def test_columns_are_where_the_formula_has_them(layers, length: int) -> None:
     net = chain(*layers).train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    found = columns_of(net, "features", torch.randn(4, 1, length))
+    found = find_columns(net, "features", torch.randn(4, 1, length))
     assert found == centres(layers, length)
     assert all(module.training for module in net.modules())
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
@@ -74,7 +74,7 @@ def test_pooling_and_skip_connections_are_followed() -> None:
 
     net = nn.Sequential(Residual(), nn.MaxPool1d(4), nn.Conv1d(1, 2, 5))
     # Columns of the pooling lie at 1.5, 5.5 ...; the last convolution loses two on each side.
-    assert columns_of(net, "2", torch.zeros(1, 1, 100)) == Columns(21, 9.5, 89.5, 100)
+    assert find_columns(net, "2", torch.zeros(1, 1, 100)) == Columns(21, 9.5, 89.5, 100)
 
 
 def test_what_depends_on_all_of_the_input_is_not_known() -> None:
@@ -82,15 +82,15 @@ def test_what_depends_on_all_of_the_input_is_not_known() -> None:
     net = chain(*layers)
     net.features.insert(1, nn.GroupNorm(1, 3))
     x = torch.zeros(1, 1, 100)
-    assert columns_of(net, "features", x) is None
-    assert columns_of(chain((99, 1, 49, 1), (99, 1, 49, 1)), "features", x) is None
+    assert find_columns(net, "features", x) is None
+    assert find_columns(chain((99, 1, 49, 1), (99, 1, 49, 1)), "features", x) is None
     same, other = chain(*layers), chain(*layers)
     same.features.insert(1, nn.GroupNorm(1, 3))
-    check_aligned(Looks(net, "features", x), Looks(same, "features", x))
+    check_aligned(ColumnProbe(net, "features", x), ColumnProbe(same, "features", x))
     other.features[0] = nn.Conv1d(1, 3, 9)
     other.features.insert(1, nn.GroupNorm(1, 3))
     with pytest.raises(ModelError, match="cannot be known where the student's columns look"):
-        check_aligned(Looks(other, "features", x), Looks(net, "features", x))
+        check_aligned(ColumnProbe(other, "features", x), ColumnProbe(net, "features", x))
 
 
 PADDED, UNPADDED = CHAINS[2], CHAINS[3]

@@ -17,9 +17,9 @@ from beatlens.attribution.matching import (
     Classwise,
     attribute,
     attribute_evidence,
+    build_matching,
     input_gradient_distance,
     map_distance,
-    matching_of,
 )
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
@@ -69,7 +69,7 @@ def test_any_network_and_layer_can_be_matched(name: str) -> None:
     optimizer = torch.optim.Adam(student.parameters(), 0.02)
     losses = []
     for _ in range(60):
-        loss = matching_of(name)(
+        loss = build_matching(name)(
             attribute(student, x, "act", differentiable=True), attribute(teacher, x, "act")
         )
         losses.append(loss.item())
@@ -116,8 +116,8 @@ def test_both_paths_show_the_same_of_an_evidence_network() -> None:
     torch.testing.assert_close(general.activation(), short.activation())
     for c in range(3):
         chosen = torch.full((5,), c)
-        torch.testing.assert_close(general.weights_of(chosen), short.weights_of(chosen))
-        torch.testing.assert_close(short.weights_of(chosen)[0], net.head.weight[c, :, 0])
+        torch.testing.assert_close(general.channel_weights(chosen), short.channel_weights(chosen))
+        torch.testing.assert_close(short.channel_weights(chosen)[0], net.head.weight[c, :, 0])
     # The short path's maps have the head's bias inside; it is constant over the columns.
     bias = net.head.bias[:, None]
     torch.testing.assert_close(general.class_maps() + bias, short.class_maps())
@@ -210,7 +210,7 @@ def test_the_teacher_gets_no_gradient_and_no_grad_is_touched(name: str, general:
     else:
         mine = attribute_evidence(student, window(student, x))
         theirs = attribute_evidence(teacher, window(teacher, x))
-    loss = matching_of(name)(mine, theirs)
+    loss = build_matching(name)(mine, theirs)
     for parameter, mark in marks.items():
         assert parameter.grad is mark
         assert (mark == 7).all()
@@ -228,7 +228,7 @@ def make_attribution(activations: Tensor, logits: Tensor) -> Attribution:
     ones = torch.ones(activations.shape[:2])
     return Attribution(
         logits=logits,
-        weights_of=lambda _classes: ones,
+        channel_weights=lambda _classes: ones,
         class_maps=lambda: activations,
         activations=activations,
     )
@@ -248,7 +248,7 @@ def test_sswa_drops_exactly_its_fraction_of_the_teachers_channels(
         flat = torch.ones(1, 1, channels, requires_grad=True)
         student = Attribution(
             logits=torch.zeros(1, 3),
-            weights_of=lambda _classes: torch.ones(1, 1),
+            channel_weights=lambda _classes: torch.ones(1, 1),
             class_maps=lambda: torch.ones(1, 3, channels),
             activations=flat,
         )
@@ -367,16 +367,16 @@ def test_sensitivities_of_a_layer_inside_the_backbone() -> None:
     features = nn.Sequential(*list(net.backbone)[1:])(first)
     logits = net.head(features).mean(2)
     expected = sensitivities(logits, first, torch.zeros(5, dtype=torch.int64))
-    torch.testing.assert_close(seen.weights_of(torch.zeros(5, dtype=torch.int64)), expected)
+    torch.testing.assert_close(seen.channel_weights(torch.zeros(5, dtype=torch.int64)), expected)
 
 
 def test_names_in_recipes() -> None:
-    assert matching_of("none") is None
-    assert {type(matching_of(name)) for name in MATCHINGS} == {EWA, SWA, SSWA, Classwise}
+    assert build_matching("none") is None
+    assert {type(build_matching(name)) for name in MATCHINGS} == {EWA, SWA, SSWA, Classwise}
     with pytest.raises(
         RecipeError, match="'wcam', expected one of none, ewa, swa, sswa, shape, classwise"
     ):
-        matching_of("wcam")
+        build_matching("wcam")
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, 2])

@@ -60,7 +60,7 @@ def build_own_retraining(teacher: nn.Module, steps: int = 8) -> Retraining:
     )
 
 
-def untaught() -> Retraining:
+def forbid_training() -> Retraining:
     """A retraining that fails the test when anything is trained."""
 
     def trained(*_args: object) -> nn.Module:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.tasks.beats.distillation import BeatDistillObjective, beat_kd_loss, beat_lesson
 from beatlens.compress.contract import Budget, Retraining, run_steps
 from beatlens.compress.distill import DistillWeights, TeacherCache
@@ -18,7 +18,7 @@ from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.lookup_tables import LookupTables
-from beatlens.signals.beat_contexts import LEARNT
+from beatlens.signals.beat_features import TRAINED
 from beatlens.signals.simulate import LEAD, simulate_patient
 from beatlens.tasks.beats.labels import CLASSES, beat_track
 from beatlens.tasks.beats.sampling import CROP_SPAN, BeatSampler
@@ -40,7 +40,7 @@ def cache() -> TeacherCache:
 
 def tables() -> LookupTables:
     torch.manual_seed(1)
-    made = LookupTables(len(CLASSES), len(LEARNT))
+    made = LookupTables(len(CLASSES), len(TRAINED))
     torch.nn.init.normal_(made.values)
     return made
 
@@ -52,7 +52,7 @@ def retraining(
         cache,
         tables(),
         weights or DistillWeights(kd=0.7, matching=4.0, temperature=3.0),
-        matching_of(matching),
+        build_matching(matching),
         SHORT,
         lambda net: {"score": 0.0},
     )

@@ -16,7 +16,7 @@ from beatlens.compress.contract import (
     recalibrate_norms,
     run_steps,
 )
-from beatlens.compress.methods import METHODS, method_of
+from beatlens.compress.methods import METHODS, build_method
 from beatlens.compress.size import CHANNEL_BYTES, int8_weights, weight_account
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.constraint import Mask, impose
@@ -121,9 +121,9 @@ def test_a_network_without_convolutions_is_refused() -> None:
 
 
 def test_methods_are_found_by_name_with_checked_settings() -> None:
-    assert all(callable(method_of(name, {}).check) for name in METHODS)
-    assert method_of("unify-weights", {"block": [4, 1]}).block == (4, 1)
-    assert method_of("low-bit", {"bits": 3}).bits == 3
+    assert all(callable(build_method(name, {}).check) for name in METHODS)
+    assert build_method("unify-weights", {"block": [4, 1]}).block == (4, 1)
+    assert build_method("low-bit", {"bits": 3}).bits == 3
     for settings, message in (
         ({"importence": "l1"}, "no setting 'importence', expected one of importance"),
         ({"importance": 3}, "importance is 3, expected str"),
@@ -131,6 +131,6 @@ def test_methods_are_found_by_name_with_checked_settings() -> None:
         ({"importance": "l3"}, "importance is 'l3', expected l1"),
     ):
         with pytest.raises(RecipeError, match=message):
-            method_of("prune-channels", settings)
+            build_method("prune-channels", settings)
     with pytest.raises(RecipeError, match="no setting 'schedule'"):
-        method_of("distill", {"schedule": 3})
+        build_method("distill", {"schedule": 3})

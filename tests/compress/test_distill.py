@@ -70,8 +70,8 @@ def test_the_cache_remembers_what_the_teacher_said_of_its_very_crops() -> None:
     direct = attribute_evidence(cache.teacher, x)
     torch.testing.assert_close(seen.logits, direct.logits, rtol=1e-4, atol=1e-4)
     classes = torch.arange(10) % 4
-    torch.testing.assert_close(seen.weights_of(classes), direct.weights_of(classes))
-    assert not seen.weights_of(classes).requires_grad
+    torch.testing.assert_close(seen.channel_weights(classes), direct.channel_weights(classes))
+    assert not seen.channel_weights(classes).requires_grad
 
 
 def test_every_pass_has_all_crops_in_another_order() -> None:

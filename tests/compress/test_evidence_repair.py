@@ -16,7 +16,7 @@ from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.distill_method import Distill
 from beatlens.compress.evidence_repair import RepairEvidence, p_norm
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.retraining import build_own_retraining, build_retraining, evidence_of
+from beatlens.compress.retraining import build_own_retraining, build_retraining, compute_evidence
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.constraint import Mask, impose
 from beatlens.nets.evidence import EvidenceNet
@@ -26,7 +26,7 @@ from beatlens.training.loop import Schedule
 from ..nets.networks import SMALL, lively
 from ..tasks.tracks import ecg, make_track
 from .retrainings import crops, make_retraining
-from .test_head_refit import BUDGET, Residual, damaged, taught
+from .test_head_refit import BUDGET, Residual, damaged, retraining_with_examples
 
 pytestmark = pytest.mark.rounding
 SCHEDULE = Schedule(steps=4, batch=4, learning_rate=1e-3, validate_every=4)
@@ -67,7 +67,7 @@ def test_a_planted_head_is_found_exactly(measure, map_weight, logit_weight) -> N
     settings = replace(
         SMALL_REPAIR, ridge=0.0, measure=measure, map_weight=map_weight, logit_weight=logit_weight
     )
-    done = settings(net, taught(teacher), BUDGET)
+    done = settings(net, retraining_with_examples(teacher), BUDGET)
     torch.testing.assert_close(net.head.weight, teacher.head.weight, rtol=1e-3, atol=1e-3)
     if logit_weight:
         torch.testing.assert_close(net.head.bias, teacher.head.bias, rtol=1e-3, atol=1e-3)
@@ -82,8 +82,8 @@ def test_a_planted_head_is_found_exactly(measure, map_weight, logit_weight) -> N
 def test_equal_weights_are_least_squares_over_all_columns() -> None:
     """Against numpy's own solver on all columns of all crops, weighted as documented."""
     teacher, net = lively(SMALL["dense"], seed=1), lively(SMALL["dense"], seed=2)
-    retraining = taught(teacher)
-    shown = retraining.shown(net, 0, 64)
+    retraining = retraining_with_examples(teacher)
+    shown = retraining.read_examples(net, 0, 64)
     with torch.no_grad():
         features = net.features(shown.inputs).double()
     columns = features.permute(0, 2, 1).reshape(-1, 8).numpy()
@@ -102,7 +102,7 @@ def test_equal_weights_are_least_squares_over_all_columns() -> None:
 def test_a_strong_ridge_draws_towards_the_head_there_is() -> None:
     teacher = lively(SMALL["dense"])
     net, start = damaged(teacher), damaged(teacher).head.weight.detach()
-    replace(SMALL_REPAIR, ridge=1e6)(net, taught(teacher), BUDGET)
+    replace(SMALL_REPAIR, ridge=1e6)(net, retraining_with_examples(teacher), BUDGET)
     torch.testing.assert_close(net.head.weight.detach(), start, rtol=0, atol=1e-3)
 
 
@@ -149,7 +149,7 @@ def test_quantisation_noise_is_repaired_without_touching_the_backbone(cache: Tea
 def test_the_best_head_is_never_made_worse() -> None:
     teacher = lively(SMALL["dense"])
     for net in (deepcopy(teacher), QuantizedEvidenceNet(teacher).eval()):
-        retraining = taught(teacher)
+        retraining = retraining_with_examples(teacher)
         if isinstance(net, QuantizedEvidenceNet):
             net.calibrate(retraining.inputs(net, 16))
         # Judged by one thing, fitted to another: what is fitted cannot be better.
@@ -174,7 +174,7 @@ def test_a_lower_score_on_validation_patients_puts_the_head_back() -> None:
     def unlike_the_teacher(net: nn.Module) -> dict[str, float]:
         return {"score": float((net.head.weight - teacher.head.weight).norm().detach())}
 
-    retraining = replace(taught(teacher), validate=unlike_the_teacher)
+    retraining = replace(retraining_with_examples(teacher), validate=unlike_the_teacher)
     for keep_score, event in ((True, "kept"), (False, "repaired")):
         net = damaged(teacher)
         done = replace(SMALL_REPAIR, keep_score=keep_score)(net, retraining, BUDGET)
@@ -185,12 +185,12 @@ def test_a_lower_score_on_validation_patients_puts_the_head_back() -> None:
 
 def test_evidence_that_is_not_finite_leaves_the_head_alone() -> None:
     teacher = lively(SMALL["dense"])
-    retraining = taught(teacher)
+    retraining = retraining_with_examples(teacher)
     net = damaged(teacher)
     before = net.head.weight.detach().clone()
 
     def broken(n: nn.Module, first: int, size: int) -> Examples:
-        found = retraining.shown(n, first, size)
+        found = retraining.read_examples(n, first, size)
         return replace(found, evidence=found.evidence * float("nan"))
 
     with pytest.raises(ModelError, match="not finite"):
@@ -207,10 +207,10 @@ def test_a_large_power_bounds_the_worst_strip(measure: str, bound: float) -> Non
     Measured over 6 seeds: .26 to .38 of the worst by squares, .43 to .51 by correlation.
     """
     teacher = lively(SMALL["dense"])
-    base = taught(teacher)
+    base = retraining_with_examples(teacher)
 
     def one_against_all(n: nn.Module, first: int, size: int) -> Examples:
-        found = base.shown(n, first % 96, size)
+        found = base.read_examples(n, first % 96, size)
         sign = torch.ones(size, 1, 1)
         sign[torch.arange(first % 96, first % 96 + size) == 5] = -1
         return replace(found, evidence=sign * found.evidence)
@@ -265,7 +265,10 @@ def test_the_p_norm_goes_from_the_mean_to_the_largest() -> None:
 
 
 def test_batches_of_any_size_sum_up_to_the_same() -> None:
-    teacher, retraining = lively(SMALL["dense"], seed=1), taught(lively(SMALL["dense"], seed=1))
+    teacher, retraining = (
+        lively(SMALL["dense"], seed=1),
+        retraining_with_examples(lively(SMALL["dense"], seed=1)),
+    )
     heads = []
     for batch in (64, 7):
         net = damaged(teacher)
@@ -280,7 +283,7 @@ def test_a_mask_on_the_head_holds() -> None:
     mask = torch.ones(4, 8, 1)
     mask[:, 3:] = 0
     impose(net.head, Mask(mask))
-    done = SMALL_REPAIR(net, taught(teacher), BUDGET)
+    done = SMALL_REPAIR(net, retraining_with_examples(teacher), BUDGET)
     assert done.log[-1]["event"] == "repaired"
     assert (net.head.weight[:, 3:] == 0).all()
     assert done.size.nonzero < done.size.weights
@@ -307,7 +310,10 @@ def test_a_network_of_ones_own_is_repaired_by_its_names() -> None:
     with torch.no_grad():
         torch.testing.assert_close(net(x), teacher(x), rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(
-            evidence_of(net, "relu", x), evidence_of(teacher, "relu", x), rtol=1e-3, atol=1e-3
+            compute_evidence(net, "relu", x),
+            compute_evidence(teacher, "relu", x),
+            rtol=1e-3,
+            atol=1e-3,
         )
     with pytest.raises(ModelError, match="name the linear layer that decides"):
         SMALL_REPAIR.check(net)
@@ -315,10 +321,10 @@ def test_a_network_of_ones_own_is_repaired_by_its_names() -> None:
 
 def test_a_teacher_with_other_columns_is_stretched_to_the_networks() -> None:
     teacher = lively(SMALL["dense"])
-    retraining = taught(teacher)
+    retraining = retraining_with_examples(teacher)
 
     def finer(n: nn.Module, first: int, size: int) -> Examples:
-        found = retraining.shown(n, first, size)
+        found = retraining.read_examples(n, first, size)
         return replace(found, evidence=found.evidence.repeat_interleave(2, dim=2))
 
     net = damaged(teacher)
@@ -362,7 +368,7 @@ def test_a_cache_that_is_too_small_says_so(cache: TeacherCache) -> None:
 def test_a_caches_retraining_trains_measures_and_shows(cache: TeacherCache) -> None:
     retraining = cached_retraining(cache)
     net = lively(SMALL["dense"], seed=4)
-    shown = retraining.shown(net, 5, 3)
+    shown = retraining.read_examples(net, 5, 3)
     windows, labels, evidence, _ = cache.batch(5, 3)
     assert torch.equal(shown.inputs[:, 0], net.geometry.trim(windows, 1280))
     torch.testing.assert_close(shown.labels, labels, equal_nan=True)
@@ -416,10 +422,10 @@ def test_an_own_retraining_keeps_its_teacher_when_the_teacher_is_what_is_compres
         net, "relu", lambda first, size: (crops(first, size, 120), torch.zeros(size, 2)),
         None, SCHEDULE, lambda net: {"score": 0.0},
     )  # fmt: skip
-    before = retraining.shown(net, 0, 2).evidence
+    before = retraining.read_examples(net, 0, 2).evidence
     with torch.no_grad():
         net.decide.weight.zero_()
-    assert torch.equal(retraining.shown(net, 0, 2).evidence, before)
+    assert torch.equal(retraining.read_examples(net, 0, 2).evidence, before)
 
 
 def test_a_lone_track_makes_a_cache(cache: TeacherCache) -> None:

@@ -26,7 +26,7 @@ BUDGET = Budget(1_000_000)
 UNKNOWN = float("nan")
 
 
-def taught(teacher: EvidenceNet, labels_of=None) -> Retraining:
+def retraining_with_examples(teacher: EvidenceNet, labels_of=None) -> Retraining:
     """`make_retraining` with examples; labels: the teacher's decisions, or `labels_of(logits)`."""
 
     def examples(net: nn.Module, first: int, size: int) -> Examples:
@@ -108,7 +108,9 @@ def test_calibration_of_outputs_that_separate_the_labels_is_finite() -> None:
 def test_ridge_on_the_teachers_logits_gives_the_teachers_head_back() -> None:
     teacher = lively(SMALL["dense"])
     net = damaged(teacher)
-    done = RefitHead(targets="teacher", ridge=0.0, crops=96)(net, taught(teacher), BUDGET)
+    done = RefitHead(targets="teacher", ridge=0.0, crops=96)(
+        net, retraining_with_examples(teacher), BUDGET
+    )
     x = crops(500, 8)
     with torch.no_grad():
         torch.testing.assert_close(net(x), teacher(x), rtol=1e-3, atol=1e-3)
@@ -122,10 +124,10 @@ def test_ridge_on_the_teachers_logits_gives_the_teachers_head_back() -> None:
 @pytest.mark.parametrize("kind", ["ridge", "logistic"])
 def test_a_head_fitted_to_labels_decides_as_they_say(kind: str) -> None:
     teacher = lively(SMALL["dense"])
-    retraining = taught(teacher)
+    retraining = retraining_with_examples(teacher)
     net = damaged(teacher)
     RefitHead(kind=kind, ridge=1e-6, crops=160)(net, retraining, BUDGET)
-    shown = retraining.shown(net, 1000, 100)
+    shown = retraining.read_examples(net, 1000, 100)
     with torch.no_grad():
         right = (net(shown.inputs) > 0) == (shown.labels > 0.5)
         by_chance = (damaged(teacher)(shown.inputs) > 0) == (shown.labels > 0.5)
@@ -143,10 +145,10 @@ def test_unknown_labels_are_really_ignored(kind: str) -> None:
         labels[::3, 1] = UNKNOWN
         return labels
 
-    hidden = taught(teacher, labels_of)
+    hidden = retraining_with_examples(teacher, labels_of)
 
     def left_out(net: nn.Module, first: int, size: int) -> Examples:
-        shown = hidden.shown(net, first, size)
+        shown = hidden.read_examples(net, first, size)
         known = ~torch.isnan(shown.labels[:, 1])
         return Examples(shown.inputs[known], shown.labels[known], shown.evidence[known])
 
@@ -170,7 +172,7 @@ def test_a_class_that_is_never_or_always_there_keeps_its_head() -> None:
 
     net = damaged(teacher)
     before = net.head.weight.detach().clone()
-    done = RefitHead(crops=64)(net, taught(teacher, labels_of), BUDGET)
+    done = RefitHead(crops=64)(net, retraining_with_examples(teacher, labels_of), BUDGET)
     changed = (net.head.weight.flatten(1) != before.flatten(1)).any(1)
     assert changed.tolist() == [False, True, False, True]
     assert done.log[-1]["classes_fitted"] == 2
@@ -183,10 +185,10 @@ def test_a_masked_head_is_fitted_under_its_mask() -> None:
     mask[:, ::2] = 0
     impose(net.head, Mask(mask))
     settings = RefitHead(targets="teacher", ridge=0.0, crops=96)
-    settings(net, taught(teacher), BUDGET)
+    settings(net, retraining_with_examples(teacher), BUDGET)
     assert (net.head.weight[:, ::2] == 0).all()
     assert (net.head.weight[:, 1::2] != 0).all()
-    settings(free, taught(teacher), BUDGET)
+    settings(free, retraining_with_examples(teacher), BUDGET)
     # The best of the weights that are left, not the best of all with the others cut off.
     cut = (free.head.weight * mask).detach()
     x = crops(0, 96)
@@ -209,7 +211,7 @@ def test_other_constraints_on_the_head_are_refused_before_anything_is_run() -> N
 
 def test_gradient_trains_the_head_and_nothing_else() -> None:
     teacher = lively(SMALL["dense"])
-    retraining = taught(teacher)
+    retraining = retraining_with_examples(teacher)
     net = damaged(teacher)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     schedule = Schedule(steps=40, batch=8, learning_rate=0.1, validate_every=20)
@@ -227,7 +229,7 @@ def test_gradient_trains_the_head_and_nothing_else() -> None:
 
 def test_an_int8_networks_head_is_fitted_and_calibrated() -> None:
     teacher = lively(SMALL["dense"])
-    retraining = taught(teacher)
+    retraining = retraining_with_examples(teacher)
     quantized = QuantizedEvidenceNet(damaged(teacher)).eval()
     quantized.calibrate(retraining.inputs(quantized, 4))
     scale = quantized.head.output.scale.item()

@@ -11,7 +11,7 @@ from torch import Tensor
 from beatlens.attribution.matching import Classwise, attribute_evidence
 from beatlens.compress.channel_groups import ChannelGroup, channel_groups
 from beatlens.compress.importance import (
-    Asked,
+    Sensitivity,
     evidence_importance,
     exact_evidence_importance,
     importance,
@@ -36,7 +36,9 @@ def net_and_groups() -> tuple[EvidenceNet, list[ChannelGroup]]:
 
 
 def scores_of(name: str, net: EvidenceNet, groups: list[ChannelGroup]) -> dict[str, Tensor]:
-    return importance(net, groups, name, Asked(make_retraining(lively(SPEC, seed=4)), batches=2))
+    return importance(
+        net, groups, name, Sensitivity(make_retraining(lively(SPEC, seed=4)), batches=2)
+    )
 
 
 def test_l1_finds_the_small_filter() -> None:
@@ -147,19 +149,22 @@ def test_measuring_leaves_no_trace() -> None:
 def test_a_network_that_is_its_own_teacher_has_no_slope() -> None:
     net, groups = net_and_groups()
     with pytest.raises(ModelError, match="ranks nothing here, use 'evidence' or 'l1'"):
-        importance(net, groups, "taylor", Asked(make_retraining(net)))
+        importance(net, groups, "taylor", Sensitivity(make_retraining(net)))
 
 
 @pytest.mark.parametrize("name", ["evidence", "evidence-exact"])
 def test_a_foreign_network_shows_its_map_at_a_named_layer(name: str) -> None:
     torch.manual_seed(0)
-    net, asked = OwnResidual().eval(), Asked(build_own_retraining(), batches=1, layer="relu")
+    net, sensitivity = (
+        OwnResidual().eval(),
+        Sensitivity(build_own_retraining(), batches=1, layer="relu"),
+    )
     groups = channel_groups(net, crops(0, 2))
-    before = importance(net, groups, name, asked)
+    before = importance(net, groups, name, sensitivity)
     heard, seen = int(before["left"].argmax()), int(before["last"].argmax())
     net.last.weight.data[:, heard] = 0
     net.hidden.weight.data[:, 4 * seen : 4 * seen + 4] = 0
-    after = importance(net, groups, name, asked)
+    after = importance(net, groups, name, sensitivity)
     assert float(before["left"][heard]) > 1e-6
     assert float(before["last"][seen]) > 1e-6
     assert float(after["left"][heard]) < 1e-7

@@ -16,23 +16,23 @@ from beatlens.compress.kernel_codebook import (
     CODE_MAX,
     Coded,
     CodeKernels,
+    choose_segment,
     k_means,
     make_gains_positive,
     nearest,
-    segment_of,
-    vectors_of,
+    split_vectors,
     weights_from,
 )
 from beatlens.compress.low_bit import LowBitWeights
 from beatlens.compress.size import int8_weights, weight_account
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec
-from beatlens.nets.constraint import constraint_on, constraints_of, impose
+from beatlens.nets.constraint import constraint_on, find_constraints, impose
 from beatlens.nets.evidence import ConvUnit, EvidenceNet
-from beatlens.packed import coding_of, encode_tensor
+from beatlens.packed import encode_tensor, name_coding
 
 from ..nets.networks import SMALL, lively
-from .own_net import OwnNet, build_own_retraining, untaught
+from .own_net import OwnNet, build_own_retraining, forbid_training
 from .retrainings import make_retraining
 
 pytestmark = pytest.mark.rounding
@@ -62,9 +62,9 @@ def coded() -> tuple[EvidenceNet, Compressed, Budget]:
 def test_kernels_are_cut_into_equal_parts(
     shape: tuple[int, int], split: int | None, pointwise: int, segment: tuple[int, int]
 ) -> None:
-    assert segment_of(*shape, split, pointwise) == segment
+    assert choose_segment(*shape, split, pointwise) == segment
     weight = torch.randn(5, *shape)
-    vectors = vectors_of(weight, segment)
+    vectors = split_vectors(weight, segment)
     assert vectors.shape == (5, weight[0].numel() // np.prod(segment), np.prod(segment))
     wide, high = segment
     torch.testing.assert_close(vectors[2, 0], weight[2, :wide, :high].flatten(), rtol=0, atol=0)
@@ -73,7 +73,7 @@ def test_kernels_are_cut_into_equal_parts(
 
 def test_linear_layers_are_cut_too() -> None:
     weight = torch.randn(4, 6)
-    assert torch.equal(weights_from(vectors_of(weight, (3, 1)), (3, 1), weight.shape), weight)
+    assert torch.equal(weights_from(split_vectors(weight, (3, 1)), (3, 1), weight.shape), weight)
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -160,7 +160,7 @@ def test_fewer_codes_keep_those_that_are_used_most() -> None:
     assert kept == {
         tuple(c) for c in held.codes[used.argsort(descending=True, stable=True)[:4]].tolist()
     }
-    vectors = vectors_of(weight, (1, 4)) / fewer.scale.detach()[:, None, None]
+    vectors = split_vectors(weight, (1, 4)) / fewer.scale.detach()[:, None, None]
     distance = (vectors[:, :, None] - (fewer.whole() * fewer.grid).detach()).square().sum(-1)
     assert torch.equal(fewer.index, distance.argmin(-1))
 
@@ -189,7 +189,7 @@ def test_int8_tensors_consist_of_six_bit_codes(
     coded: tuple[EvidenceNet, Compressed, Budget],
 ) -> None:
     _, done, _ = coded
-    held = constraints_of(done.net)
+    held = find_constraints(done.net)
     assert set(held) == {"backbone.1.conv:weight", "backbone.2.conv:weight"}
     bits = weights = 0
     for where, constraint in held.items():
@@ -199,7 +199,7 @@ def test_int8_tensors_consist_of_six_bit_codes(
         codes = {tuple(row) for row in constraint.whole().detach().round().int().tolist()}
         assert rows <= codes
         packed = encode_tensor(tensor)
-        assert coding_of(packed) == "codebook"
+        assert name_coding(packed) == "codebook"
         bits, weights = bits + 8 * len(packed), weights + tensor.size
     last = done.log[-1]
     assert (last["event"], last["covered"]) == ("done", weights)
@@ -238,7 +238,7 @@ def test_split_kernels_and_single_taps() -> None:
     done = CodeKernels()(net, make_retraining(lively(SPEC, classes=net.classes), steps=4), budget)
     assert done.size.packed_bytes <= budget.packed_bytes
     # Pointwise layers only: the first and the depthwise layers have too few kernels.
-    assert set(constraints_of(net)) == {"backbone.2.conv:weight", "backbone.4.conv:weight"}
+    assert set(find_constraints(net)) == {"backbone.2.conv:weight", "backbone.4.conv:weight"}
     held = constraint_on(net.backbone[4].conv)
     assert held.segment.tolist() == [4, 1]
     runs = int8_weights(net)["backbone.4.conv"].reshape(-1, 4)
@@ -265,13 +265,13 @@ def test_a_users_own_network_is_coded() -> None:
     budget = Budget(weight_account(net).packed_bytes * 2 // 3)
     done = CodeKernels()(net, build_own_retraining(OwnNet(seed=1)), budget)
     assert done.size.packed_bytes <= budget.packed_bytes
-    assert set(constraints_of(net)) == {"body.0:weight", "middle:weight"}
+    assert set(find_constraints(net)) == {"body.0:weight", "middle:weight"}
 
 
 def test_what_cannot_be_coded_is_refused_before_any_training() -> None:
     net = lively(SPEC)
     with pytest.raises(ModelError, match=r"code-kernels cannot reach 490 .* is \d+"):
-        CodeKernels()(net, untaught(), Budget(500))
+        CodeKernels()(net, forbid_training(), Budget(500))
     with pytest.raises(ModelError, match="no layer has 5000 kernels to share codes, the most are"):
         CodeKernels(fewest=5000).check(net)
     LowBitWeights()(net, make_retraining(lively(SPEC), steps=1), Budget(20_000))

@@ -16,11 +16,11 @@ from beatlens.compress.low_bit import LowBit, LowBitWeights, levels
 from beatlens.compress.size import int8_weights, weight_account, weighted_layers
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec
-from beatlens.nets.constraint import Mask, constraints_of, impose
-from beatlens.packed import coding_of, encode_tensor
+from beatlens.nets.constraint import Mask, find_constraints, impose
+from beatlens.packed import encode_tensor, name_coding
 
 from ..nets.networks import lively
-from .own_net import OwnNet, build_own_retraining, untaught
+from .own_net import OwnNet, build_own_retraining, forbid_training
 from .retrainings import make_retraining
 
 pytestmark = pytest.mark.rounding
@@ -78,7 +78,7 @@ def test_the_whole_network_stands_on_its_grid_after_training(bits: int) -> None:
     teacher = lively(SPEC)
     net = copy.deepcopy(teacher)
     done = LowBitWeights(bits=bits)(net, make_retraining(teacher, steps=10), Budget(4000))
-    assert set(constraints_of(net)) == {
+    assert set(find_constraints(net)) == {
         f"{name}:weight" for name in weighted_layers(teacher) if name != "head"
     }
     for name, tensor in int8_weights(net).items():
@@ -86,7 +86,7 @@ def test_the_whole_network_stands_on_its_grid_after_training(bits: int) -> None:
             assert np.abs(tensor).max() == levels(bits)
     big = int8_weights(net)["backbone.2.first.conv"]
     assert len(encode_tensor(big)) <= big.size * bits / 8 + 16
-    assert coding_of(encode_tensor(big)) in ("low-bit", "entropy")
+    assert name_coding(encode_tensor(big)) in ("low-bit", "entropy")
     assert done.size.packed_bytes == weight_account(net).packed_bytes
 
 
@@ -134,7 +134,7 @@ def test_pruned_weights_stay_pruned() -> None:
     for layer, mask in zip(pruned, masks, strict=True):
         assert not layer.weight[mask == 0].any()
         assert layer.weight[mask == 1].any()
-    assert {held.kind for held in constraints_of(net).values()} == {"low-bit"}
+    assert {held.kind for held in find_constraints(net).values()} == {"low-bit"}
 
 
 def test_a_users_own_network_and_its_linear_layers() -> None:
@@ -147,9 +147,9 @@ def test_a_users_own_network_and_its_linear_layers() -> None:
 def test_what_cannot_be_is_refused_before_any_training() -> None:
     net = lively(SPEC)
     with pytest.raises(ModelError, match=r"low-bit with 4 bits cannot reach 1960 .* is \d+"):
-        LowBitWeights()(net, untaught(), Budget(2000))
+        LowBitWeights()(net, forbid_training(), Budget(2000))
     with pytest.raises(ModelError, match="low-bit with 2 bits cannot reach"):
-        LowBitWeights(bits=None)(net, untaught(), Budget(500))
+        LowBitWeights(bits=None)(net, forbid_training(), Budget(500))
     LowBitWeights()(net, make_retraining(lively(SPEC), steps=1), Budget(4000))
     with pytest.raises(ModelError, match="held by 'low-bit' already"):
         LowBitWeights().check(net)

@@ -20,7 +20,7 @@ from beatlens.compress.budget import (
     head_name,
     impose_all,
     largest_that_fits,
-    part_of,
+    shorten_schedule,
 )
 from beatlens.compress.contract import Budget, Compressed
 from beatlens.compress.low_bit import LowBit
@@ -28,12 +28,12 @@ from beatlens.compress.magnitude import PruneWeights
 from beatlens.compress.size import int8_weights, weight_account, weighted_layers
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec
-from beatlens.nets.constraint import Mask, constraint_on, constraints_of, impose, release
+from beatlens.nets.constraint import Mask, constraint_on, find_constraints, impose, release
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.training.loop import Schedule
 
 from ..nets.networks import SMALL, lively
-from .own_net import OwnNet, build_own_retraining, untaught
+from .own_net import OwnNet, build_own_retraining, forbid_training
 from .retrainings import make_retraining
 
 SPEC = NetworkSpec("residual", (8, 12, 12), (8, 8, 7), (2, 4, 1))
@@ -80,18 +80,18 @@ def test_a_trial_weighs_what_the_network_then_weighs() -> None:
         for name, (layer, _) in list(layers.items())[::2]
     }
     said = trial.packed_bytes(masks)
-    assert not constraints_of(net)
+    assert not find_constraints(net)
     impose_all(layers, masks)
     assert said == weight_account(net).packed_bytes
 
 
 def test_part_of_a_schedule() -> None:
     whole = Schedule(100, 8, 1e-3, validate_every=30, patience=2)
-    assert part_of(whole, 20) == replace(
+    assert shorten_schedule(whole, 20) == replace(
         whole, steps=20, validate_every=20, patience=0, keep="last"
     )
-    assert part_of(whole, 60, last=True) == replace(whole, steps=60)
-    assert part_of(whole, -3).steps == 1
+    assert shorten_schedule(whole, 60, last=True) == replace(whole, steps=60)
+    assert shorten_schedule(whole, -3).steps == 1
 
 
 def test_releasing_a_copys_constraint_leaves_the_original_alone() -> None:
@@ -129,7 +129,7 @@ def test_masks_hold_and_the_head_is_left_alone(
     pruned: tuple[EvidenceNet, Compressed, Budget],
 ) -> None:
     net, done, _ = pruned
-    masks = constraints_of(done.net)
+    masks = find_constraints(done.net)
     assert "head:weight" not in masks
     assert len(masks) == len(weighted_layers(net)) - 1
     last = [row for row in done.log if "kept" in row][-1]
@@ -202,7 +202,7 @@ def test_pruning_goes_on_where_pruning_stopped() -> None:
 
 
 def int8_masks(net: nn.Module) -> dict[str, torch.Tensor]:
-    return {where: held.mask for where, held in constraints_of(net).items()}
+    return {where: held.mask for where, held in find_constraints(net).items()}
 
 
 def test_a_users_own_network_is_pruned_linear_layers_too() -> None:
@@ -211,14 +211,14 @@ def test_a_users_own_network_is_pruned_linear_layers_too() -> None:
     budget = half(net)
     done = PruneWeights()(net, build_own_retraining(OwnNet(seed=1)), budget)
     assert 0.93 * budget.packed_bytes < done.size.packed_bytes <= budget.packed_bytes
-    assert set(constraints_of(net)) == {"stem.0:weight", "body.0:weight", "middle:weight"}
+    assert set(find_constraints(net)) == {"stem.0:weight", "body.0:weight", "middle:weight"}
     tensors = int8_weights(net)
     assert (tensors["middle"] == 0).mean() > 0.2
     assert (tensors["out"] != 0).mean() > 0.9
 
 
 def test_what_cannot_be_pruned_is_refused_before_any_training() -> None:
-    method, retraining = PruneWeights(), untaught()
+    method, retraining = PruneWeights(), forbid_training()
     with pytest.raises(ModelError, match="has no Conv1d or Linear to compress beside its last"):
         method(nn.Sequential(nn.Conv1d(1, 2, 3)), retraining, Budget(1))
     net = lively(SPEC)
@@ -232,7 +232,7 @@ def test_what_cannot_be_pruned_is_refused_before_any_training() -> None:
 def test_what_fits_already_is_left_as_it_is() -> None:
     net = lively(SPEC)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    done = PruneWeights()(net, untaught(), Budget(10**6))
+    done = PruneWeights()(net, forbid_training(), Budget(10**6))
     assert [row["event"] for row in done.log] == ["fits"]
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
 

@@ -17,7 +17,7 @@ from beatlens.nets.constraint import Mask, impose
 
 from ..nets.networks import SMALL, lively
 from .retrainings import make_retraining
-from .test_head_refit import BUDGET, UNKNOWN, Residual, damaged, taught
+from .test_head_refit import BUDGET, UNKNOWN, Residual, damaged, retraining_with_examples
 
 pytestmark = pytest.mark.rounding
 
@@ -149,13 +149,13 @@ def test_a_known_label_matters_and_an_unknown_one_does_not() -> None:
 @pytest.mark.parametrize("int8", [False, True])
 def test_a_networks_head_is_fitted_and_its_evidence_still_decides(int8: bool) -> None:
     teacher = lively(SMALL["dense"])
-    retraining = taught(teacher)
+    retraining = retraining_with_examples(teacher)
     net = damaged(teacher)
     if int8:
         net = QuantizedEvidenceNet(net).eval()
         net.calibrate(retraining.inputs(net, 4))
     done = run_steps(net, [ManifoldHead(ridge=1e-6, crops=160)], retraining, BUDGET)
-    shown = retraining.shown(net, 1000, 100)
+    shown = retraining.read_examples(net, 1000, 100)
     with torch.no_grad():
         logits = done.net(shown.inputs)
         torch.testing.assert_close(done.net.evidence(shown.inputs).mean(2), logits)
@@ -168,7 +168,7 @@ def test_a_networks_head_is_fitted_and_its_evidence_still_decides(int8: bool) ->
     assert loss < 0.6
     # Logits, not outputs of variance 1: on the crops of the fit no other slope does better.
     # int8 rounds all classes to the step of the largest: there 1 / 3 was .02 better with one seed.
-    fitted = retraining.shown(net, 0, 160)
+    fitted = retraining.read_examples(net, 0, 160)
     with torch.no_grad():
         logits = done.net(fitted.inputs)
     loss = binary_cross_entropy_with_logits(logits, fitted.labels)
@@ -191,7 +191,7 @@ def test_classes_without_both_labels_keep_their_head() -> None:
 
     net = damaged(teacher)
     before = net.head.weight.detach().flatten(1).clone()
-    done = ManifoldHead(crops=64)(net, taught(teacher, labels_of), BUDGET)
+    done = ManifoldHead(crops=64)(net, retraining_with_examples(teacher, labels_of), BUDGET)
     changed = (net.head.weight.flatten(1) != before).any(1)
     assert changed.tolist() == [False, True, False, True]
     assert done.log[-1]["classes_fitted"] == 2
@@ -200,7 +200,7 @@ def test_classes_without_both_labels_keep_their_head() -> None:
         return torch.full_like(logits, UNKNOWN)
 
     net = damaged(teacher)
-    done = ManifoldHead(crops=64)(net, taught(teacher, nobody_knows), BUDGET)
+    done = ManifoldHead(crops=64)(net, retraining_with_examples(teacher, nobody_knows), BUDGET)
     assert torch.equal(net.head.weight.flatten(1), before)
     assert done.log[-1]["classes_fitted"] == 0
 
@@ -208,7 +208,7 @@ def test_classes_without_both_labels_keep_their_head() -> None:
 def test_the_teacher_stands_in_for_labels_nobody_knows() -> None:
     teacher = lively(SMALL["dense"])
     # Of every class the teacher says yes to some crops and no to others.
-    shown = taught(teacher).shown(teacher, 0, 160)
+    shown = retraining_with_examples(teacher).read_examples(teacher, 0, 160)
     teacher.head.bias.data -= shown.evidence.mean(2).median(0).values
 
     def nobody_knows(logits: Tensor, first: int) -> Tensor:
@@ -221,7 +221,7 @@ def test_the_teacher_stands_in_for_labels_nobody_knows() -> None:
     for labels_of, unknown in ((nobody_knows, "teacher"), (as_decided, "out")):
         net = damaged(teacher)
         method = ManifoldHead(crops=160, unknown=unknown)
-        done = method(net, taught(teacher, labels_of), BUDGET)
+        done = method(net, retraining_with_examples(teacher, labels_of), BUDGET)
         assert done.log[-1]["classes_fitted"] == 4
         heads.append(net.head.weight.detach())
     torch.testing.assert_close(*heads)
@@ -231,7 +231,9 @@ def test_the_teacher_stands_in_for_labels_nobody_knows() -> None:
 
     # A label that is known counts, whatever the teacher says.
     net = damaged(teacher)
-    ManifoldHead(crops=160, unknown="teacher")(net, taught(teacher, contrary), BUDGET)
+    ManifoldHead(crops=160, unknown="teacher")(
+        net, retraining_with_examples(teacher, contrary), BUDGET
+    )
     assert not torch.allclose(net.head.weight, heads[0], rtol=0.01)
 
 
@@ -247,7 +249,9 @@ def test_it_refuses_what_it_cannot_hold() -> None:
         ManifoldHead(head="decide", layer="relu").check(Residual(pool="max"))
     ManifoldHead(head="decide", layer="relu").check(Residual())
     with pytest.raises(RecipeError, match="crops are 1"):
-        ManifoldHead(crops=1)(lively(SMALL["dense"]), taught(lively(SMALL["dense"])), BUDGET)
+        ManifoldHead(crops=1)(
+            lively(SMALL["dense"]), retraining_with_examples(lively(SMALL["dense"])), BUDGET
+        )
     for settings in ({"ridge": 0.0}, {"sigma": 0.0}, {"iterations": 0}):
         with pytest.raises(RecipeError, match="expected ridge > 0, sigma > 0"):
             ManifoldHead(**settings)

@@ -24,8 +24,8 @@ from beatlens.nets.backbones import NetworkSpec
 from beatlens.nets.constraint import (
     Mask,
     constraint_on,
-    constraints_of,
     describe_constraints,
+    find_constraints,
     impose,
     impose_described,
     trained_tensor,
@@ -167,7 +167,7 @@ def test_it_trains_within_the_blocks(spec: NetworkSpec, method: BlockWeights) ->
     net = copy.deepcopy(teacher)
     before = {name: c.weight.detach().clone() for name, c in _convs(net).items()}
     done = method(net, make_retraining(teacher, steps=6), AMPLE)
-    covered = constraints_of(done.net)
+    covered = find_constraints(done.net)
     wanted = set(before) - {"backbone.0.conv", "head"}
     assert {name.partition(":")[0] for name in covered} == wanted
     for name, conv in _convs(done.net).items():
@@ -227,7 +227,7 @@ def test_the_number_of_blocks_comes_from_the_budget() -> None:
         assert done.size.packed_bytes <= budget.packed_bytes
     left = BlockWeights()(copy.deepcopy(teacher), retraining, Budget(2 * dense))
     assert [row["event"] for row in left.log] == ["fits"]
-    assert not constraints_of(left.net)
+    assert not find_constraints(left.net)
     with pytest.raises(
         ModelError, match=r"cannot reach 294 packed bytes .* the smallest it reaches alone is 6"
     ):
@@ -266,7 +266,7 @@ def test_a_users_own_network_is_covered_too() -> None:
     retraining = replace(retraining, objective=Objective)
     before = weight_account(net).weights
     done = run_steps(net, [BlockWeights(groups=4)], retraining, AMPLE)
-    assert set(constraints_of(done.net)) == {"inner:weight", "hidden:weight"}
+    assert set(find_constraints(done.net)) == {"inner:weight", "hidden:weight"}
     assert done.size.weights == before - 3 * (8 * 8 * 5 + 8 * 12) // 4
     assert done.net(torch.randn(2, 1, 100)).shape == (2, 4)
 
@@ -291,7 +291,7 @@ def test_what_it_cannot_cover_is_refused_before_any_training() -> None:
         ({"groups": 1}, "groups are 1"),
         ({"choice": "best"}, "choice is 'best'"),
         ({"start": "over"}, "start is 'over'"),
-        ({"start": "fresh"}, "fresh weights have no magnitudes"),
+        ({"start": "fresh"}, "magnitudes of fresh weights"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(bad: dict, reason: str) -> None:

@@ -22,7 +22,7 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError, RecipeError
 from beatlens.integer.simulate import simulate
-from beatlens.nets.backbones import NetworkSpec, build, spec_of
+from beatlens.nets.backbones import NetworkSpec, build, read_spec
 from beatlens.nets.constraint import Mask, impose
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
@@ -67,7 +67,7 @@ def test_a_pruned_network_is_saved_and_read_again(
     kind: str, pruned: dict[str, EvidenceNet], tmp_path: Path
 ) -> None:
     net = pruned[kind]
-    spec = spec_of(net)
+    spec = read_spec(net)
     assert spec.kind == kind
     assert spec != SPECS[kind]
     assert net.geometry == build(SPECS[kind], net.classes).geometry
@@ -143,7 +143,7 @@ def test_every_importance_prunes_the_residual_network(importance: str) -> None:
     done = replace(QUICK, importance=importance)(net, retraining, budget)
     assert done.size.packed_bytes <= budget.packed_bytes
     assert done.size == weight_account(done.net)
-    assert spec_of(done.net).kind == "residual"
+    assert read_spec(done.net).kind == "residual"
 
 
 def test_evidence_keeps_the_map_better_than_its_opposite_on_ecg(windows: np.ndarray) -> None:

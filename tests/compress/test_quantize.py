@@ -31,13 +31,13 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.integer.arithmetic import multiply_by_multiplier, quantize_multiplier
 from beatlens.integer.simulate import simulate
 from beatlens.nets.backbones import NetworkSpec
-from beatlens.nets.constraint import Constraint, Mask, constraint_on, constraints_of, impose
+from beatlens.nets.constraint import Constraint, Mask, constraint_on, find_constraints, impose
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.tasks.windows.labels import CLASSES, SPAN, cut_windows, to_millivolts
 
 from ..nets.networks import RELEASED, SMALL, lively
 from ..tasks.tracks import ecg
-from .own_net import OwnNet, untaught
+from .own_net import OwnNet, forbid_training
 from .retrainings import make_retraining
 
 pytestmark = pytest.mark.rounding
@@ -346,7 +346,7 @@ def test_what_a_method_imposed_is_exact_in_the_integer_graph(
     net = done.net
     assert isinstance(net, QuantizedEvidenceNet)
     assert 0 < done.size.packed_bytes <= 1.01 * budget.packed_bytes
-    held = constraints_of(net)
+    held = find_constraints(net)
     assert len(held) >= 4
     assert {c.kind for c in held.values()} == {kind}
     graph = build_graph(net, SPAN)
@@ -376,7 +376,7 @@ def test_folding_carries_a_constraint_over_exactly(kind: str) -> None:
     folded = unit.conv.weight * gain[:, None, None]
     torch.testing.assert_close(layer.float_weight, folded, rtol=1e-6, atol=1e-9)
     assert_structure(held, layer.integers()[0].numpy())
-    assert constraints_of(net)["backbone.1.conv:weight"] is not held  # none is shared
+    assert find_constraints(net)["backbone.1.conv:weight"] is not held  # none is shared
 
 
 @pytest.mark.parametrize("kind", METHODS)
@@ -399,7 +399,7 @@ def test_quantisation_aware_training_moves_what_is_free_and_holds_the_rest(kind:
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
     after = int8_weights(quantized.eval())
-    for where, held in constraints_of(quantized).items():
+    for where, held in find_constraints(quantized).items():
         name = where.partition(":")[0]
         assert_structure(held, after[name].transpose(0, 2, 1))
         assert (after[name] != before[name]).any()
@@ -428,12 +428,12 @@ def test_quantize_alone_is_post_training_or_aware() -> None:
 
 def test_what_has_no_int8_form_is_refused_before_any_training() -> None:
     with pytest.raises(ModelError, match="cannot quantise a OwnNet, expected a float EvidenceNet"):
-        run_steps(OwnNet(), [PruneWeights(), Quantize()], untaught(), Budget(1000))
+        run_steps(OwnNet(), [PruneWeights(), Quantize()], forbid_training(), Budget(1000))
     net = lively(SMALL["dense"])
     with pytest.raises(ModelError, match="cannot quantise a QuantizedEvidenceNet"):
         Quantize().check(QuantizedEvidenceNet(net))
     with pytest.raises(ModelError, match=r"packed weights are \d+ bytes, above the budget of 100"):
-        Quantize()(net, untaught(), Budget(100))
+        Quantize()(net, forbid_training(), Budget(100))
     with pytest.raises(RecipeError, match="steps -1"):
         Quantize(steps=-1)
 
@@ -444,7 +444,7 @@ def test_an_evidence_network_on_real_strips_keeps_its_mask(windows: np.ndarray) 
     for layer, _ in layers.values():
         impose(layer, constraint("mask", layer.weight))
     quantized = calibrated(net, windows)
-    for where, held in constraints_of(quantized).items():
+    for where, held in find_constraints(quantized).items():
         whole = int8_weights(quantized)[where.partition(":")[0]].transpose(0, 2, 1)
         assert_structure(held, whole)
     assert_the_device_computes_it(quantized, windows)

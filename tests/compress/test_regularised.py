@@ -19,7 +19,7 @@ from beatlens.compress.regularised import (
 )
 from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError, RecipeError
-from beatlens.nets.backbones import NetworkSpec, build, spec_of
+from beatlens.nets.backbones import NetworkSpec, build, read_spec
 from beatlens.nets.constraint import Mask, impose
 
 from ..nets.networks import SMALL, lively
@@ -107,7 +107,7 @@ def test_a_network_is_pruned_into_the_budget(kind: str) -> None:
     assert 0 < done.log[2]["left"] < 0.1
     assert [row["step"] for row in done.log if row["event"] == "validated"] == [10, 10]
     if kind == "residual":
-        spec = spec_of(done.net)
+        spec = read_spec(done.net)
         assert [p.shape for p in build(spec, net.classes).parameters()] == [
             p.shape for p in done.net.parameters()
         ]

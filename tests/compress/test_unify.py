@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from beatlens.compress.budget import covered_layers, impose_all, weights_of
+from beatlens.compress.budget import covered_layers, impose_all, read_weights
 from beatlens.compress.contract import Budget, Compressed
 from beatlens.compress.size import int8_weights, weight_account
 from beatlens.compress.unify import (
@@ -28,13 +28,13 @@ from beatlens.compress.unify import (
 )
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec
-from beatlens.nets.constraint import constraints_of
+from beatlens.nets.constraint import find_constraints
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.packed import coding_of, encode_tensor
+from beatlens.packed import encode_tensor, name_coding
 from beatlens.packed.blocks import block_order
 
 from ..nets.networks import lively
-from .own_net import OwnNet, build_own_retraining, untaught
+from .own_net import OwnNet, build_own_retraining, forbid_training
 from .retrainings import make_retraining
 
 pytestmark = pytest.mark.rounding
@@ -165,7 +165,7 @@ def test_admm_follows_its_formulas() -> None:
     net = nn.Sequential(nn.Conv1d(1, 2, 4, bias=False), nn.Conv1d(2, 1, 1))
     layers = covered_layers(net, "test", head=False)
     weight = net[0].weight.detach().clone()
-    projection = Projection(weights_of(layers), (1, 2))
+    projection = Projection(read_weights(layers), (1, 2))
     admm = Admm(Constant(net), layers, projection, shared=3, zero=0, rho=8.0, every=2).train()
     x = torch.ones(1)
 
@@ -208,7 +208,7 @@ def test_admms_state_is_in_its_checkpoint(tmp_path: Path) -> None:
         for stop in runs:
             net = lively(SPEC, seed=1)
             layers = covered_layers(net, "test", head=False)
-            projection = Projection(weights_of(layers), (8, 1))
+            projection = Projection(read_weights(layers), (8, 1))
 
             def wrap(objective: nn.Module, layers=layers, projection=projection) -> nn.Module:
                 return Admm(objective, layers, projection, shared=90, zero=9, rho=30.0, every=2)
@@ -239,7 +239,7 @@ def test_blocks_are_exact_in_int8_and_packed_as_such(
 ) -> None:
     _, done, _ = unified
     tensors = int8_weights(done.net)
-    held = constraints_of(done.net)
+    held = find_constraints(done.net)
     shared = 0
     for where, constraint in held.items():
         tensor = (
@@ -253,7 +253,7 @@ def test_blocks_are_exact_in_int8_and_packed_as_such(
         shared += int((constraint.kinds == SHARED).sum())
     assert shared == [row for row in done.log if "shared" in row][-1]["shared"]
     big = max(held, key=lambda where: held[where].kinds.numel()).partition(":")[0]
-    assert coding_of(encode_tensor(tensors[big])) == "shared magnitude"
+    assert name_coding(encode_tensor(tensors[big])) == "shared magnitude"
 
 
 def test_blocks_become_zero_only_where_sharing_is_not_enough(
@@ -265,9 +265,9 @@ def test_blocks_become_zero_only_where_sharing_is_not_enough(
     method, layers = UnifyWeights(), covered_layers(net, "test", head=False)
     counts = method._counts_within(net, layers, small.packed_bytes)
     assert counts["zero"] > 0
-    assert counts["shared"] + counts["zero"] == Projection(weights_of(layers), (8, 1)).blocks
+    assert counts["shared"] + counts["zero"] == Projection(read_weights(layers), (8, 1)).blocks
     fixed = UnifyWeights(prune_share=0.5)._counts_within(net, layers, small.packed_bytes * 2)
-    blocks = Projection(weights_of(layers), (8, 1)).blocks
+    blocks = Projection(read_weights(layers), (8, 1)).blocks
     assert fixed["zero"] == round(blocks / 2)
     assert fixed["shared"] < blocks - fixed["zero"]
 
@@ -277,17 +277,17 @@ def test_a_users_own_network_is_unified() -> None:
     budget = Budget(weight_account(net).packed_bytes // 2)
     done = UnifyWeights(block=(4, 1))(net, build_own_retraining(OwnNet(seed=1)), budget)
     assert done.size.packed_bytes <= budget.packed_bytes
-    assert set(constraints_of(net)) == {"stem.0:weight", "body.0:weight", "middle:weight"}
+    assert set(find_constraints(net)) == {"stem.0:weight", "body.0:weight", "middle:weight"}
 
 
 def test_what_cannot_be_unified_is_refused_before_any_training() -> None:
     net = lively(SPEC)
     with pytest.raises(ModelError, match=r"unify-weights cannot reach 588 .* is \d+"):
-        UnifyWeights()(net, untaught(), Budget(600))
+        UnifyWeights()(net, forbid_training(), Budget(600))
     with pytest.raises(ModelError, match="cannot reach"):
-        UnifyWeights(prune_share=0.0)(net, untaught(), Budget(1200))
+        UnifyWeights(prune_share=0.0)(net, forbid_training(), Budget(1200))
     layers = {"a": (net.backbone[0].conv, "weight")}
-    impose_all(layers, UnifyWeights()._projection(layers)(weights_of(layers), shared=1, zero=0))
+    impose_all(layers, UnifyWeights()._projection(layers)(read_weights(layers), shared=1, zero=0))
     with pytest.raises(ModelError, match="held by 'unified' already"):
         UnifyWeights().check(net)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.compress.contract import Budget, Retraining, run_steps
 from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.prune_channels import PruneChannels
@@ -60,7 +60,7 @@ def retraining(
         cache,
         tables(),
         weights or DistillWeights(kd=0.7, matching=4.0, temperature=3.0),
-        matching_of(matching),
+        build_matching(matching),
         SHORT,
         lambda net: {"score": 0.0},
     )

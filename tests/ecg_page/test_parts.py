@@ -78,7 +78,7 @@ def test_segments_of_a_span_sum_to_its_logit_above_the_threshold(spans: list[Fin
 
 def test_what_is_not_assessable_has_no_reasons() -> None:
     finding = BeatFinding(
-        time_s=1.0, start_s=0.5, end_s=1.5, assessable=False, reasons=("flat",), quality=0.0
+        time_s=1.0, start_s=0.5, end_s=1.5, assessable=False, quality_notes=("flat",), quality=0.0
     )
     with pytest.raises(DataError, match="no decision"):
         reasons_of_beat(finding, "n")
@@ -87,18 +87,18 @@ def test_what_is_not_assessable_has_no_reasons() -> None:
 @pytest.mark.parametrize(
     ("feature", "ratio", "words"),
     [
-        ("early", 11 / 16, "early by 28 %"),
-        ("early", 1.0, "on time"),
-        ("early", 20 / 16, "late by 28 %"),
-        ("pause", 22 / 16, "pause after it, 41 % longer than the mean RR"),
-        ("pause", 12 / 16, "next beat 22 % sooner than the mean RR"),
-        ("slow", 12 / 16, "RR before it 22 % shorter than the mean of the last 32"),
-        ("balance", 1.0, "RR before it as long as the RR after it"),
-        ("alike", 1.0, "shape of the recent beats (like 100 % of the last 16)"),
-        ("alike", 0.0, "shape unlike the recent beats (like 0 % of the last 16)"),
-        ("irregular", 0.15, "irregular RR intervals (median change 15 % of the mean)"),
-        ("irregular", 0.02, "regular RR intervals (median change 2 % of the mean)"),
-        ("irregular", 0.07, "RR intervals (median change 7 % of the mean)"),
+        ("prematurity", 11 / 16, "early by 28 %"),
+        ("prematurity", 1.0, "on time"),
+        ("prematurity", 20 / 16, "late by 28 %"),
+        ("compensatory_pause", 22 / 16, "pause after it, 41 % longer than the mean RR"),
+        ("compensatory_pause", 12 / 16, "next beat 22 % sooner than the mean RR"),
+        ("rr_over_mean", 12 / 16, "RR before it 22 % shorter than the mean of the last 32"),
+        ("rr_before_over_after", 1.0, "RR before it as long as the RR after it"),
+        ("morphology_similarity", 1.0, "shape of the recent beats (like 100 % of the last 16)"),
+        ("morphology_similarity", 0.0, "shape unlike the recent beats (like 0 % of the last 16)"),
+        ("rr_variability", 0.15, "irregular RR intervals (median change 15 % of the mean)"),
+        ("rr_variability", 0.02, "regular RR intervals (median change 2 % of the mean)"),
+        ("rr_variability", 0.07, "RR intervals (median change 7 % of the mean)"),
         ("a new one", 0.5, "a new one 0.50"),
     ],
 )
@@ -156,10 +156,15 @@ def test_one_finding_in_ten_seconds_and_most_evidence_first(beats: list[BeatFind
 def test_runs_and_couplets(beats: list[BeatFinding]) -> None:
     """Findings put in an order: V V N V V V N (not assessable) V V."""
     by_class = {
-        name: next(f for f in beats if f.class_name == name and not f.doubts) for name in "nv"
+        name: next(f for f in beats if f.class_name == name and not f.warnings) for name in "nv"
     }
     refused = BeatFinding(
-        time_s=0.0, start_s=0.0, end_s=0.0, assessable=False, reasons=("gap: 1 s",), quality=0.0
+        time_s=0.0,
+        start_s=0.0,
+        end_s=0.0,
+        assessable=False,
+        quality_notes=("gap: 1 s",),
+        quality=0.0,
     )
     collected = BeatsCollected(released("beats"), SECONDS)
     for number, name in enumerate("vvnvvvn-v-v"):

@@ -29,7 +29,7 @@ from beatlens.tasks.recordings.metrics import (
 )
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.runtime.recording_rule import RecordingRule
-from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.signals.rr_features import BINS, FEATURES
 from beatlens.signals.simulate import simulate_patient
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.recordings.labels import CLASSES, RecordingTrack, recording_track
@@ -152,7 +152,7 @@ def networks(tracks: list[RecordingTrack]) -> tuple[QuantizedEvidenceNet, np.nda
             torch.nn.init.normal_(weights, 0.0, (2 / weights[0].numel()) ** 0.5)
     quantized = QuantizedEvidenceNet(net).eval()
     quantized.calibrate([torch.from_numpy(to_millivolts(tracks[1].x))[None, None]])
-    tables = np.random.default_rng(0).normal(0, 0.5, (len(CONTEXTS), BINS, len(CLASSES)))
+    tables = np.random.default_rng(0).normal(0, 0.5, (len(FEATURES), BINS, len(CLASSES)))
     return quantized, tables
 
 
@@ -172,7 +172,7 @@ def test_logits_are_mean_evidence_plus_mean_rhythm(
         assert evidence == pytest.approx(whole, abs=1e-4)
         worth = np.zeros(len(CLASSES))
         for beat in track.contexts:
-            worth += sum(tables[i, beat[i]] for i in range(len(CONTEXTS))) / len(track.contexts)
+            worth += sum(tables[i, beat[i]] for i in range(len(FEATURES))) / len(track.contexts)
         assert logits == pytest.approx(whole.mean(axis=1) + worth, abs=1e-4)
     assert run_recordings(quantized, tables, []).logits.shape == (0, len(CLASSES))
 

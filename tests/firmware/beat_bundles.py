@@ -15,9 +15,9 @@ from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.pipeline.export import golden_inputs
 from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import LSB_MV
-from beatlens.signals.rhythm import BINS
+from beatlens.signals.rr_features import BINS
 from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, LONG_NAMES
 from beatlens.tasks.beats.sampling import CROP_SPAN
 
@@ -37,7 +37,7 @@ def beat_bundle(folder: Path, seed: int = 0, likely: str | None = None) -> Bundl
     scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
     rng = np.random.default_rng(seed)
     spread = scale * 8
-    tables = rng.normal(0, spread, (len(CONTEXTS), BINS, len(CLASSES)))
+    tables = rng.normal(0, spread, (len(FEATURES), BINS, len(CLASSES)))
     offsets = rng.normal(0, spread, len(CLASSES))
     if likely is not None:
         offsets[CLASSES.index(likely)] += 60 * spread
@@ -47,8 +47,8 @@ def beat_bundle(folder: Path, seed: int = 0, likely: str | None = None) -> Bundl
         scale,
         (BEFORE // geometry.stride, AFTER // geometry.stride),
         Calibration(1.3, rng.normal(0, spread, len(CLASSES))),
-        close=scale,
-        familiar=scale,
+        low_margin=scale,
+        out_of_distribution=scale,
     )
     return Bundle.create(
         folder / "bundle",

@@ -1,10 +1,10 @@
-"""Boards for tests: what `beatlens.firmware.boards` has, skipping loudly without the tools."""
+"""Boards for tests: what `benchmarks.device.boards` has, skipping loudly without the tools."""
 
 from __future__ import annotations
 
 import pytest
 
-from beatlens.firmware.boards import BOARDS, COMPILER, Board, Outcome, build, missing_tools, run
+from benchmarks.device.boards import BOARDS, COMPILER, Board, Outcome, build, missing_tools, run
 
 __all__ = ["BOARDS", "COMPILER", "Board", "Outcome", "build", "require_tools", "run"]
 

@@ -13,7 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 from beatlens.firmware import CSource
-from beatlens.firmware.measure import KERNELS
+from benchmarks.device.measure import KERNELS
 
 from .compiled import FIRMWARE
 

@@ -23,7 +23,7 @@
 enum { AT_ONCE, BY_COLUMN, RANDOM, WAYS };
 enum { MOST_ARRAYS = 256, MOST_LAYERS = 64, MOST_VALUES = 1 << 20 };
 
-/* In the order of beatlens.firmware.measure.KERNELS. */
+/* In the order of benchmarks.device.measure.KERNELS. */
 enum { KERNELS = 8 };
 static bl_kernel *const kernels[KERNELS] = {
     bl_convolve_rows, bl_convolve_pairs,   bl_convolve_long,

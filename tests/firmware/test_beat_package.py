@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from beatlens.firmware import measure
 from beatlens.firmware.beat_package import write_beats
 from beatlens.firmware.cores import CORES
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.doubts import CLIPPED
+from beatlens.runtime.warning_bits import CLIPPED
 from beatlens.signals.frontend import FrontEnd
 from beatlens.verbs.app import app
+from benchmarks.device import measure
 
 from .beat_bundles import beat_bundle
 from .boards import BOARDS, build, require_tools, run
@@ -43,8 +43,8 @@ def test_golden_vectors_have_clipped_beats(wrong: str | None, tmp_path: Path) ->
     folder = write_beats(beat_bundle(tmp_path, likely="s"), SENSOR, tmp_path / "out", "wrist")
     golden = (folder / "wrist_golden_beats.c").read_text()
     beats = re.findall(r"\{\d+, \d+, 1, (\d+), (\d+), \{", golden)
-    clipped = [int(number) for number, doubts in beats if int(doubts) & CLIPPED]
-    others = [int(number) for number, doubts in beats if not int(doubts) & CLIPPED]
+    clipped = [int(number) for number, warnings in beats if int(warnings) & CLIPPED]
+    others = [int(number) for number, warnings in beats if not int(warnings) & CLIPPED]
     assert clipped
     assert 1 not in clipped
     assert set(others) == {1}

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from beatlens.firmware import measure, sensor_source, task_source
+from beatlens.firmware import sensor_source, task_source
 from beatlens.signals.frontend import FrontEnd
+from benchmarks.device import measure
 
 from ..runtime.conftest import make_bundle
 from .compiled import FIRMWARE, HERE, WARNINGS, write_c

@@ -163,7 +163,7 @@ def test_millivolts(bundle: Bundle) -> None:
         stream = Stream(bundle, RATE, rails=rails, engine=engine)
         found.append(stream.push_millivolts(millivolts) + stream.flush())
     assert_equal(found[1], found[0])
-    assert any("saturated" in reason for f in found[0] for reason in f.reasons)
+    assert any("saturated" in reason for f in found[0] for reason in f.quality_notes)
 
 
 def test_two_streams_of_one_library_do_not_mix(bundle: Bundle) -> None:

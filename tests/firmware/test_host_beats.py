@@ -19,12 +19,12 @@ from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.c_beat_task import LATE, beat_memory_bytes, beat_task_source
 from beatlens.runtime.finding import BEAT_LIMITS, Limits
-from beatlens.signals import likeness
-from beatlens.signals.beat_contexts import CONTEXTS, KEPT
+from beatlens.signals import morphology
+from beatlens.signals.beat_features import FEATURES, KEPT
 from beatlens.signals.databases import find_database
-from beatlens.signals.erratic import DISTANCES
-from beatlens.signals.likeness import REMEMBERED, SEEN
-from beatlens.signals.rhythm import BINS
+from beatlens.signals.morphology import REMEMBERED, SEEN
+from beatlens.signals.rr_features import BINS
+from beatlens.signals.rr_irregularity import DISTANCES
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_patient
 
 from .beat_bundles import beat_bundle
@@ -114,22 +114,24 @@ def test_clipped_beats(tmp_path: Path, gain: int, limits: Limits | None) -> None
     check_same(found, findings(bundle, "simulator", [counts], limits=limits))
     chosen, span = limits or BEAT_LIMITS, 136
     for beat in (one for one in found if one.assessable):
-        clipped = sum(float(r.split()[2]) for r in beat.reasons if r.startswith("clipped for"))
+        clipped = sum(
+            float(r.split()[2]) for r in beat.quality_notes if r.startswith("clipped for")
+        )
         samples = round(clipped * 128)  # of hundredths of a second: one may be lost
         assert samples <= chosen.clipped * span + 1
-        flagged = "clipped" in beat.doubts
+        flagged = "clipped" in beat.warnings
         assert flagged <= (samples >= chosen.clipped_warning * span - 1)
         assert flagged or samples <= chosen.clipped_warning * span + 1
         assert (beat.class_name == "s") == (not flagged)
-    flagged_beats = sum("clipped" in beat.doubts for beat in found)
+    flagged_beats = sum("clipped" in beat.warnings for beat in found)
     assert (flagged_beats == 0) if limits == Limits() else (flagged_beats > 0 or gain == 2)
 
 
 def test_an_explanation_of_a_clipped_beat_leaves_s_out(tmp_path: Path) -> None:
     found = findings(beat_bundle(tmp_path, likely="s"), "simulator", [loud(7, 3)])
-    clipped = next(beat for beat in found if "clipped" in beat.doubts)
+    clipped = next(beat for beat in found if "clipped" in beat.warnings)
     scores = clipped.scores()
-    gap = sum(part.contribution for part in clipped.why())
+    gap = sum(part.contribution for part in clipped.explain())
     offsets = clipped.offsets
     assert offsets is not None
     mine = clipped.classes.index(clipped.class_name or "")
@@ -175,13 +177,13 @@ def test_real_hearts(bundle: Bundle, data_dir: Path, record: str) -> None:
 def test_constants_in_c_are_those_of_python() -> None:
     header = (ENGINE / "include" / "bl_contexts.h").read_text()
     found = {name: int(value) for name, value in re.findall(r"#define (BL_\w+) (\d+)", header)}
-    assert found["BL_CONTEXTS"] == len(CONTEXTS)
+    assert found["BL_CONTEXTS"] == len(FEATURES)
     assert found["BL_CONTEXT_BINS"] == BINS
     assert found["BL_DISTANCES"] == DISTANCES
     assert found["BL_ALIKE_BEATS"] == REMEMBERED
     assert found["BL_ALIKE_SEEN"] == SEEN
     # The samples around a beat that is found as late as can be are still there.
-    assert min(found["BL_ALIKE_KEPT"], KEPT) >= LATE + likeness.BEFORE + likeness.SHIFT
+    assert min(found["BL_ALIKE_KEPT"], KEPT) >= LATE + morphology.BEFORE + morphology.SHIFT
 
 
 def test_what_the_generator_refuses(bundle: Bundle) -> None:

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from beatlens.errors import BeatlensError
-from beatlens.firmware import KernelSet, measure, plan, sensor_source, task_source
-from beatlens.firmware.boards import port
+from beatlens.firmware import KernelSet, plan, sensor_source, task_source
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.packed import coding_of, encode_tensor
+from beatlens.packed import encode_tensor, name_coding
 from beatlens.signals.frontend import FrontEnd
+from benchmarks.device import measure
+from benchmarks.device.boards import port
 
 from ..packed import tensors
 from ..runtime.cases import GAIN, ecg_counts
@@ -60,7 +61,7 @@ def case(kernels: KernelSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_c(part, folder, name)
     rng = np.random.default_rng(3)
     packed = [encode_tensor(make(rng, (6, 8, 16))) for make in tensors.MAKERS]
-    assert len({coding_of(each) for each in packed}) == 7
+    assert len({name_coding(each) for each in packed}) == 7
     counts = ecg_counts(60, RATE)
     lines = [
         f"#define COUNTS {len(counts)}",

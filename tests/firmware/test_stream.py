@@ -13,8 +13,8 @@ from beatlens.errors import RecipeError
 from beatlens.firmware import sensor_source, task_source
 from beatlens.runtime import chain
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.doubts import NOISE
 from beatlens.runtime.finding import Columns, Finding
+from beatlens.runtime.warning_bits import NOISY
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.wfdb_files import read_recording
 
@@ -52,7 +52,7 @@ def said_by_c(program: Path, pieces: list[Piece], classes: int) -> list[dict[str
     )
     data, at, found = run_c(program, stdin), 0, []
     names = ("start", "columns", "decisions", "lost", "flat", "saturated", "clipped", "bad",
-             "noisy", "padded", "assessable", "doubts")  # fmt: skip
+             "noisy", "padded", "assessable", "warnings")  # fmt: skip
     while at < len(data):
         values = dict(zip(names, struct.unpack_from("<12I", data, at), strict=True))
         at += 48
@@ -106,7 +106,7 @@ class Heard:
             "lost": int(columns.lost.sum()) * self.bundle.geometry.stride,
             **counts,
             "assessable": int(finding.assessable),
-            "doubts": NOISE if "noise" in finding.doubts else 0,
+            "warnings": NOISY if "noisy" in finding.warnings else 0,
             "sums": tuple(sums) if finding.assessable else None,
             "evidence": columns.evidence.tobytes() if finding.assessable else None,
         }
@@ -128,7 +128,7 @@ def said_by_python(
 
 
 def troubled(rng: np.random.Generator, rate: int, seconds: float) -> np.ndarray:
-    """ECG with rails, flat stretches and steps."""
+    """ECG with rails, flat segments and steps."""
     counts = ecg_counts(seconds, rate, seed=int(rng.integers(1000))).copy()
     for value in (RAILS[0], RAILS[1], 30, 30):
         first = int(rng.integers(0, len(counts)))

@@ -93,7 +93,7 @@ def test_outputs_in_the_other_order(
 
 
 def test_limits_are_those_that_were_asked_for(dense: Bundle, tmp_path: Path) -> None:
-    """Where nothing may be flat, a stretch that is makes its spans not assessable."""
+    """Where nothing may be flat, a segment that is makes its spans not assessable."""
     frontend = FrontEnd(250, GAIN, RAILS)
     counts = ecg_counts(20, 250).copy()
     counts[2000:2450] = 30  # 1.8 s: 6 % of a span are flat

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from beatlens.errors import ModelError
-from beatlens.packed import coding_of, decode_tensor, encode_tensor
+from beatlens.packed import decode_tensor, encode_tensor, name_coding
 from beatlens.packed.bits import spell_fields
 from beatlens.packed.tensor import leb128
 
@@ -99,7 +99,7 @@ def test_every_tensor_comes_out_as_it_went_in(harness):
     rng = np.random.default_rng(5)
     tensors = [make(rng, shape) for make in made.MAKERS for shape in SHAPES for _ in range(3)]
     packed = [encode_tensor(tensor) for tensor in tensors]
-    assert len({coding_of(case) for case in packed}) == 7
+    assert len({name_coding(case) for case in packed}) == 7
     for tensor, found in zip(tensors, decode(harness, packed), strict=True):
         np.testing.assert_array_equal(found, tensor)
 

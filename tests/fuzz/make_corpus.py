@@ -3,7 +3,7 @@
     python -m tests.fuzz.make_corpus
 
 Packed tensors of every coding and structure, as encoded by `beatlens.packed`; for the stream,
-simulated ECG at every sensor's rate with gaps, flat stretches and rails; for the detector of R
+simulated ECG at every sensor's rate with gaps, flat segments and rails; for the detector of R
 peaks, simulated ECG behind the front end.
 """
 

@@ -83,5 +83,5 @@ def test_the_decoder_is_as_big_as_measured(tmp_path):
     assert decoder_bytes(figures) == 7
     assert decoder_bytes(figures, "cortex-m7") is None
     figures.write_text("[]")
-    with pytest.raises(ModelError, match="beatlens bench decoder"):
+    with pytest.raises(ModelError, match="python -m benchmarks decoder"):
         decoder_bytes(figures)

@@ -15,7 +15,7 @@ import pytest
 from beatlens.integer import arithmetic
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_write import OPERATOR_VERSIONS, write_tflite
-from beatlens.pipeline.other_python import other_python
+from benchmarks.device.other_python import other_python
 
 from .blocks import RESIDUAL, block_graph
 from .graphs import adversarial_inputs, permuted_graph, random_graph, student_graph

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from beatlens.errors import ModelError
 from beatlens.integer.graph import Convolution
-from beatlens.integer.packing import LAYER, START, check_model, layers_of, pack_model, unpack_model
+from beatlens.integer.packing import (
+    LAYER,
+    START,
+    check_model,
+    list_layers,
+    pack_model,
+    unpack_model,
+)
 
 from .graphs import random_graph, student_graph
 
@@ -35,7 +42,7 @@ def test_a_graph_comes_back(seed):
 def test_biases_and_scales_lie_at_multiples_of_four():
     graph = student_graph()
     packed, at = pack_model(graph), START.size
-    for op in layers_of(graph):
+    for op in list_layers(graph):
         size, channels, *_ = LAYER.unpack_from(packed, at)
         at += LAYER.size
         assert at % 4 == 0
@@ -117,7 +124,7 @@ def test_messages_say_what_is_wrong(data, message):
 
 def test_a_scale_that_is_no_number_is_refused():
     graph = random_graph(3)
-    channels = len(layers_of(graph)[0].bias)
+    channels = len(list_layers(graph)[0].bias)
     place = START.size + LAYER.size + 4 * channels
     data = PACKED[:place] + struct.pack("<f", float("nan")) + PACKED[place + 4 : -4]
     with pytest.raises(ModelError, match="scale is not a positive number"):
@@ -126,7 +133,7 @@ def test_a_scale_that_is_no_number_is_refused():
 
 def test_a_limit_on_weights_is_one_on_all_layers():
     graph = student_graph()
-    weights = sum(layer.weights.size for layer in layers_of(graph))
+    weights = sum(layer.weights.size for layer in list_layers(graph))
     assert unpack_model(pack_model(graph), limit=weights)
     with pytest.raises(ModelError, match="weights"):
         unpack_model(pack_model(graph), limit=weights - 1)

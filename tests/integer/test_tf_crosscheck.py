@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from beatlens.errors import ModelError
 from beatlens.integer.fold import fold_permutations
 from beatlens.integer.simulate import simulate
-from beatlens.integer.tf_crosscheck import convert_with_tensorflow, differences, range_of
+from beatlens.integer.tf_crosscheck import convert_with_tensorflow, differences, find_range
 from beatlens.integer.tflite_read import operators
 from beatlens.integer.tflite_write import write_tflite
 
@@ -73,7 +73,7 @@ def test_differences_are_named():
 @given(st.floats(2.0**-30, 2.0**10, width=32), st.integers(-128, 127))
 def test_every_scale_has_a_range_that_tensorflow_turns_back_into_it(scale, zero_point):
     for lowest, highest in ((-128 - zero_point, 127 - zero_point), (-127, 127)):
-        low, high = range_of(scale, lowest, highest)
+        low, high = find_range(scale, lowest, highest)
         derived = np.float32((float(high) - float(low)) / (highest - lowest))
         assert derived == np.float32(scale)
         assert round(-float(low) / float(derived)) == -lowest
@@ -81,4 +81,4 @@ def test_every_scale_has_a_range_that_tensorflow_turns_back_into_it(scale, zero_
 
 def test_a_scale_beyond_float32_ranges_is_refused():
     with pytest.raises(ModelError, match="no float32 range"):
-        range_of(float(np.float32(1e38)), -127, 127)
+        find_range(float(np.float32(1e38)), -127, 127)

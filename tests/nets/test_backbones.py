@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from beatlens.errors import ModelError, RecipeError
-from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec, build, spec_of
+from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec, build, read_spec
 from beatlens.nets.evidence import ConvUnit, EvidenceNet, ResidualBlock
 from beatlens.tasks.windows.labels import CLASSES, CONTEXT
 
@@ -142,8 +142,8 @@ def test_plain_specifications_are_written_as_before() -> None:
 
 @pytest.mark.parametrize("spec", [TEACHER, *STUDENTS.values(), *SMALL.values(), PRUNED])
 def test_a_specification_is_read_off_a_network(spec: NetworkSpec) -> None:
-    assert spec_of(build(spec, CLASSES)) == spec
-    assert spec_of(build(spec, ("a",), leads=3)) == spec
+    assert read_spec(build(spec, CLASSES)) == spec
+    assert read_spec(build(spec, ("a",), leads=3)) == spec
 
 
 def padded(net: EvidenceNet) -> None:
@@ -176,7 +176,7 @@ def test_a_foreign_backbone_has_no_specification(bend) -> None:
     net = build(SMALL["dense"], CLASSES)
     bend(net)
     with pytest.raises(ModelError, match="no specification describes a backbone of"):
-        spec_of(net)
+        read_spec(net)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from beatlens.nets.constraint import (
     Constraint,
     Mask,
     constraint_on,
-    constraints_of,
     describe_constraints,
+    find_constraints,
     impose,
     impose_described,
     release,
@@ -72,7 +72,7 @@ def test_described_constraints_are_imposed_again() -> None:
     impose(net.backbone[1].conv, Mask(mask))
     described = describe_constraints(net)
     assert list(described) == ["backbone.1.conv:weight"]
-    assert list(constraints_of(net)) == list(described)
+    assert list(find_constraints(net)) == list(described)
     other = lively(SMALL["dense"])
     impose_described(other, described)
     other.load_state_dict(net.state_dict())

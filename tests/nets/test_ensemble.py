@@ -11,8 +11,8 @@ import torch
 from beatlens.attribution.matching import attribute_evidence
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
-from beatlens.nets.backbones import NetworkSpec, build, spec_of
-from beatlens.nets.ensemble import blocks_of, ensemble
+from beatlens.nets.backbones import NetworkSpec, build, read_spec
+from beatlens.nets.ensemble import ensemble, list_blocks
 from beatlens.nets.files import load_net, save_net
 from beatlens.nets.lookup_tables import LookupTables, mean_tables
 from beatlens.tasks.windows.labels import CLASSES
@@ -43,7 +43,7 @@ def test_evidence_is_the_members_mean(kind: str) -> None:
 def test_a_file_brings_it_back_with_its_specification(kind: str, tmp_path: Path) -> None:
     spec = replace(SMALL[kind], members=COUNT)
     joined = ensemble([lively(SMALL[kind], seed=i) for i in range(COUNT)])
-    assert spec_of(joined) == spec
+    assert read_spec(joined) == spec
     assert NetworkSpec.from_dict(spec.as_dict()) == spec
     save_net(tmp_path / "net.pt", joined, spec)
     again, found = load_net(tmp_path / "net.pt")
@@ -56,7 +56,7 @@ def test_class_maps_of_all_members_features_are_the_evidence() -> None:
     joined = ensemble([lively(SMALL["residual"], seed=i) for i in range(COUNT)])
     x = torch.randn(2, 1, joined.geometry.input_length(9))
     seen = attribute_evidence(joined, x)
-    head, activations = seen.weights_of(torch.tensor([1])), seen.activations
+    head, activations = seen.channel_weights(torch.tensor([1])), seen.activations
     assert activations is not None
     assert activations.shape[1] == COUNT * SMALL["residual"].channels[-1]
     bias = joined.head.bias
@@ -68,7 +68,7 @@ def test_class_maps_of_all_members_features_are_the_evidence() -> None:
 def test_one_network_stays_itself() -> None:
     net = lively(SMALL["dense"])
     assert ensemble([net]) is net
-    assert spec_of(net).members == 1
+    assert read_spec(net).members == 1
 
 
 def test_networks_that_do_not_fit_are_refused() -> None:
@@ -92,7 +92,7 @@ def test_an_ensemble_is_no_network_for_a_device() -> None:
 @torch.no_grad()
 def test_blocks_are_named_over_all_members() -> None:
     joined = ensemble([lively(SMALL["residual"], seed=i) for i in range(2)])
-    names = blocks_of(joined)
+    names = list_blocks(joined)
     assert [len(block) for block in names] == [2, 2, 2]
     modules = dict(joined.named_modules())
     assert all(name in modules for block in names for name in block)

@@ -24,7 +24,7 @@ from beatlens.nets.constraint import (
     KINDS,
     Constraint,
     Mask,
-    constraints_of,
+    find_constraints,
     impose,
     trained_tensor,
 )
@@ -77,7 +77,7 @@ def test_a_wrapped_network_is_saved_as_what_it_wraps(wrap, tmp_path: Path) -> No
     save_net(tmp_path / "net.pt", wrap(net), SMALL["dense"])
     again, _ = load_net(tmp_path / "net.pt")
     assert torch.equal(again(x), wanted)
-    assert set(constraints_of(again)) == {"backbone.1.conv:weight"}
+    assert set(find_constraints(again)) == {"backbone.1.conv:weight"}
 
 
 def test_a_file_with_the_names_of_a_compiled_network_is_read(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_constraints_come_back_with_the_network(kind: str, tmp_path: Path) -> No
     net = constrained(kind)
     save_net(tmp_path / "net.pt", net, SMALL["dense"])
     again, _ = load_net(tmp_path / "net.pt")
-    assert [(w, c.kind) for w, c in constraints_of(again).items()] == [
+    assert [(w, c.kind) for w, c in find_constraints(again).items()] == [
         ("backbone.1.conv:weight", kind)
     ]
     assert again.state_dict().keys() == net.state_dict().keys()
@@ -257,7 +257,7 @@ def test_constraints_come_back_with_the_network(kind: str, tmp_path: Path) -> No
         assert torch.equal(again.state_dict()[name], tensor), name
     x = torch.randn(2, 1, net.geometry.input_length(9))
     assert torch.equal(again(x), net(x))
-    assert not any(c.training for c in constraints_of(again).values())
+    assert not any(c.training for c in find_constraints(again).values())
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_CONSTRAINTS)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beatlens.errors import ModelError
-from beatlens.packed import CODINGS, coding_of, decode_tensor, encode_tensor
+from beatlens.packed import CODINGS, decode_tensor, encode_tensor, name_coding
 from beatlens.packed.plans import every_plan
 from beatlens.packed.tensor import leb128
 
@@ -53,7 +53,7 @@ def test_bits_behind_the_last_are_zero(make):
     for inputs in range(1, 9):
         tensor = make(np.random.default_rng(inputs), (5, 4, inputs))
         packed = encode_tensor(tensor)
-        name = coding_of(packed)
+        name = name_coding(packed)
         bits = min(p.bits for p in every_plan(tensor) if CODINGS[p.coding] == name)
         for bit in range(-bits % 8):
             assert read(packed[:-1] + bytes([packed[-1] ^ 1 << bit])) is None
@@ -99,8 +99,8 @@ def test_every_flipped_bit_of_a_small_tensor():
             found = read(bytes(damaged))
             if found is not None and np.array_equal(found, tensor):
                 # Two ways to write one tensor: the name alone, or an unused part of a codebook.
-                assert coding_of(packed) not in ("plain", "low-bit", "entropy", "sparse elements") \
-                    or position < 8, (make.__name__, position)  # fmt: skip
+                unique = ("plain", "low-bit", "entropy", "sparse elements")
+                assert name_coding(packed) not in unique or position < 8, (make.__name__, position)
 
 
 def test_a_small_file_cannot_claim_much_memory():

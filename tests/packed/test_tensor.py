@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beatlens.errors import ModelError
-from beatlens.packed import CODINGS, coding_of, decode_tensor, encode_tensor, packed_size
+from beatlens.packed import CODINGS, decode_tensor, encode_tensor, name_coding, packed_size
 from beatlens.packed.numbers import LONGEST, huffman_lengths
 from beatlens.packed.tensor import sizes_by_coding
 
@@ -62,14 +62,14 @@ def test_each_structure_is_found(make, coding):
     """Without being told; and no other coding is as small."""
     tensor = make(rng(), SHAPE)
     packed = encode_tensor(tensor)
-    assert coding_of(packed) == coding
+    assert name_coding(packed) == coding
     sizes = sizes_by_coding(tensor)
     assert len(packed) == sizes.pop(coding) < min(sizes.values(), default=1 << 30)
     np.testing.assert_array_equal(decode_tensor(packed), tensor)
 
 
 def test_every_coding_is_met():
-    found = {coding_of(encode_tensor(make(rng(), SHAPE))) for make in made.MAKERS}
+    found = {name_coding(encode_tensor(make(rng(), SHAPE))) for make in made.MAKERS}
     assert found == set(CODINGS)
 
 

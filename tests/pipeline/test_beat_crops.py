@@ -13,10 +13,10 @@ from beatlens.errors import RecipeError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables
 from beatlens.tasks.beats.crops import heard_by_members, member_crops
-from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.tasks.beats.data import PreparedBeats, prepare_beats, read_unlabelled
 from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
 from beatlens.tasks.beats.labels import CLASSES, NOT_S, UNKNOWN
+from benchmarks.crossval.beats import out_of_fold, row_of
 
 from .tiny import NETWORK, TINY_BEATS
 

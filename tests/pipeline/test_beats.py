@@ -28,7 +28,6 @@ from beatlens.tasks.beats.metrics import (
 )
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables, load_tables, save_tables
-from beatlens.pipeline.beat_crossval import out_of_fold, row_of
 from beatlens.tasks.beats.data import PreparedBeats, prepare_beats
 from beatlens.tasks.beats.evaluation import (
     ALL,
@@ -50,12 +49,13 @@ from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.stream import explain_recording
 from beatlens.signals.annotations import read_annotations
-from beatlens.signals.beat_contexts import CONTEXTS, LEARNT
+from beatlens.signals.beat_features import FEATURES, TRAINED
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.beats.labels import CLASSES, beat_tables, beat_track
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.windows.labels import to_millivolts
 from beatlens.verbs.app import app
+from benchmarks.crossval.beats import out_of_fold, row_of
 
 from .tiny import NETWORK, TINY_BEATS
 
@@ -117,7 +117,7 @@ def test_a_teacher_trained_elsewhere_comes_with_its_tables(
     save_tables(other / "tables.pt", LookupTables(len(CLASSES), 6))
     with pytest.raises(ModelError, match=r"not of 7 contexts: .*; train the teacher again"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
-    save_tables(other / "tables.pt", LookupTables(len(CLASSES), len(LEARNT)))
+    save_tables(other / "tables.pt", LookupTables(len(CLASSES), len(TRAINED)))
     with pytest.raises(RecipeError, match="another teacher than the one given"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "run")
     with pytest.raises(ModelError, match=r"that tells n, s, v, f; expected .* that tells pvc, sve"):
@@ -190,15 +190,15 @@ def test_a_beat_that_is_not_early_speaks_against_s_and_less_against_v(run: Run) 
     worth, learnt = beat_tables(tables.array()), tables.array()
     set_ = worth[:-1] - learnt
     s, v = CLASSES.index("s"), CLASSES.index("v")
-    named = dict(zip(CONTEXTS, set_, strict=False))
-    for name in ("slow", "balance"):
+    named = dict(zip(FEATURES, set_, strict=False))
+    for name in ("rr_over_mean", "rr_before_over_after"):
         said = named[name][[0, 12, 13, 16, 31]]
         assert said[:, s] == pytest.approx([0, 0, -0.25, -1, -1], abs=1e-9)
         assert said[:, v] == pytest.approx(said[:, s] / 2, abs=1e-9)
         named[name][:, [s, v]] = 0
     assert not set_.any()
     rule = rule_of(quantized, tables, prepared)[1]
-    slow = CONTEXTS.index("slow")
+    slow = FEATURES.index("rr_over_mean")
     said = rule.step * rule.tables[slow, [8, 16], s]
     assert said == pytest.approx(worth[slow, [8, 16], s], abs=rule.step)
 
@@ -254,12 +254,12 @@ def test_a_findings_reasons_sum_to_its_decision(bundle: Bundle) -> None:
         assert scores.argmax() == mine
         assert finding.offsets is not None
         for other, name in enumerate(CLASSES):
-            parts = sum(reason.contribution for reason in finding.why(name))
+            parts = sum(reason.contribution for reason in finding.explain(name))
             offsets = finding.offsets[mine] - finding.offsets[other]
             assert parts + offsets == pytest.approx(scores[mine] - scores[other], abs=1e-5)
     assert json.loads(json.dumps(finding.as_dict()))["class"] == finding.class_name
     with pytest.raises(RecipeError, match="class is 'x', expected one of n, s, v, f"):
-        finding.why("x")
+        finding.explain("x")
 
 
 def test_a_lead_that_is_off_gives_no_decision(bundle: Bundle) -> None:
@@ -275,8 +275,8 @@ def test_a_lead_that_is_off_gives_no_decision(bundle: Bundle) -> None:
     for f in found:
         if not f.assessable:
             assert f.class_name is None
-            assert f.why() == ()
-            assert "saturated" in " ".join(f.reasons)
+            assert f.explain() == ()
+            assert "saturated" in " ".join(f.quality_notes)
 
 
 def test_beats_on_both_sides_of_a_gap_are_decided(bundle: Bundle) -> None:
@@ -445,7 +445,7 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
     lines = CliRunner().invoke(app, [*explain, "--json", "--engine", "c"]).output.splitlines()
     found = [json.loads(line) for line in lines if line.startswith("{")]
     assert len(found) > 40
-    assert {"time_s", "class", "why"} <= found[0].keys()
+    assert {"time_s", "class", "contributions"} <= found[0].keys()
     for arguments, message in (
         (["compress", str(path), "--run", str(tmp_path / "other")], "run `beatlens train` first"),
     ):

@@ -109,7 +109,7 @@ def test_refused_beats_are_counted_as_the_device_outputs_them(
         for finding in whole(*arguments):
             yield BeatFinding(
                 time_s=finding.time_s, start_s=finding.start_s, end_s=finding.end_s,
-                assessable=False, reasons=("refused by this test",), quality=0.0,
+                assessable=False, quality_notes=("refused by this test",), quality=0.0,
             )  # fmt: skip
 
     monkeypatch.setattr(bundle_records, "findings_in", refusing)

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from beatlens.errors import ModelError, RecipeError
+from beatlens.errors import RecipeError
 from beatlens.evaluate.prediction import prediction
 from beatlens.tasks.windows.metrics import Run, run_integer, run_network
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.files import load_net
-from beatlens.pipeline.attribution_bench import Bench, arms_of
 from beatlens.pipeline.compress import compress
 from beatlens.tasks.windows.data import Prepared, prepare
 from beatlens.pipeline.evaluate import (
@@ -25,9 +24,7 @@ from beatlens.pipeline.evaluate import (
 )
 from beatlens.pipeline.export import export_again, export_bundle
 from beatlens.pipeline.folder import claim
-from beatlens.pipeline.maps_bench import MapsBench
 from beatlens.pipeline.report import choose_strips, make_report
-from beatlens.pipeline.step_cost import step_cost
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
@@ -215,43 +212,6 @@ def test_a_teacher_of_two_members_from_training_to_report(run: tuple, tmp_path: 
     shutil.rmtree(tmp_path / "members")
     assert "Training of" not in make_report(recipe, prepared, found, tmp_path).read_text()
     assert "Training of the teacher" in (folder / "report.html").read_text()
-
-
-def test_attribution_bench_rows(tmp_path: Path, run: tuple) -> None:
-    recipe, prepared, _, _ = run
-    arms = [arm for arm in arms_of(recipe) if arm.name in ("kd", "sswa", "classwise")]
-    bench = Bench(recipe, prepared, tmp_path, (0, 1), arms, replicates=10, say=lambda _: None)
-    bench.train()
-    rows, differences = bench.figures()
-    names = {(row["model"], row["matching"], row["form"]) for row in rows}
-    assert ("student", "sswa", "int8") in names
-    assert ("re-seeded teacher", "-", "float") in names
-    floor = next(row for row in rows if row["model"] == "shuffled floor")
-    assert abs(floor["spearman"]) < 0.6
-    device = next(r for r in rows if r["matching"] == "classwise" and r["form"] == "int8")
-    assert device["bytes"] == (tmp_path / "seed-0/classwise/model.tflite").stat().st_size
-    assert {row["less"] for row in differences} == {"teacher", "kd", "sswa"}
-
-    kept = (tmp_path / "seed-1/kd/student.pt").stat().st_mtime_ns
-    bench.train()
-    assert (tmp_path / "seed-1/kd/student.pt").stat().st_mtime_ns == kept
-
-
-def test_maps_bench_needs_the_attribution_bench(tmp_path: Path, run: tuple) -> None:
-    _, prepared, _, _ = run
-    bench = MapsBench(tmp_path, cut_windows(prepared.test))
-    with pytest.raises(ModelError, match="bench attribution"):
-        bench.rows((0,), ("kd",))
-
-
-def test_first_order_step_costs_little_more_than_kd() -> None:
-    """Loose, since machines are noisy; the figure itself is in docs/figures/step_cost.json."""
-    recipe = tiny_recipe()
-    rows = step_cost(recipe.teacher.spec, recipe.student.spec, batch=4, rounds=5)
-    kinds = {(r["matching"], r["path"], r["teacher"]) for r in rows}
-    assert ("classwise", "double backward", "online") in kinds
-    cheap = [r["ratio"] for r in rows if r["path"] == "first order" and r["teacher"] == "online"]
-    assert max(cheap) < 3.0
 
 
 def test_a_run_folder_belongs_to_one_recipe(tmp_path: Path) -> None:

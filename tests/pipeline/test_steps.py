@@ -14,15 +14,15 @@ from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError, RecipeError
-from beatlens.nets.backbones import spec_of
-from beatlens.nets.constraint import constraints_of
+from beatlens.nets.backbones import read_spec
+from beatlens.nets.constraint import find_constraints
 from beatlens.nets.files import load_net, save_net
 from beatlens.pipeline.compress import compress
-from beatlens.pipeline.compress_tries import Tries
 from beatlens.tasks.windows.data import Prepared, prepare
 from beatlens.pipeline.train import keep_teacher, taken_teacher, train_teacher
 from beatlens.recipe import Recipe
 from beatlens.tasks.windows.labels import SPAN
+from benchmarks.compression.recipes import Tries
 
 from .tiny import tiny_recipe
 
@@ -55,7 +55,7 @@ def test_distil_prune_quantise_and_repair_compose(ready: tuple, tmp_path: Path) 
     recipe = recipe_with(steps, packed_bytes=800)
     student, quantized = compress(recipe, prepared, teacher, tmp_path)
     assert weight_account(quantized).packed_bytes <= 800 * 1.02
-    masks = constraints_of(student)
+    masks = find_constraints(student)
     assert set(masks) == {f"backbone.{i}.conv:weight" for i in range(3)}
     weights = quantized.backbone[1].integers()[0]
     pruned = masks["backbone.1.conv:weight"].get_buffer("mask") == 0
@@ -84,7 +84,7 @@ def test_the_teacher_itself_is_made_smaller(ready: tuple, tmp_path: Path) -> Non
     recipe = recipe_with(steps, packed_bytes=limit, start="teacher")
     student, quantized = compress(recipe, prepared, teacher, tmp_path)
     assert isinstance(quantized, QuantizedEvidenceNet)
-    assert spec_of(student).kind == "residual"
+    assert read_spec(student).kind == "residual"
     assert student.weights < 0.7 * teacher.weights
     assert weight_account(quantized).packed_bytes <= limit * 1.02
     assert build_graph(quantized, SPAN).macs > 0

@@ -22,9 +22,9 @@ from beatlens.nets.files import load_net
 from beatlens.nets.lookup_tables import LookupTables, load_tables
 from beatlens.pipeline.export import NOT_MEASURED, Exported, export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
-from beatlens.pipeline.wearable_crossval import FIGURES
 from beatlens.tasks.recordings.data import PreparedRecordings, prepare_recordings
 from beatlens.tasks.recordings.evaluation import (
+    CROSSVAL_FIGURES,
     FORMS,
     Told,
     load_told,
@@ -315,7 +315,9 @@ def test_a_bundle_says_what_was_measured_out_of_fold(
     assert (measured["data"], measured["command"]) == ("one fold", "beatlens evaluate")
     assert measured["score"] == pytest.approx(rows[2]["score"], abs=1e-6)
     assert {"score_lo", "f1_noise", "published_prior_score", "spearman_p5"} <= measured.keys()
-    write_figures(tmp_path / FIGURES, "beatlens bench wearable RECIPE", "all folds", rows)
+    write_figures(
+        tmp_path / CROSSVAL_FIGURES, "python -m benchmarks wearable RECIPE", "all folds", rows
+    )
     export_wearable_bundle(recipe, prepared, tables, quantized, tmp_path)
     assert Bundle.load(tmp_path / "bundle").measured["data"] == "all folds"
 
@@ -336,11 +338,11 @@ def test_findings_of_simulated_recordings_add_up(bundle: Bundle) -> None:
         scores, mine = found.scores(), CLASSES.index(found.class_name or "")
         assert scores.argmax() == mine
         for other, name in enumerate(CLASSES):
-            parts = sum(reason.contribution for reason in found.why(name))
+            parts = sum(reason.contribution for reason in found.explain(name))
             offsets = found.offsets[mine] - found.offsets[other]
             assert parts + offsets == pytest.approx(scores[mine] - scores[other], abs=1e-12)
     with pytest.raises(RecipeError, match="class is 'x', expected one of normal, afib, other"):
-        found.why("x")
+        found.explain("x")
 
 
 def test_real_recordings_are_decided_as_they_are_evaluated(

@@ -84,4 +84,4 @@ def figures() -> Figures:
         for form in ("float", "int8")
         for seed in (0, 1, 2)
     ]
-    return Figures("beatlens bench matching", "abc1234", "simulated", "two cores", rows)
+    return Figures("beatlens x", "abc1234", "simulated", "two cores", rows)

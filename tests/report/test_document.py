@@ -49,7 +49,9 @@ def parsed(html):
 def full(report, strip):
     return report(
         strips=[strip(), strip(record="sim-2", device=None, agreement={})],
-        tables=[Table("Fidelity", ["model", "Spearman"], [["small", "0.84"]], "beatlens bench x")],
+        tables=[
+            Table("Fidelity", ["model", "Spearman"], [["small", "0.84"]], "python -m benchmarks x")
+        ],
         facts={"Bytes": 31204, "Commit": "abc1234"},
         figures=[Figure("A plot", "<svg></svg>", "alt a"), Figure("A photo", PNG, "alt b")],
         notes=["One note."],
@@ -101,7 +103,7 @@ def test_says_what_it_must(report, strip):
     assert "Simulated ECG, no patient." in text
     assert "Premature ventricular beat (PVC)." in text
     assert "Agreement of the two maps for PVC: Spearman 0.91" in text
-    for piece in ("31204", "abc1234", "Fidelity", "beatlens bench x", "A plot", "One note."):
+    for piece in ("31204", "abc1234", "Fidelity", "python -m benchmarks x", "A plot", "One note."):
         assert piece in text
 
 

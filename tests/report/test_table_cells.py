@@ -34,7 +34,7 @@ def test_markdown_table_means_and_intervals(figures):
         "| classwise | float | 0.86 [0.74, 0.94] | 0.610 [0.600, 0.620] | 115,600 |\n"
         "| classwise | int8 | 0.86 [0.74, 0.94] | 0.610 [0.600, 0.620] | 28,900 |\n"
         "\n"
-        "Mean [interval]. From `beatlens bench matching (simulated; two cores; commit abc1234; "
+        "Mean [interval]. From `beatlens x (simulated; two cores; commit abc1234; "
         "mean over 3 seeds)`.\n"
     )
 
@@ -91,7 +91,7 @@ def test_html_table_is_escaped_and_complete(figures):
     assert tags.count("th") == 3
     assert tags.count("td") == 12
     assert "b" not in tags
-    assert "beatlens bench matching" in html
+    assert "beatlens x" in html
 
 
 def test_load_figures_round_trip(figures, tmp_path):

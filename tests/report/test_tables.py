@@ -23,7 +23,7 @@ ROWS = [
     for f in ("float", "int8")
     for s in (0, 1, 2)
 ]  # fmt: skip
-FIGURES = Figures("beatlens bench attribution", "abc", "simulated", "a machine", ROWS)
+FIGURES = Figures("python -m benchmarks attribution", "abc", "simulated", "a machine", ROWS)
 GROUPS = ("model", "matching", "form")
 
 
@@ -37,7 +37,7 @@ def test_table_is_the_mean_over_seeds_with_its_interval() -> None:
 def test_markdown_names_the_command() -> None:
     text = markdown_table(FIGURES, ("spearman",), GROUPS)
     assert text.splitlines()[0] == "| model | matching | form | spearman |"
-    assert "beatlens bench attribution" in text
+    assert "python -m benchmarks attribution" in text
     assert "3 seeds" in text
 
 

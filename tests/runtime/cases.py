@@ -81,7 +81,7 @@ def assert_same(found: list[Finding], expected: list[Finding]) -> None:
     """Equal findings, bit for bit."""
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
-        for name in ("start_s", "end_s", "assessable", "reasons", "quality", "doubts"):
+        for name in ("start_s", "end_s", "assessable", "quality_notes", "quality", "warnings"):
             assert getattr(a, name) == getattr(b, name), name
         assert a.probabilities == b.probabilities
         assert a.decisions == b.decisions

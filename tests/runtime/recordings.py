@@ -20,7 +20,7 @@ from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.runtime.recording_stream import RecordingStream
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import detect_qrs
-from beatlens.signals.rhythm import BINS, CONTEXTS, rhythm_contexts
+from beatlens.signals.rr_features import BINS, FEATURES, rr_features
 from beatlens.tasks.recordings.labels import CLASSES, LONG_NAMES
 
 from .cases import GAIN, RATE
@@ -32,7 +32,7 @@ OFFSETS = (0.0, 0.2, -0.1, 0.05)
 def random_rule(scale: float, seed: int = 7) -> RecordingRule:
     """Tables that matter as much as the evidence of a network with random weights."""
     rng = np.random.default_rng(seed)
-    tables = rng.normal(0, 8 * scale, (len(CONTEXTS), BINS, len(CLASSES)))
+    tables = rng.normal(0, 8 * scale, (len(FEATURES), BINS, len(CLASSES)))
     calibration = Calibration(1.3, np.array([0.0, 0.4, -0.2, 0.1]))
     return RecordingRule.of(tables, np.array(OFFSETS), scale, calibration)
 
@@ -55,7 +55,7 @@ class Expected:
     evidence: np.ndarray
     there: np.ndarray
     peaks: list[int]
-    contexts: np.ndarray
+    features: np.ndarray
     scores: list[Fraction]
     without: list[Fraction]
 
@@ -67,7 +67,7 @@ class Expected:
 def expected_of(
     bundle: Bundle, pieces: Iterable[Any], rate_hz: int = RATE, gain: float = GAIN
 ) -> Expected:
-    """The decision on pieces (counts) and gaps (numbers), each stretch in one run.
+    """The decision on pieces (counts) and gaps (numbers), each segment in one run.
 
     Scores are means of fractions, in steps of evidence; `without` leaves the offsets out.
     """
@@ -75,7 +75,7 @@ def expected_of(
     assert rule is not None
     columns: dict[int, np.ndarray] = {}
     peaks: list[int] = []
-    contexts: list[np.ndarray] = []
+    features: list[np.ndarray] = []
     at = 0
     for counts, ended in _stretches(pieces):
         if isinstance(counts, int):
@@ -94,7 +94,7 @@ def expected_of(
                 columns[first + number] = column
         found = detect_qrs(x)
         peaks += [first * stride + int(peak) for peak in found]
-        contexts += list(rhythm_contexts(found))
+        features += list(rr_features(found))
     last = max([at * 128 // (rate_hz * stride), *(1 + c for c in columns)])
     evidence = np.zeros((classes, last), np.int8)
     there = np.zeros(last, bool)
@@ -102,12 +102,12 @@ def expected_of(
         evidence[:, number], there[number] = column, True
     without = [
         Fraction(sum(int(c[k]) for c in columns.values()), max(1, len(columns)))
-        + sum((Fraction(int(rule.tables[i, step, k]), 64) for beat in contexts
-               for i, step in enumerate(beat)), Fraction(0)) / max(1, len(contexts))
+        + sum((Fraction(int(rule.tables[i, step, k]), 64) for beat in features
+               for i, step in enumerate(beat)), Fraction(0)) / max(1, len(features))
         for k in range(classes)
     ]  # fmt: skip
     scores = [s + Fraction(int(o), 64) for s, o in zip(without, rule.offsets, strict=True)]
-    return Expected(evidence, there, peaks, np.array(contexts).reshape(-1, 6), scores, without)
+    return Expected(evidence, there, peaks, np.array(features).reshape(-1, 6), scores, without)
 
 
 def _stretches(pieces: Iterable[Any]) -> list[tuple[Any, bool]]:
@@ -146,8 +146,8 @@ def run(stream: RecordingStream, pieces: Iterable[Any]) -> list[RecordingFinding
 
 def assert_same(found: RecordingFinding, other: RecordingFinding) -> None:
     """Equal findings, bit for bit."""
-    for name in ("start_s", "end_s", "assessable", "reasons", "quality", "shares", "doubts",
+    for name in ("start_s", "end_s", "assessable", "quality_notes", "quality", "shares", "warnings",
                  "class_name", "probabilities", "classes"):  # fmt: skip
         assert getattr(found, name) == getattr(other, name), name
-    for name in ("evidence", "there", "beat_times_s", "contexts", "beat_rhythm", "offsets"):
+    for name in ("evidence", "there", "beat_times_s", "features", "beat_rhythm", "offsets"):
         np.testing.assert_array_equal(getattr(found, name), getattr(other, name), err_msg=name)

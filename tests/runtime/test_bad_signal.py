@@ -107,7 +107,7 @@ def test_an_impossible_hop_is_refused(bundle, engine, hop):
 def not_assessable(findings):
     bad = [f for f in findings if not f.assessable]
     for finding in bad:
-        assert finding.reasons
+        assert finding.quality_notes
         for name in ("probabilities", "decisions", "logits", "evidence", "usable", "padded"):
             assert getattr(finding, name) is None
     return bad
@@ -122,7 +122,7 @@ def test_a_lead_that_is_off(bundle, engine):
     # baseline takes time to settle, so allow a second.
     assert {f.start_s for f in bad} >= set(range(12, 24))
     assert {f.start_s for f in bad} <= set(range(10, 26))
-    assert all(f.reasons[0].startswith("flat for ") for f in bad)
+    assert all(f.quality_notes[0].startswith("flat for ") for f in bad)
     assert min(f.quality for f in bad) < 0.6
 
 
@@ -139,7 +139,7 @@ def test_a_sensor_at_its_rails(bundle, engine):
     found = run(Stream(bundle, RATE, GAIN, rails=(-1024, 1023), engine=engine), [counts])
     bad = not_assessable(found)
     assert {f.start_s for f in bad} >= set(range(7, 17))
-    assert all("saturated" in " ".join(f.reasons) for f in bad)
+    assert all("saturated" in " ".join(f.quality_notes) for f in bad)
     assert {f.start_s for f in found} - {f.start_s for f in bad} >= {0, 1, 2, 3, 25, 26}
 
 
@@ -147,7 +147,7 @@ def test_rails_of_a_millivolt_stream_are_in_millivolt(bundle, engine):
     millivolts = np.clip(5 * ecg_counts(15) / 200, -0.5, 0.5)
     stream = Stream(bundle, RATE, rails=(-0.5, 0.5), engine=engine)
     found = stream.push_millivolts(millivolts) + stream.flush()
-    assert all("saturated" in " ".join(f.reasons) for f in found)
+    assert all("saturated" in " ".join(f.quality_notes) for f in found)
 
 
 def test_tall_peaks_leave_a_note_and_more_clipping_no_decision(bundle, engine):
@@ -155,12 +155,12 @@ def test_tall_peaks_leave_a_note_and_more_clipping_no_decision(bundle, engine):
     stream = Stream(bundle, RATE, GAIN / 3.2, engine=engine)  # peaks of more than 4 mV
     noted = run(stream, [counts])
     assert all(f.assessable for f in noted)
-    assert any("clipped" in r for f in noted for r in f.reasons)
+    assert any("clipped" in r for f in noted for r in f.quality_notes)
     assert not all(f.usable.all() for f in noted)
     square = np.where(np.arange(14 * RATE) // RATE % 2, 1500, -1500).astype(np.int16)
     found = run(Stream(bundle, RATE, GAIN, engine=engine), [square])
     assert not_assessable(found) == found
-    assert all(any("clipped" in r for r in f.reasons) for f in found)
+    assert all(any("clipped" in r for r in f.quality_notes) for f in found)
 
 
 def test_limits_are_the_caller_s(bundle, engine):
@@ -169,7 +169,7 @@ def test_limits_are_the_caller_s(bundle, engine):
     lenient = Stream(bundle, RATE, GAIN, engine=engine, limits=Limits(unusable=1.0, clipped=1.0))
     found = run(lenient, [counts])
     assert all(f.assessable for f in found)
-    assert any("flat" in " ".join(f.reasons) for f in found)
+    assert any("flat" in " ".join(f.quality_notes) for f in found)
     strict = Stream(bundle, RATE, GAIN, engine=engine, limits=Limits(unusable=0.0))
     assert len(not_assessable(run(strict, [counts]))) > 12
     for value in (-0.1, 1.1, np.nan):
@@ -190,7 +190,7 @@ def test_spans_that_touch_a_gap_are_not_assessable_and_the_others_are(bundle, en
     touched = touching(found, start, end)
     assert touched
     assert not_assessable(touched) == touched
-    assert all("gap" in f.reasons[0] for f in touched)
+    assert all("gap" in f.quality_notes[0] for f in touched)
     # A column before and up to a second after the gap go with it.
     apart = [f for f in found if f.end_s <= start - 1 / 16 or f.start_s >= end + 1]
     assert sum(f.assessable for f in apart) >= 10
@@ -222,7 +222,7 @@ def test_a_long_gap_is_a_few_findings(bundle, engine):
     assert len(found) < 40
     longest = max(found, key=lambda f: f.end_s - f.start_s)
     assert longest.end_s - longest.start_s > year / RATE - 20
-    assert "all of" in longest.reasons[0]
+    assert "all of" in longest.quality_notes[0]
     # No second of the recording is without a finding.
     for earlier, later in pairwise(found):
         assert earlier.start_s < later.start_s <= earlier.end_s
@@ -266,7 +266,7 @@ def test_missing_samples_of_a_push_are_gaps(bundle, engine, sizes):
     counts = ecg_counts(40)
     gone = gone_of(len(counts))
     wanted = list(explain_recording(bundle, counts, RATE, GAIN, missing=gone, engine=engine))
-    assert any("gap" in " ".join(f.reasons) for f in wanted)
+    assert any("gap" in " ".join(f.quality_notes) for f in wanted)
     spoilt = np.where(gone, -(1 << 20), counts)
     for pushed in ((spoilt, gone), (np.ma.masked_array(spoilt, gone), None)):
         stream, found = Stream(bundle, RATE, GAIN, engine=engine), []

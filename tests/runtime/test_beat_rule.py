@@ -10,8 +10,8 @@ from beatlens.errors import ModelError, SignalError
 from beatlens.geometry import beat_columns
 from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
 from beatlens.runtime.fields import Fields
-from beatlens.signals.beat_contexts import CONTEXTS
-from beatlens.signals.rhythm import BINS
+from beatlens.signals.beat_features import FEATURES
+from beatlens.signals.rr_features import BINS
 
 SCALE, COLUMNS = 0.05, (4, 7)
 CALM = Calibration(1.0, np.zeros(3))
@@ -19,7 +19,7 @@ CALM = Calibration(1.0, np.zeros(3))
 
 def rule(seed: int = 0) -> tuple[BeatRule, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    tables, offsets = rng.normal(0, 1, (len(CONTEXTS), BINS, 3)), rng.normal(0, 1, 3)
+    tables, offsets = rng.normal(0, 1, (len(FEATURES), BINS, 3)), rng.normal(0, 1, 3)
     return BeatRule.of(tables, offsets, SCALE, COLUMNS, CALM, 0.0, -1e3), tables, offsets
 
 
@@ -27,22 +27,22 @@ def test_scores_are_the_logits_up_to_rounding() -> None:
     made, tables, offsets = rule()
     rng = np.random.default_rng(1)
     evidence = rng.integers(-128, 128, (3, 200)).astype(np.int8)
-    peaks, contexts = np.array([100, 800, 1400]), rng.integers(0, BINS, (3, len(CONTEXTS)))
+    peaks, features = np.array([100, 800, 1400]), rng.integers(0, BINS, (3, len(FEATURES)))
     sums = made.sums(evidence, peaks, stride=8)
     logits = np.stack([SCALE * evidence[:, p // 8 - 4 : p // 8 + 7].mean(axis=1) for p in peaks])
-    logits += sum(tables[i][contexts[:, i]] for i in range(len(CONTEXTS))) + offsets
+    logits += sum(tables[i][features[:, i]] for i in range(len(FEATURES))) + offsets
     step = SCALE / sum(COLUMNS)
-    assert np.abs(step * made.scores(sums, contexts) - logits).max() <= 3.5 * step + 1e-9
-    assert (made.decide(sums, contexts) == made.scores(sums, contexts).argmax(axis=1)).all()
+    assert np.abs(step * made.scores(sums, features) - logits).max() <= 3.5 * step + 1e-9
+    assert (made.decide(sums, features) == made.scores(sums, features).argmax(axis=1)).all()
 
 
 def test_a_class_that_is_excluded_does_not_win() -> None:
     made, _, _ = rule()
     rng = np.random.default_rng(2)
     sums = rng.integers(-2000, 2000, (200, 3))
-    contexts = rng.integers(0, BINS, (200, len(CONTEXTS)))
-    scores, found = made.scores(sums, contexts), made.decide(sums, contexts, (1,))
-    assert (made.decide(sums, contexts) == 1).any()
+    features = rng.integers(0, BINS, (200, len(FEATURES)))
+    scores, found = made.scores(sums, features), made.decide(sums, features, (1,))
+    assert (made.decide(sums, features) == 1).any()
     assert found.tolist() == np.where(scores[:, 0] >= scores[:, 2], 0, 2).tolist()
     assert excluded_if_clipped(("n", "s", "v", "f")) == (1,)
     assert excluded_if_clipped(("n", "v")) == ()
@@ -51,10 +51,10 @@ def test_a_class_that_is_excluded_does_not_win() -> None:
 def test_offsets_decide_and_leave_probabilities_alone() -> None:
     made, tables, _ = rule()
     other = BeatRule.of(tables, np.array([0, 1e2, 0]), SCALE, COLUMNS, CALM, 0.0, -1e3)
-    sums, contexts = np.zeros((2, 3), np.int64), np.zeros((2, len(CONTEXTS)), np.int64)
-    assert (other.decide(sums, contexts) == 1).all()
-    assert (other.probabilities(sums, contexts) == made.probabilities(sums, contexts)).all()
-    assert made.probabilities(sums, contexts).sum(axis=1) == pytest.approx(1)
+    sums, features = np.zeros((2, 3), np.int64), np.zeros((2, len(FEATURES)), np.int64)
+    assert (other.decide(sums, features) == 1).all()
+    assert (other.probabilities(sums, features) == made.probabilities(sums, features)).all()
+    assert made.probabilities(sums, features).sum(axis=1) == pytest.approx(1)
 
 
 def test_spans_stay_inside_the_recording() -> None:
@@ -76,7 +76,7 @@ def test_a_rule_of_before_there_were_all_contexts_is_read(missing: tuple[str, ..
     assert (again.tables == made.tables).all()
     tables = document["tables"]
     document["tables"] = {name: tables[name] for name in tables if name not in missing}
-    older, kept = read(document), len(CONTEXTS) - len(missing)
+    older, kept = read(document), len(FEATURES) - len(missing)
     assert (older.tables[:kept] == made.tables[:kept]).all()
     assert not older.tables[kept:].any()
     assert older.tables.shape == made.tables.shape
@@ -84,7 +84,7 @@ def test_a_rule_of_before_there_were_all_contexts_is_read(missing: tuple[str, ..
 
 def test_tables_that_do_not_fit_are_refused() -> None:
     _, tables, offsets = rule()
-    with pytest.raises(ModelError, match=r"tables are \[8, 32, 3\], expected 8 contexts"):
+    with pytest.raises(ModelError, match=r"tables are \[8, 32, 3\], expected 8 features"):
         BeatRule.of(tables, offsets[:2], SCALE, COLUMNS, CALM, 0.0, -1e3)
     with pytest.raises(ModelError, match="largest entry 44000"):
         BeatRule.of(tables, np.array([0, 200.0, 0]), SCALE, COLUMNS, CALM, 0.0, -1e3)

@@ -348,7 +348,7 @@ def test_golden_vectors_are_replayed_once(bundle_dir, monkeypatch):
 
 def test_a_network_that_takes_too_much_work_is_refused(folder, monkeypatch):
     monkeypatch.setattr(bundle_checks, "_replayed", set())
-    for limit, what in (("MOST_MACS", "multiply-accumulates"), ("MOST_UNFOLDED", "values that")):
+    for limit, what in (("MAX_MACS", "multiply-accumulates"), ("MAX_UNFOLDED", "values that")):
         with monkeypatch.context() as limited:
             limited.setattr(bundle_checks, limit, 1000)
             with pytest.raises(ModelError, match=rf"has \d+ {what}.*, at most 1000 are run"):

@@ -19,10 +19,10 @@ import beatlens
 from beatlens.errors import ModelError, SignalError
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.pipeline.other_python import other_python
 from beatlens.runtime import engines
 from beatlens.runtime.engines import InterpreterEngine
 from beatlens.runtime.stream import explain_recording
+from benchmarks.device.other_python import other_python
 
 from .cases import GAIN, RATE, ecg_counts
 

@@ -17,8 +17,8 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.folder import FILES, MANIFEST, SUMS
 from beatlens.runtime.manifest import read_manifest
 from beatlens.runtime.recording_stream import explain_whole
-from beatlens.signals.beat_contexts import CONTEXTS as OF_BEATS
-from beatlens.signals.rhythm import BINS
+from beatlens.signals.beat_features import FEATURES as OF_BEATS
+from beatlens.signals.rr_features import BINS
 from beatlens.tasks.recordings.labels import CLASSES, LONG_NAMES
 
 from .cases import GAIN, RATE, TITLES, ecg_counts
@@ -84,7 +84,11 @@ def test_a_bundle_says_what_it_decides_on(written: tuple[Bundle, Path], bundle: 
         (("recording",), None, "recording is None, expected an object"),
         (("recording", "offsets"), [0, 0, 0], "recording.offsets is [0, 0, 0]"),
         (("recording", "tables", "slow"), ..., "recording.tables.slow is missing"),
-        (("recording", "tables", "slow"), [0.5] * BINS * 4, "recording.tables.slow is [0.5, "),
+        (
+            ("recording", "tables", "slow"),
+            [0.5] * BINS * 4,
+            "recording.tables.slow is [0.5, ",
+        ),
         (("recording", "bias"), "none", "recording.bias is 'none'"),
         (("recording", "temperature"), None, "recording.temperature is None"),
         (("recording", "scale"), 1, "recording.'scale' is unknown"),

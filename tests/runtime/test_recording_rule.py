@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from beatlens.calibration import Calibration
 from beatlens.errors import ModelError, SignalError
 from beatlens.runtime.fields import Fields, parse
-from beatlens.runtime.recording_rule import FRACTION, MOST_COLUMNS, RecordingRule, Sums
+from beatlens.runtime.recording_rule import FRACTION, MAX_COLUMNS, RecordingRule, Sums
 from beatlens.runtime.tables_section import LARGEST_ENTRY
-from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.signals.rr_features import BINS, FEATURES
 
 SCALE, CLASSES = 0.05, 3
 CALM = Calibration(1.0, np.zeros(CLASSES))
-NO_BEAT = np.zeros((0, len(CONTEXTS)), np.int64)
+NO_BEAT = np.zeros((0, len(FEATURES)), np.int64)
 
 
 def whole_rule(tables: np.ndarray, offsets: list[int] | np.ndarray) -> RecordingRule:
@@ -28,22 +28,22 @@ def whole_rule(tables: np.ndarray, offsets: list[int] | np.ndarray) -> Recording
 
 def random_rule(seed: int, largest: int = 500) -> RecordingRule:
     rng = np.random.default_rng(seed)
-    tables = rng.integers(-largest, largest + 1, (len(CONTEXTS), BINS, CLASSES))
+    tables = rng.integers(-largest, largest + 1, (len(FEATURES), BINS, CLASSES))
     return whole_rule(tables, rng.integers(-largest, largest + 1, CLASSES))
 
 
-def fractions(rule: RecordingRule, evidence: np.ndarray, contexts: np.ndarray) -> list[Fraction]:
+def fractions(rule: RecordingRule, evidence: np.ndarray, features: np.ndarray) -> list[Fraction]:
     """Scores as the module's text says them, in steps of evidence: column by column, beat by beat,
-    context by context."""
+    feature by feature."""
     scores = []
     for c in range(len(rule.offsets)):
         columns = [Fraction(int(value)) for value in evidence[c]]
         score = sum(columns, Fraction(0)) / len(columns)
         worth = Fraction(0)
-        for beat in contexts:
+        for beat in features:
             for table, step in zip(rule.tables, beat, strict=True):
                 worth += Fraction(int(table[step][c]), FRACTION)
-        score += worth / len(contexts) if len(contexts) else 0
+        score += worth / len(features) if len(features) else 0
         scores.append(score + Fraction(int(rule.offsets[c]), FRACTION))
     return scores
 
@@ -59,9 +59,9 @@ def test_scores_are_the_exact_means(seed: int, columns: int, beats: int, largest
     rule, rng = random_rule(seed, largest), np.random.default_rng(seed + 1)
     beats = min(beats, columns)
     evidence = rng.integers(-128, 128, (CLASSES, columns)).astype(np.int8)
-    contexts = rng.integers(0, BINS, (beats, len(CONTEXTS)))
-    sums = rule.sums(evidence, contexts)
-    exact = fractions(rule, evidence, contexts)
+    features = rng.integers(0, BINS, (beats, len(FEATURES)))
+    sums = rule.sums(evidence, features)
+    exact = fractions(rule, evidence, features)
     whole = FRACTION * columns * max(1, beats)
     assert rule.scores(sums).tolist() == [score * whole for score in exact]
     assert rule.decide(sums) == exact.index(max(exact))
@@ -72,25 +72,25 @@ def test_scores_are_the_exact_means(seed: int, columns: int, beats: int, largest
 
 def test_rounding_moves_logits_by_less_than_half_a_step_an_entry() -> None:
     rng = np.random.default_rng(4)
-    tables, offsets = rng.normal(0, 1, (len(CONTEXTS), BINS, CLASSES)), rng.normal(0, 1, CLASSES)
+    tables, offsets = rng.normal(0, 1, (len(FEATURES), BINS, CLASSES)), rng.normal(0, 1, CLASSES)
     rule = RecordingRule.of(tables, offsets, SCALE, CALM)
     evidence = rng.integers(-128, 128, (CLASSES, 200)).astype(np.int8)
-    contexts = rng.integers(0, BINS, (30, len(CONTEXTS)))
-    worth = sum(tables[i][contexts[:, i]] for i in range(len(CONTEXTS))).mean(axis=0)
+    features = rng.integers(0, BINS, (30, len(FEATURES)))
+    worth = sum(tables[i][features[:, i]] for i in range(len(FEATURES))).mean(axis=0)
     exact = SCALE * evidence.mean(axis=1) + worth
-    sums = rule.sums(evidence, contexts)
+    sums = rule.sums(evidence, features)
     half = SCALE / FRACTION / 2
-    assert np.abs(rule.logits(sums) - exact).max() <= len(CONTEXTS) * half + 1e-12
+    assert np.abs(rule.logits(sums) - exact).max() <= len(FEATURES) * half + 1e-12
     scores = rule.step * rule.scores(sums) / (sums.columns * sums.beats)
-    assert np.abs(scores - exact - offsets).max() <= (len(CONTEXTS) + 1) * half + 1e-12
+    assert np.abs(scores - exact - offsets).max() <= (len(FEATURES) + 1) * half + 1e-12
 
 
 def test_of_equal_scores_the_first_wins_and_one_step_breaks_a_tie() -> None:
-    tables = np.zeros((len(CONTEXTS), BINS, CLASSES), int)
+    tables = np.zeros((len(FEATURES), BINS, CLASSES), int)
     tables[0, 3], tables[0, 4] = (0, 2, 2), (0, 2, 3)
     rule = whole_rule(tables, [2, 0, 0])
     evidence = np.zeros((CLASSES, 9), np.int8)
-    beat = np.zeros((8, len(CONTEXTS)), int)
+    beat = np.zeros((8, len(FEATURES)), int)
     beat[:, 0] = 3
     assert rule.scores(rule.sums(evidence, beat)).tolist() == 3 * [2 * 9 * 8]
     assert rule.decide(rule.sums(evidence, beat)) == 0
@@ -112,9 +112,9 @@ def test_without_a_beat_evidence_and_offsets_decide() -> None:
 def test_more_columns_of_the_same_and_more_beats_of_the_same_change_no_decision() -> None:
     rule, rng = random_rule(5), np.random.default_rng(6)
     evidence = rng.integers(-20, 21, (CLASSES, 50)).astype(np.int8)
-    contexts = rng.integers(0, BINS, (7, len(CONTEXTS)))
-    once, often = rule.sums(evidence, contexts), rule.sums(np.tile(evidence, 9),
-                                                           np.tile(contexts, (5, 1)))  # fmt: skip
+    features = rng.integers(0, BINS, (7, len(FEATURES)))
+    once, often = rule.sums(evidence, features), rule.sums(np.tile(evidence, 9),
+                                                           np.tile(features, (5, 1)))  # fmt: skip
     assert rule.logits(often) == pytest.approx(rule.logits(once), abs=1e-12)
     assert (rule.scores(often) == 9 * 5 * rule.scores(once)).all()
 
@@ -122,30 +122,30 @@ def test_more_columns_of_the_same_and_more_beats_of_the_same_change_no_decision(
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_scores_of_the_longest_recording_fit_into_a_double(sign: int) -> None:
     most = LARGEST_ENTRY - 1
-    rule = whole_rule(np.full((len(CONTEXTS), BINS, CLASSES), sign * most), CLASSES * [sign * most])
+    rule = whole_rule(np.full((len(FEATURES), BINS, CLASSES), sign * most), CLASSES * [sign * most])
     reach = -128 if sign < 0 else 127
-    evidence = np.full((CLASSES, MOST_COLUMNS), reach, np.int8)
-    contexts = np.full((MOST_COLUMNS, len(CONTEXTS)), BINS - 1)
-    sums = rule.sums(evidence, contexts)
-    total, beats = reach * MOST_COLUMNS, MOST_COLUMNS
+    evidence = np.full((CLASSES, MAX_COLUMNS), reach, np.int8)
+    features = np.full((MAX_COLUMNS, len(FEATURES)), BINS - 1)
+    sums = rule.sums(evidence, features)
+    total, beats = reach * MAX_COLUMNS, MAX_COLUMNS
     exact = (
         FRACTION * total * beats
-        + sign * len(CONTEXTS) * most * beats * MOST_COLUMNS
-        + sign * most * MOST_COLUMNS * beats
+        + sign * len(FEATURES) * most * beats * MAX_COLUMNS
+        + sign * most * MAX_COLUMNS * beats
     )
     assert rule.scores(sums).tolist() == CLASSES * [exact]
     assert abs(exact) < 1 << 52
     assert np.abs(rule.logits(sums)).max() < np.inf
 
 
-@pytest.mark.parametrize(("columns", "beats"), [(0, 0), (MOST_COLUMNS + 1, 3), (4, 5), (4, -1)])
+@pytest.mark.parametrize(("columns", "beats"), [(0, 0), (MAX_COLUMNS + 1, 3), (4, 5), (4, -1)])
 def test_sums_that_no_recording_has_are_refused(columns: int, beats: int) -> None:
     with pytest.raises(SignalError, match=f"{columns} columns of evidence and {beats} beats"):
         Sums(np.zeros(CLASSES, np.int64), columns, np.zeros(CLASSES, np.int64), beats)
 
 
 def test_offsets_decide_and_leave_probabilities_alone() -> None:
-    tables = np.zeros((len(CONTEXTS), BINS, CLASSES))
+    tables = np.zeros((len(FEATURES), BINS, CLASSES))
     bent = Calibration(2.0, np.array([0.0, 0.5, -1.0]))
     plain = RecordingRule.of(tables, np.zeros(CLASSES), SCALE, bent)
     pushed = RecordingRule.of(tables, np.array([0, 0, 9.0]), SCALE, bent)
@@ -157,8 +157,8 @@ def test_offsets_decide_and_leave_probabilities_alone() -> None:
 
 
 def test_rules_that_do_not_fit_are_refused() -> None:
-    tables = np.zeros((len(CONTEXTS), BINS, CLASSES))
-    with pytest.raises(ModelError, match=r"tables are \[6, 32, 3\], expected 6 contexts"):
+    tables = np.zeros((len(FEATURES), BINS, CLASSES))
+    with pytest.raises(ModelError, match=r"tables are \[6, 32, 3\], expected 6 features"):
         RecordingRule.of(tables, np.zeros(2), SCALE, CALM)
     with pytest.raises(ModelError, match=r"entry of tables and offsets is 38400.*scale of 0\.05"):
         RecordingRule.of(tables, np.array([0, -30.0, 0]), SCALE, CALM)
@@ -168,7 +168,7 @@ def test_rules_that_do_not_fit_are_refused() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -1e30])
 def test_entries_that_are_no_whole_numbers_are_refused(value: float) -> None:
-    tables = np.zeros((len(CONTEXTS), BINS, CLASSES))
+    tables = np.zeros((len(FEATURES), BINS, CLASSES))
     tables[2, 5, 1] = value
     with pytest.raises(ModelError, match="largest entry of tables and offsets is"):
         RecordingRule.of(tables, np.zeros(CLASSES), SCALE, CALM)
@@ -185,7 +185,7 @@ def read(document: object, classes: int = CLASSES) -> RecordingRule:
 def test_a_rule_goes_round_through_json() -> None:
     rng = np.random.default_rng(8)
     rule = RecordingRule.of(
-        rng.normal(0, 2, (len(CONTEXTS), BINS, CLASSES)),
+        rng.normal(0, 2, (len(FEATURES), BINS, CLASSES)),
         rng.normal(0, 2, CLASSES),
         SCALE,
         Calibration(1 / 3, rng.normal(0, 1, CLASSES)),
@@ -213,7 +213,11 @@ MOST = LARGEST_ENTRY - 1
         (("tables",), [], "recording.tables is [], expected an object"),
         (("tables", "early"), ..., "recording.tables.early is missing"),
         (("tables", "irregular"), [1, 2], "recording.tables.irregular is [1, 2]"),
-        (("tables", "pause"), BINS * CLASSES * [-MOST - 1], "recording.tables.pause is"),
+        (
+            ("tables", "pause"),
+            BINS * CLASSES * [-MOST - 1],
+            "recording.tables.pause is",
+        ),
         (("tables", "late"), [], "recording.tables.'late' is unknown"),
         (("temperature",), 0, "recording.temperature is 0, expected a number from 0.001"),
         (("temperature",), "1", "recording.temperature is '1'"),

@@ -1,6 +1,6 @@
 """Streams of whole recordings: against one run, in pieces, with gaps, and with a lead that is off.
 
-The oracle runs every uninterrupted stretch at once and decides with fractions.
+The oracle runs every uninterrupted segment at once and decides with fractions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from beatlens.runtime.finding import Limits
 from beatlens.runtime.recording_finding import RecordingFinding
 from beatlens.runtime.recording_stream import RecordingStream, explain_whole, explain_whole_pieces
 from beatlens.signals.frontend import RATES_HZ
-from beatlens.signals.rhythm import CONTEXTS
+from beatlens.signals.rr_features import FEATURES
 from beatlens.tasks.recordings.labels import CLASSES
 
 from .cases import GAIN, RATE, ecg_counts
@@ -133,7 +133,7 @@ def test_missing_samples_are_gaps(whole: Bundle) -> None:
     assert_same(found, run(RecordingStream(whole, RATE, GAIN), pieces)[0])
     assert found.assessable
     assert found.shares["missing"] == pytest.approx(2 / 40, abs=0.01)
-    assert found.reasons[0].startswith("gap: ")
+    assert found.quality_notes[0].startswith("gap: ")
     apart = explain_whole_pieces(
         whole, [(counts[:7000], missing[:7000]), (counts[7000:], missing[7000:])], RATE, GAIN
     )
@@ -155,17 +155,17 @@ def test_evidence_beats_and_offsets_add_up_to_the_scores(
     rule = whole.recording
     sums = rule.sums(
         np.round(finding.evidence / rule.scale).astype(np.int8),
-        np.round(finding.contexts * [16, 16, 16, 16, 16, 64]).astype(int),
+        np.round(finding.features * [16, 16, 16, 16, 16, 64]).astype(int),
     )
     exact = rule.step * rule.scores(sums) / (sums.columns * sums.beats)
     parts = finding.evidence.mean(axis=1, dtype=float) + finding.beat_rhythm.sum(axis=(0, 1))
     assert finding.scores() == pytest.approx(exact, abs=1e-6)
     assert parts + finding.offsets == pytest.approx(exact, abs=1e-6)
     assert finding.rhythm == pytest.approx(finding.beat_rhythm.sum(axis=0))
-    assert finding.beat_rhythm.shape == (len(finding.beat_times_s), len(CONTEXTS), len(CLASSES))
+    assert finding.beat_rhythm.shape == (len(finding.beat_times_s), len(FEATURES), len(CLASSES))
     looked_up = [
         [rule.tables[i, step] * rule.step / sums.beats for i, step in enumerate(beat)]
-        for beat in np.round(finding.contexts * [16, 16, 16, 16, 16, 64]).astype(int)
+        for beat in np.round(finding.features * [16, 16, 16, 16, 16, 64]).astype(int)
     ]
     assert finding.beat_rhythm == pytest.approx(np.array(looked_up), abs=1e-12)
     assert finding.class_name == CLASSES[finding.scores().argmax()]
@@ -174,7 +174,7 @@ def test_evidence_beats_and_offsets_add_up_to_the_scores(
 def assert_reasons_sum(found: RecordingFinding) -> None:
     scores, mine = found.scores(), found.classes.index(found.class_name)
     for other, name in enumerate(found.classes):
-        reasons = found.why(name)
+        reasons = found.explain(name)
         total = sum(r.contribution for r in reasons) + found.offsets[mine] - found.offsets[other]
         assert total == pytest.approx(scores[mine] - scores[other], abs=1e-12)
         assert [r.contribution for r in reasons] == sorted(
@@ -190,10 +190,10 @@ def test_reasons_sum_to_the_difference_of_the_scores(
     whole: Bundle, finding: RecordingFinding
 ) -> None:
     assert_reasons_sum(finding)
-    contexts = [r.what for r in finding.why() if r.what != "evidence"]
-    assert sorted(contexts) == sorted(CONTEXTS)
-    means = dict(zip(CONTEXTS, finding.contexts.mean(axis=0), strict=True))
-    for reason in finding.why():
+    features = [r.what for r in finding.explain() if r.what != "evidence"]
+    assert sorted(features) == sorted(FEATURES)
+    means = dict(zip(FEATURES, finding.features.mean(axis=0), strict=True))
+    for reason in finding.explain():
         if reason.what != "evidence":
             assert reason.ratio == pytest.approx(means[reason.what])
     gaps = [ecg_counts(20), 1800, ecg_counts(20, seed=5), 700]
@@ -202,9 +202,9 @@ def test_reasons_sum_to_the_difference_of_the_scores(
 
 def test_reasons_are_against_the_class_that_came_second(finding: RecordingFinding) -> None:
     second = CLASSES[np.argsort(finding.scores())[-2]]
-    assert finding.why() == finding.why(second)
+    assert finding.explain() == finding.explain(second)
     with pytest.raises(RecipeError, match="class is 'flutter', expected one of normal, afib"):
-        finding.why("flutter")
+        finding.explain("flutter")
 
 
 def test_a_recording_without_beats_is_decided_on_evidence(whole: Bundle) -> None:
@@ -214,11 +214,11 @@ def test_a_recording_without_beats_is_decided_on_evidence(whole: Bundle) -> None
     found = explain_whole(whole, counts, RATE, GAIN)
     assert found.assessable
     assert len(found.beat_times_s) == 0
-    assert found.beat_rhythm.shape == (0, len(CONTEXTS), len(CLASSES))
+    assert found.beat_rhythm.shape == (0, len(FEATURES), len(CLASSES))
     assert (found.rhythm == 0).all()
     means = found.evidence.mean(axis=1, dtype=float)
     assert found.scores() == pytest.approx(means + found.offsets)
-    assert {r.what for r in found.why()} == {"evidence"}
+    assert {r.what for r in found.explain()} == {"evidence"}
     assert_reasons_sum(found)
     assert found.as_dict()["beats"] == 0
 
@@ -227,9 +227,9 @@ def test_findings_are_plain_data(finding: RecordingFinding) -> None:
     said = json.loads(json.dumps(finding.as_dict()))
     assert said["class"] == finding.class_name
     assert said["beats"] == len(finding.beat_times_s)
-    assert len(said["why"]) == 5
-    assert said["why"][0]["contribution"] == finding.why()[0].contribution
-    assert finding.as_dict(reasons=-1)["why"] == []
+    assert len(said["contributions"]) == 5
+    assert said["contributions"][0]["contribution"] == finding.explain()[0].contribution
+    assert finding.as_dict(contributions=-1)["contributions"] == []
     assert not finding.evidence.flags.writeable
 
 
@@ -238,12 +238,12 @@ def test_findings_are_plain_data(finding: RecordingFinding) -> None:
 
 def assert_refused(found: RecordingFinding, words: str) -> None:
     assert not found.assessable
-    assert words in " ".join(found.reasons)
+    assert words in " ".join(found.quality_notes)
     assert found.class_name is found.probabilities is found.evidence is None
-    assert found.why() == ()
+    assert found.explain() == ()
     assert len(found.scores()) == 0
     said = json.loads(json.dumps(found.as_dict()))
-    assert (said["class"], said["beats"], said["why"]) == (None, 0, [])
+    assert (said["class"], said["beats"], said["contributions"]) == (None, 0, [])
 
 
 def test_a_lead_that_is_off_gives_no_decision(whole: Bundle) -> None:
@@ -297,10 +297,10 @@ def test_nothing_but_a_gap_gives_no_decision_whatever_the_limits(whole: Bundle) 
 def test_noise_is_decided_and_doubted(whole: Bundle) -> None:
     noise = np.random.default_rng(0).normal(0, 90, 20 * RATE).astype(int)
     found = explain_whole(whole, noise, RATE, GAIN, limits=Limits(clipped=1))
-    assert found.doubts == ("noise",)
+    assert found.warnings == ("noisy",)
     assert found.class_name in CLASSES
     assert found.shares["noisy"] > 0.5
-    assert explain_whole(whole, ecg_counts(20), RATE, GAIN).doubts == ()
+    assert explain_whole(whole, ecg_counts(20), RATE, GAIN).warnings == ()
 
 
 def test_recordings_shorter_than_a_column_are_refused(whole: Bundle) -> None:
@@ -320,7 +320,7 @@ def test_a_recording_may_be_as_long_as_there_are_sums_and_no_longer(
     whole: Bundle, rate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (recording_chain, recording_rule):
-        monkeypatch.setattr(module, "MOST_COLUMNS", 100)
+        monkeypatch.setattr(module, "MAX_COLUMNS", 100)
     counts = ecg_counts(10, rate)
     most = max(n for n in range(7 * rate) if -(-n * 128 // rate) // 8 <= 100)
     for size in (most - 1, most):

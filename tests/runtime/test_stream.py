@@ -147,15 +147,15 @@ def test_padding_is_marked_where_the_signal_starts_and_ends(bundle, engine):
     assert found[0].padded.tolist() == [True] * left + [False] * (160 - left)
     assert found[-1].padded.tolist() == [False] * (160 - right) + [True] * right
     assert not found[2].padded.any()
-    assert "signal starts" in found[0].reasons[0]
-    assert "signal ends" in found[-1].reasons[0]
-    assert found[2].reasons == ()
+    assert "signal starts" in found[0].quality_notes[0]
+    assert "signal ends" in found[-1].quality_notes[0]
+    assert found[2].quality_notes == ()
 
 
 def test_what_is_left_at_the_end_is_said(bundle, engine):
     found = run(Stream(bundle, RATE, GAIN, engine=engine, hop_s=10.0), [ecg_counts(14.5)])
     assert [(f.start_s, f.end_s, f.assessable) for f in found] == [(0, 10, True), (10, 14.5, False)]
-    assert "4.50 s are left, a decision needs 10 s" in found[1].reasons[0]
+    assert "4.50 s are left, a decision needs 10 s" in found[1].quality_notes[0]
     assert found[1].probabilities is None
     assert found[1].quality > 0.95
 

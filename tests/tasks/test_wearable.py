@@ -11,7 +11,7 @@ from beatlens.errors import DataError
 from beatlens.signals.databases import CINC2017_LABELS, find_database
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import detect_qrs
-from beatlens.signals.rhythm import BINS, CONTEXTS, rhythm_contexts
+from beatlens.signals.rr_features import BINS, FEATURES, rr_features
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.recordings.labels import (
     CLASSES,
@@ -42,7 +42,7 @@ def test_a_track_is_what_the_front_end_and_the_detector_say(track: RecordingTrac
     assert track.label == CLASSES.index("afib")
     assert (track.x == x).all()
     assert track.peaks.tolist() == detect_qrs(x).tolist()
-    assert (track.contexts == rhythm_contexts(track.peaks)).all()
+    assert (track.contexts == rr_features(track.peaks)).all()
     assert len(track.peaks) > 20
     named = recording_track(recording, "A", LEAD)
     assert (named.x == track.x).all()
@@ -64,25 +64,25 @@ def test_other_labels_are_refused(label: str) -> None:
 @pytest.mark.parametrize("beats", [1, 2, 7, 90])
 def test_tables_weighted_by_shares_are_the_mean_of_every_beat(beats: int) -> None:
     rng = np.random.default_rng(beats)
-    contexts = rng.integers(0, BINS, (beats, len(CONTEXTS)))
-    tables = rng.normal(0, 1, (len(CONTEXTS), BINS, len(CLASSES)))
-    looked_up = [sum(tables[i, beat[i]] for i in range(len(CONTEXTS))) for beat in contexts]
+    contexts = rng.integers(0, BINS, (beats, len(FEATURES)))
+    tables = rng.normal(0, 1, (len(FEATURES), BINS, len(CLASSES)))
+    looked_up = [sum(tables[i, beat[i]] for i in range(len(FEATURES))) for beat in contexts]
     worth = np.einsum("ks,ksc->c", rhythm_shares(contexts), tables)
     assert worth == pytest.approx(np.mean(looked_up, axis=0), abs=1e-5)
-    assert rhythm_shares(contexts).sum(axis=1) == pytest.approx(np.ones(len(CONTEXTS)), abs=1e-5)
+    assert rhythm_shares(contexts).sum(axis=1) == pytest.approx(np.ones(len(FEATURES)), abs=1e-5)
 
 
 def test_without_a_beat_rhythm_is_worth_nothing(track: RecordingTrack) -> None:
-    assert (rhythm_shares(np.zeros((0, len(CONTEXTS)), int)) == 0).all()
+    assert (rhythm_shares(np.zeros((0, len(FEATURES)), int)) == 0).all()
     assert (track.rhythm == rhythm_shares(track.contexts)).all()
     flat = RecordingTrack("a", "b", track.x, track.peaks[:0], track.contexts[:0], 3)
-    assert flat.rhythm.shape == (len(CONTEXTS), BINS)
+    assert flat.rhythm.shape == (len(FEATURES), BINS)
     assert not flat.rhythm.any()
 
 
 def test_fibrillation_is_irregular_and_sinus_rhythm_is_not(track: RecordingTrack) -> None:
     sinus = recording_track(simulate_patient(3, 30, rate_hz=300).recording, "N")
-    irregular = CONTEXTS.index("irregular")
+    irregular = FEATURES.index("rr_variability")
     means = [t.rhythm[irregular] @ np.arange(BINS) for t in (sinus, track)]
     assert means[0] < 4 < means[1]
 

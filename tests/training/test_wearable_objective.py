@@ -11,7 +11,7 @@ import torch
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.lookup_tables import LookupTables
-from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.signals.rr_features import BINS, FEATURES
 from beatlens.tasks.recordings.labels import CLASSES, rhythm_shares
 from beatlens.tasks.recordings.sampling import CROP_CONTEXT
 from beatlens.tasks.beats.objective import ROUGHNESS
@@ -38,7 +38,7 @@ def crops(count: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
     rng = np.random.default_rng(seed)
     windows = rng.normal(0, 0.3, (count, SPAN + 2 * CROP_CONTEXT)).astype(np.float32)
     rhythm = [
-        rhythm_shares(rng.integers(0, BINS, (beats, len(CONTEXTS))))
+        rhythm_shares(rng.integers(0, BINS, (beats, len(FEATURES))))
         for beats in rng.integers(0, 9, count)
     ]
     arrays = (
@@ -72,7 +72,7 @@ def test_rhythm_is_worth_the_mean_over_beats() -> None:
     torch.manual_seed(1)
     tables = LookupTables(len(CLASSES))
     torch.nn.init.normal_(tables.values)
-    contexts = np.random.default_rng(0).integers(0, BINS, (5, len(CONTEXTS)))
+    contexts = np.random.default_rng(0).integers(0, BINS, (5, len(FEATURES)))
     shares = torch.from_numpy(np.stack([rhythm_shares(contexts), rhythm_shares(contexts[:0])]))
     found = rhythm_worth(tables, shares).detach()
     assert torch.allclose(found[0], tables(torch.from_numpy(contexts)).mean(dim=0), atol=1e-5)
@@ -124,7 +124,7 @@ def test_evidence_and_tables_learn_to_tell_recordings_apart() -> None:
     labels = torch.tensor([0, 1, 2, 2] * 2)
     windows[2::4, CROP_CONTEXT + 200 : CROP_CONTEXT + 240] += 1.0  # other, by its shape
     windows[3::4, CROP_CONTEXT + 300 : CROP_CONTEXT + 340] += 1.0
-    rhythm = torch.zeros(8, len(CONTEXTS), BINS)
+    rhythm = torch.zeros(8, len(FEATURES), BINS)
     rhythm[:, :, 2] = 1
     rhythm[1::4] = 0
     rhythm[1::4, :, 20] = 1  # fibrillation, by its rhythm
@@ -138,6 +138,6 @@ def test_evidence_and_tables_learn_to_tell_recordings_apart() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
-    irregular = both.tables.array()[CONTEXTS.index("irregular")]
+    irregular = both.tables.array()[FEATURES.index("rr_variability")]
     assert irregular[20].argmax() == CLASSES.index("afib")
     assert irregular[2].argmax() != CLASSES.index("afib")

@@ -33,7 +33,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def write_long(folder: Path, name: str, minutes: int) -> Path:
-    """Simulated ECG over and over, in two leads, with a stretch that is missing."""
+    """Simulated ECG over and over, in two leads, with a segment that is missing."""
     once = simulate_patient(4, SIMULATED_S).recording.counts[0]
     counts = np.resize(once, minutes * 60 * 360).astype(np.int16)
     both = np.stack([counts // 2, counts], axis=1)
@@ -72,7 +72,7 @@ def test_findings_are_those_of_the_whole_recording(
     )  # fmt: skip
     found = explained(record, folder, "--engine", engine)
     assert found == [rounded(finding.as_dict()) for finding in wanted]
-    assert any("gap" in " ".join(f["reasons"]) for f in found)
+    assert any("gap" in " ".join(f["quality_notes"]) for f in found)
 
 
 def test_an_engine_that_does_not_exist_is_one_line(folder: Path, tmp_path: Path) -> None:

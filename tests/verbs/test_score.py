@@ -562,10 +562,12 @@ def test_numbers_are_rounded_and_lines_compact(
     bundle: Path, records: list[str], tmp_path: Path
 ) -> None:
     assert rounded(
-        {"time_s": 604_800.123456, "probabilities": {"v": 1 / 3}, "why": [{"start_s": -0.123456}],
+        {"time_s": 604_800.123456, "probabilities": {"v": 1 / 3},
+         "contributions": [{"start_s": -0.123456}],
          "beats": 123_456_789, "assessable": True, "ratio": 123_456.789, "class": None}
     ) == {
-        "time_s": 604_800.1235, "probabilities": {"v": 0.33333}, "why": [{"start_s": -0.1235}],
+        "time_s": 604_800.1235, "probabilities": {"v": 0.33333},
+         "contributions": [{"start_s": -0.1235}],
         "beats": 123_456_789, "assessable": True, "ratio": 123_460.0, "class": None,
     }  # fmt: skip
     scored(records[0], "--bundle", bundle, "--out", tmp_path)

@@ -17,11 +17,10 @@ import typer
 
 import beatlens
 from beatlens.firmware.cores import CORES
-from beatlens.pipeline.compress_plans import SMALL
 from beatlens.runtime.host_build import has_compiler
 from beatlens.signals.frontend import RATES_HZ
 from beatlens.signals.simulate import simulate_patient
-from beatlens.verbs import bench_compress, firmware
+from beatlens.verbs import firmware
 from beatlens.verbs.app import app
 
 SDK = Path(beatlens.__file__).parents[1]
@@ -36,7 +35,7 @@ HEAVY = TRAINING | {"numpy", "pydantic", "rich", "ai_edge_litert", "flatbuffers"
 
 
 def verbs(command: object = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """All verbs: `("explain",)`, `("bench", "maps")`, and `()` for the command itself."""
+    """All verbs: `("explain",)`, `("data", "get")`, and `()` for the command itself."""
     command = typer.main.get_command(app) if command is None else command
     yield path
     for name, inner in getattr(command, "commands", {}).items():
@@ -61,7 +60,7 @@ def test_help_imports_nothing_heavy(verb: tuple[str, ...]) -> None:
     assert not packages & HEAVY
 
 
-@pytest.mark.parametrize("group", [(), ("bench",), ("data",)], ids=str)
+@pytest.mark.parametrize("group", [(), ("data",)], ids=str)
 def test_lists_of_verbs_show_whole_sentences(group: tuple[str, ...]) -> None:
     listed = imported(*group, "--help")[1].partition("Commands:")[2].strip().splitlines()
     assert len(listed) >= 3
@@ -90,7 +89,7 @@ def cpu_seconds(*command: str, times: int = 7) -> float:
     return min(found)
 
 
-@pytest.mark.parametrize("arguments", ["--version", "--help", "explain --help", "bench --help"])
+@pytest.mark.parametrize("arguments", ["--version", "--help", "explain --help", "data --help"])
 def test_it_starts_in_little_cpu_time(arguments: str) -> None:
     """0.3 s are promised, 0.15 s measured on a busy two-core Xeon, 3.5 s before.
 
@@ -105,7 +104,6 @@ def test_help_states_what_the_code_takes() -> None:
     """Help must not import the code, so these are written down twice."""
     assert tuple(CORES) == firmware.CORES
     assert firmware.RATES_HZ == RATES_HZ
-    assert bench_compress.SMALL == SMALL
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +176,7 @@ COMPLETE = {"COMP_WORDS": "beatlens {}", "COMP_CWORD": "{}", "_BEATLENS_COMPLETE
     ("typed", "wanted"),
     [
         ("ex", {"explain", "export"}),
-        ("bench compress-", {"compress-rates", "compress-tries"}),
+        ("data g", {"get"}),
         ("explain --bundle strips-3", {"strips-31k"}),
         ("firmware wear", {"wearable-af", "wearable-af-6k"}),
     ],

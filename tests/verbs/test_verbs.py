@@ -17,7 +17,7 @@ RUNNER = CliRunner()
 MODELS = Path(__file__).resolve().parents[2] / "models"
 VERBS = (
     "demo", "data", "train", "compress", "export", "evaluate", "explain", "score", "firmware",
-    "bench", "figures",
+    "models",
 )  # fmt: skip
 
 TINY = """
@@ -193,7 +193,7 @@ def _as_wfdb(folder: Path, recording: object) -> Path:
     [
         (("train", "nowhere.toml"), "nowhere.toml: cannot be read"),
         (("explain", "nowhere/1", "--bundle", "{tmp}/none"), "no such folder"),
-        (("bench", "maps", "--run", "{tmp}", "--data", "{tmp}"), "holds none of the databases"),
+        (("train", "--run", "{tmp}", "--data", "{tmp}"), "holds none of the databases"),
         (("data", "get", "mitbd"), "mitbd"),
         (
             ("compress", str(MODELS / "beats.toml"), "--run", "{tmp}", "--teacher", "x.pt"),

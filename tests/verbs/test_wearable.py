@@ -96,7 +96,7 @@ def test_explain_says_what_a_recording_is_and_why(bundle: Path, tmp_path: Path) 
     assert f"0:00:00 to 0:00:30 {found.class_name} " in text
     for name, chance in (found.probabilities or {}).items():
         assert f"{name} {100 * chance:.0f} %" in text
-    for reason in found.why()[:4]:
+    for reason in found.explain()[:4]:
         what = (
             f"{reason.what} {reason.ratio:.2f}"
             if reason.start_s is None
@@ -112,7 +112,7 @@ def test_explain_says_why_a_recording_is_not_assessable(bundle: Path, tmp_path: 
     text = " ".join(done("explain", record, "--bundle", bundle).split())
     assert "not assessable: flat for 9." in text
     said = json.loads(done("explain", record, "--bundle", bundle, "--json"))
-    assert (said["assessable"], said["class"], said["why"]) == (False, None, [])
+    assert (said["assessable"], said["class"], said["contributions"]) == (False, None, [])
 
 
 def test_explain_takes_missing_samples_as_a_gap(bundle: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_explain_takes_missing_samples_as_a_gap(bundle: Path, tmp_path: Path) ->
                            "--json"))  # fmt: skip
     assert said["assessable"]
     assert said["shares"]["missing"] == pytest.approx(1 / 30, abs=0.005)
-    assert said["reasons"][0].startswith("gap: ")
+    assert said["quality_notes"][0].startswith("gap: ")
 
 
 def test_explain_names_a_doubt(bundle: Path, tmp_path: Path) -> None:
@@ -157,40 +157,6 @@ def test_evaluate_needs_recordings_that_were_left_out(recipe: Path, tmp_path: Pa
     assert said.startswith("tiny trains on all recordings (data.test_fold is not set)")
     said = refused(RecipeError, "evaluate", recipe, "--run", tmp_path / "other", "--ec57")
     assert "--ec57 counts beats and episodes" in said
-
-
-def test_bench_adds_its_rows_when_all_folds_are_there(recipe: Path, tmp_path: Path) -> None:
-    command = ("bench", "wearable", recipe, "--run", tmp_path / "run", "--out", tmp_path / "out")
-    text = done(*command, "--folds", "0,2")
-    assert "fold 1 of 5" in text
-    assert "fold 3 of 5" in text
-    assert "Challenge score" in text
-    assert not (tmp_path / "out").exists()
-    text = done(*command)
-    assert "fold 1 of 5" not in text
-    figures = json.loads((tmp_path / "out" / "wearable.json").read_text())
-    assert [row["recordings"] for row in figures["rows"]] == [80, 80, 80]
-    assert "every one told by networks not trained on it, 5 folds" in figures["data"]
-    assert json.loads((tmp_path / "run" / "crossval.json").read_text())["rows"] == figures["rows"]
-    wrong = json.loads((tmp_path / "run" / "crossval_wrong.json").read_text())["rows"]
-    assert all(row["label"] != row["decided"] for row in wrong)
-    done(*command)  # rows of the same recipe and seed are replaced
-    again = json.loads((tmp_path / "out" / "wearable.json").read_text())
-    assert again["rows"] == figures["rows"]
-
-
-@pytest.mark.parametrize("folds", ["", "5", "-1", "0,x", "1,1", "0;1", "0,"])
-def test_folds_that_are_none_are_refused(recipe: Path, tmp_path: Path, folds: str) -> None:
-    said = refused(RecipeError, "bench", "wearable", recipe, "--run", tmp_path / "run",
-                   f"--folds={folds}")  # fmt: skip
-    assert said == f"--folds is {folds!r}, expected some of 0,1,2,3,4, each once"
-
-
-def test_bench_takes_wearable_recipes_only(tmp_path: Path) -> None:
-    other = tmp_path / "beats.toml"
-    other.write_text('task = "beats"\n')
-    said = refused(RecipeError, "bench", "wearable", other, "--run", tmp_path / "run")
-    assert "task is 'beats', expected a recipe of the task wearable" in said
 
 
 @pytest.mark.parametrize("options", [(), ("--tflm",)])

@@ -11,7 +11,7 @@ untruncated one with the same other end would. For a chain of convolutions this 
 `start += ((kernel - 1) / 2 - padding) * jump; jump *= stride`.
 
 >>> net = nn.Sequential(nn.Conv1d(1, 2, 9, stride=2), nn.Conv1d(2, 2, 5))
->>> columns_of(net, "1", torch.zeros(1, 1, 100))
+>>> find_columns(net, "1", torch.zeros(1, 1, 100))
 Columns(count=42, first=8.0, last=90.0, length=100)
 """
 
@@ -55,7 +55,7 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Looks:
+class ColumnProbe:
     """A network, its layer and an input, of which it can be asked where the columns look."""
 
     model: nn.Module
@@ -63,8 +63,8 @@ class Looks:
     x: Tensor
 
     def columns(self) -> Columns | None:
-        """See `columns_of`."""
-        return columns_of(self.model, self.layer, self.x)
+        """See `find_columns`."""
+        return find_columns(self.model, self.layer, self.x)
 
     def layers(self) -> list[tuple[str, ...]]:
         """Kernel, stride, padding and dilation of every layer that has them."""
@@ -78,7 +78,7 @@ class Looks:
 _known: WeakKeyDictionary[nn.Module, dict[tuple[object, int], Columns | None]] = WeakKeyDictionary()
 
 
-def columns_of(model: nn.Module, layer: str | nn.Module, x: Tensor) -> Columns | None:
+def find_columns(model: nn.Module, layer: str | nn.Module, x: Tensor) -> Columns | None:
     """Where the columns `[B, K, T]` of a layer look in `x [B, leads, N]`; measured once for each N.
 
     Costs some 25 passes of three examples. The model is in `eval()` mode meanwhile.
@@ -98,37 +98,43 @@ def columns_of(model: nn.Module, layer: str | nn.Module, x: Tensor) -> Columns |
     return known[key]
 
 
-def check_aligned(student: Looks, teacher: Looks) -> None:
+def check_aligned(student: ColumnProbe, teacher: ColumnProbe) -> None:
     """Raise `ModelError` where maps of two networks do not belong to the same places.
 
     For one input, the first columns must lie at most a column apart, and so must the last. Inputs
     of different lengths are taken to be crops around one span, whose length is compared. Where it
     cannot be known, networks with the same layers agree.
     """
-    mine, theirs = student.columns(), teacher.columns()
-    if mine is None or theirs is None:
+    student_columns, teacher_columns = student.columns(), teacher.columns()
+    if student_columns is None or teacher_columns is None:
         if student.layers() == teacher.layers() and student.x.shape == teacher.x.shape:
             return
-        which = "the student's" if mine is None else "the teacher's"
+        which = "the student's" if student_columns is None else "the teacher's"
         _refuse(
             f"it cannot be known where {which} columns look (they depend on the whole input)",
-            mine, theirs,
+            student_columns, teacher_columns,
         )  # fmt: skip
-    column = max(mine.stride, theirs.stride)
-    if mine.length == theirs.length:
-        apart = max(abs(mine.first - theirs.first), abs(mine.last - theirs.last))
+    column = max(student_columns.stride, teacher_columns.stride)
+    if student_columns.length == teacher_columns.length:
+        apart = max(
+            abs(student_columns.first - teacher_columns.first),
+            abs(student_columns.last - teacher_columns.last),
+        )
         what = f"the columns of the two networks lie up to {apart:g} samples apart"
     else:
-        apart = abs(mine.count * mine.stride - theirs.count * theirs.stride)
+        apart = abs(
+            student_columns.count * student_columns.stride
+            - teacher_columns.count * teacher_columns.stride
+        )
         what = f"the spans of the two networks differ by {apart:g} samples"
     if apart > column:
-        _refuse(f"{what}, expected at most a column ({column:g})", mine, theirs)
+        _refuse(f"{what}, expected at most a column ({column:g})", student_columns, teacher_columns)
 
 
-def _refuse(what: str, mine: Columns | None, theirs: Columns | None) -> NoReturn:
+def _refuse(what: str, student: Columns | None, teacher: Columns | None) -> NoReturn:
     raise ModelError(
-        f"maps cannot be matched: {what}; student: {mine or 'unknown'}; teacher: "
-        f"{theirs or 'unknown'}; give both networks the same padding, or crop each one's input so "
+        f"maps cannot be matched: {what}; student: {student or 'unknown'}; teacher: "
+        f"{teacher or 'unknown'}; give both networks the same padding, or crop each one's input so "
         "that both look at the same span (geometry.Geometry.trim), or match no maps"
     )
 

@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from beatlens.attribution.alignment import Looks, check_aligned
+from beatlens.attribution.alignment import ColumnProbe, check_aligned
 from beatlens.attribution.gradients import input_gradients
 from beatlens.attribution.maps import captured, sensitivities, weighted_map
 from beatlens.errors import ModelError, RecipeError
@@ -50,18 +50,19 @@ class Attribution:
 
     Args:
         logits: `[B, C]`.
-        weights_of: `weights_of(classes [B])` gives the channel weights `[B, K]` of those classes.
+        channel_weights: `channel_weights(classes [B])` returns the sensitivities `[B, K]` of those
+            classes.
         class_maps: gives the signed maps of all classes, `[B, C, T]`.
         activations: `[B, K, T]`, or None where they were not kept (cached teachers).
-        looks: of what network, layer and input this is, so that it can be checked where the columns
+        probe: of what network, layer and input this is, so that it can be checked where the columns
             look; None where that is known otherwise (evidence networks over one span).
     """
 
     logits: Tensor
-    weights_of: Callable[[Tensor], Tensor]
+    channel_weights: Callable[[Tensor], Tensor]
     class_maps: Callable[[], Tensor]
     activations: Tensor | None
-    looks: Looks | None = None
+    probe: ColumnProbe | None = None
 
     def activation(self) -> Tensor:
         """The activations, or `ModelError` where this batch was seen without them."""
@@ -87,16 +88,16 @@ def attribute(
     activation = capture.value
     kept = activation if differentiable else activation.detach()
 
-    def weights_of(classes: Tensor) -> Tensor:
+    def channel_weights(classes: Tensor) -> Tensor:
         return sensitivities(logits, activation, classes, create_graph=differentiable)
 
     def class_maps() -> Tensor:
         every = range(logits.shape[1])
         index = [torch.full((len(logits),), c, device=logits.device) for c in every]
-        return torch.stack([weighted_map(kept, weights_of(c), relu=False) for c in index], 1)
+        return torch.stack([weighted_map(kept, channel_weights(c), relu=False) for c in index], 1)
 
     shown = logits if differentiable else logits.detach()
-    return Attribution(shown, weights_of, class_maps, kept, Looks(model, layer, x))
+    return Attribution(shown, channel_weights, class_maps, kept, ColumnProbe(model, layer, x))
 
 
 class Headed(Protocol):
@@ -120,7 +121,7 @@ def attribute_head(activations: Tensor, head: nn.Module) -> Attribution:
     evidence = head(activations)
     return Attribution(
         logits=evidence.mean(dim=2),
-        weights_of=lambda classes: cast(Tensor, head.weight).squeeze(2)[classes],
+        channel_weights=lambda classes: cast(Tensor, head.weight).squeeze(2)[classes],
         class_maps=lambda: evidence,
         activations=activations,
     )
@@ -143,8 +144,8 @@ def _wide(values: Tensor) -> Tensor:
 
 def _check(student: Attribution, teacher: Attribution) -> None:
     """Raise `ModelError` where the columns of the two do not look at the same places."""
-    if student.looks is not None and teacher.looks is not None:
-        check_aligned(student.looks, teacher.looks)
+    if student.probe is not None and teacher.probe is not None:
+        check_aligned(student.probe, teacher.probe)
 
 
 def _same_length(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,8 +180,11 @@ class EWA(nn.Module):
     def forward(self, student: Attribution, teacher: Attribution) -> Tensor:
         """Mean distance of the two maps; see `Matching`."""
         _check(student, teacher)
-        mine, theirs = student.activation().square().mean(1), teacher.activation().square().mean(1)
-        return map_distance(mine, theirs.detach()).mean()
+        student_map, teacher_map = (
+            student.activation().square().mean(1),
+            teacher.activation().square().mean(1),
+        )
+        return map_distance(student_map, teacher_map.detach()).mean()
 
 
 class SWA(nn.Module):
@@ -197,9 +201,11 @@ class SWA(nn.Module):
         """Mean distance of the two maps; see `Matching`."""
         _check(student, teacher)
         classes = teacher.logits.argmax(dim=1)
-        mine = weighted_map(student.activation(), student.weights_of(classes))
-        theirs = weighted_map(self._kept(teacher.activation()), teacher.weights_of(classes))
-        return map_distance(mine, theirs.detach()).mean()
+        student_map = weighted_map(student.activation(), student.channel_weights(classes))
+        teacher_map = weighted_map(
+            self._kept(teacher.activation()), teacher.channel_weights(classes)
+        )
+        return map_distance(student_map, teacher_map.detach()).mean()
 
     def _kept(self, activations: Tensor) -> Tensor:
         return activations
@@ -273,12 +279,16 @@ class Classwise(nn.Module):
     def forward(self, student: Attribution, teacher: Attribution) -> Tensor:
         """Mean distance over samples and classes, weighted; see `Matching`."""
         _check(student, teacher)
-        mine, theirs = _same_length(_wide(student.class_maps()), _wide(teacher.class_maps()))
-        theirs = theirs.detach()
+        student_map, teacher_map = _same_length(
+            _wide(student.class_maps()), _wide(teacher.class_maps())
+        )
+        teacher_map = teacher_map.detach()
         weight = torch.sigmoid(_wide(teacher.logits.detach())) + self._floor
-        distance = (1 - self._order) * map_distance(self._shape(mine), self._shape(theirs))
-        if self._order and mine.shape[-1] > 1:
-            pairs = (pair_order(maps, self._softness) for maps in (mine, theirs))
+        distance = (1 - self._order) * map_distance(
+            self._shape(student_map), self._shape(teacher_map)
+        )
+        if self._order and student_map.shape[-1] > 1:
+            pairs = (pair_order(maps, self._softness) for maps in (student_map, teacher_map))
             distance = distance + self._order * map_distance(*pairs)
         return (weight * distance).sum() / weight.sum()
 
@@ -310,9 +320,9 @@ def input_gradient_distance(student: nn.Module, teacher: nn.Module, x: Tensor) -
     """
     with torch.no_grad():
         classes = teacher(x).argmax(dim=1)
-    theirs = input_gradients(teacher, x, classes).flatten(1)
-    mine = input_gradients(student, x, classes, create_graph=True).flatten(1)
-    return map_distance(mine, theirs.detach()).mean()
+    teacher_map = input_gradients(teacher, x, classes).flatten(1)
+    student_map = input_gradients(student, x, classes, create_graph=True).flatten(1)
+    return map_distance(student_map, teacher_map.detach()).mean()
 
 
 MATCHINGS: dict[str, Callable[[], Matching]] = {
@@ -324,7 +334,7 @@ MATCHINGS: dict[str, Callable[[], Matching]] = {
 }
 
 
-def matching_of(name: str) -> Matching | None:
+def build_matching(name: str) -> Matching | None:
     """The matching loss a recipe names; None for `none`. Raises `RecipeError` for other names."""
     if name == "none":
         return None

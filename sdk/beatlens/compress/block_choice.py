@@ -1,8 +1,8 @@
 """Which channels go into which diagonal block of a layer's weights.
 
 Blocks are equally large sets of output and of input channels; a weight is kept where both of its
-channels are in the same block. All of this is ours: the paper draws the blocks at random
-(Supic et al. 2018, see `beatlens.compress.permuted_blocks`).
+channels are in the same block. The choice by energy is ours: the paper (Supic et al. 2018, see
+`beatlens.compress.permuted_blocks`) assigns channels at random.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from beatlens.compress.channel_groups import channel_groups, check_removable
 from beatlens.errors import ModelError
 
 Key = tuple[str, str, int]
-Dealt = dict[Key, np.ndarray]
+Assignment = dict[Key, np.ndarray]
 Shared = dict[tuple[str, str], str]
 """Name of the channels that a layer writes (`rows`) or reads (`columns`), by layer and side."""
 TRIES = 4
-"""Random beginnings of the choice by magnitude; the best end of them is taken."""
+"""Random assignments to start from in the choice by magnitude; the best result is taken."""
 
 
 def shared_channels(net: nn.Module, x: Tensor) -> Shared:
-    """Which layers write, and which read, the same channels (a residual stream, mostly).
+    """Find the layers that write, and those that read, the same channels (a residual stream).
 
-    Layers of a network that cannot be followed are left out.
+    Layers that torch-pruning cannot follow are left out.
 
     Args:
         net: any network; not changed.
@@ -56,12 +56,12 @@ def shared_channels(net: nn.Module, x: Tensor) -> Shared:
 
 @dataclass(frozen=True)
 class Share:
-    """A layer's claim on how channels are dealt.
+    """A layer that takes part in the assignment of channels to blocks.
 
     Args:
-        energy: what a weight between two channels is worth, not negative, `[out, in]`.
-        blocks: how many; divides both.
-        rows, columns: names of the output and of the input channels; layers that give the same
+        energy: sum of squares of the weights between two channels, `[out, in]`, not negative.
+        blocks: number of blocks; divides both channel counts.
+        rows, columns: names of the output and of the input channels. Layers that give the same
             name (and have as many blocks) get the same blocks.
     """
 
@@ -72,83 +72,85 @@ class Share:
 
     @property
     def keys(self) -> tuple[Key, Key]:
-        """What stands for the output and for the input channels."""
+        """Keys of the output and of the input channels in an `Assignment`."""
         return ("rows", self.rows, self.blocks), ("columns", self.columns, self.blocks)
 
 
-def deal(shares: Sequence[Share], rng: np.random.Generator, *, by_energy: bool = True) -> Dealt:
-    """Deal channels to equally large blocks so that the blocks of all layers hold much energy.
+def assign_blocks(
+    shares: Sequence[Share], rng: np.random.Generator, *, by_energy: bool = True
+) -> Assignment:
+    """Assign channels to equally large blocks so that the blocks of all layers hold much energy.
 
-    The channels of one name are dealt exactly (a balanced assignment) for the others as they are,
-    one name after the other, round and round while the energy grows, from a few random beginnings;
-    the energy is never less than theirs.
+    Coordinate ascent from `TRIES` random assignments: the channels of one name are assigned anew,
+    exactly (a balanced linear assignment), with all others fixed; this is repeated over all names
+    until the energy in the blocks no longer grows. The best result is taken.
 
     Args:
         shares: the layers.
-        rng: of the beginnings.
-        by_energy: False keeps the first random beginning.
+        rng: of the random assignments at the start.
+        by_energy: False returns the first random assignment.
 
     Returns:
         The block of each channel, `[out]` or `[in]`, by `Share.keys`.
 
     >>> striped = Share(np.kron(np.ones((2, 2)), np.eye(2)), 2, "out", "in")
-    >>> dealt = deal([striped], np.random.default_rng(0))
-    >>> rows, columns = (dealt[key] for key in striped.keys)
+    >>> assignment = assign_blocks([striped], np.random.default_rng(0))
+    >>> rows, columns = (assignment[key] for key in striped.keys)
     >>> bool((rows == columns).all() and (rows[:2] == rows[2:]).all() and rows[0] != rows[1])
     True
     """
     if not by_energy:
-        return _beginning(shares, rng)
-    ends = [_improved(shares, _beginning(shares, rng)) for _ in range(TRIES)]
-    return max(ends, key=lambda dealt: _held(shares, dealt))
+        return _start_at_random(shares, rng)
+    ends = [_improve(shares, _start_at_random(shares, rng)) for _ in range(TRIES)]
+    return max(ends, key=lambda assignment: _energy_held(shares, assignment))
 
 
-def _beginning(shares: Sequence[Share], rng: np.random.Generator) -> Dealt:
-    dealt: Dealt = {}
+def _start_at_random(shares: Sequence[Share], rng: np.random.Generator) -> Assignment:
+    assignment: Assignment = {}
     for share in shares:
         for key, count in zip(share.keys, share.energy.shape, strict=True):
-            if key not in dealt:
-                dealt[key] = rng.permutation(count) % share.blocks
-    return dealt
+            if key not in assignment:
+                assignment[key] = rng.permutation(count) % share.blocks
+    return assignment
 
 
-def _held(shares: Sequence[Share], dealt: Dealt) -> float:
+def _energy_held(shares: Sequence[Share], assignment: Assignment) -> float:
     """Energy within the blocks."""
     return sum(
-        float(share.energy[dealt[rows][:, None] == dealt[columns]].sum())
+        float(share.energy[assignment[rows][:, None] == assignment[columns]].sum())
         for share in shares
         for rows, columns in [share.keys]
     )
 
 
-def _improved(shares: Sequence[Share], dealt: Dealt) -> Dealt:
-    """Deal in turns until that no longer helps."""
-    held = _held(shares, dealt)
+def _improve(shares: Sequence[Share], assignment: Assignment) -> Assignment:
+    """Assign one name after the other until the energy no longer grows."""
+    held = _energy_held(shares, assignment)
     while True:
-        new = dict(dealt)
+        new = dict(assignment)
         for key in new:
-            new[key] = _dealt(_worth(shares, new, key))
-        better = _held(shares, new)
+            new[key] = _assign(_energy_in_blocks(shares, new, key))
+        better = _energy_held(shares, new)
         if better <= held * (1 + 1e-9):
-            return dealt
-        held, dealt = better, new
+            return assignment
+        held, assignment = better, new
 
 
-def _worth(shares: Sequence[Share], dealt: Dealt, key: Key) -> np.ndarray:
-    """What each channel is worth to each block as the others are dealt, `[channels, blocks]`."""
+def _energy_in_blocks(shares: Sequence[Share], assignment: Assignment, key: Key) -> np.ndarray:
+    """Energy of each channel within each block, the others being fixed, `[channels, blocks]`."""
     found = []
     for share in shares:
         rows, columns = share.keys
         if key == rows:
-            found.append(share.energy @ np.eye(share.blocks)[dealt[columns]])
+            found.append(share.energy @ np.eye(share.blocks)[assignment[columns]])
         if key == columns:
-            found.append(share.energy.T @ np.eye(share.blocks)[dealt[rows]])
+            found.append(share.energy.T @ np.eye(share.blocks)[assignment[rows]])
     return np.sum(found, axis=0)
 
 
-def _dealt(worth: np.ndarray) -> np.ndarray:
-    """Block of each channel, equally many in each, by the largest sum of `worth [n, blocks]`."""
-    count, blocks = worth.shape
+def _assign(energy: np.ndarray) -> np.ndarray:
+    """Block of each channel, equally many in each, by the largest sum of `energy [n, blocks]`."""
+    count, blocks = energy.shape
     places = np.repeat(np.arange(blocks), count // blocks)
-    _, taken = linear_sum_assignment(worth[:, places], maximize=True)
+    _, taken = linear_sum_assignment(energy[:, places], maximize=True)
     return cast(np.ndarray, places[taken])

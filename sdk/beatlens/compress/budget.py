@@ -73,7 +73,7 @@ class Trial:
     """
 
     def __init__(self, net: nn.Module, layers: Layers) -> None:
-        self._weights = weights_of(layers)
+        self._weights = read_weights(layers)
         others = (t for name, t in int8_weights(net).items() if name not in layers)
         self._rest = sum(packed_bytes(tensor) for tensor in others)
 
@@ -115,10 +115,10 @@ def largest_that_fits(
     return harsh
 
 
-def part_of(schedule: Schedule, steps: int, *, last: bool = False) -> Schedule:
+def shorten_schedule(schedule: Schedule, steps: int, *, last: bool = False) -> Schedule:
     """A schedule of fewer steps; where it is not the `last`, it ends with the weights it comes to.
 
-    >>> part = part_of(Schedule(100, 8, 1e-3, validate_every=50), 20)
+    >>> part = shorten_schedule(Schedule(100, 8, 1e-3, validate_every=50), 20)
     >>> part.steps, part.validate_every, part.keep
     (20, 20, 'last')
     """
@@ -136,6 +136,6 @@ def impose_all(layers: Layers, constraints: dict[str, Constraint]) -> None:
         impose(layer, constraint, tensor)
 
 
-def weights_of(layers: Layers) -> dict[str, Tensor]:
+def read_weights(layers: Layers) -> dict[str, Tensor]:
     """The weights in use, by layer, detached: `[out, in, k]`, or `[out, in]` of linear layers."""
     return {name: getattr(layer, tensor).detach() for name, (layer, tensor) in layers.items()}

@@ -69,7 +69,7 @@ class Retraining:
     inputs: Callable[[nn.Module, int], list[Tensor]]
     examples: Callable[[nn.Module, int, int], Examples] | None = None
 
-    def shown(self, net: nn.Module, first: int, size: int) -> Examples:
+    def read_examples(self, net: nn.Module, first: int, size: int) -> Examples:
         """The retraining's `examples`. Raises `RecipeError` where it has none."""
         if self.examples is None:
             raise RecipeError(
@@ -175,7 +175,7 @@ def run_steps(
     for step in steps:
         step.check(net)
         if getattr(step, "needs_examples", False) and retraining.examples is None:
-            retraining.shown(net, 0, 1)  # says what is missing
+            retraining.read_examples(net, 0, 1)  # says what is missing
     log: list[LogRow] = []
     for step in steps:
         step.check(net)

@@ -214,7 +214,7 @@ class TeacherCache:
         head = self.teacher.head.weight.squeeze(2).detach()
         return Attribution(
             logits=evidence.mean(dim=2),
-            weights_of=lambda classes: head[classes],
+            channel_weights=lambda classes: head[classes],
             class_maps=lambda: evidence,
             activations=activations if activations.numel() else None,
         )

@@ -33,6 +33,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -171,6 +172,7 @@ class RepairEvidence:
         RecipeError: a setting out of range, or a retraining without examples.
     """
 
+    after_int8: ClassVar[bool] = True
     crops: int = 1024
     held_out: int = 256
     batch: int = 32
@@ -296,7 +298,7 @@ class RepairEvidence:
         self, head: LinearHead, retraining: Retraining, first: int, count: int
     ) -> Iterator[Examples]:
         for start in range(first, first + count, self.batch):
-            yield retraining.shown(head.net, start, min(self.batch, first + count - start))
+            yield retraining.read_examples(head.net, start, min(self.batch, first + count - start))
 
     def _target(self, evidence: Tensor, columns: int) -> _Target:
         evidence = evidence.double()

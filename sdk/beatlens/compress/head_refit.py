@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -175,6 +176,7 @@ class RefitHead:
         RecipeError: a setting out of range, or a retraining without examples.
     """
 
+    after_int8: ClassVar[bool] = True
     kind: str = "ridge"
     targets: str = "labels"
     ridge: float = 0.1

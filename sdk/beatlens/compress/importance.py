@@ -49,7 +49,7 @@ Scores = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Sensitivity:
     """What importances are measured on.
 
     Args:
@@ -64,7 +64,7 @@ class Asked:
 
 
 def importance(
-    net: nn.Module, groups: Sequence[ChannelGroup], name: str, asked: Asked
+    net: nn.Module, groups: Sequence[ChannelGroup], name: str, sensitivity: Sensitivity
 ) -> dict[str, Tensor]:
     """Importance of every channel of the groups, by one of `IMPORTANCES`; leaves `net` as it was.
 
@@ -76,11 +76,11 @@ def importance(
     net.eval()
     try:
         if name == "taylor":
-            return taylor_importance(net, groups, asked.retraining, asked.batches)
-        inputs = asked.retraining.inputs(net, asked.batches)
+            return taylor_importance(net, groups, sensitivity.retraining, sensitivity.batches)
+        inputs = sensitivity.retraining.inputs(net, sensitivity.batches)
         if name == "evidence":
-            return evidence_importance(net, groups, inputs, asked.layer)
-        return exact_evidence_importance(net, groups, inputs, asked.layer)
+            return evidence_importance(net, groups, inputs, sensitivity.layer)
+        return exact_evidence_importance(net, groups, inputs, sensitivity.layer)
     finally:
         net.train(training)
 

@@ -41,7 +41,7 @@ def float32(value: torch.Tensor | float) -> float:
     return float(np.float32(float(value)))
 
 
-def quantization_of(quantizer: ActivationQuantizer) -> Quantization:
+def read_quantization(quantizer: ActivationQuantizer) -> Quantization:
     """Scale and zero point of a learnt activation quantiser."""
     return Quantization(float32(quantizer.scale.detach()), quantizer.zero_point)
 
@@ -136,7 +136,7 @@ class _Builder:
         else:
             op = Conv(weights=weights.transpose(0, 2, 1), groups=groups, **common)  # type: ignore[arg-type]
         length = (source.length - weights.shape[2]) // layer.stride + 1
-        self.add(op, length, quantization_of(layer.output), len(weights))
+        self.add(op, length, read_quantization(layer.output), len(weights))
 
     def _permute(self, name: str, order: NDArray[np.int64]) -> None:
         """Append a permutation of the newest tensor's channels."""
@@ -157,4 +157,4 @@ class _Builder:
         if block.shortcut is not None:
             self.conv(block.shortcut, f"{name}/shortcut")
         add = Add(name=name, a=long.name, b=self.newest.name, output=name, relu=True)
-        self.add(add, long.length, quantization_of(block.output), long.channels)
+        self.add(add, long.length, read_quantization(block.output), long.channels)

@@ -93,7 +93,7 @@ def jacobian_singular_values(net: nn.Module, x: Tensor, *, of: str = "evidence")
     >>> jacobian_singular_values(net, torch.zeros(1, 1, 2), of="logits").tolist()
     [[3.0, 0.5]]
     """
-    output = _output_of(net, of)
+    output = _choose_output(net, of)
     training = net.training
     net.eval()
     try:
@@ -105,7 +105,7 @@ def jacobian_singular_values(net: nn.Module, x: Tensor, *, of: str = "evidence")
     return torch.linalg.svdvals(jacobians.flatten(2))
 
 
-def _output_of(net: nn.Module, of: str) -> Callable[[Tensor], Tensor]:
+def _choose_output(net: nn.Module, of: str) -> Callable[[Tensor], Tensor]:
     if of == "logits":
         return net
     if of != "evidence":

@@ -13,9 +13,9 @@ the channels' scales, and straight through to the weights behind, so that a kern
 code. Codes are whole numbers -31 .. 31 on one grid per layer and the channel's scale times that
 grid is the channel's int8 step: the int8 tensor consists of codes, exactly.
 
->>> segment_of(inputs=6, taps=12, split=8, pointwise=4), segment_of(6, 7, 4, 4)
+>>> choose_segment(inputs=6, taps=12, split=8, pointwise=4), choose_segment(6, 7, 4, 4)
 ((1, 6), (1, 7))
->>> segment_of(inputs=6, taps=1, split=8, pointwise=4)
+>>> choose_segment(inputs=6, taps=1, split=8, pointwise=4)
 (3, 1)
 """
 
@@ -34,8 +34,8 @@ from beatlens.compress.budget import (
     covered_layers,
     impose_all,
     largest_that_fits,
+    read_weights,
     refuse_constraints,
-    weights_of,
 )
 from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.size import int8_weights, weight_account
@@ -53,7 +53,7 @@ SEARCH_STEPS = 4
 SMALLEST_SCALE = 1e-8
 
 
-def segment_of(inputs: int, taps: int, split: int | None, pointwise: int) -> tuple[int, int]:
+def choose_segment(inputs: int, taps: int, split: int | None, pointwise: int) -> tuple[int, int]:
     """Inputs and taps of the vectors a layer is coded by.
 
     Whole kernels, or their equal parts of at most `split` taps (whole again where only single taps
@@ -65,7 +65,7 @@ def segment_of(inputs: int, taps: int, split: int | None, pointwise: int) -> tup
     return 1, max(parts, default=taps)
 
 
-def vectors_of(weight: Tensor, segment: tuple[int, int]) -> Tensor:
+def split_vectors(weight: Tensor, segment: tuple[int, int]) -> Tensor:
     """Weights `[out, in, k]` cut into vectors, `[out, n, inputs * taps]`."""
     wide, high = segment
     out, inputs, taps = weight.reshape(*weight.shape[:2], -1).shape
@@ -74,7 +74,7 @@ def vectors_of(weight: Tensor, segment: tuple[int, int]) -> Tensor:
 
 
 def weights_from(vectors: Tensor, segment: tuple[int, int], shape: torch.Size) -> Tensor:
-    """The inverse of `vectors_of`."""
+    """The inverse of `split_vectors`."""
     wide, high = segment
     out, inputs, taps = torch.Size((*shape, 1))[:3]
     parts = vectors.reshape(out, inputs // wide, taps // high, wide, high)
@@ -156,7 +156,7 @@ class Coded(Constraint):
         """A codebook of `count` codes for weights `[out, in, k]`, by k-means."""
         weight = weight.detach()
         scale = weight.flatten(1).square().mean(1).sqrt().clamp(min=SMALLEST_SCALE)
-        vectors = vectors_of(weight, segment) / scale[:, None, None]
+        vectors = split_vectors(weight, segment) / scale[:, None, None]
         codes = k_means(vectors.flatten(0, 1), count, seed, steps)
         grid = codes.abs().max().clamp(min=SMALLEST_SCALE) / CODE_MAX
         index = nearest(vectors, torch.round(codes / grid) * grid)
@@ -175,7 +175,7 @@ class Coded(Constraint):
     def forward(self, weight: Tensor) -> Tensor:  # noqa: D102 (documented by the base class)
         segment = self._segment()
         scale, codes = self.scale[:, None, None], self.whole() * self.grid
-        vectors = vectors_of(weight, segment) / scale.detach()
+        vectors = split_vectors(weight, segment) / scale.detach()
         if self.training:
             # A new tensor: the old one may be waiting for a backward pass.
             self.index = nearest(vectors.detach(), codes.detach())
@@ -183,7 +183,7 @@ class Coded(Constraint):
         return weights_from(chosen * scale, segment, weight.shape)
 
     def rescaled(self, weight: Tensor) -> Constraint:  # noqa: D102
-        vectors = vectors_of(weight.detach(), self._segment()).flatten(1)
+        vectors = split_vectors(weight.detach(), self._segment()).flatten(1)
         codes = (self.whole() * self.grid).detach()[self.index].flatten(1)
         power = codes.square().sum(1)
         scale = torch.where(power > 0, (vectors * codes).sum(1) / power, self.scale.detach())
@@ -197,7 +197,9 @@ class Coded(Constraint):
         used = torch.bincount(self.index.flatten(), minlength=len(self.codes))
         kept = used.argsort(descending=True, stable=True)[:count]
         whole = self.whole().detach()[kept] * self.grid
-        vectors = vectors_of(weight.detach(), self._segment()) / self.scale.detach()[:, None, None]
+        vectors = (
+            split_vectors(weight.detach(), self._segment()) / self.scale.detach()[:, None, None]
+        )
         index = nearest(vectors, whole)
         return Coded(self.codes[kept], self.scale, self.grid, index, self.segment)
 
@@ -301,18 +303,19 @@ class CodeKernels:
         layers = covered_layers(net, self.name, head=self.head)
         found = {
             name: layers[name]
-            for name, weight in weights_of(layers).items()
+            for name, weight in read_weights(layers).items()
             if self._vectors(weight) >= self.fewest
         }
         if not found:
+            largest = max(map(self._vectors, read_weights(layers).values()))
             raise ModelError(
                 f"{self.name}: no layer has {self.fewest} kernels to share codes, the most are "
-                f"{max(map(self._vectors, weights_of(layers).values()))}; expected a wider network"
+                f"{largest}; expected a wider network"
             )
         return found
 
     def _segment(self, weight: Tensor) -> tuple[int, int]:
-        return segment_of(weight.shape[1], weight[0, 0].numel(), self.split, self.pointwise)
+        return choose_segment(weight.shape[1], weight[0, 0].numel(), self.split, self.pointwise)
 
     def _vectors(self, weight: Tensor) -> int:
         """Vectors in a layer; 0 where it is to be left alone."""
@@ -325,7 +328,7 @@ class CodeKernels:
         self, net: nn.Module, layers: Layers, limit: int
     ) -> dict[str, Constraint]:
         """Codebooks for the whole network to pack into `limit` bytes."""
-        trial, weights = Trial(net, layers), weights_of(layers)
+        trial, weights = Trial(net, layers), read_weights(layers)
         sizes = {name: self._vectors(weight) for name, weight in weights.items()}
 
         def codebooks(setting: int, steps: int) -> dict[str, Constraint]:

@@ -231,7 +231,7 @@ def pooled(head: LinearHead, retraining: Retraining, crops: int, batch: int = 32
     rows: list[tuple[Tensor, Tensor, Tensor]] = []
     maps: list[Tensor] = []
     for first in range(0, crops, batch):
-        shown = retraining.shown(head.net, first, min(batch, crops - first))
+        shown = retraining.read_examples(head.net, first, min(batch, crops - first))
         features = head.features(shown.inputs)
         if head.calibrates and len(maps) < CALIBRATION_BATCHES:
             maps.append(features)

@@ -26,9 +26,9 @@ from beatlens.compress.budget import (
     covered_layers,
     impose_all,
     largest_that_fits,
-    part_of,
+    read_weights,
     refuse_constraints,
-    weights_of,
+    shorten_schedule,
 )
 from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.size import weight_account
@@ -88,7 +88,7 @@ class PruneWeights:
         self.check(net)
         layers = covered_layers(net, self.name, head=self.head)
         limit = int(budget.packed_bytes * (1 - RESERVE))
-        total = sum(weight.numel() for weight in weights_of(layers).values())
+        total = sum(weight.numel() for weight in read_weights(layers).values())
         target = self._kept_within(net, layers, limit)
         if target == total:
             return Compressed(net, weight_account(net), [self._row("fits", net, total, total)])
@@ -100,7 +100,7 @@ class PruneWeights:
             kept = self._kept_within(net, layers, limit) if last else kept
             impose_all(layers, self._masks(layers, kept))
             log_rows.append(self._row("pruned", net, kept, total))
-            schedule = part_of(retraining.schedule, steps, last=last)
+            schedule = shorten_schedule(retraining.schedule, steps, last=last)
             history = retraining.run(net, schedule=schedule, report=report)
             log_rows += training_rows(self.name, history)
         if weight_account(net).packed_bytes > budget.packed_bytes:
@@ -123,10 +123,10 @@ class PruneWeights:
     def _kept_within(self, net: nn.Module, layers: Layers, limit: int) -> int:
         """How many weights may stay for the whole network to pack into `limit` bytes."""
         trial, order = Trial(net, layers), self._order(layers)
-        total = sum(weight.numel() for weight in weights_of(layers).values())
-        floor = sum(ceil(self.least * weight.numel()) for weight in weights_of(layers).values())
+        total = sum(weight.numel() for weight in read_weights(layers).values())
+        floor = sum(ceil(self.least * weight.numel()) for weight in read_weights(layers).values())
         return largest_that_fits(
-            lambda kept: trial.packed_bytes(_masks_of(order, layers, kept)),
+            lambda kept: trial.packed_bytes(_build_masks(order, layers, kept)),
             gentle=total,
             harsh=min(floor, total),
             limit=limit,
@@ -134,12 +134,12 @@ class PruneWeights:
         )
 
     def _masks(self, layers: Layers, kept: int) -> dict[str, Constraint]:
-        return _masks_of(self._order(layers), layers, kept)
+        return _build_masks(self._order(layers), layers, kept)
 
     def _order(self, layers: Layers) -> Tensor:
         """Positions of all weights, laid end to end, from the first to keep to the last."""
         scores = []
-        for weight in weights_of(layers).values():
+        for weight in read_weights(layers).values():
             score = weight.abs().flatten()
             if self.normalised:
                 score = score / score.square().mean().sqrt().clamp(min=1e-12)
@@ -148,10 +148,10 @@ class PruneWeights:
         return torch.cat(scores).argsort(descending=True, stable=True)
 
 
-def _masks_of(order: Tensor, layers: Layers, kept: int) -> dict[str, Constraint]:
+def _build_masks(order: Tensor, layers: Layers, kept: int) -> dict[str, Constraint]:
     mask = torch.zeros(len(order))
     mask[order[:kept]] = 1
-    weights = weights_of(layers)
+    weights = read_weights(layers)
     parts = mask.split([weight.numel() for weight in weights.values()])
     return {
         name: Mask(part.view_as(weight))

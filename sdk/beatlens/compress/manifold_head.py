@@ -29,6 +29,7 @@ What is ours, the published layer being for one class out of many:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -108,8 +109,8 @@ def _importance(y: Tensor, weights: Tensor) -> Tensor:
     """Weights `[n, C]` that sum to 1 per class, half over y = 1, half over y = -1, none over 0."""
     total = torch.zeros_like(weights)
     for side in (1, -1):
-        mine = weights * (y == side)
-        total = total + 0.5 * mine / mine.sum(0)
+        of_side = weights * (y == side)
+        total = total + 0.5 * of_side / of_side.sum(0)
     return total
 
 
@@ -151,6 +152,7 @@ class ManifoldHead:
         RecipeError: a setting out of range, or a retraining without examples.
     """
 
+    after_int8: ClassVar[bool] = True
     crops: int = 2048
     batch: int = 32
     ridge: float = 0.1

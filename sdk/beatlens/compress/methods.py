@@ -1,8 +1,20 @@
-"""Compression methods by the names recipes use.
+"""Compression methods by the names that recipes use: those of this package, and of others.
 
->>> method_of("prune-channels", {"importance": "taylor"}).importance
+Another package adds a method by an entry point of the group `beatlens.compressors`. Its name is
+what recipes write as `method`; its object is a dataclass that follows `contract.Method`:
+
+    [project.entry-points."beatlens.compressors"]
+    halve = "my_package.halve:Halve"
+
+The fields of the dataclass are the settings of a recipe's step: `bool`, `int`, `float`, `str`,
+`Literal` of texts, `tuple[int, ...]`, or one of them `| None`. Its `__post_init__` refuses values
+out of range with a `RecipeError`. A class attribute `after_int8 = True` allows the step after
+`quantize` as well. An entry point is loaded when a recipe names it; it cannot replace a built-in
+method.
+
+>>> build_method("prune-channels", {"importance": "taylor"}).importance
 'taylor'
->>> method_of("prune-chanels", {})
+>>> build_method("prune-chanels", {})
 Traceback (most recent call last):
 beatlens.errors.RecipeError: method is 'prune-chanels', expected one of code-kernels, distill, ...
 """
@@ -10,7 +22,10 @@ beatlens.errors.RecipeError: method is 'prune-chanels', expected one of code-ker
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import Field, fields, is_dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Any, cast
 
 from beatlens.compress.contract import Method
@@ -28,33 +43,75 @@ from beatlens.compress.regularised import RegularisedPruning
 from beatlens.compress.unify import UnifyWeights
 from beatlens.errors import RecipeError
 
-METHODS: dict[str, type] = {
-    "code-kernels": CodeKernels,
-    "distill": Distill,
-    "head-manifold": ManifoldHead,
-    "head-refit": RefitHead,
-    "low-bit": LowBitWeights,
-    "permuted-blocks": BlockWeights,
-    "prune-channels": PruneChannels,
-    "prune-regularised": RegularisedPruning,
-    "prune-weights": PruneWeights,
-    "quantize": Quantize,
-    "repair-evidence": RepairEvidence,
-    "unify-weights": UnifyWeights,
-}
-AFTER_INT8 = ("head-refit", "head-manifold", "repair-evidence")
-"""Methods that also take a network that is int8 already."""
+GROUP = "beatlens.compressors"
+"""The group of entry points."""
+METHODS: Mapping[str, type] = MappingProxyType(
+    {
+        "code-kernels": CodeKernels,
+        "distill": Distill,
+        "head-manifold": ManifoldHead,
+        "head-refit": RefitHead,
+        "low-bit": LowBitWeights,
+        "permuted-blocks": BlockWeights,
+        "prune-channels": PruneChannels,
+        "prune-regularised": RegularisedPruning,
+        "prune-weights": PruneWeights,
+        "quantize": Quantize,
+        "repair-evidence": RepairEvidence,
+        "unify-weights": UnifyWeights,
+    }
+)
+"""The methods of this package, by name."""
+AFTER_INT8 = tuple(name for name, kind in METHODS.items() if getattr(kind, "after_int8", False))
+"""Methods of this package that also take a network that is int8 already."""
 
 
-def method_of(name: str, settings: Mapping[str, Any]) -> Method:
-    """The method a recipe names, with its settings.
+@lru_cache(maxsize=1)
+def _others() -> Mapping[str, EntryPoint]:
+    """Entry points of other packages, by name; the first of a name counts."""
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        if point.name not in METHODS:
+            found.setdefault(point.name, point)
+    return found
+
+
+def method_names() -> tuple[str, ...]:
+    """Names of all methods; nothing of another package is loaded."""
+    return (*METHODS, *_others())
+
+
+def find_method(name: str) -> type:
+    """The class of the method called `name`.
 
     Raises:
-        RecipeError: no such method, no such setting, or a value of another type or out of range.
+        RecipeError: there is none, or the package that has it does not load, or its object does not
+            follow `contract.Method`.
     """
-    if name not in METHODS:
-        raise RecipeError(f"method is {name!r}, expected one of {', '.join(METHODS)}")
-    known = {field.name: str(field.type) for field in fields(METHODS[name])}
+    if name in METHODS:
+        return METHODS[name]
+    if name not in _others():
+        raise RecipeError(f"method is {name!r}, expected one of {', '.join(method_names())}")
+    return _load(_others()[name])
+
+
+def runs_after_int8(name: str) -> bool:
+    """Whether a method also takes a network that is int8 already; RecipeError as `find_method`."""
+    return bool(getattr(find_method(name), "after_int8", False))
+
+
+def build_method(name: str, settings: Mapping[str, Any]) -> Method:
+    """Build the method a recipe names, with its settings.
+
+    Args:
+        name: one of `method_names()`.
+        settings: by field of the method's dataclass, as TOML has them.
+
+    Raises:
+        RecipeError: as `find_method`; no such setting, or a value of another type or out of range.
+    """
+    kind = find_method(name)
+    known = {field.name: _annotation(field) for field in fields(kind) if field.init}
     for key, value in settings.items():
         if key not in known or known[key].startswith("Schedule"):
             listed = ", ".join(k for k, v in known.items() if not v.startswith("Schedule"))
@@ -62,7 +119,13 @@ def method_of(name: str, settings: Mapping[str, Any]) -> Method:
         if type(value).__name__ not in _accepted(known[key]):
             raise RecipeError(f"{name}: {key} is {value!r}, expected {known[key]}")
     plain = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    return cast(Method, METHODS[name](**plain))
+    return cast(Method, kind(**plain))
+
+
+def _annotation(field: Field[Any]) -> str:
+    """A field's annotation as it is written in the source."""
+    found = field.type
+    return found.__name__ if type(found) is type else str(found).replace("typing.", "")
 
 
 def _accepted(annotation: str) -> set[str]:
@@ -72,4 +135,26 @@ def _accepted(annotation: str) -> set[str]:
         wanted.add("int")
     if "tuple" in wanted:
         wanted.add("list")
+    if "Literal" in wanted:
+        wanted.add("str")
     return wanted
+
+
+def _load(point: EntryPoint) -> type:
+    where = f"method {point.name!r} ({GROUP}: {point.value})"
+    try:
+        kind = point.load()
+    except Exception as error:  # another package's import may raise anything
+        raise RecipeError(
+            f"{where} cannot be loaded: {type(error).__name__}: {error}; mend or remove its package"
+        ) from error
+    if not isinstance(kind, type) or not is_dataclass(kind):
+        raise RecipeError(f"{where} is {kind!r}, expected a dataclass")
+    lacks = [member for member in ("name", "check") if not hasattr(kind, member)]
+    if "__call__" not in dir(kind):
+        lacks.append("__call__")
+    if lacks:
+        raise RecipeError(
+            f"{where} lacks {', '.join(lacks)}, expected all of beatlens.compress.contract.Method"
+        )
+    return kind

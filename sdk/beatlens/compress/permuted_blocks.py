@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from beatlens.compress.block_choice import Share, Shared, deal, shared_channels
+from beatlens.compress.block_choice import Share, Shared, assign_blocks, shared_channels
 from beatlens.compress.budget import (
     RESERVE,
     Layers,
@@ -34,8 +34,8 @@ from beatlens.compress.budget import (
     head_name,
     impose_all,
     largest_that_fits,
+    read_weights,
     refuse_constraints,
-    weights_of,
 )
 from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.size import weight_account, weighted_layers
@@ -121,12 +121,13 @@ class BlockWeights:
     Args:
         groups: most blocks of any layer, whatever the budget (what is still above it is left to
             other methods). None: as few as reach the budget.
-        choice: `random` masks, as the paper's, or `magnitude`: channels are dealt to the blocks so
-            that the blocks hold much of the weights' sum of squares (see `block_choice.deal`).
-        share: layers that write, or that read, the same channels (those around a residual stream)
-            deal them to the same blocks, so that the device puts them in order once. False leaves
-            every layer its own choice and the device a permutation more per layer.
-        start: train on from the `given` weights, or, as the paper, masked from `fresh` ones.
+        choice: `random` masks, as in the paper, or `magnitude`: channels are assigned to blocks so
+            that the blocks hold much of the weights' sum of squares (see
+            `beatlens.compress.block_choice.assign_blocks`).
+        share: assign channels that several layers write or read (those of a residual stream) to the
+            same blocks in all of them, so that the device permutes them once. False: every layer
+            has its own assignment, and the device one more permutation per layer.
+        start: train on from the `given` weights, or from `fresh` ones, as in the paper.
         seed: of the permutations.
 
     >>> BlockWeights(groups=1)
@@ -152,8 +153,8 @@ class BlockWeights:
                 )
         if self.start == "fresh" and self.choice == "magnitude":
             raise RecipeError(
-                "start is 'fresh' and choice is 'magnitude', but fresh weights have no magnitudes "
-                "worth keeping; choose 'random'"
+                "start is 'fresh' and choice is 'magnitude', but the magnitudes of fresh weights "
+                "mean nothing; set choice = 'random'"
             )
 
     @property
@@ -168,7 +169,7 @@ class BlockWeights:
     def __call__(
         self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
-        """Impose the blocks on `net` in place and teach it; they stay imposed.
+        """Impose the blocks on `net` in place and retrain it; the blocks stay imposed.
 
         Without `groups`, a network that already fits the budget is left as it is. Raises
         `ModelError` as `check` does, and when the budget is out of reach.
@@ -228,21 +229,21 @@ class BlockWeights:
                 blocks,
                 *(shared.get((name, side), f"{name}, its own") for side in ("rows", "columns")),
             )
-            for name, weight in weights_of(layers).items()
+            for name, weight in read_weights(layers).items()
             if (blocks := _blocks_up_to(groups, *layers[name])) > 1
         }
         rng = np.random.default_rng(self.seed)
-        dealt = deal(list(shares.values()), rng, by_energy=self.choice == "magnitude")
+        assignment = assign_blocks(list(shares.values()), rng, by_energy=self.choice == "magnitude")
         found = {}
         for name, share in shares.items():
             rows, columns = (
-                torch.from_numpy(np.argsort(dealt[key], kind="stable")) for key in share.keys
+                torch.from_numpy(np.argsort(assignment[key], kind="stable")) for key in share.keys
             )
             found[name] = PermutedBlocks(rows, columns, share.blocks)
         return found
 
     def _row(self, name: str, layers: Layers, constraint: PermutedBlocks) -> LogRow:
-        weight = weights_of(layers)[name]
+        weight = read_weights(layers)[name]
         kept = constraint(weight).square().sum() / weight.square().sum().clamp(min=1e-30)
         return {
             "method": self.name,

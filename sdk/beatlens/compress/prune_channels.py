@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from beatlens.compress.budget import RESERVE, part_of
+from beatlens.compress.budget import RESERVE, shorten_schedule
 from beatlens.compress.channel_groups import (
     ChannelGroup,
     Removal,
@@ -38,7 +38,7 @@ from beatlens.compress.contract import (
     recalibrate_norms,
     training_rows,
 )
-from beatlens.compress.importance import IMPORTANCES, Asked, importance
+from beatlens.compress.importance import IMPORTANCES, Sensitivity, importance
 from beatlens.compress.isometry import isometry_figures, orthogonalise_pruned
 from beatlens.compress.size import weight_account, weighted_layers
 from beatlens.errors import ModelError, RecipeError
@@ -136,7 +136,7 @@ class PruneChannels:
         for number, (target, steps) in enumerate(self._plan(before, limit, retraining), 1):
             log += self.prune(net, retraining, target)
             last = number == self.rounds
-            schedule = part_of(retraining.schedule, steps, last=last)
+            schedule = shorten_schedule(retraining.schedule, steps, last=last)
             history = retraining.run(net, schedule=schedule, report=report)
             log += training_rows(self.name, history)
         log += self.trim(net, retraining, budget, report)
@@ -175,7 +175,9 @@ class PruneChannels:
             if packed <= budget.packed_bytes:
                 return log
             log += self.prune(net, retraining, int(budget.packed_bytes**2 / packed * (1 - RESERVE)))
-            schedule = part_of(retraining.schedule, retraining.schedule.steps // 4, last=True)
+            schedule = shorten_schedule(
+                retraining.schedule, retraining.schedule.steps // 4, last=True
+            )
             history = retraining.run(net, schedule=schedule, report=report)
             log += training_rows(self.name, history)
         raise ModelError(
@@ -198,8 +200,8 @@ class PruneChannels:
         """
         x = example(net, retraining)
         groups = channel_groups(net, x)
-        asked = Asked(retraining, self.batches, self.layer)
-        scores = importance(net, groups, by or self.importance, asked)
+        sensitivity = Sensitivity(retraining, self.batches, self.layer)
+        scores = importance(net, groups, by or self.importance, sensitivity)
         search = ChannelSearch(net, x, groups, scores, self.widths)
         return groups, search.within(limit, self.name)
 

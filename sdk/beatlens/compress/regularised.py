@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from beatlens.compress.budget import RESERVE, part_of
+from beatlens.compress.budget import RESERVE, shorten_schedule
 from beatlens.compress.channel_groups import ChannelGroup, Removal
 from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.prune_channels import PruneChannels, remove, row
@@ -105,7 +105,7 @@ class RegularisedPruning:
         log[-1] |= plain.figures(net, retraining)
         remove(net, retraining, groups, removal)
         log.append(row(NAME, "pruned", net, **plain.figures(net, retraining)))
-        rest = part_of(retraining.schedule, retraining.schedule.steps - steps, last=True)
+        rest = shorten_schedule(retraining.schedule, retraining.schedule.steps - steps, last=True)
         log += training_rows(NAME, retraining.run(net, schedule=rest, report=report))
         log += plain.trim(net, retraining, budget, report)
         log.append(row(NAME, "retrained", net, **plain.figures(net, retraining)))
@@ -123,7 +123,7 @@ class RegularisedPruning:
         before = _size(doomed)
         history = retraining.run(
             net,
-            schedule=part_of(retraining.schedule, steps),
+            schedule=shorten_schedule(retraining.schedule, steps),
             wrap=lambda objective: Regularised(objective, doomed, self.reg, self.left, steps),
             report=report,
         )

@@ -8,7 +8,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from beatlens.attribution.alignment import Looks, check_aligned
+from beatlens.attribution.alignment import ColumnProbe, check_aligned
 from beatlens.attribution.matching import Matching, attribute
 from beatlens.compress.contract import Examples, Retraining
 from beatlens.compress.distill import (
@@ -85,7 +85,7 @@ def build_retraining(
 
 def build_retraining_with(
     cache: TeacherCache,
-    objective_of: Callable[[EvidenceNet | QuantizedEvidenceNet], nn.Module],
+    build_objective: Callable[[EvidenceNet | QuantizedEvidenceNet], nn.Module],
     schedule: Schedule,
     validate: Callable[[nn.Module], dict[str, float]],
     score: str = "score",
@@ -94,8 +94,8 @@ def build_retraining_with(
 
     Args:
         cache: the teacher and its crops.
-        objective_of: makes, for a network, the module whose forward takes a batch of the cache and
-            returns the loss.
+        build_objective: returns, for a network, the module whose forward takes a batch of the cache
+            and returns the loss.
         schedule: of a retraining.
         validate, score: see `Retraining`.
 
@@ -108,7 +108,7 @@ def build_retraining_with(
             raise ModelError(
                 "the network to compress is the teacher it learns from: give copy.deepcopy(teacher)"
             )
-        return objective_of(expect_evidence_net(net))
+        return build_objective(expect_evidence_net(net))
 
     return Retraining(
         objective=objective,
@@ -159,9 +159,9 @@ class OwnObjective(nn.Module):
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """Return the loss, a scalar."""
         layer, teachers_layer = self._layers
-        mine = attribute(self.net, x, layer, differentiable=True)
-        theirs = attribute(self._teacher[0], x, teachers_layer)
-        return distillation_loss(mine, theirs, labels, self._weights, self._matching)
+        student = attribute(self.net, x, layer, differentiable=True)
+        teacher = attribute(self._teacher[0], x, teachers_layer)
+        return distillation_loss(student, teacher, labels, self._weights, self._matching)
 
 
 def build_own_retraining(
@@ -209,8 +209,8 @@ def build_own_retraining(
 
     def examples(net: nn.Module, first: int, size: int) -> Examples:
         x, labels = batches(first, size)
-        check_aligned(Looks(net, layers[0], x), Looks(teacher, layer, x))
-        return Examples(x, labels, evidence_of(teacher, layer, x))
+        check_aligned(ColumnProbe(net, layers[0], x), ColumnProbe(teacher, layer, x))
+        return Examples(x, labels, compute_evidence(teacher, layer, x))
 
     return Retraining(
         objective=objective,
@@ -223,7 +223,7 @@ def build_own_retraining(
     )
 
 
-def evidence_of(model: nn.Module, layer: str, x: Tensor) -> Tensor:
+def compute_evidence(model: nn.Module, layer: str, x: Tensor) -> Tensor:
     """Evidence `[B, C, T]` of any network: its signed class maps, moved to have the logit as mean.
 
     Exact where the layer is averaged over columns and one linear layer decides; a bias, which no
@@ -232,7 +232,7 @@ def evidence_of(model: nn.Module, layer: str, x: Tensor) -> Tensor:
     >>> net = nn.Sequential(nn.Conv1d(1, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(),
     ...                     nn.Linear(4, 3)).eval()
     >>> x = torch.randn(2, 1, 30)
-    >>> bool(torch.allclose(evidence_of(net, "1", x).mean(2), net(x), atol=1e-5))
+    >>> bool(torch.allclose(compute_evidence(net, "1", x).mean(2), net(x), atol=1e-5))
     True
     """
     with torch.enable_grad():  # sensitivities are gradients

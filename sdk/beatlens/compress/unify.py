@@ -32,9 +32,9 @@ from beatlens.compress.budget import (
     covered_layers,
     impose_all,
     largest_that_fits,
-    part_of,
+    read_weights,
     refuse_constraints,
-    weights_of,
+    shorten_schedule,
 )
 from beatlens.compress.contract import Budget, Compressed, LogRow, Retraining, training_rows
 from beatlens.compress.size import weight_account
@@ -147,7 +147,7 @@ class Projection:
         }
         self.sizes = [len(w) * (int(self.indices[n].max()) + 1) for n, w in weights.items()]
         self.blocks = sum(self.sizes)
-        self.most_zero = self.blocks - sum(ceil(least * size) for size in self.sizes)
+        self.max_zero = self.blocks - sum(ceil(least * size) for size in self.sizes)
 
     def __call__(self, weights: Tensors, *, shared: int, zero: int) -> dict[str, Constraint]:
         """The constraints whose weights are nearest, with so many blocks shared and zero.
@@ -221,7 +221,7 @@ class Admm(nn.Module):
         self._layers, self._projection = layers, projection
         self._shared, self._zero, self._rho, self._every = shared, zero, rho, every
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        for number, weight in enumerate(weights_of(layers).values()):
+        for number, weight in enumerate(read_weights(layers).values()):
             self.register_buffer(f"target{number}", weight.clone())
             self.register_buffer(f"dual{number}", torch.zeros_like(weight))
 
@@ -236,7 +236,7 @@ class Admm(nn.Module):
     @torch.no_grad()
     def update(self) -> None:
         """`Z <- P(W + U)`, then `U <- U + W - Z`."""
-        weights = weights_of(self._layers)
+        weights = read_weights(self._layers)
         duals = {name: self.get_buffer(f"dual{i}") for i, name in enumerate(weights)}
         aimed = {name: weight + duals[name] for name, weight in weights.items()}
         found = self._projection(aimed, shared=self._shared, zero=self._zero)
@@ -329,11 +329,13 @@ class UnifyWeights:
             return Admm(objective, layers, projection, **counts, rho=self.rho, every=every)
 
         log = [self._row("admm", net, layers, counts)]
-        schedule = part_of(retraining.schedule, length)
+        schedule = shorten_schedule(retraining.schedule, length)
         history = retraining.run(net, schedule=schedule, wrap=wrap, report=report)
         log += training_rows(self.name, history)
         log.append(self._impose("unified", net, layers, limit))
-        schedule = part_of(retraining.schedule, retraining.schedule.steps - length, last=True)
+        schedule = shorten_schedule(
+            retraining.schedule, retraining.schedule.steps - length, last=True
+        )
         log += training_rows(self.name, retraining.run(net, schedule=schedule, report=report))
         if weight_account(net).packed_bytes > budget.packed_bytes:
             trimmed = self._impose("trimmed", net, layers, limit)
@@ -341,18 +343,18 @@ class UnifyWeights:
         return Compressed(net, weight_account(net), log)
 
     def _projection(self, layers: Layers) -> Projection:
-        return Projection(weights_of(layers), self.block, self.least)
+        return Projection(read_weights(layers), self.block, self.least)
 
     def _impose(self, event: str, net: nn.Module, layers: Layers, limit: int) -> LogRow:
         """Make the projection hard, as gently as the limit allows; returns what to log."""
         counts = self._counts_within(net, layers, limit)
         row = self._row(event, net, layers, counts)
-        impose_all(layers, self._projection(layers)(weights_of(layers), **counts))
+        impose_all(layers, self._projection(layers)(read_weights(layers), **counts))
         return {**row, "bytes": weight_account(net).packed_bytes}
 
     def _row(self, event: str, net: nn.Module, layers: Layers, counts: dict[str, int]) -> LogRow:
         """Counts of blocks, and how far the weights are from that structure."""
-        projection, weights = self._projection(layers), weights_of(layers)
+        projection, weights = self._projection(layers), read_weights(layers)
         distance = projection.distance(weights, projection(weights, **counts))
         row = {"method": self.name, "event": event, **counts, "of": projection.blocks}
         return {**row, "distance": distance}
@@ -362,20 +364,20 @@ class UnifyWeights:
         trial, projection, weights = (
             Trial(net, layers),
             self._projection(layers),
-            weights_of(layers),
+            read_weights(layers),
         )
         blocks = projection.blocks
 
         def counts(setting: int) -> dict[str, int]:
             zero = max(0, setting - blocks)
             if self.prune_share is not None:
-                zero = min(round(self.prune_share * blocks), projection.most_zero)
+                zero = min(round(self.prune_share * blocks), projection.max_zero)
             return {"shared": min(setting, blocks - zero), "zero": zero}
 
         setting = largest_that_fits(
             lambda setting: trial.packed_bytes(projection(weights, **counts(setting))),
             gentle=0,
-            harsh=blocks if self.prune_share is not None else blocks + projection.most_zero,
+            harsh=blocks if self.prune_share is not None else blocks + projection.max_zero,
             limit=limit,
             what=self.name,
         )

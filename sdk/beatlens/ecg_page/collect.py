@@ -145,16 +145,18 @@ class BeatsCollected:
         """Take the next finding."""
         number = UNDECIDED
         if finding.class_name is None or finding.evidence is None:
-            self.notes.update({note.split(":")[0].split(" for ")[0] for note in finding.reasons})
+            self.notes.update(
+                {note.split(":")[0].split(" for ")[0] for note in finding.quality_notes}
+            )
             self._run = None
         else:
             number = self._numbers[finding.class_name]
             self.track.add(finding.start_s, finding.evidence)
             self._rank(number, finding)
-        self.warnings.update(finding.doubts)
+        self.warnings.update(finding.warnings)
         self._times.append(finding.time_s)
         self._classes.append(number)
-        self._warned.append(bool(finding.doubts))
+        self._warned.append(bool(finding.warnings))
 
     def _rank(self, number: int, finding: BeatFinding) -> None:
         scores = finding.scores()
@@ -209,9 +211,11 @@ class SpansCollected:
         """Take the next finding."""
         self._starts.append(finding.start_s)
         self._ends.append(finding.end_s)
-        self.warnings.update(finding.doubts)
+        self.warnings.update(finding.warnings)
         if finding.decisions is None or finding.evidence is None or finding.logits is None:
-            self.notes.update({note.split(":")[0].split(" for ")[0] for note in finding.reasons})
+            self.notes.update(
+                {note.split(":")[0].split(" for ")[0] for note in finding.quality_notes}
+            )
             self._decisions.extend([UNDECIDED] * len(self.bundle.classes))
             return
         self.track.add(finding.start_s, finding.evidence)
@@ -250,9 +254,11 @@ class RecordingCollected:
     def take(self, finding: RecordingFinding) -> None:
         """Take the one finding."""
         self.finding = finding
-        self.warnings.update(finding.doubts)
+        self.warnings.update(finding.warnings)
         if finding.evidence is None:
-            self.notes.update({note.split(":")[0].split(" for ")[0] for note in finding.reasons})
+            self.notes.update(
+                {note.split(":")[0].split(" for ")[0] for note in finding.quality_notes}
+            )
         else:
             self.track.add(finding.start_s, finding.evidence, finding.there)
 

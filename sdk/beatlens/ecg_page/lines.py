@@ -8,7 +8,7 @@ from beatlens.ecg_page.facts import NO_BEATS, rate_words
 from beatlens.ecg_page.reasons import waves, words_of_beat
 from beatlens.ecg_page.summary import ClassCount, Summary
 from beatlens.ecg_page.words import clock, plural, share, warning
-from beatlens.runtime.beat_finding import BeatFinding, BeatReason
+from beatlens.runtime.beat_finding import BeatFinding, Contribution
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.recording_finding import RecordingFinding
 from beatlens.signals.leads import is_lead_two
@@ -43,8 +43,8 @@ def line(finding: AnyFinding) -> str:
         text = _recording_line(finding)
     else:
         text = _span_line(finding)
-    if finding.doubts:
-        text += f"  warning: {', '.join(map(warning, finding.doubts))}"
+    if finding.warnings:
+        text += f"  warning: {', '.join(map(warning, finding.warnings))}"
     return text
 
 
@@ -110,7 +110,7 @@ def _class_line(row: ClassCount, summary: Summary) -> str:
 def _span_line(finding: Finding) -> str:
     span = f"{clock(finding.start_s)} to {clock(finding.end_s)}  "
     if finding.probabilities is None or finding.decisions is None:
-        return f"{span}not assessable: {', '.join(finding.reasons)}"
+        return f"{span}not assessable: {', '.join(finding.quality_notes)}"
     parts = []
     for name, chance in finding.probabilities.items():
         found = "*" if finding.decisions[name] else " "
@@ -120,17 +120,17 @@ def _span_line(finding: Finding) -> str:
             where = ", ".join(f"{clock(s.start_s, 1)}-{clock(s.end_s, 1)}" for s in top)
             text = f"{text} ({where})"
         parts.append(text)
-    note = f"  {', '.join(finding.reasons)}" if finding.reasons else ""
+    note = f"  {', '.join(finding.quality_notes)}" if finding.quality_notes else ""
     return span + "  ".join(parts) + note
 
 
 def _beat_line(finding: BeatFinding) -> str:
     when = f"{clock(finding.time_s, 2)}  "
     if finding.class_name is None or finding.probabilities is None:
-        return f"{when}not assessable: {', '.join(finding.reasons)}"
+        return f"{when}not assessable: {', '.join(finding.quality_notes)}"
     chance = 100 * finding.probabilities[finding.class_name]
     normal = finding.classes[0]  # As on the page: what speaks for an ectopic beat, not a normal one
-    reasons = finding.why(None if finding.class_name == normal else normal)
+    reasons = finding.explain(None if finding.class_name == normal else normal)
     why = _said(reasons[:2], _beat_segment, words_of_beat)
     return f"{when}{finding.class_name} {chance:3.0f} %  {why}"
 
@@ -142,10 +142,10 @@ def _beat_segment(start_s: float, end_s: float) -> str:
 def _recording_line(finding: RecordingFinding) -> str:
     span = f"{clock(finding.start_s)} to {clock(finding.end_s)}  "
     if finding.class_name is None or finding.probabilities is None:
-        return f"{span}not assessable: {', '.join(finding.reasons)}"
+        return f"{span}not assessable: {', '.join(finding.quality_notes)}"
     chances = "  ".join(f"{n} {100 * chance:.0f} %" for n, chance in finding.probabilities.items())
     why = _said(
-        finding.why()[:4],
+        finding.explain()[:4],
         lambda start, end: f"{clock(start, 1)}-{clock(end, 1)}",
         lambda name, ratio: f"{name} {ratio:.2f}",
     )
@@ -153,7 +153,7 @@ def _recording_line(finding: RecordingFinding) -> str:
 
 
 def _said(
-    parts: Sequence[BeatReason],
+    parts: Sequence[Contribution],
     segment: Callable[[float, float], str],
     feature: Callable[[str, float], str],
 ) -> str:

@@ -6,17 +6,17 @@ step is said: RR before the beat at 11/16 of the mean RR is "early by 28 %".
 
 | feature | said |
 |---|---|
-| `early` | early or late by, of the mean of the last 8 RR |
-| `pause` | pause after it, or the next beat sooner than the mean RR |
-| `slow` | RR before it against the mean of the last 32 RR |
-| `change` | RR before it against the RR before that |
-| `balance` | RR before it against the RR after it |
-| `irregular` | median change from RR to RR of the mean RR: below 5 % regular, from 10 % irregular |
-| `alike` | how many of the last 16 beats have this shape |
-| `erratic` | median distance of an RR to the nearest of the four before it, of the mean RR |
+| `prematurity` | early or late by, of the mean of the last 8 RR |
+| `compensatory_pause` | pause after it, or the next beat sooner than the mean RR |
+| `rr_over_mean` | RR before it against the mean of the last 32 RR |
+| `rr_difference` | RR before it against the RR before that |
+| `rr_before_over_after` | RR before it against the RR after it |
+| `rr_variability` | median change from RR to RR, of the mean RR: below 5 % regular, from 10 % not |
+| `morphology_similarity` | how many of the last 16 beats have this shape |
+| `rr_irregularity` | median distance of an RR to the nearest of the four before, of the mean RR |
 | evidence | which waves the segment covers by at least half, by time from the R peak |
 
->>> words_of_beat("early", 11 / 16), words_of_beat("alike", 0.03)
+>>> words_of_beat("prematurity", 11 / 16), words_of_beat("morphology_similarity", 0.03)
 ('early by 28 %', 'shape unlike the recent beats (like 3 % of the last 16)')
 >>> waves(-0.047, 0.516)
 'QRS, ST and T'
@@ -31,10 +31,10 @@ import numpy as np
 
 from beatlens.ecg_page.words import clock
 from beatlens.errors import DataError
-from beatlens.runtime.beat_finding import BeatFinding, BeatReason
+from beatlens.runtime.beat_finding import BeatFinding, Contribution
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.recording_finding import RecordingFinding
-from beatlens.signals.rhythm import RATIO_STEPS
+from beatlens.signals.rr_features import RATIO_STEPS
 
 LARGEST = 6
 """Parts that are said; the others are summed up."""
@@ -42,21 +42,21 @@ LEAST = 0.05
 """A smaller part is not said, logits."""
 WAVES = (("P wave's place", -0.25, -0.06), ("QRS", -0.06, 0.08), ("ST and T", 0.08, 0.45))
 """Where waves are, in seconds from the R peak; of a usual heart rate."""
-SAID, MOST_SAID = 0.2, 3
+SAID, MAX_SAID = 0.2, 3
 """Least contribution that the sentence names, logits, and how many parts it names of each kind."""
-RR_BEFORE = ("slow", "change", "balance")
-"""Features of the RR interval before a beat, not named in the sentence where `early` is."""
+RR_BEFORE = ("rr_over_mean", "rr_difference", "rr_before_over_after")
+"""Features of the RR interval before a beat, not named in the sentence where `prematurity` is."""
 REST, OFFSET, SEGMENTS = "all other parts", "the rule's offset for this class", "all other segments"
 REGULAR, IRREGULAR = 0.05, 0.10
 """Median change from RR to RR, of the mean RR, below and from which RR intervals are called so."""
 BEFORE = "signal before the beat"
 RHYTHM = {
-    "early": "prematurity (RR over the mean of the last 8)",
-    "pause": "compensatory pause (RR after over the mean of the last 8)",
-    "slow": "RR over the mean of the last 32",
-    "change": "RR over the RR before it",
-    "balance": "RR before over RR after",
-    "irregular": "RR irregularity (median change over the mean RR)",
+    "prematurity": "prematurity (RR over the mean of the last 8)",
+    "compensatory_pause": "compensatory pause (RR after over the mean of the last 8)",
+    "rr_over_mean": "RR over the mean of the last 32",
+    "rr_difference": "RR over the RR before it",
+    "rr_before_over_after": "RR before over RR after",
+    "rr_variability": "RR irregularity (median change over the mean RR)",
 }
 
 
@@ -88,13 +88,13 @@ class Reasons:
     def said(self) -> str:
         """What speaks most for the decision, in words, the largest part first."""
         strong = [part for part in self.parts if part.logits >= SAID and part.feature]
-        early = any(part.feature == "early" for part in strong)
+        early = any(part.feature == "prematurity" for part in strong)
         said = [
             part.words.partition(" (")[0]
             for part in sorted(strong, key=lambda part: -part.logits)
             if not (early and part.feature in RR_BEFORE)
         ]
-        return "; ".join(list(dict.fromkeys(said))[: 2 * MOST_SAID])
+        return "; ".join(list(dict.fromkeys(said))[: 2 * MAX_SAID])
 
 
 def reasons_of_beat(finding: BeatFinding, against: str) -> Reasons:
@@ -104,7 +104,7 @@ def reasons_of_beat(finding: BeatFinding, against: str) -> Reasons:
     mine, other = (finding.classes.index(name) for name in (finding.class_name, against))
     offset = float(finding.offsets[mine] - finding.offsets[other])
     parts = [
-        Part(_beat_words(part), part.contribution, _kind(part)) for part in finding.why(against)
+        Part(_beat_words(part), part.contribution, _kind(part)) for part in finding.explain(against)
     ]
     parts = [*_largest(parts), Part(OFFSET, offset)]
     return _reasons(finding.class_name, against, parts)
@@ -121,7 +121,7 @@ def reasons_of_recording(finding: RecordingFinding) -> Reasons:
     offset = float(finding.offsets[mine] - finding.offsets[other])
     parts = [
         Part(_recording_words(part), part.contribution, _kind(part))
-        for part in finding.why(finding.classes[other])
+        for part in finding.explain(finding.classes[other])
     ]
     parts = _largest(parts)
     if offset:
@@ -150,15 +150,21 @@ def reasons_of_span(finding: Finding, name: str, peaks_s: Iterable[float]) -> Re
 
 def words_of_beat(feature: str, ratio: float) -> str:
     """A beat feature's value in words; of a feature that is not known, its name and its value."""
-    if feature in ("early", "pause", "slow", "change", "balance"):
+    if feature in (
+        "prematurity",
+        "compensatory_pause",
+        "rr_over_mean",
+        "rr_difference",
+        "rr_before_over_after",
+    ):
         return _ratio_words(feature, ratio)
     match feature:
-        case "irregular":
+        case "rr_variability":
             said = "regular " if ratio < REGULAR else "irregular " if ratio >= IRREGULAR else ""
             return f"{said}RR intervals (median change {100 * ratio:.0f} % of the mean)"
-        case "erratic":
+        case "rr_irregularity":
             return f"RR irregularity of the last minute: {100 * ratio:.0f} % of the mean RR"
-        case "alike":
+        case "morphology_similarity":
             like = f"like {100 * ratio:.0f} % of the last 16"
             if ratio >= 0.8:
                 return f"shape of the recent beats ({like})"
@@ -182,36 +188,36 @@ def _ratio_words(feature: str, ratio: float) -> str:
     by = f"{abs(change)} %"
     longer = f"{by} {'longer' if change > 0 else 'shorter'} than"
     match feature:
-        case "early":
+        case "prematurity":
             return "on time" if same else f"{'late' if change > 0 else 'early'} by {by}"
-        case "pause":
+        case "compensatory_pause":
             if same:
                 return "next beat on time"
             if change > 0:
                 return f"pause after it, {longer} the mean RR"
             return f"next beat {by} sooner than the mean RR"
-        case "slow":
+        case "rr_over_mean":
             return f"RR before it {'as long as' if same else longer} the mean of the last 32"
-        case "change":
+        case "rr_difference":
             return f"RR before it {'as long as' if same else longer} the RR before that"
         case _:
             return f"RR before it {'as long as' if same else longer} the RR after it"
 
 
-def _beat_words(part: BeatReason) -> str:
+def _beat_words(part: Contribution) -> str:
     if part.start_s is None or part.end_s is None:
         return words_of_beat(part.what, part.ratio or 0.0)
     span = f"{_ms(part.start_s)} to {_ms(part.end_s)} ms from R"
     return f"{waves(part.start_s, part.end_s)} ({span})"
 
 
-def _recording_words(part: BeatReason) -> str:
+def _recording_words(part: Contribution) -> str:
     if part.start_s is None or part.end_s is None:
         return f"{RHYTHM.get(part.what, part.what)}: {part.ratio:.2f} on average"
     return f"signal from {clock(part.start_s, 1)} to {clock(part.end_s, 1)}"
 
 
-def _kind(part: BeatReason) -> str:
+def _kind(part: Contribution) -> str:
     return part.what if part.start_s is None else "signal"
 
 

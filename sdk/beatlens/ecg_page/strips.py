@@ -30,7 +30,7 @@ STRIP_S = 10
 """Seconds of a strip: 250 mm at 25 mm/s, as A4 landscape holds."""
 TYPICAL_BEATS = 5
 """Beats that the strip of typical beats has, at least."""
-MOST_PER_CLASS = 24
+MAX_PER_CLASS = 24
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _beat_strip(
         column_s=collected.track.column_s,
         marks=marks,
         reasons=reasons_of_beat(finding, normal),
-        warnings=tuple(map(warning, finding.doubts)),
+        warnings=tuple(map(warning, finding.warnings)),
     )
 
 
@@ -233,7 +233,7 @@ def _strips_of_spans(
                     column_s=collected.track.column_s,
                     marks=_marks(peaks_s, start, end),
                     reasons=reasons_of_span(finding, name, _between(peaks_s, start, end)),
-                    warnings=tuple(map(warning, finding.doubts)),
+                    warnings=tuple(map(warning, finding.warnings)),
                 )
             )
     return strips
@@ -276,7 +276,7 @@ def _strips_of_recording(
             verdict=f"The recording as a whole: {title} ({finding.class_name.upper()}), "
             f"probability {100 * chance:.0f} %.",
             reasons=reasons,
-            warnings=tuple(map(warning, finding.doubts)),
+            warnings=tuple(map(warning, finding.warnings)),
         )
     return strips
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 STATEMENT = "Evidence used by the model, not cause. Not a medical device."
 
 WARNINGS = {
-    "noise": "noisy signal",
-    "close": "low margin",
-    "unfamiliar": "out of distribution",
+    "noisy": "noisy signal",
+    "low_margin": "low margin",
+    "out_of_distribution": "out of distribution",
     "clipped": "clipped signal",
 }
 """Names of warnings by the names that findings have."""
 WARNING_MEANS = {
-    "noise": "more than half of the signal bends as sharply as QRS complexes do",
-    "close": "another class is nearly as likely, or likelier",
-    "unfamiliar": "less evidence for any class than nearly all beats of the model's records have",
+    "noisy": "more than half of the signal bends as sharply as QRS complexes do",
+    "low_margin": "another class is nearly as likely, or likelier",
+    "out_of_distribution": "less evidence for any class than nearly all beats of the model's "
+    "records have",
     "clipped": "the signal leaves the network's input range, 3.175 mV either way; never called S",
 }
 

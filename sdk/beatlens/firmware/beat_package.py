@@ -25,9 +25,9 @@ from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.c_beat_task import beat_memory_bytes, beat_task_source
-from beatlens.runtime.doubts import bits_of
 from beatlens.runtime.finding import Limits
-from beatlens.signals.beat_contexts import CONTEXTS, STEPS
+from beatlens.runtime.warning_bits import pack_warnings
+from beatlens.signals.beat_features import FEATURES, STEPS
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 
 GOLDEN_S = 16.0
@@ -85,7 +85,7 @@ def write_beats(
         "and read `include/bl_beats.h`, which has an example.",
         f"A stream needs {beat_memory_bytes(bundle, drawn, taps):,} bytes of memory (`{memory}`) "
         "and a `bl_beats`; a beat is decided on "
-        f"{rule.before + rule.after} columns of evidence and {len(CONTEXTS)} contexts.",
+        f"{rule.before + rule.after} columns of evidence and {len(FEATURES)} features.",
     ]
     statics = "static bl_beats selftest_beats;"
     files = package_files(name, target, drawn, made, engine, memory, tests, facts, statics)
@@ -151,17 +151,17 @@ def _beat(bundle: Bundle, finding: BeatFinding, scores: str) -> str:
     if not finding.assessable:
         return row(peak, start, 0, 0, 0, "{0}", 0)
     assert finding.class_name is not None
-    assert finding.contexts is not None
-    contexts = row(*(round(v * STEPS[key]) for key, v in finding.contexts.items()))
-    number, doubts = bundle.classes.index(finding.class_name), bits_of(finding.doubts)
-    return row(peak, start, 1, number, doubts, contexts, scores)
+    assert finding.features is not None
+    features = row(*(round(v * STEPS[key]) for key, v in finding.features.items()))
+    number, warnings = bundle.classes.index(finding.class_name), pack_warnings(finding.warnings)
+    return row(peak, start, 1, number, warnings, features, scores)
 
 
 def _scores(bundle: Bundle, finding: BeatFinding) -> list[int]:
     """Scores in steps, from a finding's parts in logits: as the device sums them up."""
     rule, evidence = rule_of(bundle), bundle.tensors["evidence"]
     assert finding.evidence is not None
-    assert finding.contexts is not None
+    assert finding.features is not None
     values = np.rint(finding.evidence / evidence.scale).astype(np.int64) + evidence.zero_point
-    steps = [[round(v * STEPS[key]) for key, v in finding.contexts.items()]]
+    steps = [[round(v * STEPS[key]) for key, v in finding.features.items()]]
     return rule.scores(values.sum(axis=1)[None], np.array(steps))[0].tolist()

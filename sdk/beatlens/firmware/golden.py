@@ -17,9 +17,9 @@ from beatlens.errors import ModelError
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.simulate import simulate
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.doubts import bits_of
 from beatlens.runtime.finding import Finding, Limits
 from beatlens.runtime.stream import Stream
+from beatlens.runtime.warning_bits import pack_warnings
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, simulate_patient
 
@@ -142,8 +142,8 @@ def _finding(bundle: Bundle, finding: Finding, sums: str) -> str:
     start, end = (round(at / column_s) for at in (finding.start_s, finding.end_s))
     decisions = sum(1 << i for i, found in enumerate((finding.decisions or {}).values()) if found)
     named = sums if finding.assessable else 0
-    doubts = bits_of(finding.doubts)
-    return row(start, end - start, decisions, int(finding.assessable), doubts, named)
+    warnings = pack_warnings(finding.warnings)
+    return row(start, end - start, decisions, int(finding.assessable), warnings, named)
 
 
 def _sums(bundle: Bundle, finding: Finding) -> list[int]:

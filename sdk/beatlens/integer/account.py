@@ -36,7 +36,7 @@ class SizeAccount:
         file_bytes: the `.tflite` file.
         packed_bytes: weights, biases and scales in the packed format (`weights.blpk`).
         decoder_bytes: code and constants of the C decoder on a Cortex-M4, as last measured by
-            `beatlens bench decoder`; None outside a checkout with that measurement.
+            `python -m benchmarks decoder`; None outside a checkout with that measurement.
         ram_bytes: activations alive at once, see `ram_bytes`.
         macs: multiply-accumulates of one inference.
     """
@@ -99,6 +99,6 @@ def decoder_bytes(figures: Path = DECODER_FIGURES, core: str = DECODER_CORE) -> 
         sizes = {row["core"]: int(row["flash_bytes"]) for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{figures}: no figures of the decoder ({error!r}); run `beatlens bench decoder`"
+            f"{figures}: no figures of the decoder ({error!r}); run `python -m benchmarks decoder`"
         ) from error
     return sizes.get(core)

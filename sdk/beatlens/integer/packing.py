@@ -34,7 +34,7 @@ from beatlens.packed.bits import refuse
 
 MAGIC, VERSION = b"BLPK", 1
 START, LAYER, CHECKSUM = struct.Struct("<4sBBHI"), struct.Struct("<IHBB"), struct.Struct("<I")
-MOST_LAYERS, MOST_CHANNELS = (1 << 16) - 1, (1 << 16) - 1
+MAX_LAYERS, MAX_CHANNELS = (1 << 16) - 1, (1 << 16) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class PackedLayer:
         )
 
 
-def layers_of(graph: IntegerGraph) -> list[PackedLayer]:
+def list_layers(graph: IntegerGraph) -> list[PackedLayer]:
     """The parameters of a graph's convolutions, in order of execution."""
     found = []
     for op in graph.ops:
@@ -80,10 +80,10 @@ def pack_model(graph: IntegerGraph) -> bytes:
 
     Raises ModelError if it has more layers or channels than 16 bits can count.
     """
-    layers = layers_of(graph)
+    layers = list_layers(graph)
     body = b"".join(_pack_layer(layer) for layer in layers)
-    if len(layers) > MOST_LAYERS:
-        raise ModelError(f"{len(layers)} layers to pack, expected at most {MOST_LAYERS}")
+    if len(layers) > MAX_LAYERS:
+        raise ModelError(f"{len(layers)} layers to pack, expected at most {MAX_LAYERS}")
     size = START.size + len(body) + CHECKSUM.size
     data = START.pack(MAGIC, VERSION, 0, len(layers), size) + body
     return data + CHECKSUM.pack(zlib.crc32(data))
@@ -120,7 +120,7 @@ def unpack_model(data: bytes, limit: int = MAX_WEIGHTS) -> list[PackedLayer]:
 
 def check_model(data: bytes, graph: IntegerGraph) -> None:
     """Raise ModelError unless the packed bytes hold exactly the parameters of a graph."""
-    wanted, found = layers_of(graph), unpack_model(data)
+    wanted, found = list_layers(graph), unpack_model(data)
     if len(found) != len(wanted):
         raise ModelError(f"packed weights: {len(found)} layers, the network has {len(wanted)}")
     for number, (a, b) in enumerate(zip(found, wanted, strict=True)):
@@ -133,8 +133,8 @@ def check_model(data: bytes, graph: IntegerGraph) -> None:
 
 def _pack_layer(layer: PackedLayer) -> bytes:
     channels = len(layer.weights)
-    if channels > MOST_CHANNELS:
-        raise ModelError(f"{channels} output channels to pack, expected at most {MOST_CHANNELS}")
+    if channels > MAX_CHANNELS:
+        raise ModelError(f"{channels} output channels to pack, expected at most {MAX_CHANNELS}")
     tensor = encode_tensor(layer.weights)
     start = LAYER.pack(len(tensor), channels, int(layer.depthwise), 0)
     bias, scales = layer.bias.astype("<i4").tobytes(), layer.weight_scales.astype("<f4").tobytes()

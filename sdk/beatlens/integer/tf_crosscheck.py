@@ -7,8 +7,8 @@ beatlens does; it is imported when a function here is called.
 
 TensorFlow knows no scales, only ranges: from a range `[low, high]` in float32 it derives
 `float32((high - low) / steps)`. The range of a scale is itself rounded to float32, so going there
-and back may miss the scale by one unit in the last place. :func:`range_of` therefore moves the ends
-of the range by single float32 steps until TensorFlow's formula gives exactly the scale.
+and back may miss the scale by one unit in the last place. :func:`find_range` therefore moves the
+ends of the range by single float32 steps until TensorFlow's formula gives exactly the scale.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ MAX_STEPS = 3
 """How many float32 steps each end of a range is moved at most in the search for a scale."""
 
 
-def range_of(scale: float, lowest: int, highest: int) -> tuple[np.float32, np.float32]:
+def find_range(scale: float, lowest: int, highest: int) -> tuple[np.float32, np.float32]:
     """Float32 ends of a range from which TensorFlow derives exactly this float32 scale.
 
     `lowest` and `highest` are the integers at the ends, zero point subtracted: `-128 - z` and
     `127 - z` for an activation, -127 and 127 for weights. Raises ModelError if there are none.
 
-    >>> low, high = range_of(float(np.float32(0.1)), -127, 127)
+    >>> low, high = find_range(float(np.float32(0.1)), -127, 127)
     >>> bool(np.float32((float(high) - float(low)) / 254) == np.float32(0.1))
     True
     """
@@ -110,45 +110,44 @@ def differences(graph: IntegerGraph, model: bytes) -> list[str]:
         return [f"operators are {found}, expected {[op.kind for op in graph.ops]}"]
     renamed = {other.input: graph.input}
     result = _tensor_differences(graph, other, graph.input, other.input)
-    for ours, theirs in zip(graph.ops, other.ops, strict=True):
-        renamed[theirs.output] = ours.output
-        if sorted(renamed[name] for name in theirs.inputs) != sorted(ours.inputs):
-            result.append(f"{ours.name}: reads {theirs.inputs}, expected {ours.inputs}")
-        result += _tensor_differences(graph, other, ours.output, theirs.output)
+    for op, other_op in zip(graph.ops, other.ops, strict=True):
+        renamed[other_op.output] = op.output
+        if sorted(renamed[name] for name in other_op.inputs) != sorted(op.inputs):
+            result.append(f"{op.name}: reads {other_op.inputs}, expected {op.inputs}")
+        result += _tensor_differences(graph, other, op.output, other_op.output)
         for name in ("stride", "padding", "relu", "groups", "start", "stop", "order"):
-            if getattr(ours, name, None) != getattr(theirs, name, None):
+            if getattr(op, name, None) != getattr(other_op, name, None):
                 result.append(
-                    f"{ours.name}: {name} is {getattr(theirs, name)}, "
-                    f"expected {getattr(ours, name)}"
+                    f"{op.name}: {name} is {getattr(other_op, name)}, expected {getattr(op, name)}"
                 )
-        if isinstance(ours, Convolution):
+        if isinstance(op, Convolution):
             for name in ("weights", "weight_scales", "bias"):
-                mine, theirs_array = getattr(ours, name), getattr(theirs, name)
-                if not np.array_equal(mine, theirs_array):
-                    result.append(f"{ours.name}: {name} differ in {_count(mine, theirs_array)}")
+                expected, converted = getattr(op, name), getattr(other_op, name)
+                if not np.array_equal(expected, converted):
+                    result.append(f"{op.name}: {name} differ in {_count(expected, converted)}")
     return result
 
 
-def _count(mine: NDArray[Any], found: NDArray[Any]) -> str:
-    if mine.shape != found.shape:
-        return f"shape: {found.shape}, expected {mine.shape}"
-    return f"{int((mine != found).sum())} of {mine.size} values"
+def _count(expected: NDArray[Any], found: NDArray[Any]) -> str:
+    if expected.shape != found.shape:
+        return f"shape: {found.shape}, expected {expected.shape}"
+    return f"{int((expected != found).sum())} of {expected.size} values"
 
 
 def _tensor_differences(
     graph: IntegerGraph, other: IntegerGraph, name: str, other_name: str
 ) -> list[str]:
-    mine, found = graph.tensors[name], other.tensors[other_name]
+    expected, found = graph.tensors[name], other.tensors[other_name]
     return [
-        f"tensor {name}: {field} is {getattr(found, field)}, expected {getattr(mine, field)}"
+        f"tensor {name}: {field} is {getattr(found, field)}, expected {getattr(expected, field)}"
         for field in ("length", "channels", "quantization")
-        if getattr(mine, field) != getattr(found, field)
+        if getattr(expected, field) != getattr(found, field)
     ]
 
 
 def _fake_quantised(tf: Any, x: Any, quantization: Quantization) -> Any:
     zero_point = quantization.zero_point
-    low, high = range_of(quantization.scale, -128 - zero_point, 127 - zero_point)
+    low, high = find_range(quantization.scale, -128 - zero_point, 127 - zero_point)
     return tf.quantization.fake_quant_with_min_max_args(x, min=float(low), max=float(high))
 
 
@@ -172,7 +171,7 @@ def _rebuilt(tf: Any, op: Op, graph: IntegerGraph, values: dict[str, Any]) -> An
 
 
 def _convolution(tf: Any, op: Convolution, graph: IntegerGraph, x: Any) -> Any:
-    ranges = [range_of(float(scale), -127, 127) for scale in op.weight_scales]
+    ranges = [find_range(float(scale), -127, 127) for scale in op.weight_scales]
     lows, highs = (np.array(ends, np.float32) for ends in zip(*ranges, strict=True))
     # Output channels last, as TensorFlow has them and as per-channel fake_quant wants them.
     integers = op.weights.transpose(1, 2, 0) if isinstance(op, Conv) else op.weights[:, None]

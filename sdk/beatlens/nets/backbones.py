@@ -158,12 +158,12 @@ def build(spec: NetworkSpec, classes: tuple[str, ...], leads: int = 1) -> Eviden
     return EvidenceNet(nn.Sequential(*blocks), previous, classes)
 
 
-def spec_of(net: EvidenceNet) -> NetworkSpec:
+def read_spec(net: EvidenceNet) -> NetworkSpec:
     """The specification that builds a network of this shape, whatever its widths.
 
     Raises `ModelError` for a backbone that `build` does not make.
 
-    >>> spec_of(build(TEACHER, ("pvc", "sve"))) == TEACHER
+    >>> read_spec(build(TEACHER, ("pvc", "sve"))) == TEACHER
     True
     """
     first = next(iter(net.backbone), None)

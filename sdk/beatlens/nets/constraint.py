@@ -131,7 +131,7 @@ def trained_tensor(layer: nn.Module, tensor: str = "weight") -> Tensor:
     return cast(Tensor, cast(nn.ModuleDict, layer.parametrizations)[tensor].original)
 
 
-def constraints_of(net: nn.Module) -> dict[str, Constraint]:
+def find_constraints(net: nn.Module) -> dict[str, Constraint]:
     """Every constraint in a network, by the name of its layer and tensor (`layer:tensor`)."""
     found: dict[str, Constraint] = {}
     for name, module in net.named_modules():
@@ -147,7 +147,7 @@ def describe_constraints(net: nn.Module) -> dict[str, dict[str, Any]]:
     """Plain data and tensors from which `impose_described` makes a network's constraints again."""
     return {
         where: {"kind": c.kind, "state": dict(c.state_dict())}
-        for where, c in constraints_of(net).items()
+        for where, c in find_constraints(net).items()
     }
 
 

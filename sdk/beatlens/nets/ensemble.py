@@ -77,14 +77,14 @@ def ensemble(nets: Sequence[EvidenceNet]) -> EvidenceNet:
     return joined.train(first.training)
 
 
-def blocks_of(net: nn.Module) -> list[list[str]]:
+def list_blocks(net: nn.Module) -> list[list[str]]:
     """Names of a backbone's blocks, first to last; of an ensemble those of all members together.
 
     >>> from beatlens.nets.backbones import NetworkSpec, build
     >>> spec = NetworkSpec("dense", (4, 4), (8, 3), (8, 1))
-    >>> blocks_of(build(spec, ("pvc",)))
+    >>> list_blocks(build(spec, ("pvc",)))
     [['backbone.0'], ['backbone.1']]
-    >>> blocks_of(ensemble([build(spec, ("pvc",)) for _ in range(2)]))
+    >>> list_blocks(ensemble([build(spec, ("pvc",)) for _ in range(2)]))
     [['backbone.0.each.0.0', 'backbone.0.each.1.0'], ['backbone.0.each.0.1', 'backbone.0.each.1.1']]
     """
     backbone: nn.Sequential = net.backbone  # type: ignore[assignment]

@@ -2,11 +2,10 @@
 
     logits [C] of a beat = mean evidence over its span + sum over contexts of table[context][class]
 
-A table is a list of numbers for each step of a context (`beatlens.signals.beat_contexts`; of a
-recording's beats those of `beatlens.signals.rhythm`) and class, learnt with the teacher. It adds to
-the decision as evidence does, so an explanation stays a sum: so much from these 100 ms, so much
-from being early. A network that is made smaller keeps its teacher's tables as they are; they cost
-the device a look-up.
+A table is a list of numbers for each step of a feature (`beatlens.signals.beat_features`; of a
+recording's beats those of `beatlens.signals.rr_features`) and class, trained with the teacher. It
+adds to the decision as evidence does, so an explanation stays a sum. A network that is made smaller
+keeps its teacher's tables as they are; they cost the device a look-up.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from beatlens.errors import ModelError
 from beatlens.nets.files import read_state, save_state
-from beatlens.signals.rhythm import BINS, CONTEXTS
+from beatlens.signals.rr_features import BINS, FEATURES
 
 TABLES_FORMAT = "beatlens-tables-1"
 TABLES_FILE = "tables.pt"
@@ -38,7 +37,7 @@ class LookupTables(nn.Module):
     torch.Size([2, 5, 4])
     """
 
-    def __init__(self, classes: int, contexts: int = len(CONTEXTS)) -> None:
+    def __init__(self, classes: int, contexts: int = len(FEATURES)) -> None:
         super().__init__()
         self.values = nn.Parameter(torch.zeros(contexts, BINS, classes))
 
@@ -73,7 +72,7 @@ def save_tables(path: Path, tables: LookupTables) -> None:
     save_state(path, {"format": TABLES_FORMAT, "tables": tables.state_dict()})
 
 
-def load_tables(path: Path, contexts: int = len(CONTEXTS)) -> LookupTables:
+def load_tables(path: Path, contexts: int = len(FEATURES)) -> LookupTables:
     """Read the tables of so many contexts.
 
     Raises `ModelError` where the file is missing, something else, or of other contexts.

@@ -6,9 +6,9 @@ All tensors of a graph at once: `beatlens.integer.packing`.
 from beatlens.packed.plans import CODINGS
 from beatlens.packed.tensor import (
     MAX_WEIGHTS,
-    coding_of,
     decode_tensor,
     encode_tensor,
+    name_coding,
     packed_size,
     sizes_by_coding,
 )
@@ -16,9 +16,9 @@ from beatlens.packed.tensor import (
 __all__ = [
     "CODINGS",
     "MAX_WEIGHTS",
-    "coding_of",
     "decode_tensor",
     "encode_tensor",
+    "name_coding",
     "packed_size",
     "sizes_by_coding",
 ]

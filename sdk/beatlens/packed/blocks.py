@@ -55,7 +55,7 @@ class Blocks:
         )
 
 
-def blocks_of(tensor: NDArray[np.int8]) -> Iterator[Blocks]:
+def split_blocks(tensor: NDArray[np.int8]) -> Iterator[Blocks]:
     """The tensor cut into blocks of every shape that is tried, more than one weight each.
 
     Larger blocks are left out where smaller ones inside them have hardly ever one magnitude.

@@ -25,8 +25,8 @@ from beatlens.packed.bits import BitReader, Stream, refuse, spell, words
 Numbers = NDArray[np.int64]
 LONGEST = 15
 """Bits of the longest code word."""
-MOST_SYMBOLS = 64
-MOST_EXTRA = 24
+MAX_SYMBOLS = 64
+MAX_EXTRA = 24
 """Most bits a number has beside its symbol; also the widest fixed code."""
 MANTISSAS = range(4)
 FIRST_LENGTH = 5
@@ -36,7 +36,7 @@ STEP = 1 << 14
 SLACK = 8
 
 
-def symbols_of(numbers: Numbers, mantissa: int) -> tuple[Numbers, Numbers]:
+def split_symbols(numbers: Numbers, mantissa: int) -> tuple[Numbers, Numbers]:
     """Symbol of each number, and how many of its lowest bits stand beside the symbol."""
     extra = np.maximum(np.frexp(numbers.astype(np.float64))[1] - 1 - mantissa, 0).astype(np.int64)
     return (extra << mantissa) + (numbers >> extra), extra
@@ -83,7 +83,7 @@ class Huffman:
 
     def cost(self, values: Numbers, counts: Numbers) -> int:
         """Bits of numbers given as distinct values and how often each occurs."""
-        symbols, extra = symbols_of(values, self.mantissa)
+        symbols, extra = split_symbols(values, self.mantissa)
         return int(((np.array(self.lengths)[symbols] + extra) * counts).sum())
 
     def describe(self) -> list[tuple[int, int]]:
@@ -102,7 +102,7 @@ class Huffman:
 
     def spell(self, numbers: Numbers) -> Stream:
         """The numbers as bits."""
-        symbols, extra = symbols_of(numbers, self.mantissa)
+        symbols, extra = split_symbols(numbers, self.mantissa)
         low = numbers & ((1 << extra) - 1)
         return spell(self._words[symbols] << extra | low, self._lengths[symbols] + extra)
 
@@ -211,8 +211,8 @@ def best_huffman(values: Numbers, counts: Numbers) -> Huffman:
     """The Huffman code of fewest bits, description included; `values` distinct, from 0."""
     found: list[tuple[int, Huffman]] = []
     for mantissa in MANTISSAS:
-        symbols, extra = symbols_of(values, mantissa)
-        if symbols.max(initial=0) >= MOST_SYMBOLS:
+        symbols, extra = split_symbols(values, mantissa)
+        if symbols.max(initial=0) >= MAX_SYMBOLS:
             continue
         totals = np.bincount(symbols, weights=counts, minlength=1).astype(np.int64)
         lengths = huffman_lengths(totals)
@@ -255,11 +255,11 @@ def read_code(bits: BitReader) -> NumberCode:
     """Read a code's description. Raises ModelError where it is none."""
     if not bits.take(1):
         width = bits.take(5)
-        if width > MOST_EXTRA:
-            refuse(f"numbers are {width} bits wide, at most {MOST_EXTRA} can be")
+        if width > MAX_EXTRA:
+            refuse(f"numbers are {width} bits wide, at most {MAX_EXTRA} can be")
         return Fixed(width)
     mantissa, count = bits.take(2), bits.take(6) + 1
-    if count > (MOST_EXTRA + 2) << mantissa:
+    if count > (MAX_EXTRA + 2) << mantissa:
         refuse(f"{count} symbols with a mantissa of {mantissa} bits are too many")
     lengths: list[int] = []
     last = FIRST_LENGTH

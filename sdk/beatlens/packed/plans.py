@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.packed.bits import Stream, spell_fields
-from beatlens.packed.blocks import Blocks, block_order, blocks_of, spread
+from beatlens.packed.blocks import Blocks, block_order, split_blocks, spread
 from beatlens.packed.numbers import (
     NumberCode,
     Numbers,
@@ -35,7 +35,7 @@ CODINGS = (
     "sparse elements",
 )
 """Names of the codings by their number in the format."""
-MOST_ENTRIES = 1 << 16
+MAX_ENTRIES = 1 << 16
 LONGEST_RUN = 16
 """Most inputs in a segment of a layer with one tap."""
 FREE, EQUAL = 0, 1
@@ -114,7 +114,7 @@ def _codebooks(tensor: Int8) -> Iterator[Plan]:
     for taps, inputs in _segments(tensor):
         segments = cut(tensor, taps, inputs)
         counts = _distinct_counts(segments)
-        if len(counts) > MOST_ENTRIES:
+        if len(counts) > MAX_ENTRIES:
             continue
         counts = -np.sort(-counts)
         ranks = np.arange(len(counts))
@@ -179,7 +179,7 @@ def _distinct_counts(segments: Int8) -> NDArray[np.int64]:
 
 
 def _blocks(tensor: Int8, histogram: Numbers) -> Iterator[Plan]:
-    for blocks in blocks_of(tensor):
+    for blocks in split_blocks(tensor):
         if (blocks.largest == 0).any():
             yield _block_plan(tensor, blocks, histogram, SPARSE_BLOCKS)
         if (blocks.equal & (blocks.largest > 0) & (blocks.largest < 128)).any():

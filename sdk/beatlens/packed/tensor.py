@@ -11,7 +11,7 @@ encoder, and a size that is known only after encoding, where here it follows fro
 
 >>> tensor = np.array([[[1, -1], [3, 0]]], np.int8)
 >>> packed = encode_tensor(tensor)
->>> len(packed) == packed_size(tensor), coding_of(packed)
+>>> len(packed) == packed_size(tensor), name_coding(packed)
 (True, 'low-bit')
 >>> decode_tensor(packed).tolist()
 [[[1, -1], [3, 0]]]
@@ -36,7 +36,7 @@ from beatlens.packed.plans import (
     FREE,
     LOW_BIT,
     MAGNITUDE,
-    MOST_ENTRIES,
+    MAX_ENTRIES,
     PLAIN,
     SPARSE,
     SPARSE_BLOCKS,
@@ -82,7 +82,7 @@ def sizes_by_coding(tensor: Int8) -> dict[str, int]:
     return found
 
 
-def coding_of(packed: bytes) -> str:
+def name_coding(packed: bytes) -> str:
     """Name of the coding of a packed tensor, one of `CODINGS`. Raises ModelError if it has none."""
     if not packed:
         refuse("there are none")
@@ -101,7 +101,7 @@ def decode_tensor(packed: bytes, limit: int = MAX_WEIGHTS) -> Int8:
     if the tensor has more than `limit` weights; nothing larger than that is ever allocated.
     """
     packed = bytes(packed)
-    coding = CODINGS.index(coding_of(packed))
+    coding = CODINGS.index(name_coding(packed))
     numbers, at = _read_leb128(packed, 1, 3 + FIELDS[coding])
     shape = numbers[0], numbers[1], numbers[2]
     size = _check_shape(shape, limit)
@@ -190,7 +190,7 @@ def _decode_codebook(bits: BitReader, shape: Shape, taps: int, inputs: int, entr
     if not (taps and inputs) or shape[1] % taps or shape[2] % inputs:
         refuse(f"segments of {taps} x {inputs} weights in channels of {shape[1]} x {shape[2]}")
     grid = shape[0], shape[1] // taps, shape[2] // inputs
-    most = min(MOST_ENTRIES, int(np.prod(grid)))
+    most = min(MAX_ENTRIES, int(np.prod(grid)))
     if not 1 <= entries <= most:
         refuse(f"the codebook has {entries} entries, expected 1 to {most}")
     width = bits.take(5)

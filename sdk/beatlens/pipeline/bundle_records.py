@@ -39,7 +39,7 @@ from beatlens.pipeline.evaluate import check_strips_bundle, shipped_thresholds
 from beatlens.pipeline.score import findings_in
 from beatlens.tasks.recordings.evaluation import agreement_figures, score_figures, told_of
 from beatlens.runtime.bundle import Bundle
-from beatlens.signals import beat_contexts, rhythm, splits
+from beatlens.signals import beat_features, rr_features, splits
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import Database, find_database
 from beatlens.tasks.beats.labels import CLASSES as BEAT_CLASSES
@@ -191,7 +191,7 @@ def _beats(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]:
     agreement: Row = {}
     if teacher is not None:
         network = _network(teacher, bundle)
-        tables = load_tables(teacher.with_name(TABLES_FILE), len(beat_contexts.LEARNT))
+        tables = load_tables(teacher.with_name(TABLES_FILE), len(beat_features.TRAINED))
         theirs = run_beats(network, beat_tables(tables.array()), tracks)
         found = beat_fidelity(theirs, run)
         agreement = {key: found[key] for key in ("spearman", "spearman_p5", "same_peak")}
@@ -248,7 +248,7 @@ def _recordings(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]
     if teacher is None:
         return [score_figures(told_of(run, run, decided, chances, len(bundle.tflite)))]
     network = _network(teacher, bundle)
-    tables = load_tables(teacher.with_name(TABLES_FILE), len(rhythm.CONTEXTS))
+    tables = load_tables(teacher.with_name(TABLES_FILE), len(rr_features.FEATURES))
     reference = run_recordings(network, tables.array(), tracks)
     told = told_of(reference, run, decided, chances, len(bundle.tflite))
     theirs = reference.logits.argmax(axis=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
@@ -131,5 +131,5 @@ def load_compressed(folder: Path) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
 
 
 def _needs_activations(recipe: Recipe, step: StepSection) -> bool:
-    matching = matching_of(step.matching or recipe.distill.matching)
+    matching = build_matching(step.matching or recipe.distill.matching)
     return matching is not None and matching.needs_activations

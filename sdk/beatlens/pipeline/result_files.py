@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from beatlens.pipeline.whole_files import WholeFile
 
-FORMAT = "beatlens findings 1"
+FORMAT = "beatlens findings 2"
 TIME_DECIMALS, DIGITS = 4, 5
 MAX_LINE = 1 << 20
 """Bytes of the longest first or last line that is read."""
@@ -33,11 +33,11 @@ _OTHER = re.compile(r"[^A-Za-z0-9_-]")
 
 @dataclass(frozen=True)
 class Counts:
-    """What a file of findings holds: findings in all, undecided ones, doubted ones, by class."""
+    """What a file of findings holds: findings, undecided ones, those with a warning, by class."""
 
     findings: int
     undecided: int
-    doubted: int
+    warned: int
     classes: dict[str, int]
 
 
@@ -122,13 +122,13 @@ def write_result(
         file.write(line)
 
     add(head)
-    usual = {"findings": 0, "undecided": 0, "doubted": 0}
+    usual = {"findings": 0, "undecided": 0, "warned": 0}
     classes: Counter[str] = Counter()
     for finding in findings:
         add(finding)
         usual["findings"] += 1
         usual["undecided"] += not finding["assessable"]
-        usual["doubted"] += bool(finding["doubts"])
+        usual["warned"] += bool(finding["warnings"])
         classes.update(_classes_of(finding))
     counts = Counts(**usual, classes=dict(sorted(classes.items())))
     file.write(json_line({"end": True, **asdict(counts), "sha256": digest.hexdigest()}) + "\n")
@@ -158,7 +158,7 @@ def _read(file: BinaryIO, head: Mapping[str, Any]) -> Counts | None:
     end = json.loads(last)
     if not last.endswith(b"\n") or end["sha256"] != _digest(file, size - len(last)):
         return None
-    return Counts(end["findings"], end["undecided"], end["doubted"], end["classes"])
+    return Counts(end["findings"], end["undecided"], end["warned"], end["classes"])
 
 
 def _digest(file: BinaryIO, length: int) -> str:

@@ -200,7 +200,7 @@ class ScoreOf:
         usual = {"findings": counts.findings, "undecided": counts.undecided}
         classes = {f"class {name}": number for name, number in counts.classes.items()}
         row = {"record": place.label, "file": path.name, "lead": head["lead"]}
-        row |= {"seconds": head["seconds"], **usual, "doubted": counts.doubted, "error": ""}
+        row |= {"seconds": head["seconds"], **usual, "warned": counts.warned, "error": ""}
         return row | classes
 
 
@@ -296,7 +296,7 @@ def write_summary(path: Path, rows: Sequence[Row]) -> None:
 
     Raises `OutputError` where the disk refuses.
     """
-    usual = ("record", "file", "lead", "seconds", "findings", "undecided", "doubted", "error")
+    usual = ("record", "file", "lead", "seconds", "findings", "undecided", "warned", "error")
     classes = sorted({name for row in rows for name in row} - set(usual))
     with WholeFile(path, newline="", errors="backslashreplace") as file:
         writer = csv.writer(file)

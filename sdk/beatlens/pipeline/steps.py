@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from beatlens.compress.contract import Budget, LogRow, Retraining
-from beatlens.compress.methods import method_of
+from beatlens.compress.methods import build_method
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.quantized_files import load_quantized, save_quantized
 from beatlens.nets.backbones import build, spec_of
@@ -92,7 +92,7 @@ class Steps:
             if step.method == "quantize" or isinstance(net, QuantizedEvidenceNet):
                 return load_quantized(path, last_float)
             return load_net(path)[0]
-        method = method_of(step.method, step.settings)
+        method = build_method(step.method, step.settings)
         method.check(net)
         budget = Budget(step.packed_bytes or recipe.compress.packed_bytes or sys.maxsize)
         section = recipe.quantize_schedule if step.method == "quantize" else None

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError
 
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER
 from beatlens.recipe.data import DataSection, TaskSection
@@ -83,7 +83,7 @@ class Recipe(Section):
             found = f"{key} is {first['input']!r}: " if key else ""  # "" speaks of the whole
             raise RecipeError(f"{where}: {found}{message}") from error
         try:
-            matching_of(recipe.distill.matching)
+            build_matching(recipe.distill.matching)
             _ = recipe.teacher.spec, recipe.student.spec
             recipe.compress.check()
             recipe.check_start()

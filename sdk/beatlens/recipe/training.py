@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.compress.distill import DistillWeights
-from beatlens.compress.methods import AFTER_INT8, method_of
+from beatlens.compress.methods import AFTER_INT8, build_method, runs_after_int8
 from beatlens.compress.training_noise import LEAST_MV, TrainingNoise
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import NetworkSpec
@@ -127,11 +127,11 @@ class CompressSection(Section):
         """Raise `RecipeError` where the steps cannot be run, or not in this order."""
         names = [step.method for step in self.steps]
         for step in self.steps:
-            method_of(step.method, step.settings)
-            matching_of(step.matching or "none")
+            build_method(step.method, step.settings)
+            build_matching(step.matching or "none")
         if names.count("quantize") != 1:
             raise RecipeError(f"compress.steps are {names}, expected `quantize` exactly once")
-        late = [n for n in names[names.index("quantize") + 1 :] if n not in AFTER_INT8]
+        late = [n for n in names[names.index("quantize") + 1 :] if not runs_after_int8(n)]
         if late:
             raise RecipeError(
                 f"compress.steps: {late[0]} after quantize, expected only {', '.join(AFTER_INT8)} "
@@ -143,7 +143,8 @@ class CompressSection(Section):
                 'first (or set compress.start = "teacher")'
             )
         unbound = [step.method for step in self.steps if step.packed_bytes is None]
-        shrinking = [n for n in unbound if n not in ("distill", "quantize", *AFTER_INT8)]
+        kept = ("distill", "quantize")
+        shrinking = [n for n in unbound if n not in kept and not runs_after_int8(n)]
         if shrinking and self.packed_bytes is None:
             raise RecipeError(
                 f"compress.packed_bytes is not set, expected a number of bytes: {shrinking[0]} "

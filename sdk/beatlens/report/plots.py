@@ -5,7 +5,7 @@ all, and the same figure gives the same bytes. Colours are from the Okabe-Ito se
 meaning alone: shape or line style says it too.
 
 >>> rows = [{"model": "m", "matching": "none", "form": "int8", "seed": 0, "spearman": 0.8}]
->>> figure = fidelity_by_matching(Figures("beatlens bench", "abc", "simulated", "any", rows))
+>>> figure = fidelity_by_matching(Figures("python -m benchmarks", "abc", "simulated", "any", rows))
 >>> figure.axes[0].get_xlabel()
 'Spearman agreement with the teacher'
 """

@@ -6,7 +6,7 @@ averaged over. Where rows carry `KEY_lo` and `KEY_hi`, the brackets hold the mea
 the seeds (uncertainty over patients); where they do not, the least and the greatest seed.
 
 >>> rows = [{"model": "m", "form": "int8", "seed": s, "ap": v} for s, v in [(0, 0.8), (1, 0.9)]]
->>> figures = Figures("beatlens bench", "abc1234", "simulated ECG", "any", rows)
+>>> figures = Figures("python -m benchmarks", "abc1234", "simulated ECG", "any", rows)
 >>> print(markdown_table(figures, [Column("ap", "AP")], ["model", "form"]).split("\\n\\n")[0])
 | model | form | AP |
 |:--|:--|--:|

@@ -65,8 +65,8 @@ class MapView:
             for name, value in values.items():
                 _probability(value, f"{self.name}: {label}[{name!r}]")
         columns = set()
-        for name, columns_of in self.evidence.items():
-            array = np.asarray(columns_of)
+        for name, find_columns in self.evidence.items():
+            array = np.asarray(find_columns)
             if array.ndim != 1 or not array.size:
                 raise DataError(
                     f"{self.name}: evidence[{name!r}] has shape {array.shape}; expected [columns]"

@@ -1,6 +1,6 @@
 """What lies between the counts of a lead and the findings on its beats.
 
-Front end, then two things side by side: the network's evidence, and R peaks with their contexts. A
+Front end, then two things side by side: the network's evidence, and R peaks with their features. A
 beat's evidence is taken as soon as it is there; it is decided when the next R peak is. Memory does
 not grow with the recording: the detector finds no beat later than after `KEPT_S` seconds.
 """
@@ -18,12 +18,12 @@ from beatlens.errors import ModelError
 from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
 from beatlens.runtime.contents import Contents
-from beatlens.runtime.doubts import CLIPPED, names_of
 from beatlens.runtime.engines import Engine, dequantize
 from beatlens.runtime.finding import Columns, Limits, Tally, described
-from beatlens.runtime.stretch import Stretch
-from beatlens.runtime.stretches import StretchChain
-from beatlens.signals.beat_contexts import STEPS, BeatContexts
+from beatlens.runtime.segment import Segment
+from beatlens.runtime.segment_chain import SegmentChain
+from beatlens.runtime.warning_bits import CLIPPED, name_warnings
+from beatlens.signals.beat_features import STEPS, BeatFeatures
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import QrsDetector
 
@@ -34,14 +34,14 @@ an overdue beat 8 s late at most (`beatlens.signals.qrs.RECENT`)."""
 
 @dataclass(frozen=True)
 class _Taken:
-    """An R peak with the columns of its span, the first being number `start` of the stretch."""
+    """An R peak with the columns of its span, the first being number `start` of the segment."""
 
     peak: int
     start: int
     columns: Columns
 
 
-class BeatChain(StretchChain[BeatFinding]):
+class BeatChain(SegmentChain[BeatFinding]):
     """The chain in Python, with an engine that runs the network; see `Chain`.
 
     Args:
@@ -59,14 +59,14 @@ class BeatChain(StretchChain[BeatFinding]):
     ) -> None:
         rule = rule_of(bundle)
 
-        def begin(first: int) -> _BeatStretch:
-            return _BeatStretch(bundle, rule, frontend, limits, engine, first)
+        def begin(first: int) -> _BeatSegment:
+            return _BeatSegment(bundle, rule, frontend, limits, engine, first)
 
         super().__init__(bundle, frontend, begin)
 
 
-class _BeatStretch:
-    """Beats of an uninterrupted stretch of signal that begins at the stream's column `first`."""
+class _BeatSegment:
+    """Beats of an uninterrupted segment of signal that begins at the stream's column `first`."""
 
     def __init__(
         self,
@@ -80,13 +80,19 @@ class _BeatStretch:
         self._bundle, self._rule, self._limits, self._first = bundle, rule, limits, first
         self._excluded = excluded_if_clipped(bundle.classes)
         hop = bundle.hop_columns
-        self._columns_of = Stretch(
-            frontend, engine, bundle.geometry, first=first, hop=hop, span=hop, heard=self._hear
+        self._columns_of = Segment(
+            frontend,
+            engine,
+            bundle.geometry,
+            first=first,
+            hop=hop,
+            span=hop,
+            on_samples=self._find_peaks,
         )
-        self._detector, self._known = QrsDetector(), BeatContexts()
+        self._detector, self._known = QrsDetector(), BeatFeatures()
         self._peaks: deque[int] = deque()  # whose evidence is not taken yet
         self._taken: deque[_Taken] = deque()  # that are not decided yet
-        self._contexts: deque[tuple[int, ...]] = deque()  # of those and of the next peaks
+        self._features: deque[tuple[int, ...]] = deque()  # of those and of the next peaks
         self._kept = Columns.in_gap(0, len(bundle.classes))
         self._kept_from = 0
         self._most = KEPT_S * MODEL_RATE_HZ // bundle.geometry.stride
@@ -98,26 +104,26 @@ class _BeatStretch:
         yield from self._ready()
 
     def close(self, until: int | None) -> Iterable[BeatFinding]:
-        """End the stretch, at the stream's column `until` if given; yield the rest of its beats."""
+        """End the segment, at the stream's column `until` if given; yield the rest of its beats."""
         for columns in self._columns_of.close(None if until is None else until - self._first):
             self._add(columns)
         self._follow(self._detector.flush())
-        context = self._known.end()
-        if context is not None:
-            self._contexts.append(context)
+        found = self._known.end()
+        if found is not None:
+            self._features.append(found)
         self._take(ended=True)
         yield from self._ready()
 
-    def _hear(self, x: NDArray[np.int8]) -> None:
+    def _find_peaks(self, x: NDArray[np.int8]) -> None:
         """Look for R peaks in the front end's samples."""
-        self._known.hear(x)
+        self._known.add_samples(x)
         self._follow(self._detector.push(x))
 
     def _follow(self, peaks: Iterable[int]) -> None:
         for peak in peaks:
-            context = self._known.push(peak)
-            if context is not None:
-                self._contexts.append(context)
+            found = self._known.push(peak)
+            if found is not None:
+                self._features.append(found)
             self._peaks.append(peak)
 
     def _add(self, columns: Columns) -> None:
@@ -142,10 +148,10 @@ class _BeatStretch:
             self._peaks.popleft()
 
     def _ready(self) -> Iterable[BeatFinding]:
-        while self._taken and self._contexts:
-            yield self._decide(self._taken.popleft(), self._contexts.popleft())
+        while self._taken and self._features:
+            yield self._decide(self._taken.popleft(), self._features.popleft())
 
-    def _decide(self, beat: _Taken, context: tuple[int, ...]) -> BeatFinding:
+    def _decide(self, beat: _Taken, features: tuple[int, ...]) -> BeatFinding:
         bundle, rule, stride = self._bundle, self._rule, self._bundle.geometry.stride
         peak, start = self._first * stride + beat.peak, self._first + beat.start
         whole = len(beat.columns) == rule.before + rule.after
@@ -153,13 +159,13 @@ class _BeatStretch:
         if not whole or not self._limits.allow(tally, stride):
             return beat_without_decision(bundle, peak, start, tally)
         sums = beat.columns.evidence.sum(axis=0, dtype=np.int64)[None]
-        contexts = np.array([context])
+        rows = np.array([features])
         clipped = self._limits.clips(tally, stride)
-        found = rule.decide(sums, contexts, self._excluded if clipped else ())
-        doubts = self._limits.noise(tally, stride) | int(rule.doubts(sums, contexts, found)[0])
-        doubts |= CLIPPED if clipped else 0
+        found = rule.decide(sums, rows, self._excluded if clipped else ())
+        warnings = self._limits.noise(tally, stride) | int(rule.warnings(sums, rows, found)[0])
+        warnings |= CLIPPED if clipped else 0
         evidence = beat.columns.evidence
-        return beat_finding(bundle, peak, start, tally, evidence, context, int(found[0]), doubts)
+        return beat_finding(bundle, peak, start, tally, evidence, features, int(found[0]), warnings)
 
 
 def beat_without_decision(bundle: Contents, peak: int, start: int, tally: Tally) -> BeatFinding:
@@ -175,7 +181,7 @@ def beat_without_decision(bundle: Contents, peak: int, start: int, tally: Tally)
     if not tally.columns:
         reason = "the signal around it is shorter than what its evidence is summed over"
         return BeatFinding(
-            time_s=time_s, start_s=time_s, end_s=time_s, assessable=False, reasons=(reason,),
+            time_s=time_s, start_s=time_s, end_s=time_s, assessable=False, quality_notes=(reason,),
             quality=0.0,
         )  # fmt: skip
     return BeatFinding(time_s=time_s, assessable=False, **described(bundle, start, tally))
@@ -187,36 +193,36 @@ def beat_finding(
     start: int,
     tally: Tally,
     evidence: NDArray[np.int8],
-    context: tuple[int, ...],
+    features: tuple[int, ...],
     class_number: int,
-    doubts: int,
+    warnings: int,
 ) -> BeatFinding:
     """The finding on a beat, decided by whoever summed its evidence.
 
     Args:
         bundle, peak, start, tally: as for `beat_without_decision`.
         evidence: int8 `[T, C]`, of its columns.
-        context: its contexts.
+        features: its features.
         class_number: what it is.
-        doubts: bits, see `beatlens.runtime.doubts`.
+        warnings: bits, see `beatlens.runtime.warning_bits`.
     """
     rule, classes = rule_of(bundle), bundle.classes
     step = rule.step
-    sums, contexts = evidence.sum(axis=0, dtype=np.int64)[None], np.array([context])
-    chances = rule.probabilities(sums, contexts)[0].tolist()
+    sums = evidence.sum(axis=0, dtype=np.int64)[None]
+    chances = rule.probabilities(sums, np.array([features]))[0].tolist()
     maps = dequantize(evidence.T, bundle.tensors["evidence"])
     maps.flags.writeable = False
     return BeatFinding(
         time_s=peak / MODEL_RATE_HZ,
         assessable=True,
         **described(bundle, start, tally),
-        doubts=names_of(doubts),
+        warnings=name_warnings(warnings),
         class_name=classes[class_number],
         probabilities=dict(zip(classes, chances, strict=True)),
         evidence=maps,
-        worth=step * rule.tables[np.arange(len(context)), context].astype(float),
+        worth=step * rule.tables[np.arange(len(features)), features].astype(float),
         offsets=step * rule.offsets.astype(float),
-        contexts={name: v / STEPS[name] for name, v in zip(STEPS, context, strict=True)},
+        features={name: v / STEPS[name] for name, v in zip(STEPS, features, strict=True)},
         classes=classes,
     )
 

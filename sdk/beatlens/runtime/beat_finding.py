@@ -15,14 +15,14 @@ from beatlens.runtime.beat_rule import excluded_if_clipped
 
 
 @dataclass(frozen=True)
-class BeatReason:
+class Contribution:
     """A part of what makes one class likelier than another.
 
     Attributes:
-        what: `evidence`, of a stretch of signal, or the name of a context.
-        start_s, end_s: the stretch, in seconds from the R peak, of a whole recording from its
-            start; None for a context.
-        ratio: the context's ratio or share (see `beatlens.signals.beat_contexts`), of a whole
+        what: `evidence`, of a segment of signal, or the name of a feature.
+        start_s, end_s: the segment, in seconds from the R peak, of a whole recording from its
+            start; None for a feature.
+        ratio: the feature's ratio or share (see `beatlens.signals.beat_features`), of a whole
             recording the mean one; None for evidence.
         contribution: to the difference of the two classes' logits.
     """
@@ -42,19 +42,18 @@ class BeatFinding:
         time_s: its R peak, in seconds since the stream's first sample, at the sensor.
         start_s, end_s: the span its evidence is from.
         assessable: whether there is a decision. If not, all that follows `quality` is None.
-        reasons: why not; and of an assessable beat, what to know of its span's quality.
+        quality_notes: why not; and of an assessable beat, what to know of its span's quality.
         quality: share of the span's samples that were there, not flat and not saturated, 0..1.
-        doubts: warnings about the decision: `noise`, `close`, `unfamiliar`, `clipped` (see
-            `beatlens.runtime.doubts`); mostly nothing.
+        warnings: about the decision: names of `beatlens.runtime.warning_bits`; mostly none.
         class_name: the class decided on, that of the largest score with offsets; of a beat with the
             warning `clipped` the largest but that of S.
         probabilities: calibrated, by class, made without the offsets. The class decided on is often
             not the likeliest one: offsets were chosen so that rare classes are found. How far the
             probabilities hold is measured in docs/beats.md.
         evidence: float32 `[C, T]` in logit units, read-only, columns of the span.
-        worth: float64 `[8, C]`: what each context adds, logit units.
+        worth: float64 `[8, C]`: what each feature adds, logit units.
         offsets: float64 `[C]`, the rule's, logit units.
-        contexts: the eight contexts as ratios, by name.
+        features: the eight features as ratios, by name.
         classes: names of the C classes.
 
     Mean evidence plus the sum of `worth` plus the offset is a class's score.
@@ -64,18 +63,18 @@ class BeatFinding:
     start_s: float
     end_s: float
     assessable: bool
-    reasons: tuple[str, ...]
+    quality_notes: tuple[str, ...]
     quality: float
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     class_name: str | None = None
     probabilities: Mapping[str, float] | None = None
     evidence: NDArray[np.float32] | None = None
     worth: NDArray[np.float64] | None = None
     offsets: NDArray[np.float64] | None = None
-    contexts: Mapping[str, float] | None = None
+    features: Mapping[str, float] | None = None
     classes: tuple[str, ...] = ()
 
-    def why(self, against: str | None = None) -> tuple[BeatReason, ...]:
+    def explain(self, against: str | None = None) -> tuple[Contribution, ...]:
         """What speaks for the class decided on rather than another, largest part first.
 
         Args:
@@ -83,7 +82,7 @@ class BeatFinding:
                 the warning `clipped`.
 
         Returns:
-            Contexts, and stretches of consecutive columns whose evidence has one sign. Their
+            Features, and segments of consecutive columns whose evidence has one sign. Their
             contributions, with the difference of the offsets, sum to the difference of the scores.
             Empty for a beat that is not assessable.
 
@@ -96,10 +95,10 @@ class BeatFinding:
         other = self._second(mine) if against is None else self._number(against)
         columns = np.subtract(self.evidence[mine], self.evidence[other], dtype=np.float64)
         column_s = (self.end_s - self.start_s) / len(columns)
-        parts = evidence_reasons(columns / len(columns), self.start_s - self.time_s, column_s)
-        for i, (name, ratio) in enumerate((self.contexts or {}).items()):
+        parts = evidence_contributions(columns / len(columns), self.start_s - self.time_s, column_s)
+        for i, (name, ratio) in enumerate((self.features or {}).items()):
             gain = float(self.worth[i, mine] - self.worth[i, other])
-            parts.append(BeatReason(name, None, None, ratio, gain))
+            parts.append(Contribution(name, None, None, ratio, gain))
         return tuple(sorted(parts, key=lambda part: -part.contribution))
 
     def scores(self) -> NDArray[np.float64]:
@@ -109,8 +108,8 @@ class BeatFinding:
         means = self.evidence.mean(axis=1, dtype=np.float64)
         return np.asarray(means + self.worth.sum(axis=0) + self.offsets)
 
-    def as_dict(self, reasons: int = 3) -> dict[str, Any]:
-        """The finding as plain data for JSON, with the `reasons` that speak most for the class.
+    def as_dict(self, contributions: int = 3) -> dict[str, Any]:
+        """The finding as plain data for JSON, with the largest `contributions` to the class.
 
         `class` is decided with the rule's offsets, `probabilities` are calibrated and made without
         them: `class` is often not the key of the largest of them.
@@ -118,18 +117,18 @@ class BeatFinding:
         return {
             "time_s": self.time_s,
             "assessable": self.assessable,
-            "reasons": list(self.reasons),
+            "quality_notes": list(self.quality_notes),
             "quality": self.quality,
-            "doubts": list(self.doubts),
+            "warnings": list(self.warnings),
             "class": self.class_name,
             "probabilities": None if self.probabilities is None else dict(self.probabilities),
-            "why": [vars(part) for part in self.why()[: max(reasons, 0)]],
+            "contributions": [vars(part) for part in self.explain()[: max(contributions, 0)]],
         }
 
     def _second(self, mine: int) -> int:
         scores = self.scores()
         scores[mine] = -np.inf
-        if "clipped" in self.doubts:
+        if "clipped" in self.warnings:
             scores[list(excluded_if_clipped(self.classes))] = -np.inf
         return int(scores.argmax())
 
@@ -139,22 +138,23 @@ class BeatFinding:
         return self.classes.index(name)
 
 
-def evidence_reasons(
+def evidence_contributions(
     columns: NDArray[np.float64], start_s: float, column_s: float
-) -> list[BeatReason]:
-    """Stretches of consecutive columns whose contributions have one sign.
+) -> list[Contribution]:
+    """Segments of consecutive columns whose contributions have one sign.
 
     Args:
         columns: what each column contributes, `[T]`.
         start_s: when the first one begins.
         column_s: length of one.
 
-    >>> [(r.start_s, r.contribution) for r in evidence_reasons(np.array([1.0, 2.0, -4.0]), 0, 2)]
+    >>> parts = evidence_contributions(np.array([1.0, 2.0, -4.0]), 0, 2)
+    >>> [(part.start_s, part.contribution) for part in parts]
     [(0, 3.0), (4, -4.0)]
     """
     edges = [0, *(np.flatnonzero(np.diff(columns > 0)) + 1).tolist(), len(columns)]
     return [
-        BeatReason(
+        Contribution(
             "evidence",
             start_s + first * column_s,
             start_s + stop * column_s,

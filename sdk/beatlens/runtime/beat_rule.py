@@ -1,17 +1,17 @@
-"""The decision on a beat, in integers: evidence summed around its R peak, plus its contexts.
+"""The decision on a beat, in integers: evidence summed around its R peak, plus its features.
 
     score[class] = sum of int8 evidence over the beat's columns
-                 + sum over contexts of table[context][class] + offset[class]
+                 + sum over features of table[feature][class] + offset[class]
 
 The largest score wins; of equal ones the first. A beat with many clipped samples is never S: there
 the largest score of the other classes wins (`NEVER_CLIPPED`). Tables and offsets are whole numbers
 in steps of the evidence sum, so the decision is the same on every device, and so is its
-explanation: a sum of columns, contexts and a constant.
+explanation: a sum of columns, features and a constant.
 
 Two things are said of a beat, by two rules. Its class is that of the largest score, offsets
 included: they were chosen so that rare classes are found. Its probabilities are calibrated, and
 made without offsets: they say how likely each class is. So the class decided on is often not the
-likeliest one. Warnings (`Doubt`) are made without offsets too. Needs numpy only.
+likeliest one. Warnings (`WarningRule`) are made without offsets too. Needs numpy only.
 """
 
 from __future__ import annotations
@@ -26,43 +26,46 @@ from numpy.typing import NDArray
 from beatlens.calibration import Calibration
 from beatlens.errors import ModelError
 from beatlens.geometry import beat_columns
-from beatlens.runtime.doubts import CLOSE, UNFAMILIAR
 from beatlens.runtime.fields import Fields
 from beatlens.runtime.tables_section import (
+    FORMAT_2,
     LARGEST_ENTRY,
     check_tables,
     read_tables,
     tables_document,
 )
-from beatlens.signals.beat_contexts import CONTEXTS
-from beatlens.signals.rhythm import BINS
-from beatlens.signals.rhythm import CONTEXTS as RHYTHM
+from beatlens.runtime.warning_bits import LOW_MARGIN, OUT_OF_DISTRIBUTION
+from beatlens.signals.beat_features import FEATURES
+from beatlens.signals.rr_features import BINS
+from beatlens.signals.rr_features import FEATURES as RR
 
-LARGEST_DOUBT = 1 << 24
+LARGEST_LIMIT = 1 << 24
 NEVER_CLIPPED = ("s",)
 """Classes that a clipped beat is never called: of 163 clipped beats called S 139 were not."""
 
 
 @dataclass(frozen=True, eq=False)
-class Doubt:
-    """When a decision is doubted, in steps of the evidence sum.
+class WarningRule:
+    """When a decision gets a warning, in steps of the evidence sum.
 
     Args:
         odds: int64 `[C]`, the calibration's bias: with it, scores without offsets say which class
             is likeliest.
-        close: a decision whose class is ahead of the likeliest other one by less is close.
-        familiar: a beat without any score, offsets left out, of as much is unfamiliar.
+        low_margin: least margin of the class decided on to the likeliest other one.
+        out_of_distribution: least of the largest score, offsets left out.
     """
 
     odds: NDArray[np.int64]
-    close: int
-    familiar: int
+    low_margin: int
+    out_of_distribution: int
 
     @classmethod
-    def of(cls, calibration: Calibration, close: float, familiar: float, step: float) -> Doubt:
-        """Round to whole steps; `close` and `familiar` in logit units of the scores."""
+    def of(
+        cls, calibration: Calibration, low_margin: float, out_of_distribution: float, step: float
+    ) -> WarningRule:
+        """Round to whole steps; both limits in logits of the scores."""
         odds = np.round(calibration.temperature * calibration.bias / step).astype(np.int64)
-        return cls(odds, round(close / step), round(familiar / step))
+        return cls(odds, round(low_margin / step), round(out_of_distribution / step))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +76,9 @@ class BeatRule:
         before, after: columns of a beat's span before its R peak's, and from that on.
         tables: int64 `[8, BINS, C]`, steps of the evidence sum.
         offsets: int64 `[C]`, likewise.
-        scale: what one step of evidence is worth, logit units.
+        scale: of evidence, logits a step.
         calibration: of probabilities.
-        doubt: when a decision is doubted.
+        warning: when a decision gets a warning.
 
     Raises:
         ModelError: shapes that do not belong together, or an entry too large.
@@ -87,12 +90,12 @@ class BeatRule:
     offsets: NDArray[np.int64]
     scale: float
     calibration: Calibration
-    doubt: Doubt
+    warning: WarningRule
 
     def __post_init__(self) -> None:
         classes = len(self.offsets)
-        check_tables(self.tables, CONTEXTS, classes)
-        entries = (self.tables, self.offsets, self.doubt.odds)
+        check_tables(self.tables, FEATURES, classes)
+        entries = (self.tables, self.offsets, self.warning.odds)
         largest = max(int(np.abs(array).max()) for array in entries)
         if largest >= LARGEST_ENTRY or self.before < 0 or self.after < 1:
             raise ModelError(
@@ -108,10 +111,10 @@ class BeatRule:
         scale: float,
         columns: tuple[int, int],
         calibration: Calibration,
-        close: float,
-        familiar: float,
+        low_margin: float,
+        out_of_distribution: float,
     ) -> BeatRule:
-        """Round tables `[8, BINS, C]`, offsets `[C]` and limits of doubt, all logits, to steps."""
+        """Round tables `[8, BINS, C]`, offsets `[C]` and limits of warnings, logits, to steps."""
         step = scale / sum(columns)
         return cls(
             *columns,
@@ -119,12 +122,12 @@ class BeatRule:
             np.round(offsets / step).astype(np.int64),
             scale,
             calibration,
-            Doubt.of(calibration, close, familiar, step),
+            WarningRule.of(calibration, low_margin, out_of_distribution, step),
         )
 
     @property
     def step(self) -> float:
-        """What a whole number of tables, offsets and scores is worth, logit units."""
+        """Logits of 1 in tables, offsets and scores."""
         return self.scale / (self.before + self.after)
 
     def sums(
@@ -145,51 +148,51 @@ class BeatRule:
         return (upto[:, first + self.before + self.after] - upto[:, first]).T
 
     def scores(
-        self, sums: NDArray[np.int64], contexts: NDArray[np.int64], *, offsets: bool = True
+        self, sums: NDArray[np.int64], features: NDArray[np.int64], *, offsets: bool = True
     ) -> NDArray[np.int64]:
-        """Scores `[b, C]` of evidence sums `[b, C]` and contexts `[b, 8]`."""
-        found = sums + sum(table[contexts[:, i]] for i, table in enumerate(self.tables))
+        """Scores `[b, C]` of evidence sums `[b, C]` and features `[b, 8]`."""
+        found = sums + sum(table[features[:, i]] for i, table in enumerate(self.tables))
         return np.asarray(found + self.offsets if offsets else found, np.int64)
 
     def decide(
         self,
         sums: NDArray[np.int64],
-        contexts: NDArray[np.int64],
+        features: NDArray[np.int64],
         excluded: Collection[int] = (),
     ) -> NDArray[np.int64]:
         """Numbers of the classes decided on, `[b]`.
 
         Args:
-            sums, contexts: as for `scores`.
+            sums, features: as for `scores`.
             excluded: numbers of classes that are not decided on, at most C - 1
                 (`excluded_if_clipped`).
         """
-        scores = self.scores(sums, contexts)
+        scores = self.scores(sums, features)
         scores[:, list(excluded)] = np.iinfo(np.int64).min
         return np.asarray(scores.argmax(axis=1), np.int64)
 
-    def doubts(
+    def warnings(
         self,
         sums: NDArray[np.int64],
-        contexts: NDArray[np.int64],
+        features: NDArray[np.int64],
         decided: NDArray[np.int64],
     ) -> NDArray[np.int64]:
-        """Why decisions `[b]` are doubted, `[b]`: bits `CLOSE` and `UNFAMILIAR`."""
-        scores = self.scores(sums, contexts, offsets=False)
-        likely = scores + self.doubt.odds
+        """Warnings of decisions `[b]`, `[b]`: bits `LOW_MARGIN` and `OUT_OF_DISTRIBUTION`."""
+        scores = self.scores(sums, features, offsets=False)
+        likely = scores + self.warning.odds
         rows = np.arange(len(decided))
         mine = likely[rows, decided]
         likely[rows, decided] = np.iinfo(np.int64).min
-        close = mine - likely.max(axis=1) < self.doubt.close
-        unfamiliar = scores.max(axis=1) < self.doubt.familiar
-        return np.asarray(CLOSE * close + UNFAMILIAR * unfamiliar, np.int64)
+        low_margin = mine - likely.max(axis=1) < self.warning.low_margin
+        outside = scores.max(axis=1) < self.warning.out_of_distribution
+        return np.asarray(LOW_MARGIN * low_margin + OUT_OF_DISTRIBUTION * outside, np.int64)
 
     def probabilities(
-        self, sums: NDArray[np.int64], contexts: NDArray[np.int64]
+        self, sums: NDArray[np.int64], features: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Calibrated probabilities `[b, C]`."""
         step = self.step
-        return self.calibration.probabilities(step * self.scores(sums, contexts, offsets=False))
+        return self.calibration.probabilities(step * self.scores(sums, features, offsets=False))
 
     def document(self) -> dict[str, Any]:
         """What `bundle.json` says of the rule."""
@@ -197,12 +200,12 @@ class BeatRule:
             "before": self.before,
             "after": self.after,
             "offsets": self.offsets.tolist(),
-            "tables": tables_document(self.tables, CONTEXTS),
+            "tables": tables_document(self.tables, FEATURES),
             "temperature": self.calibration.temperature,
             "bias": self.calibration.bias.tolist(),
-            "odds": self.doubt.odds.tolist(),
-            "close": self.doubt.close,
-            "familiar": self.doubt.familiar,
+            "odds": self.warning.odds.tolist(),
+            "close": self.warning.low_margin,
+            "familiar": self.warning.out_of_distribution,
         }
 
     @classmethod
@@ -223,21 +226,21 @@ class BeatRule:
         after = fields.integer("after", 1, columns - before)
         offsets = fields.integers("offsets", classes, -most, most)
         section = fields.section("tables")
-        # Bundles made before there were all contexts have no tables of the last ones.
-        later = [name for name in CONTEXTS[len(RHYTHM) :] if name in section.names()]
-        tables = np.zeros((len(CONTEXTS), BINS, classes), np.int64)
-        known = (*RHYTHM, *later)
-        at = [CONTEXTS.index(name) for name in known]
+        # Bundles made before a feature was there have no table of it.
+        later = [name for name in FEATURES[len(RR) :] if FORMAT_2[name] in section.names()]
+        tables = np.zeros((len(FEATURES), BINS, classes), np.int64)
+        known = (*RR, *later)
+        at = [FEATURES.index(name) for name in known]
         tables[at] = read_tables(section, known, classes)
         temperature = fields.number("temperature", 1e-3, 1e3)
         bias = fields.numbers("bias", classes, -100.0, 100.0)
         odds = fields.integers("odds", classes, -most, most)
-        close = fields.integer("close", -LARGEST_DOUBT, LARGEST_DOUBT)
-        familiar = fields.integer("familiar", -LARGEST_DOUBT, LARGEST_DOUBT)
+        close = fields.integer("close", -LARGEST_LIMIT, LARGEST_LIMIT)
+        familiar = fields.integer("familiar", -LARGEST_LIMIT, LARGEST_LIMIT)
         fields.finish()
         calibration = Calibration(temperature, np.array(bias))
-        doubt = Doubt(np.array(odds, np.int64), close, familiar)
-        return cls(before, after, tables, np.array(offsets, np.int64), scale, calibration, doubt)
+        warning = WarningRule(np.array(odds, np.int64), close, familiar)
+        return cls(before, after, tables, np.array(offsets, np.int64), scale, calibration, warning)
 
 
 def excluded_if_clipped(classes: Sequence[str]) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 bundle = Bundle.load("models/beats/bundle")
 stream = bundle.beat_stream(rate_hz=250, counts_per_mv=400)
 for beat in stream.push(samples):
-    print(beat.time_s, beat.class_name, beat.why()[:2])
+    print(beat.time_s, beat.class_name, beat.explain()[:2])
 """
 
 from __future__ import annotations

@@ -32,9 +32,9 @@ from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, PACKED
 DECISION_KEY = "decision_sha256"
 NOT_DECIDING = frozenset({"measured", "versions", DECISION_KEY})
 """Of `bundle.json`: what changes no finding."""
-MOST_MACS = 1 << 32
+MAX_MACS = 1 << 32
 """Multiply-accumulates of one window; a file of a few bytes may ask for 2^40 and more."""
-MOST_UNFOLDED = 1 << 27
+MAX_UNFOLDED = 1 << 27
 """Values that one convolution may read for one window, each as often as it is read."""
 MACS_AT_ONCE = 1 << 28
 
@@ -118,14 +118,14 @@ def _check_same(role: str, start: int, found: NDArray[np.int8], wanted: NDArray[
 
 def _check_work(graph: IntegerGraph) -> None:
     """Raise ModelError for a network that takes this machine minutes or all of its memory."""
-    if graph.macs > MOST_MACS:
-        _too_large("multiply-accumulates for a window", graph.macs, MOST_MACS)
+    if graph.macs > MAX_MACS:
+        _too_large("multiply-accumulates for a window", graph.macs, MAX_MACS)
     for op in graph.ops:
         if isinstance(op, Convolution):
             columns = output_length(op, graph.tensors[op.input].length)
             unfolded = columns * op.input_channels * op.kernel
-            if unfolded > MOST_UNFOLDED:
-                _too_large(f"values that {op.name} reads for a window", unfolded, MOST_UNFOLDED)
+            if unfolded > MAX_UNFOLDED:
+                _too_large(f"values that {op.name} reads for a window", unfolded, MAX_UNFOLDED)
 
 
 def _too_large(what: str, found: int, most: int) -> NoReturn:

@@ -59,11 +59,11 @@ def beat_task_source(
         task_constant(columns, f"{name}_columns", f"{name}_net", allowed, static=True),
         numbers("int16_t", f"{name}_tables", rule.tables.ravel().tolist()),
         numbers("int16_t", f"{name}_offsets", rule.offsets.tolist()),
-        numbers("int16_t", f"{name}_odds", rule.doubt.odds.tolist()),
+        numbers("int16_t", f"{name}_odds", rule.warning.odds.tolist()),
         f"const bl_beat_task {name} = {{\n"
         f"    &{name}_columns, {name}_tables, {name}_offsets, {name}_odds,\n"
         f"    {rule.before}, {rule.after}, {sample_limits(allowed, total)},\n"
-        f"    {rule.doubt.close}, {rule.doubt.familiar},\n"
+        f"    {rule.warning.low_margin}, {rule.warning.out_of_distribution},\n"
         f"    {int(allowed.clipped_warning * total)}, {excluded}\n}};\n",
     )
     memory = bytes_without_ring(columns, drawn) + _taken_bytes(bundle, length)

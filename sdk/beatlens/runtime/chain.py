@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine
 from beatlens.runtime.finding import Columns, Finding, Limits, all_lost, assess, left_over
-from beatlens.runtime.stretch import MOST_COLUMNS, Stretch
+from beatlens.runtime.segment import MAX_COLUMNS, Segment
 from beatlens.signals.frontend import FrontEnd
 
 PIECE = 1 << 15
@@ -67,7 +67,7 @@ class EngineChain:
         # Column c begins at sensor sample c * _column_down / _column_up.
         self._column_up = frontend.up
         self._column_down = frontend.down * bundle.geometry.stride
-        self._stretch: Stretch | None = None
+        self._segment: Segment | None = None
         self._columns = Columns.in_gap(0, len(bundle.classes))  # from column _next on
         self._next = 0  # where the next span starts
 
@@ -87,7 +87,7 @@ class EngineChain:
 
     def end(self) -> list[Finding]:
         """See `Chain.end`."""
-        findings = self._close(None) if self._stretch else self._add_gap(self._column())
+        findings = self._close(None) if self._segment else self._add_gap(self._column())
         covered = self._next - self._hop + self._bundle.span_columns if self._next else 0
         if covered * self._column_down < self.received * self._column_up:
             rest = self._columns[covered - self._next :]
@@ -97,14 +97,14 @@ class EngineChain:
 
     def _take_piece(self, counts: NDArray[np.int64]) -> list[Finding]:
         findings = []
-        if self._stretch is None:
+        if self._segment is None:
             dropped = until_column(self.received, self._column_up, self._column_down, len(counts))
             counts = counts[dropped:]
             self.received += dropped
             if not len(counts):
                 return []
             findings = self._add_gap(self._column())
-            self._stretch = Stretch(
+            self._segment = Segment(
                 self._frontend,
                 self._engine,
                 self._bundle.geometry,
@@ -113,7 +113,7 @@ class EngineChain:
                 span=self._bundle.span_columns,
             )
         self.received += len(counts)
-        for columns in self._stretch.push(counts):
+        for columns in self._segment.push(counts):
             findings += self._add(columns)
         return findings
 
@@ -126,14 +126,14 @@ class EngineChain:
         return self._next + len(self._columns)
 
     def _close(self, until: int | None) -> list[Finding]:
-        """End the present stretch, at column `until` or after its last sample."""
-        if self._stretch is None:
+        """End the present segment, at column `until` or after its last sample."""
+        if self._segment is None:
             return []
-        total = None if until is None else until - self._stretch.first
+        total = None if until is None else until - self._segment.first
         findings = []
-        for columns in self._stretch.close(total):
+        for columns in self._segment.close(total):
             findings += self._add(columns)
-        self._stretch = None
+        self._segment = None
         return findings
 
     def _add(self, columns: Columns) -> list[Finding]:
@@ -162,8 +162,8 @@ class EngineChain:
 
     def _add_lost(self, count: int) -> list[Finding]:
         findings = []
-        for start in range(0, count, MOST_COLUMNS):
-            size = min(MOST_COLUMNS, count - start)
+        for start in range(0, count, MAX_COLUMNS):
+            size = min(MAX_COLUMNS, count - start)
             findings += self._add(Columns.in_gap(size, len(self._bundle.classes)))
         return findings
 

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import RecipeError
-from beatlens.runtime.doubts import NOISE, names_of
 from beatlens.runtime.engines import dequantize
 from beatlens.runtime.manifest import Manifest
+from beatlens.runtime.warning_bits import NOISY, name_warnings
 from beatlens.signals.frontend import MODEL_RATE_HZ
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of a span may be bad before no decision is given, or a decision is doubted.
+    """How much of a span may be bad before no decision is given, or one with a warning.
 
     Attributes:
         unusable: share of the span's samples that may be flat (a lead is off) or saturated (the
@@ -31,7 +31,7 @@ class Limits:
         clipped_warning: of beats only, share of clipped samples above which a beat's decision gets
             the warning `clipped` and is never S (`beatlens.runtime.beat_rule.NEVER_CLIPPED`).
         noisy: share that may bend as QRS complexes do (see `beatlens.signals.frontend`); a decision
-            on a span with more is given, and doubted.
+            on a span with more gets the warning `noisy`.
 
     Lost samples have no limit: a span that touches a gap is never assessable. Raises RecipeError
     for a share outside 0..1.
@@ -58,8 +58,8 @@ class Limits:
         )
 
     def noise(self, tally: Tally, stride: int) -> int:
-        """`NOISE` for a span that is too noisy, else 0."""
-        return NOISE if tally.noisy > self.noisy * tally.columns * stride else 0
+        """`NOISY` for a span that is too noisy, else 0."""
+        return NOISY if tally.noisy > self.noisy * tally.columns * stride else 0
 
     def clips(self, tally: Tally, stride: int) -> bool:
         """Whether a beat's span of columns of `stride` samples gets the warning `clipped`."""
@@ -98,11 +98,11 @@ class Finding:
     Attributes:
         start_s, end_s: the span, in seconds since the stream's first sample, at the sensor.
         assessable: whether there is a decision. If not, all that follows `quality` is None.
-        reasons: why not; and of an assessable span, what to know of its quality: stretches that
-            were flat, saturated, clipped, or that lie where the signal starts or ends, so that
+        quality_notes: why not; and of an assessable span, what to know of its quality: segments
+            that were flat, saturated, clipped, or that lie where the signal starts or ends, so that
             part of the network's context was made up by holding the edge value.
         quality: share of the span's samples that were there, not flat and not saturated, 0..1.
-        doubts: why the decision is to be doubted: `noise`, or nothing.
+        warnings: about the decision: `noisy`, or nothing.
         probabilities: sigmoid of the logit, by class.
         decisions: whether the class was found, by class; decided on the integer sum of evidence.
         logits: mean of the evidence over the span, by class.
@@ -115,9 +115,9 @@ class Finding:
     start_s: float
     end_s: float
     assessable: bool
-    reasons: tuple[str, ...]
+    quality_notes: tuple[str, ...]
     quality: float
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     probabilities: Mapping[str, float] | None = None
     decisions: Mapping[str, bool] | None = None
     logits: Mapping[str, float] | None = None
@@ -154,9 +154,9 @@ class Finding:
             "start_s": self.start_s,
             "end_s": self.end_s,
             "assessable": self.assessable,
-            "reasons": list(self.reasons),
+            "quality_notes": list(self.quality_notes),
             "quality": self.quality,
-            "doubts": list(self.doubts),
+            "warnings": list(self.warnings),
             "probabilities": None if self.probabilities is None else dict(self.probabilities),
             "decisions": None if self.decisions is None else dict(self.decisions),
             "segments": [
@@ -268,7 +268,7 @@ def assess(manifest: Manifest, limits: Limits, start: int, columns: Columns) -> 
         manifest,
         start,
         tally,
-        doubts=limits.noise(tally, manifest.geometry.stride),
+        warnings=limits.noise(tally, manifest.geometry.stride),
         sums=sums,
         decisions=[
             value >= manifest.sum_thresholds[name]
@@ -290,7 +290,7 @@ def decided(
     start: int,
     tally: Tally,
     *,
-    doubts: int,
+    warnings: int,
     sums: Sequence[int],
     decisions: Iterable[bool],
     evidence: NDArray[np.float32],
@@ -303,7 +303,7 @@ def decided(
         manifest: of the model.
         start: the span's first column, counted since the stream began.
         tally: what is wrong with its columns.
-        doubts: bits, see `beatlens.runtime.doubts`.
+        warnings: bits, see `beatlens.runtime.warning_bits`.
         sums: of the int8 evidence over the span, by class.
         decisions: whether each class was found.
         evidence, usable, padded: as in `Finding`; evidence and padded become read-only.
@@ -316,7 +316,7 @@ def decided(
     return Finding(
         **described(manifest, start, tally),
         assessable=True,
-        doubts=names_of(doubts),
+        warnings=name_warnings(warnings),
         probabilities=dict(zip(classes, map(_sigmoid, logits), strict=True)),
         decisions=dict(zip(classes, decisions, strict=True)),
         logits=dict(zip(classes, logits, strict=True)),
@@ -334,7 +334,7 @@ def all_lost(manifest: Manifest, start: int, end: int) -> Finding:
         start_s=start * column_s,
         end_s=end * column_s,
         assessable=False,
-        reasons=(f"gap: all of {(end - start) * column_s:g} s are missing",),
+        quality_notes=(f"gap: all of {(end - start) * column_s:g} s are missing",),
         quality=0.0,
     )
 
@@ -357,7 +357,7 @@ def rest(manifest: Manifest, start: int, tally: Tally, end_s: float) -> Finding:
         start_s=start_s,
         end_s=end_s,
         assessable=False,
-        reasons=(reason, *_reasons(tally, stride)),
+        quality_notes=(reason, *_quality_notes(tally, stride)),
         quality=min(good / (end_s - start_s), 1.0),
     )
 
@@ -365,19 +365,19 @@ def rest(manifest: Manifest, start: int, tally: Tally, end_s: float) -> Finding:
 def described(manifest: Manifest, start: int, tally: Tally) -> dict[str, Any]:
     """What is said of a span, the `tally.columns` columns from `start` on, decided or not.
 
-    `start_s`, `end_s`, `reasons` and `quality`, as in `Finding`.
+    `start_s`, `end_s`, `quality_notes` and `quality`, as in `Finding`.
     """
     stride = manifest.geometry.stride
     start_s, total = start * stride / MODEL_RATE_HZ, tally.columns * stride
     return {
         "start_s": start_s,
         "end_s": start_s + total / MODEL_RATE_HZ,
-        "reasons": tuple(_reasons(tally, stride)),
+        "quality_notes": tuple(_quality_notes(tally, stride)),
         "quality": 1.0 - (tally.lost + tally.bad) / total,
     }
 
 
-def _reasons(tally: Tally, stride: int) -> list[str]:
+def _quality_notes(tally: Tally, stride: int) -> list[str]:
     span = tally.columns * stride / MODEL_RATE_HZ
 
     def part(samples: int) -> str:

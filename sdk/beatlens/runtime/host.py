@@ -37,13 +37,13 @@ SOURCES = (
 )
 CHUNKS = (2048, 1024, 512, 256, 128)
 """Samples worked on at once, the largest that fits: a device has less memory, a host less to do."""
-MOST_SAMPLES = 1 << 32
+MAX_SAMPLES = 1 << 32
 """At 128 Hz: the C counts them in 32 bits."""
 LONGEST_GAP = 1 << 30
 KEPT_LIBRARIES = 64
 SPAN, GAP = 0, 1  # bl_host_kind
 BAD, PADDED = 1, 2  # bl_host_flag
-FIELDS = ("kind", "start", "assessable", "decisions", "doubts", *Tally._fields)
+FIELDS = ("kind", "start", "assessable", "decisions", "warnings", *Tally._fields)
 """Of bl_host_finding, in its order."""
 
 
@@ -132,7 +132,7 @@ class HostChain:
         sums = self._sums[:count].tolist()
         columns = iter(self._columns(count))
         for head, totals in zip(heads, sums, strict=True):
-            kind, start, assessable, decisions, doubts, *counted = head
+            kind, start, assessable, decisions, warnings, *counted = head
             tally = Tally(*counted)
             if kind == GAP:
                 yield all_lost(self._bundle, start, start + tally.columns)
@@ -147,7 +147,7 @@ class HostChain:
                     self._bundle,
                     start,
                     tally,
-                    doubts=doubts,
+                    warnings=warnings,
                     sums=totals,
                     decisions=[bool(decisions >> c & 1) for c in range(len(totals))],
                     evidence=evidence.copy(),
@@ -166,8 +166,8 @@ class HostChain:
 
 def check_length(received: int, more: int, rate_hz: int) -> None:
     """Raise `SignalError` for a stream that is longer than the C can count."""
-    if (received + more) * MODEL_RATE_HZ // rate_hz >= MOST_SAMPLES:
-        days = MOST_SAMPLES // (MODEL_RATE_HZ * 86400)
+    if (received + more) * MODEL_RATE_HZ // rate_hz >= MAX_SAMPLES:
+        days = MAX_SAMPLES // (MODEL_RATE_HZ * 86400)
         raise SignalError(
             f"the stream would have {received + more} samples at {rate_hz} Hz, expected at most "
             f"{days} days of them with engine 'c', which counts in 32 bits; end it and make a new "

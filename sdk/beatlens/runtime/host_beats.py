@@ -33,7 +33,7 @@ from beatlens.runtime.host import (
     with_signatures,
 )
 from beatlens.runtime.host_build import build_library
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import REFRACTORY
 
@@ -47,7 +47,7 @@ SOURCES = (
     "ports/host/bl_kernels_host.c",
     "ports/host/bl_host_beats.c",
 )
-HEAD = ("peak", "start", "assessable", "class_number", "doubts", *CONTEXTS)
+HEAD = ("peak", "start", "assessable", "class_number", "warnings", *FEATURES)
 FIELDS = (*HEAD, *Tally._fields)
 """Of bl_host_beat, in its order."""
 
@@ -122,13 +122,13 @@ class HostBeatChain:
 
     def _findings(self, count: int) -> Iterator[BeatFinding]:
         for row, evidence in zip(self._heads[:count].tolist(), self._evidence, strict=False):
-            peak, start, assessable, class_number, doubts, *rest = row
-            context, tally = tuple(rest[: len(CONTEXTS)]), Tally(*rest[len(CONTEXTS) :])
+            peak, start, assessable, class_number, warnings, *rest = row
+            features, tally = tuple(rest[: len(FEATURES)]), Tally(*rest[len(FEATURES) :])
             if not assessable:
                 yield beat_without_decision(self._bundle, peak, start, tally)
                 continue
             yield beat_finding(
-                self._bundle, peak, start, tally, evidence.copy(), context, class_number, doubts
+                self._bundle, peak, start, tally, evidence.copy(), features, class_number, warnings
             )
 
 

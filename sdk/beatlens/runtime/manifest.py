@@ -43,7 +43,7 @@ from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
 
 FORMAT = 2
 TENSORS = ("input", "evidence", "logits")
-MOST_CLASSES, MOST_CASES = 64, 64
+MAX_CLASSES, MAX_CASES = 64, 64
 LONGEST_INPUT = 1 << 20
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _CLASS = r"[a-z][a-z0-9_]{0,31}"
@@ -207,7 +207,7 @@ def read_manifest(data: bytes) -> dict[str, Any]:
     if geometry.input_length(span) > LONGEST_INPUT:
         top.refuse("span_columns", f"an input of at most {LONGEST_INPUT} samples")
     tensors = _tensors(top.section("tensors"))
-    classes = top.sections("classes", MOST_CLASSES)
+    classes = top.sections("classes", MAX_CLASSES)
     titles: dict[str, str] = {}
     thresholds: dict[str, float] = {}
     sums: dict[str, int] = {}
@@ -245,7 +245,7 @@ def read_manifest(data: bytes) -> dict[str, Any]:
         "hop_columns": top.integer("hop_columns", 1, span),
         "tensors": tensors,
         "packed_bytes": top.integer("packed_bytes", 1, LARGEST_FILE),
-        "golden_cases": top.integer("golden_cases", 1, MOST_CASES),
+        "golden_cases": top.integer("golden_cases", 1, MAX_CASES),
         "measured": top.free("measured"),
         "versions": {
             key: versions.text(key, _TITLE, "1 to 100 printable characters")

@@ -1,7 +1,7 @@
 """What lies between the counts of a lead and the one finding on the whole recording.
 
 Front end, then two things side by side: the network's evidence, and R peaks with their rhythm,
-stretch by stretch where there are gaps. At the end their sums are decided on. Columns are kept for
+segment by segment where there are gaps. At the end their sums are decided on. Columns are kept for
 the map; for the decision sums alone would do.
 """
 
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from beatlens.errors import ModelError, SignalError
 from beatlens.runtime.contents import Contents
-from beatlens.runtime.doubts import names_of
 from beatlens.runtime.engines import Engine, dequantize
 from beatlens.runtime.finding import Columns, Limits, Tally, described
 from beatlens.runtime.recording_finding import RecordingFinding
-from beatlens.runtime.recording_rule import MOST_COLUMNS, RecordingRule
-from beatlens.runtime.stretch import Stretch
-from beatlens.runtime.stretches import StretchChain
+from beatlens.runtime.recording_rule import MAX_COLUMNS, RecordingRule
+from beatlens.runtime.segment import Segment
+from beatlens.runtime.segment_chain import SegmentChain
+from beatlens.runtime.warning_bits import name_warnings
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import QrsDetector
-from beatlens.signals.rhythm import CONTEXTS, STEPS, RhythmContexts
+from beatlens.signals.rr_features import FEATURES, STEPS, RRFeatures
 
 
-class RecordingChain(StretchChain[RecordingFinding]):
+class RecordingChain(SegmentChain[RecordingFinding]):
     """The chain in Python, with an engine that runs the network; see `Chain`.
 
     Args:
@@ -47,11 +47,11 @@ class RecordingChain(StretchChain[RecordingFinding]):
         self._columns: list[Columns] = []
         self._next = 0  # column
         self._peaks: list[int] = []
-        self._contexts: list[tuple[int, ...]] = []
+        self._features: list[tuple[int, ...]] = []
 
-        def begin(first: int) -> _RecordingStretch:
+        def begin(first: int) -> _RecordingSegment:
             self._add_lost(first)
-            return _RecordingStretch(self, bundle, frontend, engine, first)
+            return _RecordingSegment(self, bundle, frontend, engine, first)
 
         super().__init__(bundle, frontend, begin)
 
@@ -79,10 +79,10 @@ class RecordingChain(StretchChain[RecordingFinding]):
         self._columns.append(columns)
         self._next += len(columns)
 
-    def add_beats(self, peaks: Iterable[int], contexts: Iterable[tuple[int, ...]]) -> None:
-        """Take R peaks, samples at 128 Hz since the first one, and contexts of all so far."""
+    def add_beats(self, peaks: Iterable[int], features: Iterable[tuple[int, ...]]) -> None:
+        """Take R peaks, samples at 128 Hz since the first one, and features of all so far."""
         self._peaks += peaks
-        self._contexts += contexts
+        self._features += features
 
     def _add_lost(self, until: int) -> None:
         if until > self._next:
@@ -92,11 +92,11 @@ class RecordingChain(StretchChain[RecordingFinding]):
         stride = self._bundle.geometry.stride
         # As the front end counts: a sample that is begun is one, and may complete a column.
         columns = self._frontend.output_length(self.received + more) // stride
-        if columns > MOST_COLUMNS:
-            minutes = MOST_COLUMNS * stride / MODEL_RATE_HZ / 60
+        if columns > MAX_COLUMNS:
+            minutes = MAX_COLUMNS * stride / MODEL_RATE_HZ / 60
             raise SignalError(
                 f"the recording has {self.received + more} samples so far, "
-                f"{columns} columns of evidence; expected at most {MOST_COLUMNS}, {minutes:.0f} "
+                f"{columns} columns of evidence; expected at most {MAX_COLUMNS}, {minutes:.0f} "
                 "minutes: end the stream and make a new one"
             )
 
@@ -110,8 +110,8 @@ class RecordingChain(StretchChain[RecordingFinding]):
         if not good or shares["clipped"] > self._limits.clipped or not there.any():
             return RecordingFinding(**about, assessable=False, shares=shares)
         rule, classes = self._rule, self._bundle.classes
-        contexts = np.array(self._contexts, np.int64).reshape(-1, len(CONTEXTS))
-        sums = rule.sums(columns.evidence[there].T, contexts)
+        features = np.array(self._features, np.int64).reshape(-1, len(FEATURES))
+        sums = rule.sums(columns.evidence[there].T, features)
         evidence = dequantize(columns.evidence.T, self._bundle.tensors["evidence"])
         evidence[:, ~there] = 0
         evidence.flags.writeable = False
@@ -119,21 +119,21 @@ class RecordingChain(StretchChain[RecordingFinding]):
             **about,
             assessable=True,
             shares=shares,
-            doubts=names_of(self._limits.noise(tally, stride)),
+            warnings=name_warnings(self._limits.noise(tally, stride)),
             class_name=classes[rule.decide(sums)],
             probabilities=dict(zip(classes, rule.probabilities(sums).tolist(), strict=True)),
             evidence=evidence,
             there=there,
             beat_times_s=np.array(self._peaks, np.float64) / MODEL_RATE_HZ,
-            contexts=contexts / np.array(list(STEPS.values())),
-            beat_rhythm=rule.step * rule.looked_up(contexts) / max(1, len(contexts)),
+            features=features / np.array(list(STEPS.values())),
+            beat_rhythm=rule.step * rule.looked_up(features) / max(1, len(features)),
             offsets=rule.step * rule.offsets.astype(float),
             classes=classes,
         )
 
 
-class _RecordingStretch:
-    """Columns and beats of an uninterrupted stretch that begins at the stream's column `first`."""
+class _RecordingSegment:
+    """Columns and beats of an uninterrupted segment that begins at the stream's column `first`."""
 
     def __init__(
         self,
@@ -145,10 +145,16 @@ class _RecordingStretch:
     ) -> None:
         hop = bundle.hop_columns
         self._chain, self._first, self._stride = chain, first, bundle.geometry.stride
-        self._columns_of = Stretch(
-            frontend, engine, bundle.geometry, first=first, hop=hop, span=hop, heard=self._hear
+        self._columns_of = Segment(
+            frontend,
+            engine,
+            bundle.geometry,
+            first=first,
+            hop=hop,
+            span=hop,
+            on_samples=self._find_peaks,
         )
-        self._detector, self._rhythm = QrsDetector(), RhythmContexts()
+        self._detector, self._rhythm = QrsDetector(), RRFeatures()
 
     def push(self, counts: NDArray[np.int64]) -> Iterable[RecordingFinding]:
         """Take checked sensor counts."""
@@ -157,7 +163,7 @@ class _RecordingStretch:
         return ()
 
     def close(self, until: int | None) -> Iterable[RecordingFinding]:
-        """End the stretch, at the stream's column `until` if given."""
+        """End the segment, at the stream's column `until` if given."""
         for columns in self._columns_of.close(None if until is None else until - self._first):
             self._chain.add(columns)
         self._follow(self._detector.flush())
@@ -165,14 +171,14 @@ class _RecordingStretch:
         self._chain.add_beats((), () if last is None else (last,))
         return ()
 
-    def _hear(self, x: NDArray[np.int8]) -> None:
+    def _find_peaks(self, x: NDArray[np.int8]) -> None:
         """Look for R peaks in the front end's samples."""
         self._follow(self._detector.push(x))
 
     def _follow(self, peaks: list[int]) -> None:
-        contexts = [self._rhythm.push(peak) for peak in peaks]
+        features = [self._rhythm.push(peak) for peak in peaks]
         start = self._first * self._stride
-        self._chain.add_beats([start + p for p in peaks], [c for c in contexts if c is not None])
+        self._chain.add_beats([start + p for p in peaks], [c for c in features if c is not None])
 
 
 def _shares(tally: Tally, stride: int) -> dict[str, float]:

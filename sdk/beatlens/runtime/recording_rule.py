@@ -1,15 +1,15 @@
-"""The decision on a whole recording, in integers: mean evidence plus the mean worth of its beats.
+"""The decision on a whole recording, in integers: mean evidence plus mean RR contribution.
 
 With T columns of int8 evidence and b beats, for every class
 
     S = sum of the evidence over all columns
-    R = sum over beats and contexts of table[context][class]
+    R = sum over beats and features of table[feature][class]
     score = FRACTION * S * b + R * T + offset * T * b          (without a beat: R is 0, b is 1)
 
 The largest score wins; of equal ones the first. That is mean evidence plus mean rhythm plus offset,
 times `FRACTION * T * b`, so nothing is divided and nothing is rounded: the decision is the same on
 every device. A device keeps S, R, T and b, whatever the recording's length: with at most
-`MOST_COLUMNS` columns and a beat in each, scores stay below 2^52. Tables and offsets are whole
+`MAX_COLUMNS` columns and a beat in each, scores stay below 2^52. Tables and offsets are whole
 numbers in steps of `1 / FRACTION` of an evidence step. Probabilities are made without offsets.
 Needs numpy only.
 """
@@ -31,11 +31,11 @@ from beatlens.runtime.tables_section import (
     read_tables,
     tables_document,
 )
-from beatlens.signals.rhythm import CONTEXTS
+from beatlens.signals.rr_features import FEATURES
 
 FRACTION = 64
 """Steps of tables and offsets in one step of evidence."""
-MOST_COLUMNS = 1 << 16
+MAX_COLUMNS = 1 << 16
 """Of a recording: 68 minutes at a stride of 8."""
 
 
@@ -50,7 +50,7 @@ class Sums:
         beats: how many.
 
     Raises:
-        SignalError: no column, or more than `MOST_COLUMNS`, or more beats than columns.
+        SignalError: no column, or more than `MAX_COLUMNS`, or more beats than columns.
     """
 
     evidence: NDArray[np.int64]
@@ -59,10 +59,10 @@ class Sums:
     beats: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.columns <= MOST_COLUMNS or not 0 <= self.beats <= self.columns:
+        if not 1 <= self.columns <= MAX_COLUMNS or not 0 <= self.beats <= self.columns:
             raise SignalError(
                 f"the recording has {self.columns} columns of evidence and {self.beats} beats, "
-                f"expected 1 to {MOST_COLUMNS} columns and no more beats than columns: cut it into "
+                f"expected 1 to {MAX_COLUMNS} columns and no more beats than columns: cut it into "
                 "shorter ones"
             )
 
@@ -74,7 +74,7 @@ class RecordingRule:
     Args:
         tables: int64 `[6, BINS, C]`, in steps of `scale / FRACTION`.
         offsets: int64 `[C]`, likewise.
-        scale: what one step of evidence is worth, logit units.
+        scale: of evidence, logits a step.
         calibration: of probabilities.
 
     Raises:
@@ -92,7 +92,7 @@ class RecordingRule:
     calibration: Calibration
 
     def __post_init__(self) -> None:
-        check_tables(self.tables, CONTEXTS, len(self.offsets))
+        check_tables(self.tables, FEATURES, len(self.offsets))
         _check_largest(self.tables, self.offsets, self.scale)
 
     @classmethod
@@ -112,26 +112,26 @@ class RecordingRule:
 
     @property
     def step(self) -> float:
-        """What 1 in tables and offsets is worth, logit units."""
+        """Logits of 1 in tables and offsets."""
         return self.scale / FRACTION
 
-    def sums(self, evidence: NDArray[np.int8], contexts: NDArray[np.integer]) -> Sums:
+    def sums(self, evidence: NDArray[np.int8], features: NDArray[np.integer]) -> Sums:
         """Sums over a recording.
 
         Args:
             evidence: int8 `[C, T]`, the columns that are there.
-            contexts: rhythm contexts of its beats `[b, 6]`.
+            features: RR features of its beats `[b, 6]`.
 
         Raises:
             SignalError: see `Sums`.
         """
-        rhythm = self.looked_up(contexts).sum(axis=(0, 1))
+        rhythm = self.looked_up(features).sum(axis=(0, 1))
         total = evidence.sum(axis=1, dtype=np.int64)
-        return Sums(total, evidence.shape[1], rhythm, len(contexts))
+        return Sums(total, evidence.shape[1], rhythm, len(features))
 
-    def looked_up(self, contexts: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Table entries of beats' contexts `[b, 6]`, `[b, 6, C]`."""
-        return self.tables[np.arange(len(CONTEXTS)), contexts]
+    def looked_up(self, features: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Table entries of beats' features `[b, 6]`, `[b, 6, C]`."""
+        return self.tables[np.arange(len(FEATURES)), features]
 
     def scores(self, sums: Sums) -> NDArray[np.int64]:
         """Scores `[C]`; see the module."""
@@ -156,7 +156,7 @@ class RecordingRule:
         """What `bundle.json` says of the rule."""
         return {
             "offsets": self.offsets.tolist(),
-            "tables": tables_document(self.tables, CONTEXTS),
+            "tables": tables_document(self.tables, FEATURES),
             "temperature": self.calibration.temperature,
             "bias": self.calibration.bias.tolist(),
         }
@@ -170,7 +170,7 @@ class RecordingRule:
         """
         most = LARGEST_ENTRY - 1
         offsets = fields.integers("offsets", classes, -most, most)
-        tables = read_tables(fields.section("tables"), CONTEXTS, classes)
+        tables = read_tables(fields.section("tables"), FEATURES, classes)
         temperature = fields.number("temperature", 1e-3, 1e3)
         bias = fields.numbers("bias", classes, -100.0, 100.0)
         fields.finish()

@@ -2,7 +2,7 @@
 
 bundle = Bundle.load("models/wearable-af/bundle")
 finding = explain_whole(bundle, samples, rate_hz=300, counts_per_mv=1000)
-print(finding.class_name, finding.probabilities, finding.why()[:3])
+print(finding.class_name, finding.probabilities, finding.explain()[:3])
 """
 
 from __future__ import annotations

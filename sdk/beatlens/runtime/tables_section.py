@@ -1,7 +1,8 @@
-"""Context tables as whole numbers: how a bundle holds and checks them.
+"""Lookup tables as whole numbers: how a bundle holds and checks them.
 
-A table entry says what one step of one context of a beat (`beatlens.signals.beat_contexts`; of a
-recording's beats those of `beatlens.signals.rhythm`) adds to a class's score. Needs numpy only.
+A table entry is what one step of one feature of a beat adds to a class's score. Features are those
+of `beatlens.signals.beat_features`; of a recording's beats `beatlens.signals.rr_features`. Needs
+numpy only.
 """
 
 from __future__ import annotations
@@ -13,29 +14,43 @@ from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
 from beatlens.runtime.fields import Fields
-from beatlens.signals.rhythm import BINS
+from beatlens.signals.rr_features import BINS
+
+FORMAT_2 = {
+    "prematurity": "early",
+    "compensatory_pause": "pause",
+    "rr_over_mean": "slow",
+    "rr_difference": "change",
+    "rr_before_over_after": "balance",
+    "rr_variability": "irregular",
+    "morphology_similarity": "alike",
+    "rr_irregularity": "erratic",
+}
+"""Names of the features in bundles of format 2."""
 
 LARGEST_ENTRY = 1 << 15
 """Entries of tables, offsets and odds stay below: 16 bits on the device."""
 
 
-def check_tables(tables: NDArray[np.int64], contexts: Sequence[str], classes: int) -> None:
-    """Raise `ModelError` unless tables are `[contexts, BINS, C]`."""
-    if tables.shape != (len(contexts), BINS, classes):
+def check_tables(tables: NDArray[np.int64], features: Sequence[str], classes: int) -> None:
+    """Raise `ModelError` unless tables are `[features, BINS, C]`."""
+    if tables.shape != (len(features), BINS, classes):
         raise ModelError(
-            f"context tables are {list(tables.shape)}, expected {len(contexts)} contexts, "
+            f"lookup tables are {list(tables.shape)}, expected {len(features)} features, "
             f"{BINS} steps and {classes} classes"
         )
 
 
-def tables_document(tables: NDArray[np.int64], contexts: Sequence[str]) -> dict[str, list[int]]:
-    """What `bundle.json` says of tables `[contexts, BINS, C]`: a flat list for each context."""
-    return {name: table.ravel().tolist() for name, table in zip(contexts, tables, strict=True)}
+def tables_document(tables: NDArray[np.int64], features: Sequence[str]) -> dict[str, list[int]]:
+    """What `bundle.json` says of tables `[features, BINS, C]`: a flat list for each feature."""
+    return {
+        FORMAT_2[name]: table.ravel().tolist() for name, table in zip(features, tables, strict=True)
+    }
 
 
-def read_tables(section: Fields, contexts: Sequence[str], classes: int) -> NDArray[np.int64]:
+def read_tables(section: Fields, features: Sequence[str], classes: int) -> NDArray[np.int64]:
     """Read what `tables_document` gave; `ModelError` naming the field that is wrong."""
     most = LARGEST_ENTRY - 1
-    tables = [section.integers(name, BINS * classes, -most, most) for name in contexts]
+    tables = [section.integers(FORMAT_2[name], BINS * classes, -most, most) for name in features]
     section.finish()
-    return np.array(tables, np.int64).reshape(len(contexts), BINS, classes)
+    return np.array(tables, np.int64).reshape(len(features), BINS, classes)

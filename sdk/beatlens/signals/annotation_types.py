@@ -108,7 +108,7 @@ class Annotations:
     def rhythms(self) -> tuple[Interval, ...]:
         """Rhythms, labels as in `"AFIB"`, each to the next rhythm's start or the record's end.
 
-        Nothing is said before the first label: that stretch belongs to no interval.
+        Nothing is said before the first label: that segment belongs to no interval.
         """
         marks = [
             (int(sample), aux[1:])

@@ -15,9 +15,8 @@ from typing import Annotated
 
 import typer
 
-from beatlens.verbs import bench, data
+from beatlens.verbs import data
 from beatlens.verbs.demo import demo
-from beatlens.verbs.docs import figures
 from beatlens.verbs.explain import explain
 from beatlens.verbs.firmware import firmware
 from beatlens.verbs.group import VerbGroup
@@ -43,8 +42,6 @@ app.command()(compress)
 app.command()(evaluate)
 app.command()(export)
 app.add_typer(data.app, name="data")
-app.add_typer(bench.app, name="bench")
-app.command()(figures)
 
 
 def _show_version(wanted: bool) -> None:

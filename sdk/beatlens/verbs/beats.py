@@ -7,12 +7,10 @@ from pathlib import Path
 
 from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import ModelError, RecipeError
-from beatlens.evaluate.figures import merge_figures
+from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.nets.lookup_tables import TABLES_FILE, LookupTables, load_tables
-from beatlens.pipeline import beat_crossval
 from beatlens.tasks.beats.data import (
     PreparedBeats,
     count_labels,
@@ -33,11 +31,10 @@ from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.train import taken_teacher
 from beatlens.runtime.beat_chain import rule_of as bundle_rule
 from beatlens.runtime.bundle import Bundle
-from beatlens.signals.beat_contexts import LEARNT
+from beatlens.signals.beat_features import TRAINED
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.tasks.beats.labels import NOT_S, BeatTrack
 from beatlens.tasks.common.workers import ALONE, Workers
-from beatlens.verbs.runs import opened_any
 from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
 
 SHOWN = ("qrs", "veb", "sveb")
@@ -142,10 +139,11 @@ def _rule_text(bundle: Bundle) -> str:
         f"{name} {value:+.2f}"
         for name, value in zip(bundle.classes, rule.step * rule.offsets, strict=True)
     )
-    calibration, doubt = rule.calibration, rule.doubt
+    calibration, warning = rule.calibration, rule.warning
     return (
-        f"offsets {offsets} (logits), temperature {calibration.temperature:.3f}, close below "
-        f"{rule.step * doubt.close:.2f}, unfamiliar below {rule.step * doubt.familiar:.2f}"
+        f"offsets {offsets} (logits), temperature {calibration.temperature:.3f}, low margin below "
+        f"{rule.step * warning.low_margin:.2f}, out of distribution below "
+        f"{rule.step * warning.out_of_distribution:.2f}"
     )
 
 
@@ -194,48 +192,15 @@ def _say_evaluated(
     console.print(f"WFDB annotations of the int8 model's beats: {folder / 'ec57'}")
 
 
-def crossval(
-    recipe: Path,
-    run: Path | None,
-    data: Path | None,
-    threads: int | None,
-    seeds: str,
-    out: Path,
-) -> None:
-    """What `beatlens bench beats-crossval` does."""
-    chosen, folder = opened_any(recipe, run, threads)
-    if not isinstance(chosen, BeatRecipe):
-        raise RecipeError(f"{recipe}: task is {chosen.task!r}, expected a recipe of the task beats")
-    prepared, rows = prepared_for(chosen, folder, data), []
-    others = unlabelled_for(chosen, prepared, folder, data)
-    with training_bar("training") as report:
-        for seed in (int(part) for part in seeds.split(",")):
-            seeded = chosen.model_copy(update={"seed": seed})
-            found = beat_crossval.out_of_fold(
-                seeded, prepared, folder / "crossval", others, report=report, say=console.print
-            )
-            rows.append(beat_crossval.row_of(seeded, found))
-    described = (
-        "MIT-BIH DS1 and svdb, and cinc2017's recordings in fibrillation, every recording told by "
-        "networks not trained on it"
-    )
-    merge_figures(out / "beats_crossval.json", "beatlens bench beats-crossval RECIPE", described,
-                  rows, key=("recipe", "seed"))  # fmt: skip
-    for row in rows:
-        shown = {key: row[key] for key in row if f"{key}_lo" in row}
-        figures = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
-        console.print(f"seed {row['seed']}: {figures}")
-
-
 def _given_teacher(recipe: BeatRecipe, path: Path) -> tuple[EvidenceNet, LookupTables]:
-    tables = load_tables(path.with_name(TABLES_FILE), len(LEARNT))
+    tables = load_tables(path.with_name(TABLES_FILE), len(TRAINED))
     return taken_teacher(path, recipe), tables
 
 
 def _teacher(folder: Path) -> tuple[EvidenceNet, LookupTables]:
     if not (folder / "teacher.pt").exists():
         raise ModelError(f"{folder / 'teacher.pt'} is not there: run `beatlens train` first")
-    return load_net(folder / "teacher.pt")[0], load_tables(folder / TABLES_FILE, len(LEARNT))
+    return load_net(folder / "teacher.pt")[0], load_tables(folder / TABLES_FILE, len(TRAINED))
 
 
 def networks_of(

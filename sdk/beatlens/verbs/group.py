@@ -1,4 +1,4 @@
-"""How groups of verbs are parsed and shown: `beatlens`, `beatlens bench`, `beatlens data`."""
+"""How groups of verbs are parsed and shown: `beatlens`, `beatlens data`."""
 
 from __future__ import annotations
 

@@ -8,25 +8,19 @@ from typing import Any
 
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
-from beatlens.evaluate.figures import merge_figures, write_figures
+from beatlens.evaluate.figures import write_figures
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.nets.lookup_tables import TABLES_FILE, LookupTables, load_tables
 from beatlens.pipeline.export import export_wearable_bundle
 from beatlens.pipeline.student import load_quantized
-from beatlens.pipeline.wearable_crossval import FIGURES, WRONG, out_of_fold
-from beatlens.tasks.recordings.data import PreparedRecordings, prepare_recordings, read_recordings
-from beatlens.tasks.recordings.evaluation import rows_of, tell, wrong_rows
+from beatlens.tasks.recordings.data import PreparedRecordings, prepare_recordings
+from beatlens.tasks.recordings.evaluation import rows_of, tell
 from beatlens.tasks.recordings.training import compress_wearable, train_wearable_teacher
 from beatlens.tasks.common.workers import ALONE, Workers
 from beatlens.tasks.recordings.labels import CLASSES
-from beatlens.verbs.runs import opened_any
 from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
-from beatlens.tasks.recordings.recipe import FOLDS, RecordingRecipe
-
-COMMAND = "beatlens bench wearable RECIPE"
-KEY = ("model", "form", "seed", "teacher_steps")
-"""What names a row of the figures."""
+from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 
 def prepared_for(
@@ -83,8 +77,8 @@ def evaluate(recipe: RecordingRecipe, folder: Path, data: Path | None, out: Path
     if recipe.data.test_fold is None:
         raise RecipeError(
             f"{recipe.name} trains on all recordings (data.test_fold is not set), so none is left "
-            "to measure on: set it, or take `beatlens bench wearable`, which has every recording "
-            "told by networks not trained on it"
+            "to measure on: set it, or run `python -m benchmarks wearable` in a checkout, which "
+            "measures every recording by networks not trained on it"
         )
     networks = _networks(folder)
     prepared = prepared_for(recipe, folder, data)
@@ -92,46 +86,7 @@ def evaluate(recipe: RecordingRecipe, folder: Path, data: Path | None, out: Path
         rows = rows_of(recipe, tell(recipe, prepared, networks))
     command = f"beatlens evaluate (recipe {recipe.name}, seed {recipe.seed})"
     write_figures(folder / "figures.json", command, prepared.description, rows)
-    _print(rows)
-
-
-def bench(
-    recipe: Path,
-    run: Path | None,
-    data: Path | None,
-    threads: int | None,
-    folds: str,
-    teachers: Path | None,
-    out: Path,
-) -> None:
-    """What `beatlens bench wearable` does."""
-    numbers = _folds(folds)
-    chosen, folder = opened_any(recipe, run, threads)
-    if not isinstance(chosen, RecordingRecipe):
-        raise RecipeError(
-            f"{recipe}: task is {chosen.task!r}, expected a recipe of the task wearable"
-        )
-    with loading_bar() as show:
-        recordings = read_recordings(chosen.data, folder, data, show)
-    console.print(recordings.described, style="bold yellow" if recordings.simulated else "")
-    with training_bar("training") as report:
-        said = out_of_fold(chosen, recordings, folder, numbers, teachers, report, console.print)
-    rows = rows_of(chosen, said)
-    _print(rows)
-    if sorted(numbers) != list(range(FOLDS)):
-        return
-    described = f"{recordings.described}; every one told by networks not trained on it, 5 folds"
-    write_figures(folder / FIGURES, COMMAND, described, rows)
-    write_figures(folder / WRONG, COMMAND, described, wrong_rows(chosen, said))
-    merge_figures(out / "wearable.json", COMMAND, described, rows, key=KEY)
-
-
-def _folds(text: str) -> list[int]:
-    """Numbers of folds; `RecipeError` unless each is one of them, and there once."""
-    parts, known = text.split(","), [str(fold) for fold in range(FOLDS)]
-    if not set(parts) <= set(known) or len(set(parts)) < len(parts):
-        raise RecipeError(f"--folds is {text!r}, expected some of {','.join(known)}, each once")
-    return [int(part) for part in parts]
+    print_rows(rows)
 
 
 def _teacher(folder: Path) -> tuple[EvidenceNet, LookupTables]:
@@ -150,7 +105,7 @@ def _networks(
     return teacher, tables, student, load_quantized(folder / "quantized.pt", student)
 
 
-def _print(rows: Sequence[Mapping[str, Any]]) -> None:
+def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print scores, F1 by class and agreement."""
     from rich.table import Table
 

@@ -13,7 +13,7 @@ from beatlens.errors import RecipeError
 from beatlens.recipe import SourceSection
 from beatlens.signals import simulate
 from beatlens.signals.annotations import Annotations
-from beatlens.signals.beat_contexts import CONTEXTS
+from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.databases import ITS_WORD, Codes
 from beatlens.signals.databases.own_records import OwnRecords
 from beatlens.signals.frontend import MODEL_RATE_HZ
@@ -148,7 +148,7 @@ def _made_of(
     """All that tracks depend on."""
     names = {role: [(s.name, record) for s, record in part] for role, part in assigned.items()}
     read = [(s.section.model_dump_json(), s.database.fingerprint) for s in sources]
-    return (CONTEXTS, CONSTANTS, FIELDS, _codes(recipe), names, read)
+    return (FEATURES, CONSTANTS, FIELDS, _codes(recipe), names, read)
 
 
 def read_unlabelled(
@@ -188,7 +188,7 @@ def read_unlabelled(
     shown = None if progress is None else partial(progress, "unlabelled")
     make = partial(workers.map, make_unlabelled_track, wanted, shown)
     read = [(source.name, source.database.fingerprint) for source in sources]
-    made_of = (CONTEXTS, CONSTANTS, FIELDS, ABSENT, [(s.name, r) for s, r in wanted], read)
+    made_of = (FEATURES, CONSTANTS, FIELDS, ABSENT, [(s.name, r) for s, r in wanted], read)
     role = "unlabelled"
     return kept_tracks(folder / "tracks", made_of, {role: make}, BeatTrack)[role]
 

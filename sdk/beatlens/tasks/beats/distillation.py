@@ -18,7 +18,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from beatlens.attribution.matching import Matching, matching_of
+from beatlens.attribution.matching import Matching, build_matching
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
@@ -40,7 +40,7 @@ from beatlens.training.loop import Schedule
 class BeatDistillObjective(nn.Module):
     """Loss of a student (float, or fake-quantised) that is trained on beats from a `TeacherCache`.
 
-    `forward(windows, peaks, labels, contexts, evidence, activations)` takes a batch of the cache.
+    `forward(windows, peaks, labels, features, evidence, activations)` takes a batch of the cache.
 
     Args:
         student: the network.
@@ -74,7 +74,7 @@ class BeatDistillObjective(nn.Module):
         windows: Tensor,
         peaks: Tensor,
         labels: Tensor,
-        contexts: Tensor,
+        features: Tensor,
         evidence: Tensor,
         activations: Tensor,
     ) -> Tensor:
@@ -82,7 +82,7 @@ class BeatDistillObjective(nn.Module):
         geometry, weights = self.student.geometry, self._weights
         features = self.student.features(geometry.trim(windows, self._span).unsqueeze(1))
         maps = self.student.head(features).float()
-        tables = self._others[0](contexts)
+        tables = self._others[0](features)
         stride = self._span // maps.shape[2]
         own = beat_evidence(maps, peaks, stride) + tables
         wanted = beat_evidence(evidence, peaks, self._span // evidence.shape[2]) + tables
@@ -145,7 +145,7 @@ def build_beat_retraining(
     if tables is None:
         raise ModelError("the teacher of beats has no lookup tables, expected some")
     head, weights = cache.teacher.head.weight.squeeze(2), recipe.distill.weights
-    matching = matching_of(recipe.distill.matching)
+    matching = build_matching(recipe.distill.matching)
     label_loss = LabelLoss.build(recipe.task, weights.smoothing)
 
     def build_objective(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:

@@ -72,7 +72,7 @@ def rule_of(
 ) -> tuple[IntegerGraph, BeatRule]:
     """The int8 network and the whole-number rule that decides with it.
 
-    Offsets, calibration and what is doubted are chosen on validation patients.
+    Offsets, calibration and limits of warnings are chosen on validation patients.
     """
     worth = beat_tables(tables.array())
     validation = run_beats(quantized, worth, prepared.validation)

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from beatlens.geometry import beat_columns
 from beatlens.signals.annotations import Annotations
-from beatlens.signals.beat_contexts import CONTEXTS, LEARNT, beat_contexts
+from beatlens.signals.beat_features import FEATURES, TRAINED, beat_features
 from beatlens.signals.databases import ECTOPIC, Codes, Database
 from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recorded
-from beatlens.signals.rhythm import BINS
+from beatlens.signals.rr_features import BINS
 from beatlens.tasks.beats.recipe import BeatClass
 from beatlens.tasks.common.tracks import condition, to_model_rate
 
@@ -34,11 +34,11 @@ BEFORE, AFTER = 64, 72
 """Samples of a beat's span before its R peak's column, and then on: from the T wave before it,
 where an early P wave hides, to the end of its own T wave."""
 IRREGULAR = (6, 18)
-"""Steps of `erratic` up to which a rhythm counts as regular, and from which on RR intervals are as
+"""Steps of `rr_irregularity` up to which a rhythm counts as regular, and from which on RR intervals are as
 irregular as in atrial fibrillation."""
 ON_TIME = (12, 16)
 """Sixteenths of an interval up to which a beat is premature, and from which on it is not."""
-PREMATURITY = ("slow", "balance")
+PREMATURITY = ("rr_over_mean", "rr_before_over_after")
 """Features that say whether a beat is premature: by the intervals before it, by the next one."""
 STRIDE = 8
 """Samples of a column, of all networks that decide on beats."""
@@ -64,7 +64,7 @@ def add_set_entries(
     trained, or fitted afterwards, do worse on patients out of fold.
 
     Args:
-        trained: `[7, BINS, C]`, logits, of the features `beatlens.signals.beat_contexts.LEARNT`.
+        trained: `[7, BINS, C]`, logits, of the features `beatlens.signals.beat_features.TRAINED`.
         classes: of the task, in the order of the network's outputs.
 
     Returns:
@@ -72,21 +72,21 @@ def add_set_entries(
 
     >>> classes = {"n": BeatClass(beats="N"), "s": BeatClass(beats="A", irregular=-4, on_time=-1)}
     >>> tables = add_set_entries(np.zeros((7, 32, 2)), classes)
-    >>> tables[CONTEXTS.index("erratic"), [0, 6, 9, 18, 31], 1].tolist()
+    >>> tables[FEATURES.index("rr_irregularity"), [0, 6, 9, 18, 31], 1].tolist()
     [0.0, 0.0, -1.0, -4.0, -4.0]
-    >>> tables[CONTEXTS.index("slow"), [0, 12, 14, 16, 31], 1].tolist()
+    >>> tables[FEATURES.index("rr_over_mean"), [0, 12, 14, 16, 31], 1].tolist()
     [0.0, 0.0, -0.5, -1.0, -1.0]
     """
-    tables = np.zeros((len(CONTEXTS), BINS, len(classes)))
-    tables[: len(LEARNT)] = trained
+    tables = np.zeros((len(FEATURES), BINS, len(classes)))
+    tables[: len(TRAINED)] = trained
     early, usual = ON_TIME
     on_time = np.clip((np.arange(BINS) - early) / (usual - early), 0, 1)
     regular, irregular = IRREGULAR
     fibrillates = np.clip((np.arange(BINS) - regular) / (irregular - regular), 0, 1)
     for number, one in enumerate(classes.values()):
         for feature in PREMATURITY:
-            tables[CONTEXTS.index(feature), :, number] += one.on_time * on_time
-        tables[CONTEXTS.index("erratic"), :, number] += one.irregular * fibrillates
+            tables[FEATURES.index(feature), :, number] += one.on_time * on_time
+        tables[FEATURES.index("rr_irregularity"), :, number] += one.irregular * fibrillates
     return tables
 
 
@@ -100,7 +100,7 @@ class BeatTrack:
         usable: bool `[n]`, false where the front end raised a flag.
         peaks: R peaks found by the detector, int64 `[b]`.
         labels: number of the class of each, int64 `[b]`, `ABSENT` or `UNKNOWN`.
-        contexts: of each, int64 `[b, 8]`, see `beatlens.signals.beat_contexts`.
+        features: of each, int64 `[b, 8]`, see `beatlens.signals.beat_features`.
         rate_hz, samples: of the recording itself.
         defects: int64 `[b, 2]`, samples of each beat's span that are flat or saturated, and that
             are clipped (see `beat_defects`); empty where nobody counted them.
@@ -112,7 +112,7 @@ class BeatTrack:
     usable: NDArray[np.bool_]
     peaks: NDArray[np.int64]
     labels: NDArray[np.int64]
-    contexts: NDArray[np.int64]
+    features: NDArray[np.int64]
     rate_hz: int
     samples: int
     defects: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
@@ -127,7 +127,7 @@ class BeatTrack:
             usable=self.usable[:n],
             peaks=self.peaks[kept],
             labels=self.labels[kept],
-            contexts=self.contexts[kept],
+            features=self.features[kept],
             defects=self.defects[kept] if len(self.defects) else self.defects,
             samples=n * self.rate_hz // MODEL_RATE_HZ,
         )
@@ -173,7 +173,7 @@ def beat_track(
         usable=out.usable,
         peaks=peaks,
         labels=found,
-        contexts=beat_contexts(out.x, peaks),
+        features=beat_features(out.x, peaks),
         rate_hz=recording.rate_hz,
         samples=recording.samples,
         defects=beat_defects(out, peaks),

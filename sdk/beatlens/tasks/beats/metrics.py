@@ -66,7 +66,7 @@ def run_beats(
         found = recording_evidence(network_windows(net), net.geometry, track.x)
         evidence.append(found)
         means = beat_means(found, track.peaks, stride)
-        logits.append(means + sum(t[track.contexts[:, i]] for i, t in enumerate(tables)))
+        logits.append(means + sum(t[track.features[:, i]] for i, t in enumerate(tables)))
     return BeatRun(tracks, evidence, logits)
 
 
@@ -89,7 +89,7 @@ def run_graph(
         found = (steps - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
         evidence.append(found)
         means = beat_means(found, track.peaks, geometry.stride)
-        logits.append(means + sum(t[track.contexts[:, i]] for i, t in enumerate(tables)))
+        logits.append(means + sum(t[track.features[:, i]] for i, t in enumerate(tables)))
     return BeatRun(tracks, evidence, logits)
 
 
@@ -121,7 +121,7 @@ def choose_warnings(
     """Below which lead a decision has a low margin, below which score it is out of distribution.
 
     Those that `LOW_MARGIN_SHARE` and `OUT_OF_DISTRIBUTION_SHARE` of the right decisions on validation patients
-    stay below, the mean over the databases (see `beatlens.runtime.beat_rule.Doubt`).
+    stay below, the mean over the databases (see `beatlens.runtime.beat_rule.WarningRule`).
     """
     logits, labels, databases = run.beats()
     decided = (logits + offsets).argmax(axis=1)
@@ -156,8 +156,8 @@ def run_integer_beats(
     for track in tracks:
         found = recording_evidence(run, geometry, track.x)
         sums = rule.sums(found, track.peaks, geometry.stride)
-        decided.append(rule.decide(sums, track.contexts))
-        logits.append(step * rule.scores(sums, track.contexts, offsets=False).astype(float))
+        decided.append(rule.decide(sums, track.features))
+        logits.append(step * rule.scores(sums, track.features, offsets=False).astype(float))
         steps = found.astype(np.float32) - np.float32(quantization.zero_point)
         evidence.append(steps * np.float32(quantization.scale))
     return BeatRun(tracks, evidence, logits), decided

@@ -99,7 +99,7 @@ class LabelLoss:
 class BeatObjective(nn.Module):
     """Loss of a network and its tables, trained together on labels alone.
 
-    `forward(windows [B, N] mV, peaks [B, E], labels [B, E], contexts [B, E, 8])` returns the loss;
+    `forward(windows [B, N] mV, peaks [B, E], labels [B, E], features [B, E, 8])` returns the loss;
     see `BeatSampler.batch`.
     """
 
@@ -107,12 +107,12 @@ class BeatObjective(nn.Module):
         super().__init__()
         self.model, self._label_loss = model, label_loss
 
-    def forward(self, windows: Tensor, peaks: Tensor, labels: Tensor, contexts: Tensor) -> Tensor:
+    def forward(self, windows: Tensor, peaks: Tensor, labels: Tensor, features: Tensor) -> Tensor:
         """Return the loss, a scalar."""
         net, tables = self.model.net, self.model.tables
         if tables is None:
             raise ModelError("a model of beats has no lookup tables, expected some")
         geometry = net.geometry
         evidence = net.evidence(geometry.trim(windows, CROP_SPAN).unsqueeze(1)).float()
-        logits = beat_evidence(evidence, peaks, geometry.stride) + tables(contexts)
+        logits = beat_evidence(evidence, peaks, geometry.stride) + tables(features)
         return self._label_loss(logits, labels) + ROUGHNESS * tables.roughness()

@@ -66,7 +66,7 @@ class BeatSampler:
             windows: float32 `[B, CROP_CONTEXT + CROP_SPAN + CROP_CONTEXT]` in mV.
             peaks: R peaks in samples of the span, int64 `[B, MAX_BEATS]`, -1 where there is none.
             labels: class numbers, int64 `[B, MAX_BEATS]`, or `UNKNOWN`.
-            contexts: of the beats, int64 `[B, MAX_BEATS, 8]`.
+            features: of the beats, int64 `[B, MAX_BEATS, 8]`.
         """
         return stacked([self.crop(index) for index in range(first, first + size)])
 
@@ -98,21 +98,21 @@ class BeatSampler:
 
 def stacked(crops: Sequence[BeatBatch]) -> BeatBatch:
     """Crops, each without the first dimension of a batch, as a batch."""
-    windows, peaks, labels, contexts = (np.stack(parts) for parts in zip(*crops, strict=True))
-    return windows, peaks, labels, contexts
+    windows, peaks, labels, features = (np.stack(parts) for parts in zip(*crops, strict=True))
+    return windows, peaks, labels, features
 
 
 def _beats_of(track: BeatTrack, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Peaks, labels and contexts of the beats whose spans lie in a crop's, filled up with -1."""
+    """Peaks, labels and features of the beats whose spans lie in a crop's, filled up with -1."""
     inside = (track.peaks >= start + BEFORE) & (track.peaks < start + CROP_SPAN - AFTER)
     chosen = np.flatnonzero(inside)[:MAX_BEATS]
     peaks = np.full(MAX_BEATS, -1, np.int64)
     labels = np.full(MAX_BEATS, UNKNOWN, np.int64)
-    contexts = np.zeros((MAX_BEATS, track.contexts.shape[1]), np.int64)
+    features = np.zeros((MAX_BEATS, track.features.shape[1]), np.int64)
     peaks[: len(chosen)] = track.peaks[chosen] - start
     labels[: len(chosen)] = track.labels[chosen]
-    contexts[: len(chosen)] = track.contexts[chosen]
-    return peaks, labels, contexts
+    features[: len(chosen)] = track.features[chosen]
+    return peaks, labels, features
 
 
 def _normalised(weights: np.ndarray) -> np.ndarray:

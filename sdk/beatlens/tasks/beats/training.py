@@ -18,7 +18,7 @@ from beatlens.recipe import Recipe
 from beatlens.runtime.beat_chain import rule_of
 from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
-from beatlens.signals.beat_contexts import LEARNT
+from beatlens.signals.beat_features import TRAINED
 from beatlens.tasks.beats import crops, evaluation
 from beatlens.tasks.beats.data import PreparedBeats, describe_beats, prepare_beats
 from beatlens.tasks.beats.distillation import build_beat_retraining
@@ -44,7 +44,7 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
     name = "beats"
     recipe_type = BeatRecipe
     default_recipe = Path(__file__).with_name("default.toml")
-    features = len(LEARNT)
+    features = len(TRAINED)
     score = "f"
     model_span = CROP_SPAN
 

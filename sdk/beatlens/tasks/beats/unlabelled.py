@@ -49,8 +49,8 @@ class HiddenLabels:
 
     def crop(self, index: int) -> BeatBatch:
         """Crop number `index`, all of whose labels are `UNKNOWN`."""
-        window, peaks, labels, contexts = self._source.crop(index)
-        return window, peaks, np.full_like(labels, UNKNOWN), contexts
+        window, peaks, labels, features = self._source.crop(index)
+        return window, peaks, np.full_like(labels, UNKNOWN), features
 
 
 class MixedCrops:

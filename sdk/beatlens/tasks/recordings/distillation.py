@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from beatlens.attribution.matching import Matching
-from beatlens.tasks.beats.distillation import MOST_ODDS, attribute_centred, beat_kd_loss, log_odds
+from beatlens.tasks.beats.distillation import MAX_ODDS, attribute_centred, beat_kd_loss, log_odds
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
@@ -72,16 +72,18 @@ class RecordingDistillObjective(nn.Module):
         features = self.student.features(geometry.trim(windows, self._span).unsqueeze(1))
         maps = self.student.head(features).float()
         worth = rhythm_worth(self._others[0], rhythm)
-        mine = mean_evidence(maps, lengths, self._stride(maps)) + worth
-        theirs = mean_evidence(evidence, lengths, self._stride(evidence)) + worth
+        student_logits = mean_evidence(maps, lengths, self._stride(maps)) + worth
+        teacher_logits = mean_evidence(evidence, lengths, self._stride(evidence)) + worth
         loss = torch.zeros(())
         if weights.kd < 1:
-            named = F.cross_entropy(mine, labels, label_smoothing=weights.smoothing)
+            named = F.cross_entropy(student_logits, labels, label_smoothing=weights.smoothing)
             loss = loss + (1 - weights.kd) * named
         if weights.kd > 0:
-            loss = loss + weights.kd * beat_kd_loss(mine, theirs, weights.temperature)
+            loss = loss + weights.kd * beat_kd_loss(
+                student_logits, teacher_logits, weights.temperature
+            )
         if self._matching is not None and weights.matching > 0:
-            present = log_odds(theirs).clamp(-MOST_ODDS, MOST_ODDS).detach()
+            present = log_odds(teacher_logits).clamp(-MAX_ODDS, MAX_ODDS).detach()
             head = self.student.head.weight.squeeze(2)
             shown, wanted = self._levelled(maps, lengths), self._levelled(evidence, lengths)
             student = attribute_centred(shown, head, features, present)
@@ -137,8 +139,8 @@ def wearable_lesson(
     """
     head = cache.teacher.head.weight.squeeze(2)
 
-    def objective_of(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
+    def build_objective(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
         own = deepcopy(matching)
         return RecordingDistillObjective(student, head, tables, cache.span, weights, own)
 
-    return build_retraining_with(cache, objective_of, schedule, validate, score)
+    return build_retraining_with(cache, build_objective, schedule, validate, score)

@@ -44,6 +44,9 @@ from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 AGREEMENT = ("spearman", "pearson", "same_peak")
 FORMS = ("teacher", "student", "device")
+CROSSVAL_FIGURES = "crossval.json"
+"""Figures file in the run folder: rows of a cross-validation, which a bundle carries rather than
+those of one test fold."""
 Networks = tuple[EvidenceNet, LookupTables, EvidenceNet, QuantizedEvidenceNet]
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from beatlens.errors import DataError
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recorded
-from beatlens.signals.rhythm import BINS, CONTEXTS, rhythm_contexts
+from beatlens.signals.rr_features import BINS, FEATURES, rr_features
 from beatlens.tasks.windows.tracks import condition
 
 CLASSES = ("normal", "afib", "other", "noise")
@@ -39,7 +39,7 @@ class RecordingTrack:
         record, database: names.
         x: int8 `[n]`, front end output.
         peaks: R peaks found by the detector, int64 `[b]`.
-        contexts: their rhythm contexts, int64 `[b, 6]`.
+        features: their rhythm features, int64 `[b, 6]`.
         label: number of its class.
     """
 
@@ -47,13 +47,13 @@ class RecordingTrack:
     database: str
     x: NDArray[np.int8]
     peaks: NDArray[np.int64]
-    contexts: NDArray[np.int64]
+    features: NDArray[np.int64]
     label: int
 
     @cached_property
     def rhythm(self) -> NDArray[np.float32]:
         """Shares of all its beats in each step of each context, see `rhythm_shares`."""
-        return rhythm_shares(self.contexts)
+        return rhythm_shares(self.features)
 
 
 def recording_track(recording: Recorded, label: str, lead: str | None = None) -> RecordingTrack:
@@ -73,25 +73,25 @@ def recording_track(recording: Recorded, label: str, lead: str | None = None) ->
         )
     out = condition(recording, lead or recording.lead_names[0])
     peaks = detect_qrs(out.x)
-    contexts = rhythm_contexts(peaks)
+    features = rr_features(peaks)
     return RecordingTrack(
-        recording.name, recording.database, out.x, peaks, contexts, SYMBOLS.index(label)
+        recording.name, recording.database, out.x, peaks, features, SYMBOLS.index(label)
     )
 
 
-def rhythm_shares(contexts: NDArray[np.integer]) -> NDArray[np.float32]:
+def rhythm_shares(features: NDArray[np.integer]) -> NDArray[np.float32]:
     """How beats are spread over the steps of each context: shares `[6, BINS]`, 0 without a beat.
 
     Tables are looked up for each beat and the mean is taken; that is the tables weighted by these
     shares.
 
     Args:
-        contexts: int `[b, 6]`.
+        features: int `[b, 6]`.
 
     >>> shares = rhythm_shares(np.array([[16, 16, 16, 16, 16, 0], [8, 16, 16, 16, 16, 0]]))
     >>> shares[0, 16].item(), shares[1, 16].item()
     (0.5, 1.0)
     """
-    shares = np.zeros((len(CONTEXTS), BINS), np.float32)
-    np.add.at(shares, (np.arange(len(CONTEXTS)), contexts), np.float32(1 / max(1, len(contexts))))
+    shares = np.zeros((len(FEATURES), BINS), np.float32)
+    np.add.at(shares, (np.arange(len(FEATURES)), features), np.float32(1 / max(1, len(features))))
     return shares

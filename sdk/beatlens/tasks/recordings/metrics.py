@@ -78,7 +78,7 @@ def run_integer_recordings(
     evidence, logits, decided = [], [], []
     for track in tracks:
         found = recording_evidence(run, geometry, track.x)
-        sums = rule.sums(found, track.contexts)
+        sums = rule.sums(found, track.features)
         logits.append(rule.logits(sums))
         decided.append(rule.decide(sums))
         steps = found.astype(np.float32) - np.float32(quantization.zero_point)

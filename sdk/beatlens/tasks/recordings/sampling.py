@@ -119,5 +119,5 @@ class RecordingSampler:
         if draw.augmentation is not None:
             window = draw.augmentation.apply(window, rng)
         inside = (track.peaks >= start) & (track.peaks < start + length)
-        rhythm = rhythm_shares(track.contexts[inside])
+        rhythm = rhythm_shares(track.features[inside])
         return window, np.array(length), np.array(track.label), rhythm

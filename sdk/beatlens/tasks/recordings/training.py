@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from beatlens.attribution.fidelity import fidelity
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
@@ -25,7 +25,7 @@ from beatlens.nets.files import load_net, save_net
 from beatlens.nets.lookup_tables import TABLES_FILE, LookupTables, load_tables, save_tables
 from beatlens.pipeline.compress import Taught, compress_from_cache
 from beatlens.pipeline.members import joined_members
-from beatlens.pipeline.student import CACHE_SEED
+from beatlens.pipeline.compress import CACHE_SEED
 from beatlens.pipeline.train import write_history
 from beatlens.tasks.recordings.data import PreparedRecordings
 from beatlens.recipe import ModelRecipe
@@ -147,7 +147,7 @@ def compress_wearable(
         return agreement()(net)  # type: ignore[arg-type]
 
     def build_retraining(cache: TeacherCache, one: ModelRecipe, schedule: Schedule) -> Retraining:
-        weights, matching = one.distill.weights, matching_of(one.distill.matching)
+        weights, matching = one.distill.weights, build_matching(one.distill.matching)
         return wearable_lesson(cache, tables, weights, matching, schedule, validate)
 
     sampler = prepared.sampler(recipe, CACHE_SEED + recipe.seed)

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from beatlens.attribution.fidelity import fidelity
-from beatlens.attribution.matching import matching_of
+from beatlens.attribution.matching import build_matching
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
 from beatlens.compress.retraining import build_retraining
@@ -95,7 +95,7 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
         validate: Callable[[nn.Module], dict[str, float]],
     ) -> Retraining:
         """Labels, decisions and maps of the teacher."""
-        weights, matching = recipe.distill.weights, matching_of(recipe.distill.matching)
+        weights, matching = recipe.distill.weights, build_matching(recipe.distill.matching)
         return build_retraining(cache, weights, matching, schedule, validate)
 
     def choose_rule(

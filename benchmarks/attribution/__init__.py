@@ -1,0 +1,1 @@
+"""Matching losses: do they keep the evidence of the teacher, and what do they cost."""

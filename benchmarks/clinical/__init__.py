@@ -1,0 +1,1 @@
+"""Where the evidence of beats lies, and whether decisions rest on it."""

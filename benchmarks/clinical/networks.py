@@ -1,0 +1,127 @@
+"""The networks of a run as clinical figures look at them: teacher and int8 model, alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from beatlens.tasks.beats.recipe import BeatRecipe
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.tasks.beats.offsets import choose_offsets
+from beatlens.tasks.beats.metrics import (
+    integer_windows,
+    run_beats,
+    run_integer_beats,
+)
+from beatlens.tasks.windows.metrics import Explaining
+from beatlens.nets.ensemble import list_blocks
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables
+from beatlens.tasks.beats.data import PreparedBeats
+from beatlens.tasks.beats.evaluation import rule_of
+from beatlens.pipeline.student import CACHE_SEED, CALIBRATION_BATCHES
+from beatlens.tasks.beats.labels import BeatTrack, beat_tables
+from beatlens.tasks.beats.sampling import CROP_SPAN
+from benchmarks.attribution.faithfulness import randomised
+from benchmarks.clinical.contributions import BeatReasons, reasons_of
+
+CROPS = 32
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A network whose decisions and evidence are looked at.
+
+    Args:
+        model, form: as in figures files.
+        net: its evidence over windows; of an int8 model the fake-quantised form, which gives the
+            same numbers as the file.
+        reasons: its decisions on recordings, taken apart.
+        redrawn: the network with the weights of some layers drawn anew, by a seed.
+    """
+
+    model: str
+    form: str
+    net: Explaining
+    reasons: Callable[[Sequence[BeatTrack]], BeatReasons]
+    redrawn: Callable[[Sequence[str], int], Explaining]
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Its columns in figures files."""
+        return {"model": self.model, "form": self.form}
+
+
+def explained_teacher(
+    teacher: EvidenceNet, tables: LookupTables, prepared: PreparedBeats
+) -> Explained:
+    """A run's teacher, with offsets chosen on validation patients."""
+    worth = beat_tables(tables.array())
+    offsets = choose_offsets(run_beats(teacher, worth, prepared.validation))
+
+    def reasons(tracks: Sequence[BeatTrack]) -> BeatReasons:
+        run = run_beats(teacher, worth, tracks)
+        decided = [(logits + offsets).argmax(axis=1) for logits in run.logits]
+        return reasons_of(run, decided, worth, offsets, teacher.geometry.stride)
+
+    def redrawn(layers: Sequence[str], seed: int) -> Explaining:
+        twin = randomised(teacher, layers, seed=seed).eval()
+        return twin  # type: ignore[return-value]
+
+    return Explained("teacher", "float", teacher, reasons, redrawn)
+
+
+def explained_int8(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    student: EvidenceNet,
+    quantized: QuantizedEvidenceNet,
+    tables: LookupTables,
+) -> Explained:
+    """A run's int8 model, its evidence by LiteRT's reference kernels, decided in whole numbers.
+
+    Drawn anew it is the float student with those layers drawn anew, quantised after training: all
+    scales set from training crops without noise. (Drawn in the int8 model itself,
+    weights would meet scales that were set for others, and say nothing.) With no layer drawn anew
+    this is not the int8 model either, which was trained further: `redrawn([], seed)` is what to
+    hold the others against.
+    """
+    graph, rule = rule_of(quantized, tables, prepared)
+    step = rule.step
+    run_windows = integer_windows(graph)
+
+    def reasons(tracks: Sequence[BeatTrack]) -> BeatReasons:
+        run, decided = run_integer_beats(run_windows, graph, quantized.geometry, rule, tracks)
+        stride = quantized.geometry.stride
+        worth, offsets = (np.float64(step) * part for part in (rule.tables, rule.offsets))
+        return reasons_of(run, decided, worth, offsets, stride)
+
+    crops = _crops(recipe, prepared, student)
+
+    def redrawn(layers: Sequence[str], seed: int) -> Explaining:
+        twin = randomised(student, layers, seed=seed).eval()
+        net = QuantizedEvidenceNet(twin).eval()  # type: ignore[arg-type]
+        net.calibrate(crops)
+        return net
+
+    return Explained(recipe.name, "int8", quantized, reasons, redrawn)
+
+
+def _crops(recipe: BeatRecipe, prepared: PreparedBeats, net: EvidenceNet) -> list[torch.Tensor]:
+    """Training crops, as its teacher hears them, to set an int8 model's scales from."""
+    sampler = prepared.sampler(recipe, CACHE_SEED + recipe.seed)
+    windows: list[NDArray[np.float32]] = [
+        sampler.batch(i * CROPS, CROPS)[0] for i in range(CALIBRATION_BATCHES)
+    ]
+    return [torch.from_numpy(net.geometry.trim(each, CROP_SPAN)).unsqueeze(1) for each in windows]
+
+
+def depths_of(net: EvidenceNet | QuantizedEvidenceNet) -> dict[str, list[str]]:
+    """Layers to draw anew from the head down: the head, with the last block, all."""
+    blocks = list_blocks(net)
+    every = [name for block in reversed(blocks) for name in block]
+    return {"head": ["head"], "last": ["head", *blocks[-1]], "all": ["head", *every]}

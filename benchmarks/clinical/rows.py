@@ -1,0 +1,195 @@
+"""`python -m benchmarks clinical`: where the evidence lies, and whether decisions rest on it.
+
+Of a run's teacher and int8 model, side by side:
+
+- in which waves the evidence for the class decided on lies, against the time they take,
+- what speaks for S or V rather than N: signal, wave by wave, and rhythm, context by context,
+- whether deleting what the evidence points at changes the decision more than deleting other parts,
+  and what bridging whole waves does,
+- whether the evidence falls apart when weights are drawn anew,
+- how far the int8 model's evidence is the teacher's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from beatlens.evaluate.figures import merge_figures
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.tasks.beats.labels import CLASSES, UNKNOWN
+from benchmarks.clinical.contributions import BeatReasons
+from benchmarks.clinical.data import ClinicalBeats, as_diagnosed
+from benchmarks.clinical.delineation import BeatWaves
+from benchmarks.clinical.faithfulness import (
+    BeatMargin,
+    beat_windows,
+    margin_curves,
+    randomisation,
+    sample_beats,
+    wave_drops,
+)
+from benchmarks.clinical.networks import Explained, depths_of
+from benchmarks.clinical.statistics import (
+    N,
+    S,
+    V,
+    agreement_row,
+    check_row,
+    contribution_row,
+    kinds,
+    outcomes,
+    wave_row,
+)
+from benchmarks.clinical.waves import sample_waves, wave_columns
+
+Row = dict[str, Any]
+Say = Callable[[str], None]
+SEEDS = range(5)
+
+
+@dataclass(frozen=True)
+class ClinicalFigures:
+    """Rows of the three figures files: `waves`, `contributions` and `checks`."""
+
+    waves: list[Row]
+    contributions: list[Row]
+    checks: list[Row]
+
+    def merge(self, command: str, data: str, out: Path) -> None:
+        """Put the rows into `clinical.json`, `clinical_reasons.json`, `clinical_checks.json`.
+
+        All older rows of the same networks go: there may be beats of fewer outcomes now.
+        """
+        for name, rows in (
+            ("clinical.json", self.waves),
+            ("clinical_reasons.json", self.contributions),
+            ("clinical_checks.json", self.checks),
+        ):
+            merge_figures(out / name, command, data, rows, ("model", "form"))
+
+
+def clinical_figures(
+    networks: Sequence[Explained],
+    sets: Sequence[ClinicalBeats],
+    each: int,
+    say: Say = lambda text: None,
+) -> ClinicalFigures:
+    """Measure networks on sets of beats.
+
+    Args:
+        networks: the first is the teacher that others are held against.
+        sets: the first is the one that checks are made on, which run the networks many times.
+        each: beats of every class and recording that checks look at, at most.
+        say: told what is being measured.
+    """
+    found = ClinicalFigures([], [], [])
+    for number, beats in enumerate(sets):
+        kept, waves = beats.kept(), beats.all_waves()
+        about = {"data": beats.data, "boundaries": beats.boundaries}
+        teacher: BeatReasons | None = None
+        for network in networks:
+            say(f"{beats.data}, boundaries by {beats.boundaries}: {network.model}")
+            reasons = labelled(network.reasons(beats.tracks), beats)[kept]
+            teacher = reasons if teacher is None else teacher
+            line = {**about, **network.key}
+            found.waves.extend(_waves(line, reasons, waves[kept]))
+            found.contributions.extend(_contributions(line, reasons, waves[kept]))
+            if number == 0:
+                rows = _checks(network, beats, reasons, teacher, waves[kept], each)
+                found.checks.extend({**line, **row} for row in rows)
+    return found
+
+
+def labelled(reasons: BeatReasons, beats: ClinicalBeats) -> BeatReasons:
+    """Decisions with the labels of a set whose beats are not annotated; others as they are."""
+    if beats.ectopic is None:
+        return reasons
+    return replace(reasons, labels=as_diagnosed(reasons.decided, reasons.record, beats.ectopic))
+
+
+def _columns(reasons: BeatReasons, waves: BeatWaves) -> np.ndarray:
+    return wave_columns(waves, reasons.first, reasons.evidence.shape[2], reasons.stride)
+
+
+def _waves(line: Row, reasons: BeatReasons, waves: BeatWaves) -> list[Row]:
+    """A row for each class decided on, right and wrong, where there are such beats."""
+    rows = []
+    for number in (N, S, V):
+        for outcome, mask in outcomes(reasons, number).items():
+            if mask.any():
+                about = {**line, "class": CLASSES[number], "outcome": outcome}
+                chosen = reasons[mask]
+                rows.append({**about, **wave_row(chosen, _columns(chosen, waves[mask]))})
+    return rows
+
+
+def _contributions(line: Row, reasons: BeatReasons, waves: BeatWaves) -> list[Row]:
+    rows = []
+    for number in (S, V):
+        for kind, mask in kinds(reasons, number).items():
+            if mask.any():
+                about = {**line, "class": CLASSES[number], "beat": kind}
+                chosen = reasons[mask]
+                columns = _columns(chosen, waves[mask])
+                rows.append({**about, **contribution_row(chosen, columns, number)})
+    return rows
+
+
+def _checks(
+    network: Explained,
+    beats: ClinicalBeats,
+    reasons: BeatReasons,
+    teacher: BeatReasons,
+    waves: BeatWaves,
+    each: int,
+) -> list[Row]:
+    """A row for each class: faithfulness and randomisation of a sample, agreement of all."""
+    rows = []
+    known = np.flatnonzero(reasons.labels != UNKNOWN)
+    sample = known[sample_beats(reasons[known], each)]
+    measured = _measured(network, beats, reasons[sample], waves[sample])
+    for number in (N, S, V):
+        called = reasons[sample].decided == number
+        if not called.any():
+            continue
+        row: Row = {"class": CLASSES[number]}
+        values = {key: value[called] for key, value in measured.items()}
+        row |= check_row(values, reasons[sample].record[called])
+        told = known[teacher.decided[known] == number]
+        if reasons is not teacher and len(told):
+            theirs = teacher[told]
+            row |= agreement_row(theirs, reasons[told], _columns(theirs, waves[told]))
+        rows.append(row)
+    return rows
+
+
+def _measured(
+    network: Explained, beats: ClinicalBeats, reasons: BeatReasons, waves: BeatWaves
+) -> dict[str, np.ndarray]:
+    """What is measured of each sampled beat, `[b]`: curves, drops, randomisation."""
+    geometry, second = network.net.geometry, reasons.second()
+    x = beat_windows(beats.tracks, reasons, geometry)
+    span = reasons.evidence.shape[2] * reasons.stride
+    samples = sample_waves(waves, reasons.first, span)
+    margin = BeatMargin(network.net, reasons.decided, second)
+
+    def maps_of(layers: Sequence[str], seed: int) -> np.ndarray:
+        redrawn = BeatMargin(network.redrawn(layers, seed), reasons.decided, second)
+        with torch.no_grad():
+            return redrawn.maps(x).double().numpy()
+
+    intact = reasons.contrast(reasons.decided, second).columns
+    depths = depths_of(network.net)  # type: ignore[arg-type]
+    if not isinstance(network.net, EvidenceNet):
+        depths = {"none": [], **depths}
+    return {
+        **margin_curves(margin, x, geometry),
+        **wave_drops(margin, x, samples, geometry),
+        **randomisation(intact, maps_of, depths, SEEDS),
+    }

@@ -1,0 +1,1 @@
+"""Every compression method at several budgets, with and without matched maps."""

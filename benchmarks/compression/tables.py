@@ -1,0 +1,214 @@
+"""`python -m benchmarks compress`: every compressor, with and without matching, in one table.
+
+Cells run as separate processes (`python -m benchmarks compress --cell NAME`), a few at a time; what
+they left is measured here. Rows are held against the float teacher on the same test strips;
+differences pair a cell with the same cell trained without matching, and with the teacher, record by
+record.
+
+The table is kept with the teachers it was measured with (`basis`), so that it may be completed on
+another machine: what the figures files have already is not made again (`left_to_make`), and is
+there in the next table (`with_older`).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from beatlens.checked_read import checked_read
+from beatlens.evaluate.bootstrap import paired_difference
+from beatlens.tasks.windows.metrics import Measured, Reference, Run, measure, row_of
+from beatlens.report.tables import Row
+from benchmarks.compression.grid import Cell, Workshop
+from benchmarks.compression.plans import BOTH, PAPER
+
+Done = Callable[[Cell, int, int, float], None]
+DECIDED = ("macro_ap", "loc_auc_pvc", "point_pvc")
+PAIRED = (*DECIDED, "spearman", "spearman_p5", "same_peak")
+NAMED = ("method", "share", "matching", "seed")
+"""What names a cell in its rows; differences have `less` besides."""
+
+
+def older_rows(path: Path, bases: Mapping[int, str]) -> list[Row]:
+    """Rows of a figures file that were measured with these very teachers, by seed, and recipe."""
+    if not path.exists():
+        return []
+    with checked_read(path, "a figures file", "delete it, or name another folder"):
+        rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        return [row for row in rows if bases.get(row["seed"]) == row.get("basis")]
+
+
+def left_to_make(cells: Sequence[Cell], measured: Iterable[Row]) -> list[Cell]:
+    """The cells without a row yet, and those that are paired with one of them."""
+
+    def paired(cell: Cell) -> tuple[str, int, int]:
+        return cell.method, cell.share, cell.seed
+
+    known = {tuple(row[key] for key in NAMED) for row in measured}
+    missing = {
+        paired(cell)
+        for cell in cells
+        if (cell.method, cell.share, cell.matching, cell.seed) not in known
+    }
+    return [cell for cell in cells if paired(cell) in missing]
+
+
+def with_older(rows: Sequence[Row], older: Sequence[Row], plans: Iterable[str]) -> list[Row]:
+    """New rows and the older ones they do not replace, by budget and in the order of the plans."""
+
+    def name(row: Row) -> tuple[Any, ...]:
+        return *(row[key] for key in NAMED), row.get("less")
+
+    new = {name(row) for row in rows}
+    order = {method: place for place, method in enumerate(dict.fromkeys(("teacher", *plans)))}
+    matchings = ("-", *BOTH, *PAPER)
+
+    def place(row: Row) -> tuple[int, ...]:
+        share, method = row["share"], order.get(row["method"], len(order))
+        return share, method, matchings.index(row["matching"]), row["seed"]
+
+    return sorted([*rows, *(row for row in older if name(row) not in new)], key=place)
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    workshop: Workshop,
+    command: Sequence[str],
+    jobs: int,
+    done: Done,
+) -> list[Cell]:
+    """Run the cells that are not complete, `jobs` at a time, each as a process of its own.
+
+    Args:
+        cells: what is wanted.
+        workshop: knows which are complete.
+        command: to which `--cell NAME` is added.
+        jobs: processes at a time.
+        done: called after each with (cell, how many are done, how many there are, seconds).
+
+    Returns:
+        Cells that failed; what they said is in `cells/NAME/log.txt`.
+    """
+    left = [cell for cell in cells if not workshop.done(cell)]
+    failed: list[Cell] = []
+    finished = 0
+
+    def one(cell: Cell) -> None:
+        nonlocal finished
+        place = workshop.place(cell)
+        place.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        with (place / "log.txt").open("w", encoding="utf-8") as log:
+            code = subprocess.run(
+                [*command, "--cell", cell.name], stdout=log, stderr=subprocess.STDOUT, check=False
+            ).returncode
+        if code:
+            failed.append(cell)
+        finished += 1
+        done(cell, finished, len(left), time.perf_counter() - started)
+
+    with ThreadPoolExecutor(jobs) as crew:
+        list(crew.map(one, left))
+    return failed
+
+
+def cell_command(verb: str, options: Sequence[str]) -> list[str]:
+    """The command `python -m benchmarks VERB` that runs one cell with this very Python."""
+    return [sys.executable, "-m", "benchmarks", verb, *options]
+
+
+def _logged(log: Sequence[Row]) -> dict[str, float | None]:
+    """What only a method's log tells, None for other methods: how many times fewer weights the
+    layers with blocks have, bits per weight of coded kernels, how long a fit of the head took.
+    """
+    blocks = [row for row in log if row["event"] == "blocks"]
+    kept, of = (sum(row[key] for row in blocks) for key in ("weights", "of"))
+    coded = [row["bits_per_weight"] for row in log if "bits_per_weight" in row]
+    fitted = [row["seconds"] for row in log if row["event"] == "fitted"]
+    return {
+        "covered_times": of / kept if blocks else None,
+        "bits_per_weight": coded[-1] if coded else None,
+        "fit_seconds": sum(fitted) if fitted else None,
+    }
+
+
+@dataclass(frozen=True)
+class Table:
+    """Measures complete cells."""
+
+    workshop: Workshop
+    replicates: int = 1000
+
+    def figures(self, cells: Sequence[Cell]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Rows of the cells (and of each seed's teacher), and their paired differences."""
+        rows: list[dict[str, Any]] = []
+        differences: list[dict[str, Any]] = []
+        for seed in sorted({cell.seed for cell in cells}):
+            run, thresholds = self.workshop.reference(seed)
+            reference = Reference(run, thresholds)
+            teacher = measure(self.workshop.strips, run, thresholds, reference)
+            size = 4 * self.workshop.teacher(seed).weights
+            basis = {"seed": seed, "basis": self.workshop.basis(seed)}
+            about = {"method": "teacher", "start": "-", "share": 1, "matching": "-"}
+            figures = row_of(teacher, self.replicates)
+            rows.append({**about, "form": "float", **basis, "bytes": size, **figures})
+            measured: dict[tuple[str, int, str], Measured] = {}
+            for cell in (c for c in cells if c.seed == seed):
+                one = self._measured(cell, reference)
+                measured[cell.method, cell.share, cell.matching] = one
+                rows.append(self._row(cell, one) | basis)
+            differences += [row | basis for row in self._differences(measured, teacher)]
+        return rows, differences
+
+    def _measured(self, cell: Cell, reference: Reference) -> Measured:
+        run = Run.load(self.workshop.place(cell) / "int8-test.npz")
+        return measure(self.workshop.strips, run, reference.thresholds, reference)
+
+    def _row(self, cell: Cell, one: Measured) -> dict[str, Any]:
+        path = self.workshop.place(cell) / "cell.json"
+        with checked_read(path, "a cell's results", "delete its folder, and it is made again"):
+            about: dict[str, Any] = {**json.loads(path.read_text(encoding="utf-8"))}
+        return {
+            "method": cell.method,
+            "start": about["start"],
+            "share": cell.share,
+            "matching": cell.matching,
+            "form": "int8",
+            "seed": cell.seed,
+            **about["account"],
+            **{key: about["weights"][key] for key in ("weights", "nonzero")},
+            "seconds": about["seconds"],
+            **_logged(about["log"]),
+            **row_of(one, self.replicates),
+        }
+
+    def _differences(
+        self, measured: dict[tuple[str, int, str], Measured], teacher: Measured
+    ) -> list[dict[str, Any]]:
+        """Each cell less the teacher, each matched one less the same without matching."""
+        rows: list[dict[str, Any]] = []
+        for (method, share, matching), ours in measured.items():
+            about = {"method": method, "share": share, "matching": matching}
+            rows.append({**about, "less": "teacher", **self._less(ours, teacher, DECIDED)})
+            plain = measured.get((method, share, "none"))
+            if matching != "none" and plain is not None:
+                rows.append({**about, "less": "none", **self._less(ours, plain, PAIRED)})
+        return rows
+
+    def _less(self, one: Measured, other: Measured, keys: Sequence[str]) -> dict[str, float]:
+        """One network's figures less another's, paired by record."""
+        first, second = one.statistics(), other.statistics()
+        row: dict[str, float] = {}
+        for key in keys:
+            found = paired_difference(
+                first[key], second[key], self.workshop.strips.records, n=self.replicates
+            )
+            row |= {key: found.estimate, f"{key}_lo": found.lo, f"{key}_hi": found.hi}
+        return row

@@ -1,0 +1,1 @@
+"""Cross-validation of recipes: networks are trained anew for each fold."""

@@ -1,0 +1,163 @@
+"""Cross-validations of recipes for windows, recordings and beats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beatlens.verbs.options import DataFolder, Out, RecipePath, RunFolder, Threads
+
+
+def crossval(
+    recipe: RecipePath = None,
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+    seeds: Annotated[str, typer.Option(metavar="LIST", help="Seeds, separated by commas.")] = "0",
+    folds: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST", help="Folds to train now, of 0 to 4. The table needs all five."
+        ),
+    ] = "0,1,2,3,4",
+    out: Out = Path("docs/figures"),
+) -> None:
+    """Cross-validate a teacher's recipe on the patients of DS1.
+
+    Also writes the thresholds of a final fit. Adds the recipe's rows to crossval.json, beside those
+    of other recipes.
+    """
+    from beatlens.evaluate.figures import merge_figures
+    from beatlens.tasks.windows.labels import CLASSES
+    from beatlens.verbs.runs import opened
+    from beatlens.verbs.show import console, training_bar
+    from beatlens.verbs.strips import prepared_for
+    from benchmarks.crossval.windows import out_of_fold, row_of
+
+    chosen, folder = opened(recipe, run, threads)
+    prepared = prepared_for(chosen, folder, data)
+    numbers = [int(part) for part in folds.split(",")]
+    rows = []
+    with training_bar("training") as report:
+        for seed in (int(part) for part in seeds.split(",")):
+            seeded = chosen.model_copy(update={"seed": seed})
+            place = folder / "crossval"
+            found = out_of_fold(seeded, prepared, place, numbers, 5, report, console.print)
+            rows.append(row_of(seeded, found))
+    if len(numbers) < 5:
+        return
+    command = "python -m benchmarks crossval RECIPE"
+    described = "MIT-BIH DS1, every record predicted by a network not trained on it; lead MLII"
+    merge_figures(out / "crossval.json", command, described, rows, key=("recipe", "seed"))
+    for row in rows:
+        figures = "  ".join(f"{name} {row[f'ap_{name}']:.3f}" for name in CLASSES)
+        console.print(f"seed {row['seed']}: macro AP {row['macro_ap']:.3f}  {figures}")
+
+
+def wearable(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A recipe of the task wearable.")
+    ],
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+    folds: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST", help="Folds to train now, of 0 to 4. The table needs all five."
+        ),
+    ] = "0,1,2,3,4",
+    teachers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Run folder of a recipe with the same teacher, whose teachers are used.",
+        ),
+    ] = None,
+    out: Out = Path("docs/figures"),
+) -> None:
+    """Cross-validate a recipe for whole recordings on cinc2017.
+
+    Five folds; teacher, student and int8 model are trained anew for each. Adds the recipe's rows to
+    wearable.json, and writes the recordings that the int8 model misclassifies to
+    crossval_misclassified.json of the run folder. A benchmark that was interrupted continues where
+    it stopped.
+    """
+    from beatlens.errors import RecipeError
+    from beatlens.evaluate.figures import merge_figures, write_figures
+    from beatlens.tasks.recordings.data import read_recordings
+    from beatlens.tasks.recordings.evaluation import CROSSVAL_FIGURES, rows_of, wrong_rows
+    from beatlens.verbs.runs import opened_any
+    from beatlens.verbs.show import console, loading_bar, training_bar
+    from beatlens.verbs.wearable import print_rows
+    from beatlens.tasks.recordings.recipe import FOLDS, RecordingRecipe
+    from benchmarks.crossval.recordings import KEY, MISCLASSIFIED, out_of_fold, read_folds
+
+    numbers = read_folds(folds)
+    chosen, folder = opened_any(recipe, run, threads)
+    if not isinstance(chosen, RecordingRecipe):
+        raise RecipeError(
+            f"{recipe}: task is {chosen.task!r}, expected a recipe of the task wearable"
+        )
+    with loading_bar() as show:
+        recordings = read_recordings(chosen.data, folder, data, show)
+    console.print(recordings.described, style="bold yellow" if recordings.simulated else "")
+    with training_bar("training") as report:
+        found = out_of_fold(chosen, recordings, folder, numbers, teachers, report, console.print)
+    rows = rows_of(chosen, found)
+    print_rows(rows)
+    if sorted(numbers) != list(range(FOLDS)):
+        return
+    command = "python -m benchmarks wearable RECIPE"
+    described = f"{recordings.described}; every one told by networks not trained on it, 5 folds"
+    write_figures(folder / CROSSVAL_FIGURES, command, described, rows)
+    write_figures(folder / MISCLASSIFIED, command, described, wrong_rows(chosen, found))
+    merge_figures(out / "wearable.json", command, described, rows, key=KEY)
+
+
+def beats_crossval(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of the task beats.")],
+    run: RunFolder = None,
+    data: DataFolder = None,
+    threads: Threads = None,
+    seeds: Annotated[str, typer.Option(metavar="LIST", help="Seeds, separated by commas.")] = "0",
+    out: Out = Path("docs/figures"),
+) -> None:
+    """Cross-validate a recipe for beats on DS1 and svdb.
+
+    Trains the small network without a teacher. Adds the recipe's rows to beats_crossval.json,
+    beside those of other recipes.
+    """
+    from beatlens.tasks.beats.recipe import BeatRecipe
+    from beatlens.errors import RecipeError
+    from beatlens.evaluate.figures import merge_figures
+    from beatlens.verbs.beats import prepared_for, unlabelled_for
+    from beatlens.verbs.runs import opened_any
+    from beatlens.verbs.show import console, training_bar
+    from benchmarks.crossval.beats import out_of_fold, row_of
+
+    chosen, folder = opened_any(recipe, run, threads)
+    if not isinstance(chosen, BeatRecipe):
+        raise RecipeError(f"{recipe}: task is {chosen.task!r}, expected a recipe of the task beats")
+    prepared, rows = prepared_for(chosen, folder, data), []
+    others = unlabelled_for(chosen, prepared, folder, data)
+    with training_bar("training") as report:
+        for seed in (int(part) for part in seeds.split(",")):
+            seeded = chosen.model_copy(update={"seed": seed})
+            found = out_of_fold(
+                seeded, prepared, folder / "crossval", others, report=report, say=console.print
+            )
+            rows.append(row_of(seeded, found))
+    command = "python -m benchmarks beats-crossval RECIPE"
+    described = (
+        "MIT-BIH DS1 and svdb, and cinc2017's recordings in fibrillation, every recording told by "
+        "networks not trained on it"
+    )
+    key = ("recipe", "seed")
+    merge_figures(out / "beats_crossval.json", command, described, rows, key)
+    for row in rows:
+        shown = {key: row[key] for key in row if f"{key}_lo" in row}
+        figures = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
+        console.print(f"seed {row['seed']}: {figures}")

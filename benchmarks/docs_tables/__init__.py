@@ -1,0 +1,1 @@
+"""The tables and plots of the documentation, made from docs/figures/*.json."""

@@ -1,0 +1,1 @@
+"""R peaks, signal quality and warnings, also in noise."""
