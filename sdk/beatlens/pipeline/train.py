@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.files import load_net
 from beatlens.nets.teacher import TEACHER_FILE, Teacher, mean_teacher
 from beatlens.recipe import Recipe
-from beatlens.tasks.contract import KindTraining, Prepared
+from beatlens.tasks.contract import Prepared
 from beatlens.tasks.registry import find_training
 from beatlens.training.crops import Crops, make_batches
 from beatlens.training.history import write_history
@@ -31,34 +29,31 @@ def train_teacher(
     of the run folder, one after the other.
     """
     kind = find_training(recipe.task.kind)
-    return _train(kind, recipe, prepared, folder, report, [])
-
-
-def _train(
-    kind: KindTraining[Any, Any],
-    recipe: Recipe,
-    prepared: Prepared,
-    folder: Path,
-    report: Report | None,
-    before: Sequence[Teacher],
-) -> Teacher:
-    """Train a teacher into a folder; `before` are the members that were trained before it."""
     path = folder / TEACHER_FILE
     if path.exists():
         return Teacher.load(path, kind.features)
-    if recipe.teacher.members > 1:
-        members: list[Teacher] = []
-        for number in range(recipe.teacher.members):
-            where = folder / "members" / str(number)
-            one = recipe.of_member(number)
-            members.append(_train(kind, one, prepared, where, report, members))
-        teacher = mean_teacher(members)
-        if world()[0] == 0:
-            teacher.save(path, recipe.teacher.spec)
-        return teacher
-    crops = kind.teacher_crops(recipe, prepared, before)
-    schedule = recipe.teacher_schedule.schedule
-    return train_network(recipe, prepared, crops, recipe.teacher.spec, schedule, path, report)
+    make_crops = kind.teacher_crops(recipe, prepared)
+    if recipe.teacher.members == 1:
+        return _train_member(recipe, prepared, make_crops(recipe, ()), folder, report)
+    members: list[Teacher] = []
+    for number in range(recipe.teacher.members):
+        one, where = recipe.of_member(number), folder / "members" / str(number)
+        if (where / TEACHER_FILE).exists():
+            members.append(Teacher.load(where / TEACHER_FILE, kind.features))
+        else:
+            crops = make_crops(one, tuple(members))
+            members.append(_train_member(one, prepared, crops, where, report))
+    teacher = mean_teacher(members)
+    if world()[0] == 0:
+        teacher.save(path, recipe.teacher.spec)
+    return teacher
+
+
+def _train_member(
+    recipe: Recipe, prepared: Prepared, crops: Crops, folder: Path, report: Report | None
+) -> Teacher:
+    spec, schedule = recipe.teacher.spec, recipe.teacher_schedule.schedule
+    return train_network(recipe, prepared, crops, spec, schedule, folder / TEACHER_FILE, report)
 
 
 def train_network(
@@ -86,11 +81,11 @@ def train_network(
     seed_everything(recipe.seed)
     model = TabledNet(build(spec, recipe.classes), kind.features)
     history = fit(
-        kind.objective(model, crops),
+        kind.objective(recipe, model, crops),
         model,
         make_batches(crops),
         schedule,
-        lambda: kind.validate_teacher(model, prepared),
+        lambda: kind.validate_teacher(recipe, model, prepared),
         score=kind.score,
         checkpoint=path.with_suffix(".checkpoint"),
         report=report,

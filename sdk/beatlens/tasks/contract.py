@@ -123,6 +123,11 @@ R = TypeVar("R", bound=Recipe)
 P = TypeVar("P", bound=Prepared)
 
 
+MakeCrops = Callable[[R, Sequence[Teacher]], Crops]
+"""Makes the crops of one network, from its recipe (`Recipe.of_member`) and the members that were
+trained before it."""
+
+
 class KindTraining(ABC, Generic[R, P]):
     """One kind of span, as training, compression and measuring see it.
 
@@ -154,26 +159,25 @@ class KindTraining(ABC, Generic[R, P]):
     ) -> P:
         """Read, condition and label the recordings of a recipe, in the roles asked for."""
 
-    def describe(self, prepared: P) -> str:
+    def describe(self, recipe: R, prepared: P) -> str:
         """What there is to train on, in words, besides `prepared.description`; may be empty."""
         return ""
 
     @abstractmethod
-    def teacher_crops(self, recipe: R, prepared: P, before: Sequence[Teacher]) -> Crops:
-        """What a teacher, or the member of one, is trained on.
+    def teacher_crops(self, recipe: R, prepared: P) -> MakeCrops[R]:
+        """What makes the crops of a teacher, or of each of its members.
 
         Args:
-            recipe: of that one network (`Recipe.of_member`).
+            recipe: of the teacher as a whole.
             prepared: the recordings.
-            before: the members that were trained before it.
         """
 
     @abstractmethod
-    def objective(self, model: TabledNet, crops: Crops) -> nn.Module:
+    def objective(self, recipe: R, model: TabledNet, crops: Crops) -> nn.Module:
         """The supervised loss of a network: a module whose forward takes a batch of `crops`."""
 
     @abstractmethod
-    def validate_teacher(self, model: TabledNet, prepared: P) -> dict[str, float]:
+    def validate_teacher(self, recipe: R, model: TabledNet, prepared: P) -> dict[str, float]:
         """Measure a network in training on the validation recordings; has the key `score`."""
 
     @abstractmethod
@@ -195,7 +199,7 @@ class KindTraining(ABC, Generic[R, P]):
         self,
         cache: TeacherCache,
         teacher: Teacher,
-        recipe: Recipe,
+        recipe: R,
         schedule: Schedule,
         validate: Callable[[nn.Module], dict[str, float]],
     ) -> Retraining:

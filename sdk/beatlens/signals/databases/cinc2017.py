@@ -46,6 +46,7 @@ class Cinc2017(WfdbDatabase):
         extensions=("hea", "mat"),
         records_in="training",
         table="REFERENCE-v3.csv",
+        label_counts=_VERSION_3,
     )
     labels: ClassVar[tuple[str, ...]] = CINC2017_LABELS
     labels_recordings = True

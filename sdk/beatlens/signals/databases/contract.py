@@ -55,6 +55,8 @@ class Published:
     annotated: whether every record has the first annotator's file.
     records_in: sub-folder in which `RECORDS` and the records lie.
     table: a table beside the records, empty if none is read.
+    label_counts: how many records of each label the published set has; empty where recordings have
+        no label of one word.
     without_signals: records of its list that have a header and annotations, but no signal.
     """
 
@@ -72,6 +74,7 @@ class Published:
     annotated: bool = True
     records_in: str = ""
     table: str = ""
+    label_counts: Mapping[str, int] = field(default_factory=dict)
     without_signals: tuple[str, ...] = ()
 
     @property

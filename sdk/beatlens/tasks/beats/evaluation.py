@@ -1,108 +1,74 @@
-"""Step 5 of the beats task: teacher, student and int8 model on the test patients, after EC57."""
+"""The rule that decides on beats, and how teacher, student and int8 model do on test patients."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.calibration import Calibration
 from beatlens.compress.dequantized import dequantized
-from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.tasks.beats.offsets import choose_offsets
+from beatlens.errors import RecipeError
+from beatlens.evaluate.ec57 import START_S, BeatCounts, compare_beats
+from beatlens.evaluate.reliability import calibration_error, reliability_rows
+from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.teacher import Teacher
+from beatlens.runtime.beat_rule import BeatRule
+from beatlens.runtime.finding import BEAT_LIMITS
+from beatlens.signals.annotations import MAPPINGS, Annotations
+from beatlens.tasks.beats.agreement import beat_fidelity
+from beatlens.tasks.beats.data import PreparedBeats
+from beatlens.tasks.beats.labels import AFTER, BEFORE, UNKNOWN, BeatTrack, add_set_entries
 from beatlens.tasks.beats.metrics import (
     BeatRun,
     calibrate,
-    choose_doubts,
+    choose_warnings,
     ec57_row,
-    integer_windows,
     run_beats,
     run_graph,
     run_integer_beats,
 )
-from beatlens.evaluate.ec57 import START_S, BeatCounts, compare_beats
-from beatlens.evaluate.figures import merge_figures, write_figures
-from beatlens.evaluate.reliability import calibration_error, reliability_rows
-from beatlens.geometry import Geometry
-from beatlens.integer.graph import IntegerGraph
-from beatlens.integer.tflite_read import read_tflite
-from beatlens.integer.tflite_write import write_tflite
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.lookup_tables import LookupTables
-from beatlens.tasks.beats.data import PreparedBeats
-from beatlens.tasks.beats.training import beat_fidelity
-from beatlens.runtime.beat_chain import rule_of as bundle_rule
-from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
-from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.finding import BEAT_LIMITS
-from beatlens.signals.annotations import MAPPINGS, Annotations, write_annotations
-from beatlens.signals.splits import DS2_WITHOUT_202
-from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack, beat_tables
-from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.beats.offsets import choose_offsets
+from beatlens.tasks.beats.recipe import BeatRecipe, BeatTask
+from beatlens.tasks.common.runs import integer_windows
+from beatlens.tasks.common.sources import TEST, UNSHARED
+from beatlens.tasks.contract import Evaluation, Int8Model, Networks, Row, Summary
 
 Decided = Sequence[NDArray[np.int64]]
-ANNOTATOR = "device"
 DEQUANTIZED = "int8, dequantized"
 """The int8 model's own weights in float, with its offsets: what rounding alone costs."""
 ALL, OUTPUT = "all beats", "as output"
 """Decided: every beat that was found, whatever its signal; and as `score` and the device give it:
-beats that are refused have no class, clipped ones are never S (`BEAT_LIMITS`)."""
+beats that are refused have no class, and clipped ones none of those that exclude them
+(`BEAT_LIMITS`)."""
 AGREEMENT = ("spearman", "spearman_p5", "pearson", "same_peak")
+SHOWN = ("qrs", "veb", "sveb")
 
 
-@dataclass(frozen=True)
-class BeatEvaluation:
-    """What was measured: rows of splits and networks, of records, of how far the device's
-    probabilities hold; and the device's beats."""
-
-    rows: list[dict[str, Any]]
-    records: list[dict[str, Any]]
-    reliability: list[dict[str, Any]]
-    beats: dict[str, Annotations]
-
-
-def rule_of(
-    quantized: QuantizedEvidenceNet, tables: LookupTables, prepared: PreparedBeats
-) -> tuple[IntegerGraph, BeatRule]:
-    """The int8 network and the whole-number rule that decides with it.
-
-    Offsets, calibration and limits of warnings are chosen on validation patients.
-    """
-    worth = beat_tables(tables.array())
-    validation = run_beats(quantized, worth, prepared.validation)
-    graph = build_graph(quantized, CROP_SPAN)
-    return graph, _chosen_rule(validation, worth, graph, quantized.geometry.stride)
-
-
-def rule_of_bundle(bundle: Bundle, tables: LookupTables, prepared: PreparedBeats) -> BeatRule:
-    """A rule chosen anew for the int8 network of a bundle, as `rule_of` chooses it.
-
-    Args:
-        bundle: of a network that decides on beats.
-        tables: learnt with its teacher.
-        prepared: whose validation patients the rule is chosen on.
-    """
-    graph, worth = read_tflite(bundle.tflite), beat_tables(tables.array())
-    validation = run_graph(
-        integer_windows(graph), graph, bundle.geometry, worth, prepared.validation
-    )
-    return _chosen_rule(validation, worth, graph, bundle.geometry.stride)
-
-
-def _chosen_rule(
-    validation: BeatRun, worth: NDArray[np.floating], graph: IntegerGraph, stride: int
+def choose_rule(
+    recipe: BeatRecipe, prepared: PreparedBeats, teacher: Teacher, model: Int8Model
 ) -> BeatRule:
-    scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
+    """The whole-number rule that decides on the evidence of an int8 model.
+
+    Offsets, calibration and warnings are chosen on validation patients.
+    """
+    tables = add_set_entries(teacher.table_values, recipe.task.classes)
+    if model.quantized is not None:
+        validation = run_beats(model.quantized, tables, prepared.validation)
+    else:
+        run = integer_windows(model.graph)
+        validation = run_graph(run, model.graph, model.geometry, tables, prepared.validation)
+    stride = model.geometry.stride
+    scale = model.graph.tensors[model.graph.outputs["evidence"]].quantization.scale
+    offsets = choose_offsets(validation, recipe.task.classes)
+    calibration = calibrate(validation)
+    warnings = choose_warnings(validation, offsets, calibration)
     columns = BEFORE // stride, AFTER // stride
-    offsets, calibration = choose_offsets(validation), calibrate(validation)
-    doubt = choose_doubts(validation, offsets, calibration)
-    return BeatRule.of(worth, offsets, scale, columns, calibration, *doubt)
+    return BeatRule.of(tables, offsets, scale, columns, calibration, *warnings)
 
 
 @dataclass(frozen=True)
@@ -113,129 +79,134 @@ class _Judged:
     run: BeatRun
     scores: Sequence[NDArray[np.floating | np.integer]]
 
-    def decided(self, how: str) -> Decided:
+    def decided(self, how: str, task: BeatTask) -> Decided:
         """Class numbers `[b]` of each recording; see `ALL` and `OUTPUT`."""
         if how == ALL:
             return [scores.argmax(axis=1) for scores in self.scores]
         return [
-            _as_output(track, scores)
+            _as_output(track, scores, task)
             for track, scores in zip(self.run.tracks, self.scores, strict=True)
         ]
 
 
 def evaluate_beats(
-    recipe: BeatRecipe,
-    prepared: PreparedBeats,
-    teacher: EvidenceNet,
-    tables: LookupTables,
-    student: EvidenceNet,
-    quantized: QuantizedEvidenceNet,
-) -> BeatEvaluation:
-    """Measure a run's networks on test patients. The int8 model is run by LiteRT itself.
+    recipe: BeatRecipe, prepared: PreparedBeats, networks: Networks, rule: BeatRule | None = None
+) -> Evaluation:
+    """Measure networks on test patients. The int8 model is run by LiteRT itself.
 
     R peaks are the system's own. Counts begin at 5:00, as EC57 asks for; simulated recordings are
     shorter and are counted from their start.
+
+    Args:
+        recipe, prepared, networks: what is measured.
+        rule: of the int8 model; None: `choose_rule`.
     """
-    graph, rule = rule_of(quantized, tables, prepared)
-    worth = beat_tables(tables.array())
-    float_bytes = 4 * student.weights
-    networks = [_judged_teacher(prepared, teacher, worth)]
-    networks.append(
-        _judged_float(
-            {"model": recipe.name, "form": "float", "bytes": float_bytes}, student, worth, prepared
+    if not prepared.test:
+        raise RecipeError(
+            f"{recipe.name}: no recording is left to test on, expected a split with test patients"
         )
-    )
-    run = run_beats(dequantized(quantized), worth, prepared.test)
-    shipped = rule.step * rule.offsets
-    about = {"model": recipe.name, "form": DEQUANTIZED, "bytes": float_bytes}
-    networks.append(_Judged(about, run, [logits + shipped for logits in run.logits]))
-    networks.append(_judged_int8(recipe, prepared, graph, rule, quantized.geometry))
-    return _evaluation(recipe, prepared, networks, rule)
+    model, teacher = networks.device, networks.teacher
+    rule = rule or choose_rule(recipe, prepared, teacher, model)
+    tables = add_set_entries(teacher.table_values, recipe.task.classes)
+    about = {"model": "teacher", "form": "float", "bytes": 4 * teacher.net.weights}
+    judged = [_judge_float(about, recipe, teacher.net, tables, prepared)]
+    if networks.student is not None:
+        float_bytes = 4 * networks.student.weights
+        about = {"model": recipe.name, "form": "float", "bytes": float_bytes}
+        judged.append(_judge_float(about, recipe, networks.student, tables, prepared))
+        if model.quantized is not None:
+            run = run_beats(dequantized(model.quantized), tables, prepared.test)
+            offsets = rule.step * rule.offsets
+            about = {"model": recipe.name, "form": DEQUANTIZED, "bytes": float_bytes}
+            judged.append(_Judged(about, run, [logits + offsets for logits in run.logits]))
+    judged.append(_judge_int8(recipe, prepared, model, rule))
+    return _evaluation(recipe, prepared, judged, rule)
 
 
-def evaluate_bundle(
+def _judge_float(
+    about: dict[str, Any],
     recipe: BeatRecipe,
+    net: EvidenceNet,
+    tables: NDArray[np.floating],
     prepared: PreparedBeats,
-    bundle: Bundle,
-    teacher: EvidenceNet,
-    tables: LookupTables,
-) -> BeatEvaluation:
-    """As `evaluate_beats`, of a bundle with its own rule, beside the teacher it came from.
-
-    Raises:
-        ModelError: the bundle does not decide on beats.
-    """
-    rule, graph = bundle_rule(bundle), read_tflite(bundle.tflite)
-    networks = [
-        _judged_teacher(prepared, teacher, beat_tables(tables.array())),
-        _judged_int8(recipe, prepared, graph, rule, bundle.geometry),
-    ]
-    return _evaluation(recipe, prepared, networks, rule)
-
-
-def _judged_teacher(
-    prepared: PreparedBeats, teacher: EvidenceNet, worth: NDArray[np.floating]
-) -> _Judged:
-    about = {"model": "teacher", "form": "float", "bytes": 4 * teacher.weights}
-    return _judged_float(about, teacher, worth, prepared)
-
-
-def _judged_float(
-    about: dict[str, Any], net: EvidenceNet, worth: NDArray[np.floating], prepared: PreparedBeats
 ) -> _Judged:
     """A float network, with offsets chosen on validation patients."""
-    offsets = choose_offsets(run_beats(net, worth, prepared.validation))
-    run = run_beats(net, worth, prepared.test)
+    offsets = choose_offsets(run_beats(net, tables, prepared.validation), recipe.task.classes)
+    run = run_beats(net, tables, prepared.test)
     return _Judged(about, run, [logits + offsets for logits in run.logits])
 
 
-def _judged_int8(
-    recipe: BeatRecipe,
-    prepared: PreparedBeats,
-    graph: IntegerGraph,
-    rule: BeatRule,
-    geometry: Geometry,
+def _judge_int8(
+    recipe: BeatRecipe, prepared: PreparedBeats, model: Int8Model, rule: BeatRule
 ) -> _Judged:
-    run, _ = run_integer_beats(integer_windows(graph), graph, geometry, rule, prepared.test)
-    about = {"model": recipe.name, "form": "int8", "bytes": len(write_tflite(graph))}
+    windows = integer_windows(model.graph)
+    run, _ = run_integer_beats(windows, model.graph, model.geometry, rule, prepared.test)
+    about = {"model": recipe.name, "form": "int8", "bytes": len(write_tflite(model.graph))}
     scores = [np.rint(logits / rule.step) + rule.offsets for logits in run.logits]
     return _Judged(about, run, scores)
 
 
-def _as_output(track: BeatTrack, scores: NDArray[Any]) -> NDArray[np.int64]:
+def _as_output(track: BeatTrack, scores: NDArray[Any], task: BeatTask) -> NDArray[np.int64]:
     """Class numbers `[b]` as a stream gives them, `UNKNOWN` where it refuses to decide."""
     span = BEFORE + AFTER
     bad, clipped = track.defects.T
     refused = (bad > BEAT_LIMITS.unusable * span) | (clipped > BEAT_LIMITS.clipped * span)
     warned = clipped > BEAT_LIMITS.clipped_warning * span
     allowed = scores.astype(np.float64)
-    allowed[np.ix_(warned, list(excluded_if_clipped(CLASSES)))] = -np.inf
+    allowed[np.ix_(warned, list(task.never_if_clipped))] = -np.inf
     return np.where(refused, UNKNOWN, allowed.argmax(axis=1)).astype(np.int64)
 
 
 def _evaluation(
     recipe: BeatRecipe, prepared: PreparedBeats, networks: Sequence[_Judged], rule: BeatRule
-) -> BeatEvaluation:
+) -> Evaluation:
     """Rows of networks, the first of which is the teacher, the last the device."""
-    rows, records = [], []
+    task, device = recipe.task, networks[-1]
+    rows: list[Row] = []
+    records: list[Row] = []
     for network in networks:
-        agreement = beat_fidelity(networks[0].run, network.run)
+        agreement = beat_fidelity(networks[0].run, network.run, task)
         shown = {key: agreement[key] for key in AGREEMENT if network is not networks[0]}
         for how in (ALL, OUTPUT):
             line = {**network.about, "seed": recipe.seed, "decided": how}
-            found = _counted(prepared, network.decided(how))
-            rows += [{**line, **key, **ec57_row(c), **shown} for key, c in _split(prepared, found)]
-            records += [{**line, **row} for row in _of_records(found["aami"])]
-    device = networks[-1]
-    output = device.decided(OUTPUT)
+            decided = network.decided(how, task)
+            found = _count(prepared, decided, task)
+            by_class = _class_figures(network.run, decided, recipe.classes)
+            for key, counts in _split(prepared, found):
+                rows.append({**line, **key, **ec57_row(counts), **by_class, **shown})
+            records += [{**line, **row} for row in _record_rows(found["aami"])]
+    output = device.decided(OUTPUT, task)
     reliability = [
         {**device.about, "seed": recipe.seed, **row}
-        for row in _reliability(device.run, output, rule)
+        for row in _reliability(device.run, output, rule, recipe.classes)
     ]
-    return BeatEvaluation(rows, records, reliability, _annotated(prepared.test, output))
+    annotated = _annotate(prepared.test, output, task)
+    rates = {track.record: track.rate_hz for track in prepared.test}
+    return Evaluation(
+        rows,
+        _summary(rows),
+        {"records.json": records, "reliability.json": reliability},
+        [(found, rates[record]) for record, found in annotated.items()],
+    )
 
 
-def _reliability(run: BeatRun, decided: Decided, rule: BeatRule) -> list[dict[str, Any]]:
+def _class_figures(run: BeatRun, decided: Decided, classes: Sequence[str]) -> dict[str, float]:
+    """F1 of each class over all R peaks whose class is known; NaN for one that is nowhere."""
+    labels = np.concatenate([track.labels for track in run.tracks])
+    numbers = np.concatenate(list(decided))
+    known = labels >= 0
+    figures = {}
+    for number, name in enumerate(classes):
+        there, claimed = labels[known] == number, numbers[known] == number
+        either = int(there.sum() + claimed.sum())
+        right = int((there & claimed).sum())
+        figures[f"f1_{name}"] = 2 * right / either if either else float("nan")
+    return figures
+
+
+def _reliability(
+    run: BeatRun, decided: Decided, rule: BeatRule, classes: Sequence[str]
+) -> list[Row]:
     """Rows of bins, and one of all of them with the errors before and after calibration.
 
     Of beats that are decided and whose class is known.
@@ -244,25 +215,32 @@ def _reliability(run: BeatRun, decided: Decided, rule: BeatRule) -> list[dict[st
     logits = np.concatenate([v[k] for v, k in zip(run.logits, kept, strict=True)])
     labels = np.concatenate([t.labels[k] for t, k in zip(run.tracks, kept, strict=True)])
     records = np.repeat([t.record for t in run.tracks], [int(k.sum()) for k in kept])
-    truth = np.eye(len(CLASSES))[labels]
-    none = Calibration(1.0, np.zeros(len(CLASSES)))
+    truth = np.eye(len(classes))[labels]
+    none = Calibration(1.0, np.zeros(len(classes)))
     shipped = rule.calibration.probabilities(logits)
     errors = {
         "error": calibration_error(shipped, truth),
         "error_uncalibrated": calibration_error(none.probabilities(logits), truth),
     }
     whole = {"class": "all", "bin": "all", "count": len(labels), **errors}
-    return [whole, *reliability_rows(shipped, truth, records, CLASSES)]
+    return [whole, *reliability_rows(shipped, truth, records, classes)]
 
 
-def _annotated(tracks: Sequence[BeatTrack], decided: Decided) -> dict[str, Annotations]:
-    return {t.record: t.annotations(d) for t, d in zip(tracks, decided, strict=True)}
+def _annotate(
+    tracks: Sequence[BeatTrack], decided: Decided, task: BeatTask
+) -> dict[str, Annotations]:
+    return {
+        track.record: track.annotations(numbers, task.symbols)
+        for track, numbers in zip(tracks, decided, strict=True)
+    }
 
 
-def _counted(prepared: PreparedBeats, decided: Decided) -> dict[str, dict[str, BeatCounts]]:
+def _count(
+    prepared: PreparedBeats, decided: Decided, task: BeatTask
+) -> dict[str, dict[str, BeatCounts]]:
     """Counts by mapping and record."""
     start_s = 0.0 if prepared.simulated else START_S
-    beats = _annotated(prepared.test, decided)
+    beats = _annotate(prepared.test, decided, task)
     return {
         mapping: {
             track.record: compare_beats(
@@ -283,17 +261,18 @@ def _split(
 ) -> list[tuple[dict[str, Any], dict[str, BeatCounts]]]:
     """Which records and mapping a row is of, and its counts."""
     parts: list[tuple[dict[str, Any], dict[str, BeatCounts]]] = []
-    splits = {"DS2": None, "DS2 without 202": DS2_WITHOUT_202}
+    records = [track.record for track in prepared.test]
+    splits = {TEST: set(records), UNSHARED: set(records) - prepared.shared}
     if prepared.simulated:
-        splits = {"simulated": None}
+        splits = {"simulated": set(records)}
     for mapping, counts in found.items():
         for name, chosen in splits.items():
-            kept = {r: c for r, c in counts.items() if chosen is None or r in chosen}
+            kept = {r: c for r, c in counts.items() if r in chosen}
             parts.append(({"split": name, "mapping": mapping, "records": len(kept)}, kept))
     return parts
 
 
-def _of_records(counts: dict[str, BeatCounts]) -> list[dict[str, Any]]:
+def _record_rows(counts: dict[str, BeatCounts]) -> list[Row]:
     """A row for each record: how many beats of a kind, and what was found of them, in percent."""
     rows = []
     for record, found in counts.items():
@@ -308,34 +287,36 @@ def _of_records(counts: dict[str, BeatCounts]) -> list[dict[str, Any]]:
     return rows
 
 
-def write_evaluation(
-    recipe: BeatRecipe, prepared: PreparedBeats, found: BeatEvaluation, folder: Path
-) -> None:
-    """Write `figures.json`, `records.json`, `reliability.json`, and WFDB annotations of the int8
-    model's beats.
-
-    The annotations are in `ec57/`, annotator `device`: `bxb -r RECORD -a atr device` reads them.
-    """
-    command = f"beatlens evaluate (recipe {recipe.name}, seed {recipe.seed})"
-    write_figures(folder / "figures.json", command, prepared.description, found.rows)
-    write_figures(folder / "records.json", command, prepared.description, found.records)
-    write_figures(folder / "reliability.json", command, prepared.description, found.reliability)
-    (folder / "ec57").mkdir(exist_ok=True)
-    for track in prepared.test:
-        write_annotations(folder / "ec57", ANNOTATOR, found.beats[track.record], track.rate_hz)
+def as_ec57(found: Evaluation) -> Evaluation:
+    """An evaluation's rows under the names of EC57's files."""
+    tables = {
+        "ec57.json": found.rows,
+        "ec57_records.json": list(found.tables["records.json"]),
+        "reliability.json": list(found.tables["reliability.json"]),
+    }
+    return replace(found, tables=tables)
 
 
-def merge_evaluation(
-    command: str, prepared: PreparedBeats, found: BeatEvaluation, out: Path
-) -> None:
-    """Put the rows into `ec57.json`, `ec57_records.json`, `reliability.json` of the docs.
+def bundle_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The int8 model's gross figures on test patients, as it outputs them."""
+    wanted = {"form": "int8", "mapping": "aami", "decided": OUTPUT}
+    row = next(r for r in figures["rows"] if wanted.items() <= r.items())
+    named = [k for k in row if k.startswith(("qrs_", "veb_", "sveb_", "f1_", "spearman"))]
+    about = {"data": figures["data"], "split": row["split"], "decided": OUTPUT}
+    return about | {k: row[k] for k in named if row[k] is not None}
 
-    All older rows of the same networks go: a bin of probabilities may be empty now.
-    """
-    keys = ("model", "form", "seed")
-    for name, rows in (
-        ("ec57.json", found.rows),
-        ("ec57_records.json", found.records),
-        ("reliability.json", found.reliability),
-    ):
-        merge_figures(out / name, command, prepared.description, rows, keys)
+
+def _summary(rows: Sequence[Row]) -> Summary:
+    """Gross figures of the literature's mapping."""
+    columns = ("model", "form", "decided", "split", *(name.upper() for name in SHOWN), "Spearman")
+    lines = []
+    for row in rows:
+        if row["mapping"] != "aami":
+            continue
+        pairs = [
+            f"{row[f'{n}_sensitivity']:.1f} / {row[f'{n}_predictivity']:.1f}" for n in SHOWN
+        ]
+        spearman = f"{row['spearman']:.2f}" if "spearman" in row else "-"
+        about = (row["model"], row["form"], row["decided"], row["split"])
+        lines.append((*about, *pairs, spearman))
+    return Summary("EC57, gross, %", "sensitivity / positive predictivity", columns, lines)

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
-from beatlens.attribution.fidelity import fidelity
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
 from beatlens.nets.teacher import Teacher, mean_teacher
-from beatlens.recipe import Recipe
 from beatlens.runtime.beat_chain import rule_of
 from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_features import TRAINED
 from beatlens.tasks.beats import crops, evaluation
+from beatlens.tasks.beats.agreement import COMPARED_S, BeatAgreement
 from beatlens.tasks.beats.data import PreparedBeats, describe_beats, prepare_beats
 from beatlens.tasks.beats.distillation import build_beat_retraining
-from beatlens.tasks.beats.labels import BeatTrack, add_set_entries
-from beatlens.tasks.beats.metrics import BeatRun, run_beats
+from beatlens.tasks.beats.labels import add_set_entries
+from beatlens.tasks.beats.metrics import run_beats
 from beatlens.tasks.beats.objective import BeatObjective, LabelLoss
 from beatlens.tasks.beats.offsets import f_of_databases
 from beatlens.tasks.beats.recipe import BeatRecipe
-from beatlens.tasks.common.runs import CROP_SPAN, Explaining
+from beatlens.tasks.common.runs import CROP_SPAN
 from beatlens.tasks.common.workers import Workers
-from beatlens.tasks.contract import Evaluation, Int8Model, KindTraining, Networks, Progress
+from beatlens.tasks.contract import (
+    Evaluation,
+    Int8Model,
+    KindTraining,
+    MakeCrops,
+    Networks,
+    Progress,
+)
 from beatlens.training.crops import Crops
 from beatlens.training.loop import Schedule
 from beatlens.training.model import TabledNet
-
-COMPARED_S = 600
-"""Seconds of each validation recording that agreement is measured on while training."""
 
 
 class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
@@ -65,12 +67,98 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
         return describe_beats(prepared, recipe.classes)
 
     def teacher_crops(
-        self, recipe: BeatRecipe, prepared: PreparedBeats, before: Sequence[Teacher]
-    ) -> Crops:
+        self, recipe: BeatRecipe, prepared: PreparedBeats
+    ) -> MakeCrops[BeatRecipe]:
         """Crops of labelled patients; of the last members also of unlabelled recordings."""
         last = recipe.unlabelled.members
-        first = recipe.of_members - last
-        if not last or len(before) < first:
-            return prepared.sampler(recipe, recipe.seed)
-        unlabelled = _label_once(recipe, prepared, tuple(before[:first]))
-        return crops.member_crops(recipe, prepared, unlabelled)
+        first = recipe.teacher.members - last
+
+        @cache  # All members that are trained on them get the same labels.
+        def label(*before: Teacher) -> crops.UnlabelledTracks:
+            return crops.label_unlabelled(recipe, prepared.unlabelled, mean_teacher(before))
+
+        def make(one: BeatRecipe, before: Sequence[Teacher]) -> Crops:
+            if not last or len(before) < first:
+                return prepared.sampler(one, one.seed)
+            return crops.member_crops(one, prepared, label(*before[:first]))
+
+        return make
+
+    def objective(self, recipe: BeatRecipe, model: TabledNet, crops: Crops) -> nn.Module:
+        """Cross entropy over the beats whose class is known."""
+        return BeatObjective(model, LabelLoss.build(recipe.task))
+
+    def validate_teacher(
+        self, recipe: BeatRecipe, model: TabledNet, prepared: PreparedBeats
+    ) -> dict[str, float]:
+        """The mean F score of the validation databases, `f`; 0 where there are none."""
+        if not prepared.validation or model.tables is None:
+            return {"f": 0.0}
+        tracks = [track.first(COMPARED_S) for track in prepared.validation]
+        tables = add_set_entries(model.tables.array(), recipe.task.classes)
+        return {"f": f_of_databases(run_beats(model.net, tables, tracks), recipe.task.classes)}
+
+    def student_crops(
+        self, recipe: BeatRecipe, prepared: PreparedBeats, teacher: Teacher, seed: int
+    ) -> Crops:
+        """Crops of labelled patients, and of unlabelled recordings with the teacher's decisions."""
+        return crops.student_crops(recipe, prepared, teacher, seed)
+
+    def crop_span(self, recipe: BeatRecipe) -> int:
+        """7.5 s."""
+        return CROP_SPAN
+
+    def agreement(
+        self, recipe: BeatRecipe, prepared: PreparedBeats, teacher: Teacher
+    ) -> BeatAgreement:
+        """Agreement with the teacher on the start of each validation recording."""
+        return BeatAgreement(recipe, teacher, prepared.validation)
+
+    def retraining(
+        self,
+        cache: TeacherCache,
+        teacher: Teacher,
+        recipe: BeatRecipe,
+        schedule: Schedule,
+        validate: Callable[[nn.Module], dict[str, float]],
+    ) -> Retraining:
+        """Labels, decisions and maps of the teacher."""
+        return build_beat_retraining(cache, teacher, recipe, schedule, validate)
+
+    def choose_rule(
+        self, recipe: BeatRecipe, prepared: PreparedBeats, teacher: Teacher, model: Int8Model
+    ) -> BeatRule:
+        """Offsets, calibration and warnings, chosen on validation patients."""
+        return evaluation.choose_rule(recipe, prepared, teacher, model)
+
+    def read_rule(self, bundle: Bundle) -> BeatRule:
+        """The bundle's rule."""
+        return rule_of(bundle)
+
+    def evaluate(
+        self,
+        recipe: BeatRecipe,
+        prepared: PreparedBeats,
+        networks: Networks,
+        rule: Any | None = None,
+    ) -> Evaluation:
+        """See `KindTraining.evaluate`."""
+        return evaluation.evaluate_beats(recipe, prepared, networks, rule)
+
+    def evaluate_ec57(
+        self,
+        recipe: BeatRecipe,
+        prepared: PreparedBeats,
+        networks: Networks,
+        rule: Any | None,
+    ) -> Evaluation:
+        """`ec57.json`: the rows of `evaluate`, which are EC57's."""
+        found = evaluation.evaluate_beats(recipe, prepared, networks, rule)
+        return evaluation.as_ec57(found)
+
+    def bundle_figures(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+        """The int8 model's gross figures on test patients."""
+        return evaluation.bundle_figures(figures)
+
+
+TRAINING = BeatTraining()

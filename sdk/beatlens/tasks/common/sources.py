@@ -38,6 +38,9 @@ from beatlens.signals.databases.own_records import OwnRecords, PatientBy
 from beatlens.signals.recording import Recorded
 
 ROLES = ("train", "validation", "test")
+TEST, UNSHARED = "test", "test, patients of no other role"
+"""Which test records a row of figures counts: all, or those whose patient has no record in another
+role."""
 PARTS_SEED, VALIDATION_SEED = 2017, 2018
 Named = tuple["Source", str]
 """A source and the name of one of its records."""

@@ -3,7 +3,7 @@
     loss = (1 - w) * labels + w * KD + lambda * matching
 
 As in `beatlens.tasks.beats.distillation`, with one decision a crop: KD is over its classes, only
-evidence is learnt (the teacher's context tables are added on both sides), and what is matched is
+evidence is trained (the teacher's lookup tables are added on both sides), and what is matched is
 each class's evidence less the mean of all. Columns after the end of a short recording hold a signal
 that is made up, and count for nothing.
 """
@@ -17,22 +17,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from beatlens.attribution.matching import Matching
-from beatlens.tasks.beats.distillation import MAX_ODDS, attribute_centred, beat_kd_loss, log_odds
+from beatlens.attribution.matching import Matching, build_matching
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.retraining import build_retraining_with
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.errors import ModelError
 from beatlens.nets.lookup_tables import LookupTables
+from beatlens.nets.teacher import Teacher
+from beatlens.tasks.common.one_class import (
+    MAX_ODDS,
+    attribute_centred,
+    class_kd_loss,
+    log_odds,
+)
+from beatlens.tasks.recordings.recipe import RecordingRecipe
 from beatlens.training.loop import Schedule
-from beatlens.tasks.recordings.objective import columns_inside, mean_evidence, rhythm_worth
+from beatlens.tasks.recordings.objective import columns_inside, mean_evidence, rr_contribution
 
 
 class RecordingDistillObjective(nn.Module):
-    """Loss of a student (float, or fake-quantised) that learns recordings from a `TeacherCache`.
+    """Loss of a student (float, or fake-quantised) that is trained on recordings from a `TeacherCache`.
 
-    `forward(windows, lengths, labels, rhythm, evidence, activations)` takes a batch of the cache.
+    `forward(windows, lengths, labels, rr, evidence, activations)` takes a batch of the cache.
 
     Args:
         student: the network.
@@ -63,7 +71,7 @@ class RecordingDistillObjective(nn.Module):
         windows: Tensor,
         lengths: Tensor,
         labels: Tensor,
-        rhythm: Tensor,
+        rr: Tensor,
         evidence: Tensor,
         activations: Tensor,
     ) -> Tensor:
@@ -71,23 +79,23 @@ class RecordingDistillObjective(nn.Module):
         geometry, weights = self.student.geometry, self._weights
         features = self.student.features(geometry.trim(windows, self._span).unsqueeze(1))
         maps = self.student.head(features).float()
-        worth = rhythm_worth(self._others[0], rhythm)
-        student_logits = mean_evidence(maps, lengths, self._stride(maps)) + worth
-        teacher_logits = mean_evidence(evidence, lengths, self._stride(evidence)) + worth
+        added = rr_contribution(self._others[0], rr)
+        student_logits = mean_evidence(maps, lengths, self._stride(maps)) + added
+        teacher_logits = mean_evidence(evidence, lengths, self._stride(evidence)) + added
         loss = torch.zeros(())
         if weights.kd < 1:
             named = F.cross_entropy(student_logits, labels, label_smoothing=weights.smoothing)
             loss = loss + (1 - weights.kd) * named
         if weights.kd > 0:
-            loss = loss + weights.kd * beat_kd_loss(
+            loss = loss + weights.kd * class_kd_loss(
                 student_logits, teacher_logits, weights.temperature
             )
         if self._matching is not None and weights.matching > 0:
             present = log_odds(teacher_logits).clamp(-MAX_ODDS, MAX_ODDS).detach()
             head = self.student.head.weight.squeeze(2)
-            shown, wanted = self._levelled(maps, lengths), self._levelled(evidence, lengths)
-            student = attribute_centred(shown, head, features, present)
-            teacher = attribute_centred(wanted, self._head, activations, present)
+            own_maps, wanted_maps = self._levelled(maps, lengths), self._levelled(evidence, lengths)
+            student = attribute_centred(own_maps, head, features, present)
+            teacher = attribute_centred(wanted_maps, self._head, activations, present)
             loss = loss + weights.matching * self._matching(student, teacher)
         return loss
 
@@ -116,31 +124,33 @@ def levelled(maps: Tensor, inside: Tensor) -> Tensor:
     return torch.where(there, maps, means)
 
 
-def wearable_lesson(
+def build_recording_retraining(
     cache: TeacherCache,
-    tables: LookupTables,
-    weights: DistillWeights,
-    matching: Matching | None,
+    teacher: Teacher,
+    recipe: RecordingRecipe,
     schedule: Schedule,
     validate: Callable[[nn.Module], dict[str, float]],
-    score: str = "score",
 ) -> Retraining:
-    """What an evidence network, float or int8, learns about recordings from a teacher.
+    """How an evidence network, float or int8, is trained on recordings and their teacher.
 
     Args:
-        cache: the teacher and its crops, drawn by a `RecordingSampler`.
-        tables: the teacher's.
-        weights: of the loss's terms.
-        matching: how maps are matched; each network gets a copy of its own.
+        cache: the teacher's evidence and its crops, drawn by a `RecordingSampler`.
+        teacher: its tables stay as they are.
+        recipe: weights of the loss's terms, and how maps are matched; each network gets a copy of
+            the matching of its own.
         schedule: of a retraining.
-        validate, score: see `Retraining`.
+        validate: see `Retraining`.
 
     See `beatlens.compress.retraining.build_retraining_with` for what it raises.
     """
-    head = cache.teacher.head.weight.squeeze(2)
+    tables = teacher.tables
+    if tables is None:
+        raise ModelError("the teacher of recordings has no lookup tables, expected some")
+    head, weights = cache.teacher.head.weight.squeeze(2), recipe.distill.weights
+    matching = build_matching(recipe.distill.matching)
 
     def build_objective(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
         own = deepcopy(matching)
         return RecordingDistillObjective(student, head, tables, cache.span, weights, own)
 
-    return build_retraining_with(cache, build_objective, schedule, validate, score)
+    return build_retraining_with(cache, build_objective, schedule, validate)

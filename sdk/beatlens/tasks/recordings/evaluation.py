@@ -1,58 +1,48 @@
-"""Step 5 of the wearable task: teacher, student and int8 model on recordings that are new to them.
+"""The rule that decides on recordings, and how networks do on recordings new to them.
 
-What each said is kept as a `Told`; tables are made of these, of one fold or of all.
+Each network's `Predictions` are kept apart from the tables made of them, so that those of several
+folds can be joined.
 """
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import DataError
-from beatlens.tasks.beats.metrics import integer_windows
+from beatlens.calibration import Calibration
+from beatlens.errors import RecipeError
 from beatlens.evaluate.bootstrap import interval, mean_statistic, quantile_statistic
+from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.teacher import Teacher
+from beatlens.runtime.recording_rule import RecordingRule
+from beatlens.tasks.common.runs import integer_windows
+from beatlens.tasks.contract import Evaluation, Int8Model, Networks, Row, Summary
+from beatlens.tasks.recordings.agreement import map_agreement
+from beatlens.tasks.recordings.data import PreparedRecordings
 from beatlens.tasks.recordings.metrics import (
+    ChallengeScore,
     RecordingRun,
-    as_published,
     calibrate_recordings,
-    challenge_score,
-    f1_of,
+    f1_by_class,
     published_prior,
     run_integer_recordings,
     run_recordings,
     score_statistic,
+    weigh_as_published,
 )
-from beatlens.integer.graph import IntegerGraph
-from beatlens.integer.tflite_write import write_tflite
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.lookup_tables import LookupTables
-from beatlens.output import writing
-from beatlens.tasks.recordings.data import PreparedRecordings
-from beatlens.tasks.recordings.training import map_agreement
-from beatlens.runtime.recording_rule import RecordingRule
-from beatlens.tasks.beats.sampling import CROP_SPAN
-from beatlens.tasks.recordings.labels import CLASSES
 from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 AGREEMENT = ("spearman", "pearson", "same_peak")
 FORMS = ("teacher", "student", "device")
-CROSSVAL_FIGURES = "crossval.json"
-"""Figures file in the run folder: rows of a cross-validation, which a bundle carries rather than
-those of one test fold."""
-Networks = tuple[EvidenceNet, LookupTables, EvidenceNet, QuantizedEvidenceNet]
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one network said of recordings.
+class Predictions:
+    """What one network predicts for recordings.
 
     Args:
         records: names `[n]`.
@@ -72,8 +62,8 @@ class Told:
     bytes: int
 
     @classmethod
-    def joined(cls, parts: Sequence[Told]) -> Told:
-        """Several of them, of different recordings, as one; the bytes are the largest."""
+    def joined(cls, parts: Sequence[Predictions]) -> Predictions:
+        """Those of different recordings as one; the bytes are the largest."""
         arrays = [field.name for field in fields(cls) if field.name != "bytes"]
         return cls(
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays},
@@ -81,53 +71,73 @@ class Told:
         )
 
 
-def rule_of(
-    recipe: RecordingRecipe,
-    quantized: QuantizedEvidenceNet,
-    tables: LookupTables,
-    prepared: PreparedRecordings,
-) -> tuple[IntegerGraph, RecordingRule]:
-    """The int8 network and the whole-number rule that decides with it.
+def score_of_task(recipe: RecordingRecipe) -> ChallengeScore:
+    """The score that a recipe's classes ask for."""
+    return ChallengeScore(len(recipe.classes), recipe.task.scored)
+
+
+def choose_rule(
+    recipe: RecordingRecipe, prepared: PreparedRecordings, teacher: Teacher, model: Int8Model
+) -> RecordingRule:
+    """The whole-number rule that decides on the evidence of an int8 model.
 
     Offsets are the recipe's, the calibration is chosen on validation recordings.
     """
-    validation = run_recordings(quantized, tables.array(), prepared.validation)
-    graph = build_graph(quantized, CROP_SPAN)
-    scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
-    calibration = calibrate_recordings(validation)
-    return graph, RecordingRule.of(tables.array(), recipe.decision.by_class, scale, calibration)
+    tables, offsets = teacher.table_values, recipe.task.offsets
+    scale = model.graph.tensors[model.graph.outputs["evidence"]].quantization.scale
+    if model.quantized is not None:
+        validation = run_recordings(model.quantized, tables, prepared.validation)
+    else:
+        rule = RecordingRule.of(tables, offsets, scale, _no_calibration(recipe))
+        run = integer_windows(model.graph)
+        validation, _ = run_integer_recordings(
+            run, model.graph, model.geometry, rule, prepared.validation
+        )
+    return RecordingRule.of(tables, offsets, scale, calibrate_recordings(validation))
 
 
-def tell(recipe: RecordingRecipe, prepared: PreparedRecordings, networks: Networks) -> dict[str, Told]:
-    """What a run's networks say of the test recordings, by `FORMS`. LiteRT runs the int8 model."""
-    teacher, tables, student, quantized = networks
-    graph, rule = rule_of(recipe, quantized, tables, prepared)
-    said: dict[str, Told] = {}
+def _no_calibration(recipe: RecordingRecipe) -> Calibration:
+    return Calibration(1.0, np.zeros(len(recipe.classes)))
+
+
+def predict(
+    recipe: RecordingRecipe,
+    prepared: PreparedRecordings,
+    networks: Networks,
+    rule: RecordingRule | None = None,
+) -> dict[str, Predictions]:
+    """Predictions for the test recordings, by `FORMS`. LiteRT runs the int8 model."""
+    model, teacher = networks.device, networks.teacher
+    rule = rule or choose_rule(recipe, prepared, teacher, model)
+    tables = teacher.table_values
+    found: dict[str, Predictions] = {}
     reference: RecordingRun | None = None
-    for form, net in (("teacher", teacher), ("student", student)):
-        validation = run_recordings(net, tables.array(), prepared.validation)
-        run = run_recordings(net, tables.array(), prepared.test)
+    for form, net in (("teacher", teacher.net), ("student", networks.student)):
+        if net is None:
+            continue
+        validation = run_recordings(net, tables, prepared.validation)
+        run = run_recordings(net, tables, prepared.test)
         reference = reference or run
-        decided = (run.logits + recipe.decision.by_class).argmax(axis=1)
+        decided = (run.logits + recipe.task.offsets).argmax(axis=1)
         chances = calibrate_recordings(validation).probabilities(run.logits)
-        said[form] = told_of(reference, run, decided, chances, 4 * net.weights)
-    geometry = quantized.geometry
+        found[form] = make_predictions(reference, run, decided, chances, 4 * net.weights)
     run, decided = run_integer_recordings(
-        integer_windows(graph), graph, geometry, rule, prepared.test
+        integer_windows(model.graph), model.graph, model.geometry, rule, prepared.test
     )
     chances = rule.calibration.probabilities(run.logits)
-    said["device"] = told_of(reference or run, run, decided, chances, len(write_tflite(graph)))
-    return said
+    size = len(write_tflite(model.graph))
+    found["device"] = make_predictions(reference or run, run, decided, chances, size)
+    return found
 
 
-def told_of(
+def make_predictions(
     reference: RecordingRun,
     run: RecordingRun,
     decided: NDArray[np.int64],
     chances: NDArray[np.float64],
     size: int,
-) -> Told:
-    """What a network said, its maps held against those of a reference on the same recordings.
+) -> Predictions:
+    """A network's predictions, its maps held against those of a reference on the same recordings.
 
     Args:
         reference: of the teacher.
@@ -137,7 +147,7 @@ def told_of(
         size: bytes of the network.
     """
     measures = map_agreement(reference, run)
-    return Told(
+    return Predictions(
         records=np.array([track.record for track in run.tracks]),
         labels=run.labels,
         decided=decided,
@@ -148,121 +158,133 @@ def told_of(
     )
 
 
-def save_told(path: Path, said: Mapping[str, Told], offsets: NDArray[np.float64]) -> None:
-    """Write what networks said, and the offsets `[C]` it was decided with; whole or not at all."""
-    arrays = {
-        f"{form}/{field.name}": np.asarray(getattr(told, field.name))
-        for form, told in said.items()
-        for field in fields(told)
-    }
-    part = path.with_suffix(".part.npz")
-    with writing(path):
-        np.savez(part, offsets=offsets, **arrays)  # type: ignore[arg-type]
-        part.replace(path)
-
-
-def load_told(path: Path, offsets: NDArray[np.float64]) -> dict[str, Told] | None:
-    """Read what `save_told` wrote; None if it was decided with other offsets, or nobody knows.
+def evaluate_recordings(
+    recipe: RecordingRecipe,
+    prepared: PreparedRecordings,
+    networks: Networks,
+    rule: RecordingRule | None = None,
+) -> Evaluation:
+    """Measure networks on the test recordings.
 
     Raises:
-        DataError: the file is something else.
+        RecipeError: the recipe leaves none to test on.
     """
-    try:
-        with np.load(path) as archive:
-            told = {
-                form: Told(
-                    **{
-                        field.name: archive[f"{form}/{field.name}"]
-                        for field in fields(Told)
-                        if field.name != "bytes"
-                    },
-                    bytes=int(archive[f"{form}/bytes"]),
-                )
-                for form in FORMS
-            }
-            same = "offsets" in archive and np.array_equal(archive["offsets"], offsets)
-            return told if same else None
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a file of decisions ({error}); delete it") from error
+    if not prepared.test:
+        raise RecipeError(
+            f"{recipe.name} has no recordings to test on, expected some: give the source's split a "
+            "test_part, or a share or list to test on"
+        )
+    found = predict(recipe, prepared, networks, rule)
+    rows = format_rows(recipe, found, prepared.published)
+    wrong = misclassified_rows(recipe, found)
+    return Evaluation(rows, summarize(recipe, rows), {"misclassified.json": wrong})
 
 
-def rows_of(recipe: RecordingRecipe, said: Mapping[str, Told]) -> list[dict[str, Any]]:
+def format_rows(
+    recipe: RecordingRecipe, found: Mapping[str, Predictions], published: Mapping[str, int]
+) -> list[Row]:
     """A row for each network: score, F1 by class, agreement with the teacher's maps.
 
     `score` and `f1_CLASS` are of the recordings as they are; `published_score` counts classes as
-    often as the challenge's whole training set has them, and `published_prior_score` is that of
-    decisions that expect it. Intervals draw recordings, so they say nothing of what another
-    training would give. `teacher_steps` tells the teachers of two recipes apart.
+    often as the whole published set has them, and `published_prior_score` is that of decisions that
+    expect it. Intervals draw recordings, so they say nothing of what another training would give.
+    `teacher_steps` distinguishes the teachers of two recipes.
     """
     names = {"teacher": ("teacher", "float"), "student": (recipe.name, "float"),
              "device": (recipe.name, "int8")}  # fmt: skip
     rows = []
-    for form, told in said.items():
+    for form, predictions in found.items():
         model, kind = names[form]
-        row: dict[str, Any] = {
+        row: Row = {
             "model": model, "form": kind, "seed": recipe.seed,
             "teacher_steps": recipe.teacher_schedule.steps,
-            "bytes": told.bytes, "recordings": len(told.records),
+            "bytes": predictions.bytes, "recordings": len(predictions.records),
         }  # fmt: skip
-        row |= score_figures(told)
+        row |= _score_figures(recipe, predictions, published)
         if form != "teacher":
-            row |= agreement_figures(told)
+            row |= _agreement_figures(predictions)
         rows.append(row)
     return rows
 
 
-def wrong_rows(recipe: RecordingRecipe, said: Mapping[str, Told]) -> list[dict[str, Any]]:
-    """A row for each recording that the int8 model tells otherwise than its label, surest first.
+def misclassified_rows(recipe: RecordingRecipe, found: Mapping[str, Predictions]) -> list[Row]:
+    """A row for each recording that the int8 model decides otherwise than its label, surest first.
 
     `probability` is that of what was decided, `probability_of_label` that of what it should have
     been; `teacher` is what the teacher decided, `spearman` how far their maps agree.
     """
-    told, teacher = said["device"], said["teacher"]
+    device, teacher, classes = found["device"], found["teacher"], recipe.classes
     rows = []
-    for i in np.flatnonzero(told.decided != told.labels):
+    for i in np.flatnonzero(device.decided != device.labels):
         rows.append({
             "model": recipe.name, "form": "int8", "seed": recipe.seed,
-            "record": str(told.records[i]),
-            "label": CLASSES[told.labels[i]],
-            "decided": CLASSES[told.decided[i]],
-            "probability": float(told.chances[i, told.decided[i]]),
-            "probability_of_label": float(told.chances[i, told.labels[i]]),
-            "teacher": CLASSES[teacher.decided[i]],
-            "spearman": float(told.agreement[i, AGREEMENT.index("spearman")]),
+            "record": str(device.records[i]),
+            "label": classes[device.labels[i]],
+            "decided": classes[device.decided[i]],
+            "probability": float(device.chances[i, device.decided[i]]),
+            "probability_of_label": float(device.chances[i, device.labels[i]]),
+            "teacher": classes[teacher.decided[i]],
+            "spearman": float(device.agreement[i, AGREEMENT.index("spearman")]),
         })  # fmt: skip
     return sorted(rows, key=lambda row: (-row["probability"], row["record"]))
 
 
-def score_figures(told: Told) -> dict[str, float]:
-    """The challenge's score in three ways with intervals by recording, F1 by class, log loss."""
-    decided, labels, records = told.decided, told.labels, told.records
-    plain = score_statistic(challenge_score, decided, labels)
-    whole = score_statistic(challenge_score, decided, labels, as_published(labels))
+def _score_figures(
+    recipe: RecordingRecipe, found: Predictions, published: Mapping[str, int]
+) -> dict[str, float]:
+    """The score in up to three ways with intervals by recording, F1 by class, log loss."""
+    decided, labels, records = found.decided, found.labels, found.records
+    score, classes = score_of_task(recipe), recipe.classes
+    statistics = {"score": score_statistic(score, decided, labels)}
+    if published:
+        counts = [published[name] for name in classes]
+        weights = weigh_as_published(labels, counts)
+        expecting = (found.logits + published_prior(labels, counts)).argmax(axis=1)
+        statistics["published_score"] = score_statistic(score, decided, labels, weights)
+        statistics["published_prior_score"] = score_statistic(score, expecting, labels, weights)
     figures: dict[str, float] = {}
-    expecting = (told.logits + published_prior(labels)).argmax(axis=1)
-    prior = score_statistic(challenge_score, expecting, labels, as_published(labels))
-    for key, statistic in (
-        ("score", plain),
-        ("published_score", whole),
-        ("published_prior_score", prior),
-    ):
+    for key, statistic in statistics.items():
         ends = interval(statistic, records)
         figures |= {key: ends.estimate, f"{key}_lo": ends.lo, f"{key}_hi": ends.hi}
-    by_class = zip(CLASSES, f1_of(decided, labels), strict=True)
-    likely = told.chances[np.arange(len(labels)), labels].clip(1e-12)
+    by_class = zip(classes, f1_by_class(decided, labels, len(classes)), strict=True)
+    likely = found.chances[np.arange(len(labels)), labels].clip(1e-12)
     figures |= {f"f1_{name}": float(value) for name, value in by_class}
     return figures | {"log_loss": float(-np.log(likely).mean())}
 
 
-def agreement_figures(told: Told) -> dict[str, float]:
+def _agreement_figures(found: Predictions) -> dict[str, float]:
     """Agreement of maps by measure with intervals by recording, and its 5th percentile."""
     figures: dict[str, float] = {}
     for column, name in enumerate(AGREEMENT):
-        values = told.agreement[:, column]
+        values = found.agreement[:, column]
         statistics = {name: mean_statistic(values)}
         if name != "same_peak":  # a share of 0 or 1 has no percentile worth naming
             statistics[f"{name}_p5"] = quantile_statistic(values, 0.05)
         for key, statistic in statistics.items():
-            ends = interval(statistic, told.records)
+            ends = interval(statistic, found.records)
             figures |= {key: ends.estimate, f"{key}_lo": ends.lo, f"{key}_hi": ends.hi}
     return figures
+
+
+def bundle_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The int8 model's figures, with where they are from."""
+    row = next(r for r in figures["rows"] if r["form"] == "int8")
+    named = [k for k in row if k.startswith(("score", "f1_", "published", "spearman"))]
+    return {
+        "data": figures["data"],
+        "command": figures["command"],
+        **{k: row[k] for k in named if row[k] is not None},
+    }
+
+
+def summarize(recipe: RecordingRecipe, rows: Sequence[Row]) -> Summary:
+    """Scores, F1 by class and agreement."""
+    heads = ("model", "form", "bytes", "score", *(f"F1 {name}" for name in recipe.classes),
+             "Spearman")  # fmt: skip
+    lines = []
+    for row in rows:
+        score = f"{row['score']:.3f} [{row['score_lo']:.3f}, {row['score_hi']:.3f}]"
+        by_class = [f"{row[f'f1_{name}']:.2f}" for name in recipe.classes]
+        spearman = f"{row['spearman']:.2f}" if "spearman" in row else "-"
+        lines.append((row["model"], row["form"], f"{row['bytes']:,}", score, *by_class, spearman))
+    return Summary("Score: mean F1", "[95 % interval by recording]", heads, lines)

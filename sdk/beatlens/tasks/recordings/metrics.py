@@ -1,8 +1,8 @@
 """Runs networks over whole recordings and scores them as the CinC 2017 challenge does.
 
-The challenge's score is the mean of the F1 of normal, atrial fibrillation and other rhythm, each
-`2 * right / (labelled + claimed)`; noise is a class that can be claimed and has no F1 of its own
-(Clifford et al., Computing in Cardiology 2017).
+The score is the mean of the F1 of the scored classes, each `2 * right / (labelled + claimed)`; in
+the challenge these are normal, atrial fibrillation and other rhythm, while noise can be claimed and
+has no F1 of its own (Clifford et al., Computing in Cardiology 2017).
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.calibration import Calibration
-from beatlens.tasks.beats.metrics import RunWindows, network_windows, recording_evidence
 from beatlens.evaluate.bootstrap import Statistic
 from beatlens.evaluate.calibration import fitted_calibration
-from beatlens.tasks.windows.metrics import Explaining
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.runtime.recording_rule import RecordingRule
-from beatlens.tasks.recordings.labels import CLASSES, RecordingTrack
-
-SCORED = ("normal", "afib", "other")
-PUBLISHED = {"normal": 5076, "afib": 758, "other": 2415, "noise": 279}
-"""Recordings of each class in the whole training set, labels of version 3."""
-
+from beatlens.tasks.common.runs import (
+    Explaining,
+    RunWindows,
+    network_windows,
+    recording_evidence,
+)
+from beatlens.tasks.recordings.labels import RecordingTrack
 
 @dataclass(frozen=True)
 class RecordingRun:
@@ -35,7 +34,7 @@ class RecordingRun:
     Args:
         tracks: the recordings.
         evidence: of each, `[C, T]` in logit units.
-        logits: float64 `[n, C]`: mean evidence plus the mean worth of the beats.
+        logits: float64 `[n, C]`: mean evidence plus the mean contribution of the beats.
     """
 
     tracks: Sequence[RecordingTrack]
@@ -51,12 +50,12 @@ class RecordingRun:
 def run_recordings(
     net: Explaining, tables: NDArray[np.floating], tracks: Sequence[RecordingTrack]
 ) -> RecordingRun:
-    """Run a torch network, float or fake-quantised, with context tables `[6, BINS, C]`."""
+    """Run a torch network, float or fake-quantised, with lookup tables `[6, BINS, C]`."""
     run = network_windows(net)
     evidence = [recording_evidence(run, net.geometry, track.x) for track in tracks]
     means = np.array([found.mean(axis=1, dtype=np.float64) for found in evidence])
-    worth = np.array([np.einsum("ks,ksc->c", track.rhythm, tables) for track in tracks])
-    return RecordingRun(tracks, evidence, (means + worth).reshape(-1, len(CLASSES)))
+    added = np.array([np.einsum("ks,ksc->c", track.rr_shares, tables) for track in tracks])
+    return RecordingRun(tracks, evidence, (means + added).reshape(-1, tables.shape[2]))
 
 
 def run_integer_recordings(
@@ -66,10 +65,10 @@ def run_integer_recordings(
     rule: RecordingRule,
     tracks: Sequence[RecordingTrack],
 ) -> tuple[RecordingRun, NDArray[np.int64]]:
-    """Run an int8 model; returns what it said, and what it decides, class numbers `[n]`.
+    """Run an int8 model; returns its run, and its decisions, class numbers `[n]`.
 
     Args:
-        run: see `beatlens.tasks.beats.metrics.integer_windows`.
+        run: see `beatlens.tasks.common.runs.integer_windows`.
         graph, geometry: of the model.
         rule: decides, in whole numbers.
         tracks: the recordings.
@@ -86,22 +85,24 @@ def run_integer_recordings(
     return RecordingRun(tracks, evidence, np.array(logits)), np.array(decided, np.int64)
 
 
-def f1_of(
+def f1_by_class(
     decided: NDArray[np.integer],
     labels: NDArray[np.integer],
+    classes: int,
     weights: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float64]:
     """F1 of each class, `[C]`, or `[R, C]` for weights `[R, n]`; NaN for one that is nowhere.
 
     Args:
         decided, labels: class numbers `[n]`.
+        classes: C.
         weights: how much each recording counts, `[n]` or `[R, n]`; 1 if None.
 
-    >>> f1_of(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]))[:3].round(2).tolist()
+    >>> f1_by_class(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]), 4)[:3].round(2).tolist()
     [0.67, 0.67, 1.0]
     """
     weigh = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
-    named = np.arange(len(CLASSES))
+    named = np.arange(classes)
     claimed = (np.asarray(decided)[:, None] == named).astype(np.float64)
     there = (np.asarray(labels)[:, None] == named).astype(np.float64)
     either = weigh @ (claimed + there)
@@ -109,39 +110,59 @@ def f1_of(
         return np.asarray(np.where(either > 0, 2 * (weigh @ (claimed * there)) / either, np.nan))
 
 
-def challenge_score(
-    decided: NDArray[np.integer],
-    labels: NDArray[np.integer],
-    weights: NDArray[np.floating] | None = None,
-) -> NDArray[np.float64]:
-    """The challenge's score, as `f1_of`: one number, or `[R]`.
+@dataclass(frozen=True)
+class ChallengeScore:
+    """The mean F1 of the scored classes.
 
-    >>> float(challenge_score(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 3])).round(3))
+    Args:
+        classes: how many there are.
+        scored: numbers of those that count.
+
+    >>> score = ChallengeScore(4, (0, 1, 2))
+    >>> float(score(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 3])).round(3))
     0.889
     """
-    found = f1_of(decided, labels, weights)
-    return np.asarray(found[..., [CLASSES.index(name) for name in SCORED]].mean(axis=-1))
+
+    classes: int
+    scored: tuple[int, ...]
+
+    def __call__(
+        self,
+        decided: NDArray[np.integer],
+        labels: NDArray[np.integer],
+        weights: NDArray[np.floating] | None = None,
+    ) -> NDArray[np.float64]:
+        """The score of class numbers `[n]`, as `f1_by_class`: one number, or `[R]`."""
+        found = f1_by_class(decided, labels, self.classes, weights)
+        return np.asarray(found[..., list(self.scored)].mean(axis=-1))
 
 
-def as_published(labels: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Weights `[n]` that make a part of the recordings count as the whole set would.
+def weigh_as_published(
+    labels: NDArray[np.integer], published: Sequence[int]
+) -> NDArray[np.float64]:
+    """Weights `[n]` that make a part of the recordings count as the whole published set would.
 
-    The recordings at hand have more fibrillation and noise than all of them.
+    Args:
+        labels: class numbers `[n]`.
+        published: recordings of each class in the whole set, `[C]`.
     """
-    whole = np.array([PUBLISHED[name] for name in CLASSES], np.float64)
-    counts = np.bincount(labels, minlength=len(CLASSES))
+    whole = np.array(published, np.float64)
+    counts = np.bincount(labels, minlength=len(whole))
     share = np.divide(whole, counts, out=np.zeros_like(whole), where=counts > 0)
     return np.asarray(share[labels])
 
 
-def published_prior(labels: NDArray[np.integer]) -> NDArray[np.float64]:
+def published_prior(
+    labels: NDArray[np.integer], published: Sequence[int]
+) -> NDArray[np.float64]:
     """What to add to logits, `[C]`, so that classes are expected as often as in the whole set.
 
     Args:
         labels: of the recordings that a network was trained among, whose shares it has learnt.
+        published: recordings of each class in the whole set, `[C]`.
     """
-    whole = np.array([PUBLISHED[name] for name in CLASSES], np.float64)
-    counts = np.bincount(labels, minlength=len(CLASSES)).clip(min=1)
+    whole = np.array(published, np.float64)
+    counts = np.bincount(labels, minlength=len(whole)).clip(min=1)
     return np.asarray(np.log(whole / whole.sum()) - np.log(counts / counts.sum()))
 
 
@@ -154,7 +175,7 @@ def score_statistic(
     """A figure of decisions for `beatlens.evaluate.bootstrap.interval`.
 
     Args:
-        measure: `challenge_score`, or a function of the same arguments.
+        measure: a `ChallengeScore`, or a function of the same arguments.
         decided, labels: class numbers `[n]`.
         weights: how much each recording counts, `[n]`.
     """

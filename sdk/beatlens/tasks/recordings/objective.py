@@ -1,4 +1,4 @@
-"""What a network is taught about whole recordings when nobody teaches it."""
+"""The supervised loss on recordings: one label for each of them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from beatlens.nets.evidence import EvidenceNet
+from beatlens.errors import ModelError
 from beatlens.nets.lookup_tables import LookupTables
-from beatlens.tasks.recordings.labels import CLASSES
-from beatlens.tasks.beats.objective import ROUGHNESS
+from beatlens.tasks.common.one_class import ROUGHNESS
+from beatlens.training.model import TabledNet
 
 
 def mean_evidence(evidence: Tensor, lengths: Tensor, stride: int) -> Tensor:
@@ -39,49 +39,42 @@ def columns_inside(lengths: Tensor, stride: int, columns: int) -> Tensor:
     return torch.arange(columns) < (lengths // stride).clamp(min=1)[:, None]
 
 
-def rhythm_worth(tables: LookupTables, rhythm: Tensor) -> Tensor:
-    """What recordings' rhythm is worth, logits `[B, C]`: the mean over their beats.
+def rr_contribution(tables: LookupTables, rr: Tensor) -> Tensor:
+    """What recordings' RR features contribute, logits `[B, C]`: the mean over their beats.
 
     Args:
         tables: see `beatlens.nets.lookup_tables`.
-        rhythm: shares `[B, 6, BINS]`, see `beatlens.tasks.recordings.labels.rhythm_shares`.
+        rr: shares `[B, 6, BINS]`, see `beatlens.tasks.recordings.labels.rr_shares`.
 
-    >>> rhythm_worth(LookupTables(4), torch.zeros(2, 6, 32)).shape
+    >>> rr_contribution(LookupTables(4), torch.zeros(2, 6, 32)).shape
     torch.Size([2, 4])
     """
-    return torch.einsum("bks,ksc->bc", rhythm.float(), tables.values)
-
-
-class WearableNet(nn.Module):
-    """An evidence network with the context tables that were trained with it."""
-
-    def __init__(self, net: EvidenceNet) -> None:
-        super().__init__()
-        self.net = net
-        self.tables = LookupTables(len(CLASSES))
+    return torch.einsum("bks,ksc->bc", rr.float(), tables.values)
 
 
 class RecordingObjective(nn.Module):
     """Loss of a network and its tables, trained together on labels alone.
 
-    `forward(windows [B, N] mV, lengths [B], labels [B], rhythm [B, 6, BINS])` returns the loss; see
+    `forward(windows [B, N] mV, lengths [B], labels [B], rr [B, 6, BINS])` returns the loss; see
     `RecordingSampler.batch`.
 
     Args:
-        both: network and tables.
+        model: network and tables.
         span: samples of a crop's span.
         smoothing: see `torch.nn.functional.cross_entropy`.
     """
 
-    def __init__(self, both: WearableNet, span: int, smoothing: float = 0.05) -> None:
+    def __init__(self, model: TabledNet, span: int, smoothing: float = 0.05) -> None:
         super().__init__()
-        self.both, self._span, self._smoothing = both, span, smoothing
+        self.model, self._span, self._smoothing = model, span, smoothing
 
-    def forward(self, windows: Tensor, lengths: Tensor, labels: Tensor, rhythm: Tensor) -> Tensor:
+    def forward(self, windows: Tensor, lengths: Tensor, labels: Tensor, rr: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        net, tables = self.both.net, self.both.tables
+        net, tables = self.model.net, self.model.tables
+        if tables is None:
+            raise ModelError("a model of recordings has no lookup tables, expected some")
         geometry = net.geometry
         evidence = net.evidence(geometry.trim(windows, self._span).unsqueeze(1)).float()
-        logits = mean_evidence(evidence, lengths, geometry.stride) + rhythm_worth(tables, rhythm)
+        logits = mean_evidence(evidence, lengths, geometry.stride) + rr_contribution(tables, rr)
         loss = F.cross_entropy(logits, labels, label_smoothing=self._smoothing)
         return loss + ROUGHNESS * tables.roughness()

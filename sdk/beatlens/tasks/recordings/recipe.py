@@ -1,13 +1,9 @@
-"""Recipes of the wearable task.
-
->>> recipe = RecordingRecipe()
->>> recipe.task, recipe.data.test_fold
-('wearable', None)
-"""
+"""Recipes of recordings: which class a whole recording is."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -15,55 +11,97 @@ from pydantic import Field, model_validator
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import STUDENTS, NetworkSpec
 from beatlens.recipe import (
-    NAME,
+    AugmentationSection,
+    ClassName,
+    ClassSection,
     DistillSection,
-    ModelRecipe,
     NetworkSection,
+    Recipe,
     ScheduleSection,
-    Section,
     Share,
+    TaskSection,
     TeacherSection,
     Weight,
 )
-from beatlens.tasks.recordings.labels import CLASSES
+from beatlens.tasks.common.crops import Augmentation
+from beatlens.tasks.common.recipes import check_names
 from beatlens.tasks.recordings.sampling import CropDraw
-from beatlens.tasks.windows.sampling import Augmentation
 
-ClassName = Literal["normal", "afib", "other", "noise"]
-FOLDS = 5
 TEACHER = NetworkSpec("residual", (12, 20, 28, 36, 48, 48), (16, 7, 7, 7, 7, 7), (2, 2, 2, 1, 1, 1))
 
 
-class WearableDataSection(Section):
-    """Where recordings come from: cinc2017, in `FOLDS` parts with equal shares of every class.
+class RecordingClass(ClassSection):
+    """A class of recordings, made by labels of whole recordings.
 
-    One part, `test_fold`, is left for the test; without it all recordings but those that choices
-    are made on (`validation`, a share of the training parts) are trained on. Nobody knows which
-    recordings are of one person. With `source = "simulated"` nothing is read.
+    Attributes
+    ----------
+    scored: whether its F1 counts in the mean that is reported; CinC 2017 leaves noise out.
+    offset: what is added to the class's logit before the largest wins: for whoever wants to miss
+        less of a class, or expects it more often than in training.
     """
 
-    source: Literal["auto", "real", "simulated"] = "auto"
-    test_fold: Annotated[int, Field(ge=0, lt=FOLDS)] | None = None
-    validation: Annotated[float, Field(ge=0.05, le=0.5)] = 0.15
-    simulated_recordings: Annotated[int, Field(ge=80)] = 200
-    simulated_seconds: Annotated[int, Field(ge=10, le=60)] = 30
+    scored: bool = True
+    offset: Annotated[float, Field(ge=-10, le=10)] = 0.0
+
+    @model_validator(mode="after")
+    def _made_by_labels(self) -> Self:
+        if not self.labels:
+            raise ValueError("a class of recordings has no labels, expected some")
+        return self
 
 
-class WearableSamplingSection(Section):
+class RecordingTask(TaskSection):
+    """What is decided on every recording: one of the classes."""
+
+    kind: Literal["recordings"] = "recordings"
+    classes: Annotated[Mapping[ClassName, RecordingClass], Field(min_length=2, max_length=32)]
+
+    @model_validator(mode="after")
+    def _labels_of_one_class(self) -> Self:
+        seen: dict[str, str] = {}
+        for name, one in self.classes.items():
+            for label in one.labels:
+                if label in seen:
+                    raise ValueError(
+                        f"classes {seen[label]} and {name} both have the label {label}, expected "
+                        "each label in one class"
+                    )
+                seen[label] = name
+        if not any(one.scored for one in self.classes.values()):
+            raise ValueError("no class is scored, expected one at least")
+        return self
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Number of the class of each label."""
+        return {
+            label: number
+            for number, one in enumerate(self.classes.values())
+            for label in one.labels
+        }
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """What is added to the logits `[C]`."""
+        return np.array([one.offset for one in self.classes.values()])
+
+    @property
+    def scored(self) -> tuple[int, ...]:
+        """Numbers of the classes whose F1 counts."""
+        return tuple(n for n, one in enumerate(self.classes.values()) if one.scored)
+
+
+class RecordingSampling(AugmentationSection):
     """How crops are drawn; see `beatlens.tasks.recordings.sampling.CropDraw`."""
 
     seconds: Annotated[float, Field(ge=5, le=61)] = 30.0
     shortest: Annotated[float, Field(ge=5)] = 30.0
     flips: Share = 0.5
-    class_weights: dict[ClassName, Weight] = Field(default={})
-    gain: tuple[float, float] = (0.5, 1.5)
-    wander_mv: Annotated[float, Field(ge=0)] = 0.1
     noise_mv: Annotated[float, Field(ge=0)] = 0.05
+    class_weights: Mapping[ClassName, Weight] = Field(default={})
 
     @model_validator(mode="after")
-    def _fits(self) -> WearableSamplingSection:
-        if not 0 < self.gain[0] <= self.gain[1]:
-            raise ValueError(f"gain is {self.gain}, expected lowest and highest factor, above 0")
+    def _fits(self) -> Self:
         try:
             _ = self.draw
         except RecipeError as error:
@@ -73,38 +111,17 @@ class WearableSamplingSection(Section):
     @property
     def draw(self) -> CropDraw:
         """What a sampler is given."""
+        augmentation = Augmentation(self.gain, self.wander_mv, noise_mv=self.noise_mv)
         return CropDraw(
-            self.seconds,
-            self.shortest,
-            self.flips,
-            {str(name): weight for name, weight in self.class_weights.items()},
-            Augmentation(gain=self.gain, wander_mv=self.wander_mv, noise_mv=self.noise_mv),
+            self.seconds, self.shortest, self.flips, dict(self.class_weights), augmentation
         )
 
 
-class WearableDecisionSection(Section):
-    """What is added to the classes' logits before the largest wins; none by default.
+class RecordingRecipe(Recipe):
+    """A model of recordings."""
 
-    For whoever wants to miss less of a class, or expects it more often than it was trained on.
-    """
-
-    offsets: dict[ClassName, Annotated[float, Field(ge=-10, le=10)]] = Field(default={})
-
-    @property
-    def by_class(self) -> np.ndarray:
-        """The offsets `[C]`."""
-        named = {str(name): value for name, value in self.offsets.items()}
-        return np.array([named.get(name, 0.0) for name in CLASSES])
-
-
-class RecordingRecipe(ModelRecipe):
-    """A model of the wearable task. All sections have defaults; `task = "wearable"` is a recipe."""
-
-    task: Literal["wearable"] = "wearable"
-    name: Annotated[str, Field(pattern=NAME)] = "wearable-af"
-    data: WearableDataSection = WearableDataSection()
-    sampling: WearableSamplingSection = WearableSamplingSection()
-    decision: WearableDecisionSection = WearableDecisionSection()
+    task: RecordingTask
+    sampling: RecordingSampling = RecordingSampling()
     teacher: TeacherSection = TeacherSection.of(TEACHER)
     teacher_schedule: ScheduleSection = ScheduleSection(
         steps=3200, learning_rate=3e-3, precision="bfloat16", validate_every=3200, keep="last"
@@ -124,3 +141,14 @@ class RecordingRecipe(ModelRecipe):
     quantize_schedule: ScheduleSection = ScheduleSection(
         steps=250, learning_rate=1e-3, batch=32, validate_every=250, keep="last"
     )
+
+    @model_validator(mode="after")
+    def _names_its_classes(self) -> Self:
+        check_names(self.sampling.class_weights, self.task.classes, "sampling.class_weights")
+        for source in self.data.sources:
+            if source.path is not None and source.labels is None:
+                raise ValueError(
+                    f"source {source.path} has no labels, expected the name of a CSV file with "
+                    "columns record and label"
+                )
+        return self

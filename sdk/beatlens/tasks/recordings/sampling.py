@@ -1,6 +1,6 @@
-"""Random training crops for the wearable task: a long piece of a recording, its beats, its label.
+"""Random training crops of recordings: a long piece of a recording, its beats, its label.
 
-As in `beatlens.tasks.windows.sampling`, crop number `i` depends on the seed and on `i` only.
+Crop number `i` depends on the seed and on `i` only.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 
 from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
-from beatlens.tasks.recordings.labels import CLASSES, RecordingTrack, rhythm_shares
-from beatlens.tasks.windows.sampling import Augmentation
+from beatlens.tasks.recordings.labels import RecordingTrack, rr_shares
+from beatlens.tasks.common.crops import Augmentation
 
 CROP_CONTEXT = 256
 """Samples of context on both sides, for networks of receptive fields up to 4 s."""
@@ -63,6 +63,7 @@ class RecordingSampler:
 
     Args:
         tracks: training recordings.
+        classes: names of the classes, in their order.
         seed: seed of everything random.
         draw: how.
 
@@ -70,12 +71,18 @@ class RecordingSampler:
         DataError: there is no recording, or none that would be drawn.
     """
 
-    def __init__(self, tracks: Sequence[RecordingTrack], seed: int, draw: CropDraw) -> None:
+    def __init__(
+        self,
+        tracks: Sequence[RecordingTrack],
+        classes: Sequence[str],
+        seed: int,
+        draw: CropDraw,
+    ) -> None:
         if not tracks:
             raise DataError("there is no training recording, expected at least one")
         self._tracks, self._seed, self._draw = tracks, seed, draw
         weights = draw.weights or {}
-        weigh = np.array([weights.get(CLASSES[track.label], 1.0) for track in tracks])
+        weigh = np.array([weights.get(classes[track.label], 1.0) for track in tracks])
         if not weigh.sum() > 0:
             raise DataError(
                 f"class weights are {dict(weights)}, and no training recording is of a class with "
@@ -96,11 +103,11 @@ class RecordingSampler:
                 shorter than the span lies at its start, and its last value is held after it.
             lengths: samples of the span that are of the recording, int64 `[B]`.
             labels: class numbers, int64 `[B]`.
-            rhythm: shares float32 `[B, 6, BINS]` of its beats (see `rhythm_shares`).
+            rr: shares float32 `[B, 6, BINS]` of its beats (see `rr_shares`).
         """
         crops = [self.crop(index) for index in range(first, first + size)]
-        windows, lengths, labels, rhythm = (np.stack(parts) for parts in zip(*crops, strict=True))
-        return windows, lengths, labels, rhythm
+        windows, lengths, labels, rr = (np.stack(parts) for parts in zip(*crops, strict=True))
+        return windows, lengths, labels, rr
 
     def crop(self, index: int) -> RecordingBatch:
         """Crop number `index`; as `batch`, without the first dimension."""
@@ -119,5 +126,5 @@ class RecordingSampler:
         if draw.augmentation is not None:
             window = draw.augmentation.apply(window, rng)
         inside = (track.peaks >= start) & (track.peaks < start + length)
-        rhythm = rhythm_shares(track.features[inside])
-        return window, np.array(length), np.array(track.label), rhythm
+        rr = rr_shares(track.features[inside])
+        return window, np.array(length), np.array(track.label), rr

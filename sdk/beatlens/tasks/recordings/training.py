@@ -1,155 +1,140 @@
-"""Steps 2 and 3 of the wearable task: the teacher with its context tables, the small network."""
+"""Training and compression of networks that decide on whole recordings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from beatlens.attribution.fidelity import fidelity
-from beatlens.attribution.matching import build_matching
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.tasks.recordings.distillation import wearable_lesson
-from beatlens.tasks.windows.metrics import Explaining
-from beatlens.tasks.recordings.metrics import RecordingRun, challenge_score, run_recordings
-from beatlens.nets.backbones import build
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.files import load_net, save_net
-from beatlens.nets.lookup_tables import TABLES_FILE, LookupTables, load_tables, save_tables
-from beatlens.pipeline.compress import Taught, compress_from_cache
-from beatlens.pipeline.members import joined_members
-from beatlens.pipeline.compress import CACHE_SEED
-from beatlens.pipeline.train import write_history
-from beatlens.tasks.recordings.data import PreparedRecordings
-from beatlens.recipe import ModelRecipe
-from beatlens.tasks.recordings.labels import CLASSES, RecordingTrack
-from beatlens.training.loop import Report, Schedule, fit, world
-from beatlens.tasks.windows.objective import seed_everything
-from beatlens.tasks.recordings.objective import WearableNet, RecordingObjective
+from beatlens.errors import ModelError
+from beatlens.nets.teacher import Teacher
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.recording_chain import rule_of
+from beatlens.runtime.recording_rule import RecordingRule
+from beatlens.signals.rr_features import FEATURES
+from beatlens.tasks.common.runs import CROP_SPAN
+from beatlens.tasks.common.workers import Workers
+from beatlens.tasks.contract import (
+    Evaluation,
+    Int8Model,
+    KindTraining,
+    MakeCrops,
+    Networks,
+    Progress,
+)
+from beatlens.tasks.recordings import evaluation
+from beatlens.tasks.recordings.agreement import RecordingAgreement, score_likeliest
+from beatlens.tasks.recordings.data import PreparedRecordings, prepare_recordings
+from beatlens.tasks.recordings.distillation import build_recording_retraining
+from beatlens.tasks.recordings.metrics import run_recordings
+from beatlens.tasks.recordings.objective import RecordingObjective
 from beatlens.tasks.recordings.recipe import RecordingRecipe
+from beatlens.tasks.recordings.sampling import RecordingSampler
+from beatlens.training.crops import Crops
+from beatlens.training.loop import Schedule
+from beatlens.training.model import TabledNet
 
 
-def train_wearable_teacher(
-    recipe: RecordingRecipe,
-    prepared: PreparedRecordings,
-    folder: Path,
-    report: Report | None = None,
-) -> tuple[EvidenceNet, LookupTables]:
-    """Train the teacher of a recipe with its context tables, or load them from the run folder.
+class RecordingTraining(KindTraining[RecordingRecipe, PreparedRecordings]):
+    """Recordings, as training and measuring see them."""
 
-    Writes `teacher.pt`, `tables.pt` and `teacher.json`; an interrupted training goes on from
-    `teacher.checkpoint`. Several members are trained one after the other, see
-    `beatlens.pipeline.members`.
-    """
-    path = folder / "teacher.pt"
-    if path.exists():
-        return load_net(path)[0], load_tables(folder / TABLES_FILE)
-    if recipe.teacher.members > 1:
-        return joined_members(
-            folder,
-            recipe,
-            lambda one, where, _: train_wearable_teacher(one, prepared, where, report),
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    seed_everything(recipe.seed)
-    both = WearableNet(build(recipe.teacher.spec, CLASSES))
-    sampler = prepared.sampler(recipe, recipe.seed)
+    name = "recordings"
+    recipe_type = RecordingRecipe
+    default_recipe = Path(__file__).with_name("default.toml")
+    features = len(FEATURES)
+    model_span = CROP_SPAN
 
-    def batches(first: int, size: int) -> tuple[Tensor, ...]:
-        return tuple(torch.from_numpy(array) for array in sampler.batch(first, size))
+    def prepare(
+        self,
+        recipe: RecordingRecipe,
+        folder: Path,
+        data: Path | None,
+        progress: Progress | None,
+        workers: Workers,
+        roles: Sequence[str],
+    ) -> PreparedRecordings:
+        """See `KindTraining.prepare`."""
+        return prepare_recordings(recipe, folder, data, progress, workers, roles)
 
-    def validate() -> dict[str, float]:
-        both.eval()
-        return {"score": plain_score(run_recordings(both.net, both.tables.array(),
-                                                  prepared.validation))}  # fmt: skip
+    def teacher_crops(
+        self, recipe: RecordingRecipe, prepared: PreparedRecordings
+    ) -> MakeCrops[RecordingRecipe]:
+        """Crops of the training recordings."""
+        return lambda one, before: prepared.sampler(one, one.seed)
 
-    checkpoint = path.with_suffix(".checkpoint")
-    history = fit(RecordingObjective(both, sampler.span), both, batches,
-                  recipe.teacher_schedule.schedule, validate, score="score",
-                  checkpoint=checkpoint, report=report)  # fmt: skip
-    if world()[0] == 0:
-        save_tables(folder / TABLES_FILE, both.tables)
-        save_net(path, both.net, recipe.teacher.spec)
-        write_history(path.with_suffix(".json"), history)
-        checkpoint.unlink(missing_ok=True)
-    return both.net, both.tables.requires_grad_(False)
+    def objective(self, recipe: RecordingRecipe, model: TabledNet, crops: Crops) -> nn.Module:
+        """Cross entropy over the labels."""
+        return RecordingObjective(model, recipe.sampling.draw.span)
+
+    def validate_teacher(
+        self, recipe: RecordingRecipe, model: TabledNet, prepared: PreparedRecordings
+    ) -> dict[str, float]:
+        """The score of the likeliest classes of the validation recordings."""
+        if model.tables is None:
+            raise ModelError("a model of recordings has no lookup tables, expected some")
+        model.eval()
+        run = run_recordings(model.net, model.tables.array(), prepared.validation)
+        return {"score": score_likeliest(evaluation.score_of_task(recipe), run)}
+
+    def student_crops(
+        self, recipe: RecordingRecipe, prepared: PreparedRecordings, teacher: Teacher, seed: int
+    ) -> RecordingSampler:
+        """Crops of the training recordings."""
+        return prepared.sampler(recipe, seed)
+
+    def crop_span(self, recipe: RecordingRecipe) -> int:
+        """As the recipe says."""
+        return recipe.sampling.draw.span
+
+    def agreement(
+        self, recipe: RecordingRecipe, prepared: PreparedRecordings, teacher: Teacher
+    ) -> RecordingAgreement:
+        """Agreement with the teacher on the validation recordings."""
+        score = evaluation.score_of_task(recipe)
+        return RecordingAgreement(score, teacher, prepared.validation)
+
+    def retraining(
+        self,
+        cache: TeacherCache,
+        teacher: Teacher,
+        recipe: RecordingRecipe,
+        schedule: Schedule,
+        validate: Callable[[nn.Module], dict[str, float]],
+    ) -> Retraining:
+        """Labels, decisions and maps of the teacher."""
+        return build_recording_retraining(cache, teacher, recipe, schedule, validate)
+
+    def choose_rule(
+        self,
+        recipe: RecordingRecipe,
+        prepared: PreparedRecordings,
+        teacher: Teacher,
+        model: Int8Model,
+    ) -> RecordingRule:
+        """The recipe's offsets; the calibration is chosen on validation recordings."""
+        return evaluation.choose_rule(recipe, prepared, teacher, model)
+
+    def read_rule(self, bundle: Bundle) -> RecordingRule:
+        """The bundle's rule."""
+        return rule_of(bundle)
+
+    def evaluate(
+        self,
+        recipe: RecordingRecipe,
+        prepared: PreparedRecordings,
+        networks: Networks,
+        rule: Any | None = None,
+    ) -> Evaluation:
+        """See `KindTraining.evaluate`."""
+        return evaluation.evaluate_recordings(recipe, prepared, networks, rule)
+
+    def bundle_figures(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+        """The int8 model's figures, with where they are from."""
+        return evaluation.bundle_figures(figures)
 
 
-def plain_score(run: RecordingRun) -> float:
-    """The challenge's score of the likeliest classes, without offsets."""
-    return float(challenge_score(run.logits.argmax(axis=1), run.labels))
-
-
-class RecordingAgreement:
-    """Validates a student: agreement with its teacher, and score, on validation recordings.
-
-    Called with a network, returns `spearman`, `challenge` and their mean `score`.
-    """
-
-    def __init__(
-        self, teacher: EvidenceNet, tables: LookupTables, tracks: Sequence[RecordingTrack]
-    ) -> None:
-        self._tracks, self._tables = tracks, tables.array()
-        self._teacher = run_recordings(teacher, self._tables, tracks)
-
-    def __call__(self, net: Explaining) -> dict[str, float]:
-        """Measure one network, in `eval()` mode while it is."""
-        training = isinstance(net, nn.Module) and net.training
-        if isinstance(net, nn.Module):
-            net.eval()
-        run = run_recordings(net, self._tables, self._tracks)
-        if isinstance(net, nn.Module):
-            net.train(training)
-        spearman = float(np.nanmean(map_agreement(self._teacher, run)["spearman"]))
-        score = plain_score(run)
-        return {"spearman": spearman, "challenge": score, "score": (spearman + score) / 2}
-
-
-def map_agreement(teacher: RecordingRun, other: RecordingRun) -> dict[str, NDArray[np.float64]]:
-    """Agreement of evidence maps, less the classes' mean, by measure: `[n]`, one a recording.
-
-    Compared is the map of the class that the teacher finds likeliest; see
-    `beatlens.attribution.fidelity`.
-    """
-    found: dict[str, list[float]] = {}
-    for theirs, mine, logits in zip(teacher.evidence, other.evidence, teacher.logits, strict=True):
-        said = np.zeros((1, len(CLASSES)), bool)
-        said[0, logits.argmax()] = True
-        reference, compressed = ((m - m.mean(axis=0))[None] for m in (theirs, mine))
-        for name, scores in fidelity(reference, compressed, said).scores.items():
-            found.setdefault(name, []).append(float(scores[said][0]))
-    return {name: np.array(values) for name, values in found.items()}
-
-
-def compress_wearable(
-    recipe: RecordingRecipe,
-    prepared: PreparedRecordings,
-    teacher: EvidenceNet,
-    tables: LookupTables,
-    folder: Path,
-    report: Report | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
-    """Run the compression steps of a recipe; as `beatlens.pipeline.compress.compress`."""
-
-    @cache  # the teacher is run when it is needed first
-    def agreement() -> RecordingAgreement:
-        return RecordingAgreement(teacher, tables, prepared.validation)
-
-    def validate(net: nn.Module) -> dict[str, float]:
-        return agreement()(net)  # type: ignore[arg-type]
-
-    def build_retraining(cache: TeacherCache, one: ModelRecipe, schedule: Schedule) -> Retraining:
-        weights, matching = one.distill.weights, build_matching(one.distill.matching)
-        return wearable_lesson(cache, tables, weights, matching, schedule, validate)
-
-    sampler = prepared.sampler(recipe, CACHE_SEED + recipe.seed)
-    taught = Taught(recipe, teacher, lambda: sampler, sampler.span, build_retraining)
-    return compress_from_cache(taught, folder, report, progress)
+TRAINING = RecordingTraining()

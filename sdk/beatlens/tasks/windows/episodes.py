@@ -21,6 +21,7 @@ from beatlens.tasks.common.runs import (
     network_windows,
     recording_evidence,
 )
+from beatlens.tasks.common.sources import TEST, UNSHARED
 from beatlens.tasks.contract import Evaluation, Networks, Row, Summary
 from beatlens.tasks.windows.data import PreparedWindows
 from beatlens.tasks.windows.evaluation import choose_limits
@@ -28,8 +29,6 @@ from beatlens.tasks.windows.labels import SPAN, WindowTrack, cut_windows
 from beatlens.tasks.windows.metrics import run_integer, run_network
 from beatlens.tasks.windows.recipe import WindowRecipe
 
-ALL, UNSHARED = "test", "test, patients of no other role"
-"""Which test records a row counts: all, and those whose patient is in the test set alone."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def _count(
         net.found.append((own, rate))
     unshared = {record for record in counts if record not in prepared.shared}
     rows = []
-    for split, kept in ((ALL, set(counts)), (UNSHARED, unshared)):
+    for split, kept in ((TEST, set(counts)), (UNSHARED, unshared)):
         some = {record: count for record, count in counts.items() if record in kept}
         row: dict[str, Any] = {**net.about, "seed": recipe.seed, "split": split}
         rows.append({**row, "records": len(some), **episode_row(some)})

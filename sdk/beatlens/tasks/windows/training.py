@@ -16,11 +16,17 @@ from beatlens.compress.distill import TeacherCache
 from beatlens.compress.retraining import build_retraining
 from beatlens.evaluate.prediction import average_precision
 from beatlens.nets.teacher import Teacher
-from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
 from beatlens.tasks.common.runs import Explaining
 from beatlens.tasks.common.workers import Workers
-from beatlens.tasks.contract import Evaluation, Int8Model, KindTraining, Networks, Progress
+from beatlens.tasks.contract import (
+    Evaluation,
+    Int8Model,
+    KindTraining,
+    MakeCrops,
+    Networks,
+    Progress,
+)
 from beatlens.tasks.windows import episodes, evaluation, report
 from beatlens.tasks.windows.data import PreparedWindows, prepare_windows
 from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
@@ -55,18 +61,20 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
         return prepare_windows(recipe, folder, data, progress, workers, roles)
 
     def teacher_crops(
-        self, recipe: WindowRecipe, prepared: PreparedWindows, before: Sequence[Teacher]
-    ) -> WindowSampler:
+        self, recipe: WindowRecipe, prepared: PreparedWindows
+    ) -> MakeCrops[WindowRecipe]:
         """Crops with the recipe's excerpts."""
-        return prepared.sampler(recipe, recipe.seed, excerpts=True)
+        return lambda one, before: prepared.sampler(one, one.seed, excerpts=True)
 
-    def objective(self, model: TabledNet, crops: Crops) -> nn.Module:
+    def objective(self, recipe: WindowRecipe, model: TabledNet, crops: Crops) -> nn.Module:
         """Binary cross entropy over the known labels."""
         return WindowObjective(model.net)
 
-    def validate_teacher(self, model: TabledNet, prepared: PreparedWindows) -> dict[str, float]:
+    def validate_teacher(
+        self, recipe: WindowRecipe, model: TabledNet, prepared: PreparedWindows
+    ) -> dict[str, float]:
         """Average precision of each class on the validation windows, and its mean `macro_ap`."""
-        return macro_ap(model.net, cut_windows(prepared.validation), model.net.classes)
+        return macro_ap(model.net, cut_windows(prepared.validation), recipe.classes)
 
     def student_crops(
         self, recipe: WindowRecipe, prepared: PreparedWindows, teacher: Teacher, seed: int
@@ -90,7 +98,7 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
         self,
         cache: TeacherCache,
         teacher: Teacher,
-        recipe: Recipe,
+        recipe: WindowRecipe,
         schedule: Schedule,
         validate: Callable[[nn.Module], dict[str, float]],
     ) -> Retraining:
