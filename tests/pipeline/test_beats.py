@@ -423,9 +423,11 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
         noted.append("note: the bundle is not measured yet" in " ".join(result.output.split()))
     assert noted == [False, False, True, False, False]
     anew = ["--run", str(tmp_path / "anew"), "--teacher", f"{folder}/teacher.pt"]
-    for verb, option in (("export", "--from-bundle"), ("evaluate", "--bundle")):
-        result = CliRunner().invoke(app, [verb, str(path), *anew, option, f"{folder}/bundle"])
+    for verb, option in (("export", "--from-bundle"), ("evaluate", "--ec57 --bundle")):
+        options = [*option.split(), f"{folder}/bundle"]
+        result = CliRunner().invoke(app, [verb, str(path), *anew, *options])
         assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "anew" / "ec57.json").read_text())["rows"]
     assert (tmp_path / "anew" / "bundle" / "model.tflite").read_bytes() == (
         tmp_path / "run" / "bundle" / "model.tflite"
     ).read_bytes()

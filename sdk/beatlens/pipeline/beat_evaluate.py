@@ -328,7 +328,7 @@ def write_evaluation(
 def merge_evaluation(
     command: str, prepared: PreparedBeats, found: BeatEvaluation, out: Path
 ) -> None:
-    """Put the rows into `ec57.json`, `ec57_records.json`, `reliability.json` of the docs.
+    """Put the rows into `ec57.json`, `ec57_records.json`, `reliability.json` of a folder.
 
     All older rows of the same networks go: a bin of probabilities may be empty now.
     """
