@@ -215,4 +215,6 @@ def silence(net: nn.Module, group: ChannelGroup, channels: Sequence[int]) -> Non
         layer = net.get_submodule(member.layer)
         pairs = zip(member.positions, member.channels, strict=True)
         positions = [p for p, channel in pairs if channel in gone]
-        layer.weight[:, positions] = 0  # type: ignore[index, operator]
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        weight[:, positions] = 0

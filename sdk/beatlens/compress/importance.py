@@ -93,7 +93,8 @@ def l1_importance(net: nn.Module, groups: Sequence[ChannelGroup]) -> Scores:
         parts = []
         for member in group.filters:
             weight = net.get_submodule(member.layer).weight
-            sums = weight.abs().flatten(1).sum(1)[list(member.positions)]  # type: ignore[union-attr, operator]
+            assert isinstance(weight, Tensor)
+            sums = weight.abs().flatten(1).sum(1)[list(member.positions)]
             total = torch.zeros(group.size).index_add(0, torch.tensor(member.channels), sums)
             parts.append(total / total.mean().clamp(min=1e-12))
         scores[group.name] = torch.stack(parts).mean(0)
@@ -202,7 +203,8 @@ def show(net: nn.Module, x: Tensor, layer: str | None) -> Attribution:
 def _unit_maps(maps: Tensor) -> Tensor:
     """Maps `[B, C, T]`, centred over the columns and scaled to length 1."""
     centred = maps - maps.mean(-1, keepdim=True)
-    return centred / centred.norm(dim=-1, keepdim=True).clamp(min=1e-8)
+    length: Tensor = centred.norm(dim=-1, keepdim=True)
+    return centred / length.clamp(min=1e-8)
 
 
 @contextmanager

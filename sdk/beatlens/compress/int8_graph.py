@@ -7,6 +7,8 @@ between permutations of its channels, which are then folded into what stands bes
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -121,7 +123,7 @@ class _Builder:
     ) -> None:
         """Append a convolution by `weights [out, in / groups, k]`."""
         source = self.newest
-        common = {
+        common: dict[str, Any] = {
             "name": name,
             "input": source.name,
             "output": name,
@@ -132,9 +134,9 @@ class _Builder:
         }
         op: Op
         if groups > 1 and groups == len(weights) == source.channels:
-            op = DepthwiseConv(weights=weights[:, 0].T, **common)  # type: ignore[arg-type]
+            op = DepthwiseConv(weights=weights[:, 0].T, **common)
         else:
-            op = Conv(weights=weights.transpose(0, 2, 1), groups=groups, **common)  # type: ignore[arg-type]
+            op = Conv(weights=weights.transpose(0, 2, 1), groups=groups, **common)
         length = (source.length - weights.shape[2]) // layer.stride + 1
         self.add(op, length, read_quantization(layer.output), len(weights))
 

@@ -53,8 +53,8 @@ def _orthogonal(rows: Tensor) -> Tensor:
     tall = rows.T if rows.shape[0] < rows.shape[1] else rows
     q, r = torch.linalg.qr(tall)
     signs = torch.where(r.diagonal() < 0, -1.0, 1.0)
-    q = q * signs
-    return q.T if rows.shape[0] < rows.shape[1] else q
+    basis: Tensor = q * signs
+    return basis.T if rows.shape[0] < rows.shape[1] else basis
 
 
 def orthogonalise_pruned(net: nn.Module, layers: Iterable[str], outputs: Iterable[str]) -> None:
@@ -102,7 +102,8 @@ def jacobian_singular_values(net: nn.Module, x: Tensor, *, of: str = "evidence")
             jacobians = torch.func.vmap(rows)(x)
     finally:
         net.train(training)
-    return torch.linalg.svdvals(jacobians.flatten(2))
+    values: Tensor = torch.linalg.svdvals(jacobians.flatten(2))
+    return values
 
 
 def _choose_output(net: nn.Module, of: str) -> Callable[[Tensor], Tensor]:

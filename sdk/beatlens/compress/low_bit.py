@@ -85,7 +85,7 @@ class LowBit(Constraint):
     def forward(self, weight: Tensor) -> Tensor:  # noqa: D102 (documented by the base class)
         most = levels(int(self.bits))
         # Esser et al., sec. 2.2: the step's gradient is balanced against the weights'.
-        balance = (weight[0].numel() * most) ** -0.5
+        balance: float = (weight[0].numel() * most) ** -0.5
         step = self.log_step.exp().detach() * (
             1 + balance * (self.log_step - self.log_step.detach())
         )
@@ -94,7 +94,8 @@ class LowBit(Constraint):
         whole = inside + (torch.round(inside) - inside).detach()
         whole = whole * (self.mask if self.mask.numel() > 1 else 1)
         self.peak = whole.detach().flatten(1).abs().amax(dim=1)
-        return whole * step
+        rounded: Tensor = whole * step
+        return rounded
 
     def rescaled(self, weight: Tensor) -> Constraint:  # noqa: D102
         largest = weight.detach().flatten(1).abs().amax(dim=1)

@@ -152,7 +152,7 @@ def _build_masks(order: Tensor, layers: Layers, kept: int) -> dict[str, Constrai
     mask = torch.zeros(len(order))
     mask[order[:kept]] = 1
     weights = read_weights(layers)
-    parts = mask.split([weight.numel() for weight in weights.values()])
+    parts = mask.split_with_sizes([weight.numel() for weight in weights.values()])
     return {
         name: Mask(part.view_as(weight))
         for (name, weight), part in zip(weights.items(), parts, strict=True)

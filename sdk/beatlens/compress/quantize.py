@@ -97,7 +97,7 @@ class ActivationQuantizer(nn.Module):
             self._largest.append(upper_quantile(_thinned(values), COVERED))
             return values
         # Esser et al., sec. 2.2: the scale's gradient is balanced against the weights'.
-        balance = (values.numel() * self.high) ** -0.5
+        balance: float = (values.numel() * self.high) ** -0.5
         learnt = 1 + balance * (self.log_scale - self.log_scale.detach())  # is 1
         scale = self.scale.detach() * learnt
         inside = torch.clamp(values / scale, self.low, self.high)
@@ -108,7 +108,8 @@ class ActivationQuantizer(nn.Module):
             whole = rescaled(accumulator, unit / self.scale.detach().double())
             whole = whole.clamp(self.low, self.high).to(values.dtype)
             steps = inside + (whole - inside).detach()
-        return steps * scale
+        rounded: Tensor = steps * scale
+        return rounded
 
     def settle(self) -> None:
         """Set the scale to cover what was observed."""

@@ -166,7 +166,9 @@ class Projection:
                 torch.where(weight < 0, -1, 1),
                 self.indices[name],
             )
-            for (name, weight), part in zip(weights.items(), kinds.split(self.sizes), strict=True)
+            for (name, weight), part in zip(
+                weights.items(), kinds.split_with_sizes(list(self.sizes)), strict=True
+            )
         }
 
     def _costs(self, weights: Tensors) -> tuple[Tensor, Tensor]:
@@ -231,7 +233,8 @@ class Admm(nn.Module):
             if int(self.steps) % self._every == 0:
                 self.update()
             self.steps += 1
-        return self.objective(*batch) + self._rho / 2 * self._gap()
+        loss: Tensor = self.objective(*batch) + self._rho / 2 * self._gap()
+        return loss
 
     @torch.no_grad()
     def update(self) -> None:
