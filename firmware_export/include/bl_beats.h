@@ -12,7 +12,7 @@
  * C99, freestanding, as bl_lead.h says. All memory is the caller's.
  *
  *     static uint32_t memory[WRIST_MEMORY_BYTES(CHEST_TAPS) / 4];
- *     static bl_beats stream; (`wrist`: the model's name, `chest`: the sensor's)
+ *     static bl_beats stream; (`wrist` is a model and `chest` a sensor)
  *
  *     int rc = bl_beats_init(&stream, &wrist, &chest, memory, sizeof memory);
  *     while (rc == BL_OK)
@@ -45,7 +45,8 @@ extern "C" {
 /* What is decided on beats. A step is one of int8 evidence, summed. */
 typedef struct {
     bl_lead_config lead;    /* keeps the columns of a beat found late */
-    const int16_t *tables;  /* [features][bins][classes], steps: contributions */
+    const int16_t *tables;  /* [features][bins][classes], steps: what each
+                               feature contributes */
     const int16_t *offsets; /* [classes], steps: with them rare classes are
                                found */
     const int16_t *odds;    /* [classes], steps: log odds of each class where

@@ -49,7 +49,8 @@ int bl_selftest_result(const bl_selftest_rest *rest);
 typedef int bl_selftest_push(void *chain, const int16_t *counts,
                              uint32_t count);
 
-/* Pushes counts in pieces of an odd size. Returns BL_OK or the chain's error. */
+/* Pushes counts in pieces of an odd size. Returns BL_OK or an error of the
+ * chain. */
 int bl_selftest_feed(bl_selftest_push *push, void *chain,
                      const int16_t *counts, uint32_t count);
 

@@ -125,7 +125,8 @@ int bl_init(bl_stream *s, const bl_task *task, const bl_sensor *sensor,
 
     if (task->hop == 0 || task->hop > task->lead.kept)
         return BL_ERROR_TASK;
-    rc = bl_lead_init(&s->lead, &task->lead, sensor, memory, bytes, 4 * classes);
+    rc = bl_lead_init(&s->lead, &task->lead, sensor, memory, bytes,
+                      4 * classes);
     if (rc != BL_OK)
         return rc;
     s->lead.chain = &window_chain;

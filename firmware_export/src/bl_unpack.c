@@ -163,7 +163,8 @@ static int huffman_symbol(const bl_unpack *u, bl_unpack_bits *bits,
 
 /* Reads a number of a section into *value, `largest` at most. */
 static int number(const bl_unpack *u, bl_unpack_bits *bits,
-                  const bl_unpack_code *code, uint32_t largest, uint32_t *value)
+                  const bl_unpack_code *code, uint32_t largest,
+                  uint32_t *value)
 {
     uint32_t base = code->base, extra = code->width, symbol, low;
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from beatlens.c_source import lead
 from beatlens.packed import encode_tensor
-from beatlens.runtime import c_beat_task, warnings
+from beatlens.runtime import c_beat_task, warning_bits
 from beatlens.signals.beat_features import FEATURES
 from beatlens.version import __version__
 
@@ -41,7 +42,8 @@ def test_the_engine_has_the_version_of_the_package() -> None:
     assert ".".join(map(str, parts)) == re.match(r"\d+\.\d+\.\d+", __version__)[0]
 
 
-def test_the_packed_format_has_the_version_that_python_writes(rng) -> None:
+def test_the_packed_format_has_the_version_that_python_writes() -> None:
+    rng = np.random.default_rng(0)
     packed = encode_tensor(tensors.MAKERS[0](rng, (2, 3, 4)))
     assert packed[0] >> 4 == read_macro("bl_unpack.h", "BL_PACKED_VERSION")
 
@@ -70,7 +72,7 @@ def test_every_error_is_returned_somewhere() -> None:
 def test_warnings_and_features_are_those_of_python() -> None:
     found = read_enum(FIRMWARE / "include" / "bl_lead.h", "bl_warning")
     names = [name.removeprefix("BL_WARNING_").lower() for name in found]
-    assert tuple(names) == warnings.WARNINGS
+    assert tuple(names) == warning_bits.WARNINGS
     assert list(found.values()) == [1 << bit for bit in range(len(names))]
     features = read_enum(FIRMWARE / "include" / "bl_features.h", "bl_feature")
     assert tuple(name.removeprefix("BL_FEATURE_").lower() for name in features) == FEATURES

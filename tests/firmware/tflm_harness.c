@@ -103,7 +103,7 @@ static int check_refusals(strips_stream *s, uint32_t *memory, uint32_t bytes)
         strips_init(s, NULL, bytes) != BL_ERROR_MEMORY)
         return 6;
     return strips_init(s, memory, bytes) == BL_OK &&
-                   bl_memory_bytes(s->stream.task, s->stream.sensor) == bytes
+                   bl_memory_bytes(s->stream.task, s->stream.lead.sensor) == bytes
                ? 0
                : 7;
 }

@@ -71,12 +71,12 @@ typedef struct {
 
 /* Where findings go; the caller's. `columns` are those of a decision. */
 typedef struct {
-    void *findings;    /* [room], bl_host_window or bl_host_beat */
-    int32_t *sums;     /* [room][classes]: sums of windows, scores of beats */
-    int8_t *evidence;  /* [room][columns][classes], of assessable ones */
-    uint8_t *flags;    /* [room][columns], of assessable windows: bl_host_flag */
-    uint32_t room;     /* findings */
-    uint32_t count;    /* findings of the last call, also those beyond `room` */
+    void *findings;   /* [room], bl_host_window or bl_host_beat */
+    int32_t *sums;    /* [room][classes]: sums of windows, scores of beats */
+    int8_t *evidence; /* [room][columns][classes], of assessable findings */
+    uint8_t *flags;   /* [room][columns], bl_host_flag; of assessable windows */
+    uint32_t room;    /* findings */
+    uint32_t count;   /* findings of the last call, also those beyond `room` */
 } bl_host_batch;
 
 /* Bytes of memory a stream needs. */
