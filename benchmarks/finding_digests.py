@@ -6,7 +6,7 @@ A change that must not change a bit is held against them:
     python -m benchmarks.finding_digests            # after: exit 1 and the differences, if any
 
 A digest is of whole numbers only: when, evidence as int8, decisions and warnings. Findings of all
-kinds of span go through `facts_of`; it is the one place that knows how their fields are called.
+kinds of span go through `list_facts`; it is the one place that knows how their fields are called.
 Needs mitdb, svdb and cinc2017.
 """
 
@@ -38,7 +38,7 @@ SECONDS = {"c": 1800, "litert": 600, "simulator": 60}
 """How much of a recording each engine is given: the slower, the less."""
 
 
-def facts_of(finding: AnyFinding, bundle: Bundle) -> list[Any]:
+def list_facts(finding: AnyFinding, bundle: Bundle) -> list[Any]:
     """A finding as whole numbers and names, the same however its fields are called."""
     at_s = finding.time_s if isinstance(finding, BeatFinding) else finding.start_s
     facts: list[Any] = [round(at_s * 128), finding.assessable]
@@ -71,7 +71,7 @@ def digest(bundle: Bundle, record: str, engine: str, data: Path | None) -> dict[
 
     total, count = hashlib.sha256(), 0
     for finding in findings_in(bundle, recording, row, start(), every=1.0, engine=engine):
-        total.update(json.dumps(facts_of(finding, bundle)).encode() + b"\n")
+        total.update(json.dumps(list_facts(finding, bundle)).encode() + b"\n")
         count += 1
     return {"findings": count, "sha256": total.hexdigest()}
 

@@ -32,6 +32,7 @@ from beatlens.tasks.windows.labels import (
     to_millivolts,
 )
 from beatlens.tasks.windows.tracks import tracks_of
+from benchmarks.docs_tables.example_strip import example_strip
 
 SHOWN = "pvc"
 SHOWN_S = 6
@@ -143,7 +144,7 @@ def main() -> None:
         f"{bundle.name} on the device, {len(bundle.tflite) / 1e3:.0f} KB",
     )
     view = strip_view(maps, by_record, index, names, limits)
-    plots.save(plots.example_strip(view, SHOWN), given.out / "strip.svg")
+    plots.save(example_strip(view, SHOWN), given.out / "strip.svg")
     row = {
         "model": bundle.name,
         "record": view.record,

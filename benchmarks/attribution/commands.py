@@ -33,14 +33,14 @@ def attribution(
     from beatlens.verbs.runs import opened
     from beatlens.verbs.show import console, training_bar
     from beatlens.verbs.strips import prepared_for
-    from benchmarks.attribution.matching import Bench, arms_of
+    from benchmarks.attribution.matching import Bench, list_arms
 
     chosen, folder = opened(recipe, run, threads)
     numbers = [int(part) for part in seeds.split(",")]
     prepared = prepared_for(chosen, folder, data)
     with training_bar("training") as report:
         bench = Bench(
-            chosen, prepared, folder, numbers, arms_of(chosen), say=console.print, report=report
+            chosen, prepared, folder, numbers, list_arms(chosen), say=console.print, report=report
         )
         bench.train()
     if train_only:
@@ -109,13 +109,13 @@ def maps(
     from beatlens.verbs.show import console
     from beatlens.verbs.strips import prepared_for
     from benchmarks.attribution.maps import MapsBench
-    from benchmarks.attribution.matching import arms_of
+    from benchmarks.attribution.matching import list_arms
 
     chosen, folder = opened(recipe, run, threads)
     prepared = prepared_for(chosen, folder, data)
     with console.status("measuring maps"):
         bench = MapsBench(folder, cut_windows(prepared.test), strips)
-        arms = [arm.name for arm in arms_of(chosen)]
+        arms = [arm.name for arm in list_arms(chosen)]
         rows = bench.rows([int(part) for part in seeds.split(",")], arms)
     command = f"python -m benchmarks maps --seeds {seeds} --strips {strips}"
     write_figures(out / "maps.json", command, prepared.description, rows)

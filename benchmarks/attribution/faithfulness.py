@@ -220,7 +220,7 @@ def randomised(model: nn.Module, layers: Iterable[str], *, seed: int = 0) -> nn.
 def weight_randomisation(
     model: nn.Module,
     layers: Sequence[str],
-    maps_of: Callable[[nn.Module], NDArray[np.generic]],
+    compute_maps: Callable[[nn.Module], NDArray[np.generic]],
     predicted: NDArray[np.bool_],
     *,
     seed: int = 0,
@@ -230,7 +230,7 @@ def weight_randomisation(
     Args:
         model: the network whose maps are checked.
         layers: dotted names from the head downwards; at each step one more is drawn anew.
-        maps_of: gives the maps `[S, C, T]` of a network over fixed strips.
+        compute_maps: gives the maps `[S, C, T]` of a network over fixed strips.
         predicted: bool `[S, C]`, what the intact network predicts.
         seed: of the draws.
 
@@ -242,10 +242,10 @@ def weight_randomisation(
     Raises:
         ModelError: as `randomised`.
     """
-    intact = maps_of(model)
+    intact = compute_maps(model)
     return {
         name: fidelity(
-            intact, maps_of(randomised(model, layers[: index + 1], seed=seed)), predicted
+            intact, compute_maps(randomised(model, layers[: index + 1], seed=seed)), predicted
         )
         for index, name in enumerate(layers)
     }

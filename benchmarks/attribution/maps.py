@@ -115,7 +115,7 @@ class MapsBench:
         last = f"backbone.{len(net.backbone) - 1}"
         x = self._inputs(net, chosen)
 
-        def maps_of(model: torch.nn.Module) -> np.ndarray:
+        def compute_maps(model: torch.nn.Module) -> np.ndarray:
             with torch.no_grad():
                 evidence: Tensor = model.evidence(x)  # type: ignore[operator]
             return evidence[:, [self._target]].numpy()
@@ -123,7 +123,7 @@ class MapsBench:
         predicted = np.ones((len(chosen), 1), bool)
         found: dict[str, list[float]] = {}
         for seed in range(5):
-            scores = weight_randomisation(net, ["head", last], maps_of, predicted, seed=seed)
+            scores = weight_randomisation(net, ["head", last], compute_maps, predicted, seed=seed)
             for name, one in scores.items():
                 found.setdefault(name, []).append(abs(one.summary()["spearman"]))
         means = [float(np.mean(values)) for values in found.values()]

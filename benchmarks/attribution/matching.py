@@ -68,7 +68,7 @@ class Arm:
 MATCHING_WEIGHTS = {"ewa": 4.0, "swa": 4.0, "sswa": 4.0, "shape": 8.0, "classwise": 8.0}
 
 
-def arms_of(recipe: Recipe) -> tuple[Arm, ...]:
+def list_arms(recipe: Recipe) -> tuple[Arm, ...]:
     """The benchmark's arms: alone, KD, and KD with each matching loss."""
     base = recipe.distill
 

@@ -82,22 +82,22 @@ def _step(
     general: bool,
 ) -> Callable[[], Tensor]:
     """A closure that computes the loss of one step."""
-    theirs, mine = (net.geometry.trim(windows, SPAN) for net in (teacher, student))
+    teacher_input, student_input = (net.geometry.trim(windows, SPAN) for net in (teacher, student))
 
     def teach() -> Any:
         if general and matching is not None:
-            return attribute(teacher, theirs, LAYER)
+            return attribute(teacher, teacher_input, LAYER)
         with torch.no_grad():
-            return attribute_evidence(teacher, theirs)
+            return attribute_evidence(teacher, teacher_input)
 
     pooled = teach() if mode == "pooled" else None
 
     def loss() -> Tensor:
         seen = pooled if pooled is not None else teach()
         if general and matching is not None:
-            shown = attribute(student, mine, LAYER, differentiable=True)
+            shown = attribute(student, student_input, LAYER, differentiable=True)
         else:
-            shown = attribute_evidence(student, mine)
+            shown = attribute_evidence(student, student_input)
         total = kd_loss(shown.logits, seen.logits)
         return total if matching is None else total + matching(shown, seen)
 

@@ -30,7 +30,7 @@ def clinical(
 
     In which waves it lies, what contributes to decisions for S and V, and whether decisions change
     when the evidence is removed. Measures the teacher and the int8 model of a run folder, after
-    `train` and `compress`. Adds rows to clinical.json, clinical_reasons.json and
+    `train` and `compress`. Adds rows to clinical.json, clinical_contributions.json and
     clinical_checks.json.
     """
     from beatlens.tasks.beats.recipe import BeatRecipe

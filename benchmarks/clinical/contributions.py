@@ -1,7 +1,7 @@
-"""Decisions on beats taken apart: evidence by column, contexts one by one, and the offset.
+"""Decisions on beats taken apart: evidence by column, each beat feature, and the offset.
 
 What makes one class likelier than another is a sum, so parts of it can be counted without any
-approximation: `BeatFinding.why` says it of one beat, this of thousands.
+approximation: `BeatFinding.explain` does so for one beat, this for thousands.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ class Contrast:
 
     Args:
         columns: of each column of evidence, `[b, T]`.
-        worth: of each context, `[b, 8]`.
+        features: of each beat feature, `[b, 8]`.
         offset: of the rule's offsets, `[b]`.
     """
 
     columns: Floats
-    worth: Floats
+    features: Floats
     offset: Floats
 
     @property
     def total(self) -> Floats:
         """Difference of the two scores, `[b]`."""
-        return np.asarray(self.columns.sum(axis=1) + self.worth.sum(axis=1) + self.offset)
+        return np.asarray(self.columns.sum(axis=1) + self.features.sum(axis=1) + self.offset)
 
 
 @dataclass(frozen=True, eq=False)
-class BeatReasons:
+class BeatContributions:
     """Decisions on beats and their summands.
 
     Args:
@@ -52,7 +52,7 @@ class BeatReasons:
         labels: class by annotation, `[b]`, or `UNKNOWN`.
         decided: class decided on, `[b]`.
         evidence: over the span, in logit units, `[b, C, T]`.
-        worth: what each context is worth, `[b, 8, C]`.
+        features: contribution of each beat feature, in logits, `[b, 8, C]`.
         offsets: the rule's, `[C]`.
         stride: samples of a column.
     """
@@ -63,24 +63,24 @@ class BeatReasons:
     labels: Classes
     decided: Classes
     evidence: NDArray[np.float32]
-    worth: Floats
+    features: Floats
     offsets: Floats
     stride: int
 
     def __len__(self) -> int:
         return len(self.decided)
 
-    def __getitem__(self, kept: NDArray[np.generic]) -> BeatReasons:
+    def __getitem__(self, kept: NDArray[np.generic]) -> BeatContributions:
         """Some of the beats: a mask or indices."""
-        return BeatReasons(
+        return BeatContributions(
             self.record[kept], self.track[kept], self.first[kept], self.labels[kept],
-            self.decided[kept], self.evidence[kept], self.worth[kept], self.offsets, self.stride,
+            self.decided[kept], self.evidence[kept], self.features[kept], self.offsets, self.stride,
         )  # fmt: skip
 
     def scores(self) -> Floats:
         """Scores `[b, C]`, of which the largest wins."""
         means = self.evidence.mean(axis=2, dtype=np.float64)
-        return np.asarray(means + self.worth.sum(axis=1) + self.offsets)
+        return np.asarray(means + self.features.sum(axis=1) + self.offsets)
 
     def second(self) -> Classes:
         """The class that came second to the one decided on, `[b]`."""
@@ -88,22 +88,22 @@ class BeatReasons:
         scores[np.arange(len(self)), self.decided] = -np.inf
         return scores.argmax(axis=1).astype(np.int64)
 
-    def contrast(self, mine: Classes | int, other: Classes | int) -> Contrast:
-        """What makes class `mine` likelier than class `other`; of every beat, or one for all."""
+    def contrast(self, decided: Classes | int, other: Classes | int) -> Contrast:
+        """What makes class `decided` likelier than `other`: arrays, or one class for all beats."""
         rows = np.arange(len(self))
-        columns = self.evidence[rows, mine].astype(np.float64) - self.evidence[rows, other]
-        worth = self.worth[rows, :, mine] - self.worth[rows, :, other]
-        offset = np.broadcast_to(self.offsets[mine] - self.offsets[other], len(self))
-        return Contrast(columns / columns.shape[1], worth, np.asarray(offset))
+        columns = self.evidence[rows, decided].astype(np.float64) - self.evidence[rows, other]
+        features = self.features[rows, :, decided] - self.features[rows, :, other]
+        offset = np.broadcast_to(self.offsets[decided] - self.offsets[other], len(self))
+        return Contrast(columns / columns.shape[1], features, np.asarray(offset))
 
 
-def reasons_of(
+def split_decisions(
     run: BeatRun,
     decided: Sequence[Classes],
     tables: Floats,
     offsets: Floats,
     stride: int,
-) -> BeatReasons:
+) -> BeatContributions:
     """Take a run's decisions apart.
 
     Args:
@@ -123,18 +123,18 @@ def reasons_of(
     for number, (track, evidence) in enumerate(zip(run.tracks, run.evidence, strict=True)):
         first = beat_columns(track.peaks, stride, before, after, evidence.shape[1])
         spans = evidence[:, first[:, None] + np.arange(before + after)]
-        worth = [table[track.contexts[:, i]] for i, table in enumerate(tables)]
+        features = [table[track.contexts[:, i]] for i, table in enumerate(tables)]
         for name, part in {
             "record": np.full(len(first), track.record),
             "track": np.full(len(first), number),
             "first": first * stride,
             "labels": track.labels,
             "evidence": spans.transpose(1, 0, 2),
-            "worth": np.stack(worth, axis=1),
+            "features": np.stack(features, axis=1),
         }.items():
             parts.setdefault(name, []).append(part)
     whole = {name: np.concatenate(part) for name, part in parts.items()}
-    return BeatReasons(
+    return BeatContributions(
         **whole,
         decided=np.concatenate(decided),
         offsets=offsets,

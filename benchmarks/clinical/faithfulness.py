@@ -26,7 +26,7 @@ from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.beats.labels import BeatTrack
 from beatlens.tasks.windows.labels import to_millivolts
 from benchmarks.attribution.faithfulness import Control, deletion, insertion, take_out
-from benchmarks.clinical.contributions import BeatReasons
+from benchmarks.clinical.contributions import BeatContributions
 from benchmarks.clinical.waves import WAVES
 
 Floats = NDArray[np.float64]
@@ -34,12 +34,14 @@ BATCH = 64
 STEPS, REPEATS = 6, 3
 
 
-def beat_windows(tracks: Sequence[BeatTrack], reasons: BeatReasons, geometry: Geometry) -> Tensor:
+def beat_windows(
+    tracks: Sequence[BeatTrack], contributions: BeatContributions, geometry: Geometry
+) -> Tensor:
     """Beats' spans in millivolts with the context a network needs, `[b, 1, N]`, edges held."""
-    columns = reasons.evidence.shape[2]
+    columns = contributions.evidence.shape[2]
     at = np.arange(-geometry.left, columns * geometry.stride + geometry.right)
     rows = []
-    for track, first in zip(reasons.track, reasons.first, strict=True):
+    for track, first in zip(contributions.track, contributions.first, strict=True):
         x = tracks[track].x
         rows.append(x[(first + at).clip(0, len(x) - 1)])
     return torch.from_numpy(to_millivolts(np.stack(rows))).unsqueeze(1)
@@ -53,13 +55,15 @@ class BeatMargin(nn.Module):
 
     Args:
         net: over windows of a beat's span with its context.
-        mine, other: classes of each beat, int64 `[B]`.
+        decided, other: classes of each beat, int64 `[B]`.
     """
 
-    def __init__(self, net: Explaining, mine: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+    def __init__(
+        self, net: Explaining, decided: NDArray[np.int64], other: NDArray[np.int64]
+    ) -> None:
         super().__init__()
         self._net = (net,)  # in a tuple: whoever made it sets its mode
-        self._mine, self._other = torch.from_numpy(mine), torch.from_numpy(other)
+        self._decided, self._other = torch.from_numpy(decided), torch.from_numpy(other)
 
     def maps(self, x: Tensor) -> Tensor:
         """Evidence for the one class less the other's, `[B, T]`.
@@ -67,16 +71,21 @@ class BeatMargin(nn.Module):
         Raises:
             SignalError: another number of beats than classes.
         """
-        if len(x) != len(self._mine):
-            raise SignalError(f"{len(x)} beats, expected {len(self._mine)}, as there are classes")
+        if len(x) != len(self._decided):
+            raise SignalError(
+                f"{len(x)} beats, expected {len(self._decided)}, as there are classes"
+            )
         (net,) = self._net
         on_grid = torch.round(x / LSB_MV) * LSB_MV
         parts = []
         for begin in range(0, len(x), BATCH):
             found = net.evidence(on_grid[begin : begin + BATCH].float())
             rows = torch.arange(len(found))
-            mine, other = self._mine[begin : begin + BATCH], self._other[begin : begin + BATCH]
-            parts.append(found[rows, mine] - found[rows, other])
+            decided, other = (
+                self._decided[begin : begin + BATCH],
+                self._other[begin : begin + BATCH],
+            )
+            parts.append(found[rows, decided] - found[rows, other])
         return torch.cat(parts)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -154,20 +163,22 @@ def wave_drops(
     return found
 
 
-def sample_beats(reasons: BeatReasons, each: int, seed: int = 0) -> NDArray[np.int64]:
+def sample_beats(contributions: BeatContributions, each: int, seed: int = 0) -> NDArray[np.int64]:
     """Indices of at most `each` beats of every class decided on in every recording, in order."""
     rng = np.random.default_rng(seed)
     chosen = []
-    for record in np.unique(reasons.record):
-        for decided in np.unique(reasons.decided):
-            there = np.flatnonzero((reasons.record == record) & (reasons.decided == decided))
+    for record in np.unique(contributions.record):
+        for decided in np.unique(contributions.decided):
+            there = np.flatnonzero(
+                (contributions.record == record) & (contributions.decided == decided)
+            )
             chosen.append(rng.permutation(there)[:each])
     return np.sort(np.concatenate(chosen))
 
 
 def randomisation(
     intact: Floats,
-    maps_of: Callable[[Sequence[str], int], Floats],
+    compute_maps: Callable[[Sequence[str], int], Floats],
     depths: Mapping[str, Sequence[str]],
     seeds: Sequence[int],
 ) -> dict[str, Floats]:
@@ -181,7 +192,7 @@ def randomisation(
 
     Args:
         intact: maps of the network as it is, `[B, T]`.
-        maps_of: maps `[B, T]` with the layers of these names drawn anew, by a seed.
+        compute_maps: maps `[B, T]` with the layers of these names drawn anew, by a seed.
         depths: names of layers, by depth.
         seeds: of the draws.
     """
@@ -194,7 +205,7 @@ def randomisation(
     for name, layers in depths.items():
         own, rolled = [], []
         for seed in seeds:
-            maps = maps_of(layers, seed)
+            maps = compute_maps(layers, seed)
             by = np.random.default_rng(seed).integers(1, maps.shape[1], (len(maps), 1))
             own.append(spearman(maps))
             at = (np.arange(maps.shape[1]) + by) % maps.shape[1]

@@ -27,7 +27,7 @@ from beatlens.pipeline.student import CACHE_SEED, CALIBRATION_BATCHES
 from beatlens.tasks.beats.labels import BeatTrack, beat_tables
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from benchmarks.attribution.faithfulness import randomised
-from benchmarks.clinical.contributions import BeatReasons, reasons_of
+from benchmarks.clinical.contributions import BeatContributions, split_decisions
 
 CROPS = 32
 
@@ -40,14 +40,14 @@ class Explained:
         model, form: as in figures files.
         net: its evidence over windows; of an int8 model the fake-quantised form, which gives the
             same numbers as the file.
-        reasons: its decisions on recordings, taken apart.
+        contributions: its decisions on recordings, taken apart.
         redrawn: the network with the weights of some layers drawn anew, by a seed.
     """
 
     model: str
     form: str
     net: Explaining
-    reasons: Callable[[Sequence[BeatTrack]], BeatReasons]
+    contributions: Callable[[Sequence[BeatTrack]], BeatContributions]
     redrawn: Callable[[Sequence[str], int], Explaining]
 
     @property
@@ -60,19 +60,19 @@ def explained_teacher(
     teacher: EvidenceNet, tables: LookupTables, prepared: PreparedBeats
 ) -> Explained:
     """A run's teacher, with offsets chosen on validation patients."""
-    worth = beat_tables(tables.array())
-    offsets = choose_offsets(run_beats(teacher, worth, prepared.validation))
+    rule_tables = beat_tables(tables.array())
+    offsets = choose_offsets(run_beats(teacher, rule_tables, prepared.validation))
 
-    def reasons(tracks: Sequence[BeatTrack]) -> BeatReasons:
-        run = run_beats(teacher, worth, tracks)
+    def contributions(tracks: Sequence[BeatTrack]) -> BeatContributions:
+        run = run_beats(teacher, rule_tables, tracks)
         decided = [(logits + offsets).argmax(axis=1) for logits in run.logits]
-        return reasons_of(run, decided, worth, offsets, teacher.geometry.stride)
+        return split_decisions(run, decided, rule_tables, offsets, teacher.geometry.stride)
 
     def redrawn(layers: Sequence[str], seed: int) -> Explaining:
         twin = randomised(teacher, layers, seed=seed).eval()
         return twin  # type: ignore[return-value]
 
-    return Explained("teacher", "float", teacher, reasons, redrawn)
+    return Explained("teacher", "float", teacher, contributions, redrawn)
 
 
 def explained_int8(
@@ -94,11 +94,11 @@ def explained_int8(
     step = rule.step
     run_windows = integer_windows(graph)
 
-    def reasons(tracks: Sequence[BeatTrack]) -> BeatReasons:
+    def contributions(tracks: Sequence[BeatTrack]) -> BeatContributions:
         run, decided = run_integer_beats(run_windows, graph, quantized.geometry, rule, tracks)
         stride = quantized.geometry.stride
-        worth, offsets = (np.float64(step) * part for part in (rule.tables, rule.offsets))
-        return reasons_of(run, decided, worth, offsets, stride)
+        rule_tables, offsets = (np.float64(step) * part for part in (rule.tables, rule.offsets))
+        return split_decisions(run, decided, rule_tables, offsets, stride)
 
     crops = _crops(recipe, prepared, student)
 
@@ -108,7 +108,7 @@ def explained_int8(
         net.calibrate(crops)
         return net
 
-    return Explained(recipe.name, "int8", quantized, reasons, redrawn)
+    return Explained(recipe.name, "int8", quantized, contributions, redrawn)
 
 
 def _crops(recipe: BeatRecipe, prepared: PreparedBeats, net: EvidenceNet) -> list[torch.Tensor]:
@@ -120,7 +120,7 @@ def _crops(recipe: BeatRecipe, prepared: PreparedBeats, net: EvidenceNet) -> lis
     return [torch.from_numpy(net.geometry.trim(each, CROP_SPAN)).unsqueeze(1) for each in windows]
 
 
-def depths_of(net: EvidenceNet | QuantizedEvidenceNet) -> dict[str, list[str]]:
+def list_depths(net: EvidenceNet | QuantizedEvidenceNet) -> dict[str, list[str]]:
     """Layers to draw anew from the head down: the head, with the last block, all."""
     blocks = list_blocks(net)
     every = [name for block in reversed(blocks) for name in block]

@@ -23,7 +23,7 @@ import torch
 from beatlens.evaluate.figures import merge_figures
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.tasks.beats.labels import CLASSES, UNKNOWN
-from benchmarks.clinical.contributions import BeatReasons
+from benchmarks.clinical.contributions import BeatContributions
 from benchmarks.clinical.data import ClinicalBeats, as_diagnosed
 from benchmarks.clinical.delineation import BeatWaves
 from benchmarks.clinical.faithfulness import (
@@ -34,7 +34,7 @@ from benchmarks.clinical.faithfulness import (
     sample_beats,
     wave_drops,
 )
-from benchmarks.clinical.networks import Explained, depths_of
+from benchmarks.clinical.networks import Explained, list_depths
 from benchmarks.clinical.statistics import (
     N,
     S,
@@ -62,13 +62,13 @@ class ClinicalFigures:
     checks: list[Row]
 
     def merge(self, command: str, data: str, out: Path) -> None:
-        """Put the rows into `clinical.json`, `clinical_reasons.json`, `clinical_checks.json`.
+        """Put the rows into `clinical.json`, `clinical_contributions.json`, `clinical_checks.json`.
 
         All older rows of the same networks go: there may be beats of fewer outcomes now.
         """
         for name, rows in (
             ("clinical.json", self.waves),
-            ("clinical_reasons.json", self.contributions),
+            ("clinical_contributions.json", self.contributions),
             ("clinical_checks.json", self.checks),
         ):
             merge_figures(out / name, command, data, rows, ("model", "form"))
@@ -92,50 +92,55 @@ def clinical_figures(
     for number, beats in enumerate(sets):
         kept, waves = beats.kept(), beats.all_waves()
         about = {"data": beats.data, "boundaries": beats.boundaries}
-        teacher: BeatReasons | None = None
+        teacher: BeatContributions | None = None
         for network in networks:
             say(f"{beats.data}, boundaries by {beats.boundaries}: {network.model}")
-            reasons = labelled(network.reasons(beats.tracks), beats)[kept]
-            teacher = reasons if teacher is None else teacher
+            contributions = labelled(network.contributions(beats.tracks), beats)[kept]
+            teacher = contributions if teacher is None else teacher
             line = {**about, **network.key}
-            found.waves.extend(_waves(line, reasons, waves[kept]))
-            found.contributions.extend(_contributions(line, reasons, waves[kept]))
+            found.waves.extend(_waves(line, contributions, waves[kept]))
+            found.contributions.extend(_contributions(line, contributions, waves[kept]))
             if number == 0:
-                rows = _checks(network, beats, reasons, teacher, waves[kept], each)
+                rows = _checks(network, beats, contributions, teacher, waves[kept], each)
                 found.checks.extend({**line, **row} for row in rows)
     return found
 
 
-def labelled(reasons: BeatReasons, beats: ClinicalBeats) -> BeatReasons:
+def labelled(contributions: BeatContributions, beats: ClinicalBeats) -> BeatContributions:
     """Decisions with the labels of a set whose beats are not annotated; others as they are."""
     if beats.ectopic is None:
-        return reasons
-    return replace(reasons, labels=as_diagnosed(reasons.decided, reasons.record, beats.ectopic))
+        return contributions
+    return replace(
+        contributions,
+        labels=as_diagnosed(contributions.decided, contributions.record, beats.ectopic),
+    )
 
 
-def _columns(reasons: BeatReasons, waves: BeatWaves) -> np.ndarray:
-    return wave_columns(waves, reasons.first, reasons.evidence.shape[2], reasons.stride)
+def _columns(contributions: BeatContributions, waves: BeatWaves) -> np.ndarray:
+    return wave_columns(
+        waves, contributions.first, contributions.evidence.shape[2], contributions.stride
+    )
 
 
-def _waves(line: Row, reasons: BeatReasons, waves: BeatWaves) -> list[Row]:
+def _waves(line: Row, contributions: BeatContributions, waves: BeatWaves) -> list[Row]:
     """A row for each class decided on, right and wrong, where there are such beats."""
     rows = []
     for number in (N, S, V):
-        for outcome, mask in outcomes(reasons, number).items():
+        for outcome, mask in outcomes(contributions, number).items():
             if mask.any():
                 about = {**line, "class": CLASSES[number], "outcome": outcome}
-                chosen = reasons[mask]
+                chosen = contributions[mask]
                 rows.append({**about, **wave_row(chosen, _columns(chosen, waves[mask]))})
     return rows
 
 
-def _contributions(line: Row, reasons: BeatReasons, waves: BeatWaves) -> list[Row]:
+def _contributions(line: Row, contributions: BeatContributions, waves: BeatWaves) -> list[Row]:
     rows = []
     for number in (S, V):
-        for kind, mask in kinds(reasons, number).items():
+        for kind, mask in kinds(contributions, number).items():
             if mask.any():
                 about = {**line, "class": CLASSES[number], "beat": kind}
-                chosen = reasons[mask]
+                chosen = contributions[mask]
                 columns = _columns(chosen, waves[mask])
                 rows.append({**about, **contribution_row(chosen, columns, number)})
     return rows
@@ -144,52 +149,54 @@ def _contributions(line: Row, reasons: BeatReasons, waves: BeatWaves) -> list[Ro
 def _checks(
     network: Explained,
     beats: ClinicalBeats,
-    reasons: BeatReasons,
-    teacher: BeatReasons,
+    contributions: BeatContributions,
+    teacher: BeatContributions,
     waves: BeatWaves,
     each: int,
 ) -> list[Row]:
     """A row for each class: faithfulness and randomisation of a sample, agreement of all."""
     rows = []
-    known = np.flatnonzero(reasons.labels != UNKNOWN)
-    sample = known[sample_beats(reasons[known], each)]
-    measured = _measured(network, beats, reasons[sample], waves[sample])
+    known = np.flatnonzero(contributions.labels != UNKNOWN)
+    sample = known[sample_beats(contributions[known], each)]
+    measured = _measured(network, beats, contributions[sample], waves[sample])
     for number in (N, S, V):
-        called = reasons[sample].decided == number
+        called = contributions[sample].decided == number
         if not called.any():
             continue
         row: Row = {"class": CLASSES[number]}
         values = {key: value[called] for key, value in measured.items()}
-        row |= check_row(values, reasons[sample].record[called])
-        told = known[teacher.decided[known] == number]
-        if reasons is not teacher and len(told):
-            theirs = teacher[told]
-            row |= agreement_row(theirs, reasons[told], _columns(theirs, waves[told]))
+        row |= check_row(values, contributions[sample].record[called])
+        of_class = known[teacher.decided[known] == number]
+        if contributions is not teacher and len(of_class):
+            of_teacher = teacher[of_class]
+            row |= agreement_row(
+                of_teacher, contributions[of_class], _columns(of_teacher, waves[of_class])
+            )
         rows.append(row)
     return rows
 
 
 def _measured(
-    network: Explained, beats: ClinicalBeats, reasons: BeatReasons, waves: BeatWaves
+    network: Explained, beats: ClinicalBeats, contributions: BeatContributions, waves: BeatWaves
 ) -> dict[str, np.ndarray]:
     """What is measured of each sampled beat, `[b]`: curves, drops, randomisation."""
-    geometry, second = network.net.geometry, reasons.second()
-    x = beat_windows(beats.tracks, reasons, geometry)
-    span = reasons.evidence.shape[2] * reasons.stride
-    samples = sample_waves(waves, reasons.first, span)
-    margin = BeatMargin(network.net, reasons.decided, second)
+    geometry, second = network.net.geometry, contributions.second()
+    x = beat_windows(beats.tracks, contributions, geometry)
+    span = contributions.evidence.shape[2] * contributions.stride
+    samples = sample_waves(waves, contributions.first, span)
+    margin = BeatMargin(network.net, contributions.decided, second)
 
-    def maps_of(layers: Sequence[str], seed: int) -> np.ndarray:
-        redrawn = BeatMargin(network.redrawn(layers, seed), reasons.decided, second)
+    def compute_maps(layers: Sequence[str], seed: int) -> np.ndarray:
+        redrawn = BeatMargin(network.redrawn(layers, seed), contributions.decided, second)
         with torch.no_grad():
             return redrawn.maps(x).double().numpy()
 
-    intact = reasons.contrast(reasons.decided, second).columns
-    depths = depths_of(network.net)  # type: ignore[arg-type]
+    intact = contributions.contrast(contributions.decided, second).columns
+    depths = list_depths(network.net)  # type: ignore[arg-type]
     if not isinstance(network.net, EvidenceNet):
         depths = {"none": [], **depths}
     return {
         **margin_curves(margin, x, geometry),
         **wave_drops(margin, x, samples, geometry),
-        **randomisation(intact, maps_of, depths, SEEDS),
+        **randomisation(intact, compute_maps, depths, SEEDS),
     }

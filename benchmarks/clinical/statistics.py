@@ -16,7 +16,7 @@ from beatlens.attribution.fidelity import Fidelity, fidelity, shuffled_floor
 from beatlens.evaluate.bootstrap import interval, ratio_statistic
 from beatlens.signals.beat_features import FEATURES
 from beatlens.tasks.beats.labels import BEFORE, CLASSES, UNKNOWN
-from benchmarks.clinical.contributions import BeatReasons, Contrast
+from benchmarks.clinical.contributions import BeatContributions, Contrast
 from benchmarks.clinical.waves import (
     BEFORE_QRS,
     WAVES,
@@ -31,24 +31,24 @@ Row = dict[str, Any]
 N, S, V, F = range(len(CLASSES))
 
 
-def outcomes(reasons: BeatReasons, decided: int) -> dict[str, Mask]:
+def outcomes(contributions: BeatContributions, decided: int) -> dict[str, Mask]:
     """Beats decided as one class, `right` or `wrong` by annotation.
 
     Beats of unknown class are neither, nor are fusion beats called V, as in EC57.
     """
-    called = (reasons.decided == decided) & (reasons.labels != UNKNOWN)
-    right = reasons.labels == decided
-    excused = (decided == V) & (reasons.labels == F)
+    called = (contributions.decided == decided) & (contributions.labels != UNKNOWN)
+    right = contributions.labels == decided
+    excused = (decided == V) & (contributions.labels == F)
     return {"right": called & right, "wrong": called & ~right & ~excused}
 
 
-def kinds(reasons: BeatReasons, ectopic: int) -> dict[str, Mask]:
+def kinds(contributions: BeatContributions, ectopic: int) -> dict[str, Mask]:
     """Beats to tell S or V from N on, by what they are and what they were called.
 
     `found` and `missed` are of the class, called it or N; `false` and `normal` are normal beats,
     called it or N.
     """
-    labels, decided = reasons.labels, reasons.decided
+    labels, decided = contributions.labels, contributions.decided
     return {
         "found": (labels == ectopic) & (decided == ectopic),
         "missed": (labels == ectopic) & (decided == N),
@@ -84,7 +84,7 @@ def by_record(
     return {key: ends.estimate, f"{key}_lo": ends.lo, f"{key}_hi": ends.hi}
 
 
-def wave_row(reasons: BeatReasons, columns: Floats) -> Row:
+def wave_row(contributions: BeatContributions, columns: Floats) -> Row:
     """Where the evidence for the class decided on, less that for the second, lies.
 
     Keys, WAVE being one of `WAVES`, and `before_qrs` for all that is:
@@ -98,56 +98,60 @@ def wave_row(reasons: BeatReasons, columns: Floats) -> Row:
         found_p, found_t: share of beats with such a wave.
 
     Args:
-        reasons: of the beats.
+        contributions: of the beats.
         columns: `[b, W, T]`, see `benchmarks.clinical.waves`.
     """
-    evidence = reasons.contrast(reasons.decided, reasons.second()).columns
+    evidence = contributions.contrast(contributions.decided, contributions.second()).columns
     shares, time = wave_shares(evidence, columns), columns.mean(axis=2)
-    told = np.isfinite(shares[:, 0])
-    peaks = np.where(told[:, None], peak_shares(evidence, columns), np.nan)
-    row: Row = {"beats": len(reasons), "records": len(set(reasons.record.tolist()))}
-    row["silent"] = float(1 - told.mean())
+    positive = np.isfinite(shares[:, 0])
+    peaks = np.where(positive[:, None], peak_shares(evidence, columns), np.nan)
+    row: Row = {"beats": len(contributions), "records": len(set(contributions.record.tolist()))}
+    row["silent"] = float(1 - positive.mean())
     parts = {name: [number] for number, name in enumerate(WAVES)}
     parts["before_qrs"] = [WAVES.index(name) for name in BEFORE_QRS]
     for name, numbers in parts.items():
         part, whole = (each[:, numbers].sum(axis=1) for each in (shares, time))
-        row |= by_record(f"share_{name}", part, None, reasons.record)
-        row[f"time_{name}"] = float(whole[told].mean()) if told.any() else float("nan")
-        row |= by_record(f"enrichment_{name}", part, whole, reasons.record)
-        row |= by_record(f"peak_{name}", peaks[:, numbers].sum(axis=1), None, reasons.record)
-    middle = (evidence.argmax(axis=1) + 0.5) * reasons.stride - BEFORE
-    row["peak_ms"] = float(np.median(1000 / 128 * middle[told])) if told.any() else float("nan")
+        row |= by_record(f"share_{name}", part, None, contributions.record)
+        row[f"time_{name}"] = float(whole[positive].mean()) if positive.any() else float("nan")
+        row |= by_record(f"enrichment_{name}", part, whole, contributions.record)
+        row |= by_record(f"peak_{name}", peaks[:, numbers].sum(axis=1), None, contributions.record)
+    middle = (evidence.argmax(axis=1) + 0.5) * contributions.stride - BEFORE
+    row["peak_ms"] = (
+        float(np.median(1000 / 128 * middle[positive])) if positive.any() else float("nan")
+    )
     for name in ("p", "t"):
         there = columns[:, WAVES.index("p" if name == "p" else "st_t")].any(axis=1)
         row[f"found_{name}"] = float(there.mean())
     return row
 
 
-def contribution_row(reasons: BeatReasons, columns: Floats, ectopic: int) -> Row:
-    """What speaks for S or V rather than N: mean contributions in logits, which sum to `sum`.
+def contribution_row(contributions: BeatContributions, columns: Floats, ectopic: int) -> Row:
+    """Contributions to S or V rather than N: means in logits, which sum to `sum`.
 
-    Keys `beats`, `records`; `signal` and its parts by wave, `signal_WAVE`; `contexts` and its parts
-    by context (`early`, `pause`, ...); `offset`; `sum`. All but the offset with intervals.
+    Keys `beats`, `records`; `signal` and its parts by wave, `signal_WAVE`; `features` and its
+    parts by beat feature (`prematurity`, ...); `offset`; `sum`. All but the offset with intervals.
 
     Args:
-        reasons: of the beats.
+        contributions: of the beats.
         columns: `[b, W, T]`, see `benchmarks.clinical.waves`.
         ectopic: number of the class.
     """
-    contrast: Contrast = reasons.contrast(ectopic, N)
+    contrast: Contrast = contributions.contrast(ectopic, N)
     waves = wave_sums(contrast.columns, columns)
     parts: dict[str, Floats] = {"signal": contrast.columns.sum(axis=1)}
     parts |= {f"signal_{name}": waves[:, number] for number, name in enumerate(WAVES)}
-    parts["contexts"] = contrast.worth.sum(axis=1)
-    parts |= {name: contrast.worth[:, number] for number, name in enumerate(FEATURES)}
+    parts["features"] = contrast.features.sum(axis=1)
+    parts |= {name: contrast.features[:, number] for number, name in enumerate(FEATURES)}
     parts["sum"] = contrast.total
-    row: Row = {"beats": len(reasons), "records": len(set(reasons.record.tolist()))}
+    row: Row = {"beats": len(contributions), "records": len(set(contributions.record.tolist()))}
     for key, part in parts.items():
-        row |= by_record(key, part, None, reasons.record)
+        row |= by_record(key, part, None, contributions.record)
     return row | {"offset": float(contrast.offset[0])}
 
 
-def agreement_row(teacher: BeatReasons, other: BeatReasons, columns: Floats, seed: int = 0) -> Row:
+def agreement_row(
+    teacher: BeatContributions, other: BeatContributions, columns: Floats, seed: int = 0
+) -> Row:
     """Agreement of a network with its teacher on beats that the teacher called one class.
 
     Maps are evidence for the teacher's class less its second, over a beat's columns. Keys, each
@@ -162,8 +166,8 @@ def agreement_row(teacher: BeatReasons, other: BeatReasons, columns: Floats, see
         columns: `[b, W, T]`, see `benchmarks.clinical.waves`.
         seed: of the pairs for the floor.
     """
-    mine, second = teacher.decided, teacher.second()
-    maps = [each.contrast(mine, second).columns for each in (teacher, other)]
+    decided, second = teacher.decided, teacher.second()
+    maps = [each.contrast(decided, second).columns for each in (teacher, other)]
     every = np.ones((len(teacher), 1), bool)
     pairs = fidelity(maps[0][:, None], maps[1][:, None], every)
     floor = shuffled_floor(maps[0][:, None], maps[1][:, None], every, seed=seed)

@@ -51,7 +51,7 @@ EVERY = 3
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """One cell of the table; `share` divides the teacher's float bytes.
 
     `rate` is the learning rate of its retraining, None the plan's; a cell with one is for choosing
@@ -72,10 +72,10 @@ class Cell:
         return f"{method}_{self.share}_{self.matching}_{self.seed}{tried}"
 
 
-def cells_of(plans: dict[tuple[str, int], Plan], seeds: list[int]) -> list[Cell]:
+def list_cells(plans: dict[tuple[str, int], Plan], seeds: list[int]) -> list[GridCell]:
     """All cells, seed by seed, so that a stopped benchmark has whole tables of fewer seeds."""
     return [
-        Cell(method, share, matching, seed)
+        GridCell(method, share, matching, seed)
         for seed in seeds
         for (method, share), plan in plans.items()
         for matching in plan.matchings
@@ -97,7 +97,7 @@ def all_seeds(teachers: Path) -> list[int]:
 
 
 @dataclass
-class Workshop:
+class Grid:
     """Makes cells of one recipe.
 
     Args:
@@ -124,11 +124,11 @@ class Workshop:
         """What cells of the table are run on; nothing that is chosen on validation looks at it."""
         return some_strips(self.prepared)
 
-    def place(self, cell: Cell) -> Path:
+    def place(self, cell: GridCell) -> Path:
         """Folder of a cell; it is complete when it holds `cell.json`."""
         return self.folder / "cells" / cell.name
 
-    def done(self, cell: Cell) -> bool:
+    def done(self, cell: GridCell) -> bool:
         """Whether a cell is complete."""
         return (self.place(cell) / "cell.json").exists()
 
@@ -143,9 +143,14 @@ class Workshop:
         return load_net(path)[0]
 
     def basis(self, seed: int) -> str:
-        """Tells tables of other teachers, or of another recipe, apart: 12 hexadecimal digits."""
-        # Defaults left out: a setting that a later version adds makes no other recipe of this one.
-        digest = hashlib.sha256(self.recipe.model_dump_json(exclude_defaults=True).encode())
+        """Digest of a seed's teacher and of the recipe, 12 hexadecimal digits.
+
+        Rows of the figures files with another one are of another teacher or recipe. Of the recipe
+        it takes the values that are not defaults, without their keys: so a setting that is added
+        or renamed later leaves it as it is.
+        """
+        values = _leaves(self.recipe.model_dump(mode="json", exclude_defaults=True))
+        digest = hashlib.sha256(json.dumps(values).encode())
         for name, tensor in sorted(self.teacher(seed).state_dict().items()):
             digest.update(name.encode() + tensor.numpy().tobytes())
         return digest.hexdigest()[:12]
@@ -181,7 +186,7 @@ class Workshop:
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path.with_suffix(".lock"))
 
-    def make(self, cell: Cell) -> None:
+    def make(self, cell: GridCell) -> None:
         """Make a cell: train, quantise, run, write. Does nothing where it is complete.
 
         Benchmarks may run side by side in one folder: a cell that another is making is waited for.
@@ -190,7 +195,7 @@ class Workshop:
             if not self.done(cell):
                 self._make(cell)
 
-    def _make(self, cell: Cell) -> None:
+    def _make(self, cell: GridCell) -> None:
         place, plan = self.place(cell), self.plans[cell.method, cell.share]
         cache = self.cache(cell.seed)
         recipe = self._recipe(cell, plan)
@@ -221,7 +226,7 @@ class Workshop:
         write_whole(place / "cell.json", text.encode())
 
     def _compressed(
-        self, cell: Cell, plan: Plan, net: EvidenceNet, retraining: Retraining, budget: Budget
+        self, cell: GridCell, plan: Plan, net: EvidenceNet, retraining: Retraining, budget: Budget
     ) -> Compressed:
         """Run a plan's steps. Plans that only differ in what follows int8 share what is before."""
         before, quantize = plan.make(cell.seed), self._quantize(plan)
@@ -238,14 +243,14 @@ class Workshop:
         return run_steps(ready, plan.after, retraining, budget, self.report)
 
     def _budget(
-        self, cell: Cell, teacher: EvidenceNet, net: EvidenceNet, *, shrinks: bool
+        self, cell: GridCell, teacher: EvidenceNet, net: EvidenceNet, *, shrinks: bool
     ) -> Budget:
         if self.quick:
             size = weight_account(net).packed_bytes
             return Budget(size // 2 if shrinks else 2 * size)
         return Budget(4 * teacher.weights // cell.share)
 
-    def _recipe(self, cell: Cell, plan: Plan) -> Recipe:
+    def _recipe(self, cell: GridCell, plan: Plan) -> Recipe:
         weight = MATCHING_WEIGHTS.get(cell.matching, 0.0)
         changed = {"matching": cell.matching, "matching_weight": weight}
         distill = self.recipe.distill.model_copy(update=changed)
@@ -258,7 +263,7 @@ class Workshop:
         )
 
     def _start(
-        self, cell: Cell, plan: Plan, recipe: Recipe, cache: TeacherCache, agreement: Agreement
+        self, cell: GridCell, plan: Plan, recipe: Recipe, cache: TeacherCache, agreement: Agreement
     ) -> EvidenceNet:
         """The network a plan starts from; distilled ones are shared by all plans that want them."""
         if plan.start == TEACHER:
@@ -269,13 +274,24 @@ class Workshop:
         with self._alone(path):
             return distill_student(recipe, cache, agreement, path, self.report)
 
-    def _start_path(self, plan: Plan, cell: Cell) -> Path:
+    def _start_path(self, plan: Plan, cell: GridCell) -> Path:
         return self.folder / "starts" / f"{plan.start}_{cell.matching}_{cell.seed}.pt"
 
     def _quantize(self, plan: Plan) -> Quantize:
         schedule: Schedule = self.recipe.quantize_schedule.schedule
         steps = schedule.steps if plan.trained else 0
         return Quantize(steps=steps, learning_rate=schedule.learning_rate)
+
+
+def _leaves(tree: object) -> list[object]:
+    """What a nested dict holds besides its keys, in order.
+
+    >>> _leaves({"name": "a", "distill": {"cache": 60, "noise": 0.5}})
+    ['a', 60, 0.5]
+    """
+    if not isinstance(tree, dict):
+        return [tree]
+    return [leaf for part in tree.values() for leaf in _leaves(part)]
 
 
 def quick(recipe: Recipe) -> Recipe:

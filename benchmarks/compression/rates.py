@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beatlens.checked_read import checked_read
-from benchmarks.compression.grid import Cell, Workshop
+from benchmarks.compression.grid import Grid, GridCell
 
 RATES_TRIED = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 SCORES = ("score", "spearman", "macro_ap")
@@ -27,19 +27,19 @@ def rate_cells(
     seed: int = 0,
     matching: str = "classwise",
     rates: Sequence[float] = RATES_TRIED,
-) -> list[Cell]:
+) -> list[GridCell]:
     """One cell per method and rate."""
-    return [Cell(method, share, matching, seed, rate) for method in methods for rate in rates]
+    return [GridCell(method, share, matching, seed, rate) for method in methods for rate in rates]
 
 
-def rate_rows(workshop: Workshop, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+def rate_rows(grid: Grid, cells: Sequence[GridCell]) -> list[dict[str, Any]]:
     """What complete cells reached on validation patients; `best` marks each method's rate.
 
     `score` is the mean of `spearman` (agreement with the teacher) and `macro_ap`.
     """
     rows: list[dict[str, Any]] = []
     for cell in cells:
-        path = workshop.place(cell) / "cell.json"
+        path = grid.place(cell) / "cell.json"
         with checked_read(path, "a cell's results", "delete its folder, and it is made again"):
             about: dict[str, Any] = {**json.loads(path.read_text(encoding="utf-8"))}
         row: dict[str, Any] = {

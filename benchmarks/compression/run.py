@@ -14,7 +14,7 @@ from beatlens.report.tables import Row, load_figures
 from beatlens.verbs.runs import opened, read_recipe, use_threads
 from beatlens.verbs.show import console, progress_bar, training_bar
 from beatlens.verbs.strips import prepared_for
-from benchmarks.compression.grid import Cell, Workshop, all_seeds, cells_of, quick
+from benchmarks.compression.grid import Grid, GridCell, all_seeds, list_cells, quick
 from benchmarks.compression.headlines import Measurements, headlines
 from benchmarks.compression.plans import BOTH, SHARES, SMALL, Plan, plans, retraining
 from benchmarks.compression.rates import RATES_TRIED, rate_cells, rate_rows
@@ -53,26 +53,26 @@ def compress(
     numbers = [int(part) for part in seeds.split(",")]
     kept = compared(methods, shares, quickly=quickly)
     prepared = prepared_for(chosen, folder, data)
-    workshop = Workshop(chosen, prepared, teachers, folder, kept, quick=quickly)
-    cells = cells_of(kept, numbers)
+    grid = Grid(chosen, prepared, teachers, folder, kept, quick=quickly)
+    cells = list_cells(kept, numbers)
     if cell:
-        _one(workshop, cells, cell)
+        _one(grid, cells, cell)
         return
-    basis = {seed: workshop.basis(seed) for seed in numbers}
+    basis = {seed: grid.basis(seed) for seed in numbers}
     missing = left_to_make(cells, older_rows(out / "compress.json", basis))
     if not table_only:
         options = _options(recipe, run, data, teachers, quickly)
-        _all(workshop, missing, jobs, "compress", [*options, "--seeds", seeds])
-    _write_table(workshop, missing, f"{recipe or ''} --teachers {teachers}", out)
+        _all(grid, missing, jobs, "compress", [*options, "--seeds", seeds])
+    _write_table(grid, missing, f"{recipe or ''} --teachers {teachers}", out)
 
 
-def _write_table(workshop: Workshop, cells: Sequence[Cell], of: str, out: Path) -> None:
+def _write_table(grid: Grid, cells: Sequence[GridCell], of: str, out: Path) -> None:
     """Measure those of some cells that are complete and add their rows to the figures files."""
-    complete = [one for one in cells if workshop.done(one)]
-    found = Table(workshop).figures(complete)
-    bases = {seed: workshop.basis(seed) for seed in all_seeds(workshop.teachers)}
+    complete = [one for one in cells if grid.done(one)]
+    found = Table(grid).figures(complete)
+    bases = {seed: grid.basis(seed) for seed in all_seeds(grid.teachers)}
     command = " ".join(f"python -m benchmarks compress {of}".split())
-    described = f"{workshop.prepared.description}; every third strip"
+    described = f"{grid.prepared.description}; every third strip"
     rows, differences = (
         with_older(new, older_rows(out / f"{name}.json", bases), (method for method, _ in plans()))
         for name, new in zip(("compress", "compress_differences"), found, strict=True)
@@ -111,20 +111,20 @@ def compress_rates(
     if not kept:
         raise RecipeError(f"share is {share}, expected one of {', '.join(map(str, SHARES))}")
     prepared = prepared_for(chosen, folder, data)
-    workshop = Workshop(chosen, prepared, teachers, folder, kept, quick=quickly)
+    grid = Grid(chosen, prepared, teachers, folder, kept, quick=quickly)
     cells = rate_cells(
         wanted, share, rates=RATES_TRIED[:: len(RATES_TRIED) - 1] if quickly else RATES_TRIED
     )
     if cell:
-        _one(workshop, cells, cell)
+        _one(grid, cells, cell)
         return
     if not table_only:
         options = [*_options(recipe, run, data, teachers, quickly), "--share", str(share)]
-        _all(workshop, cells, jobs, "compress-rates", options)
-    complete = [one for one in cells if workshop.done(one)]
+        _all(grid, cells, jobs, "compress-rates", options)
+    complete = [one for one in cells if grid.done(one)]
     command = f"python -m benchmarks compress-rates{f' {recipe}' if recipe else ''} --share {share}"
-    described = f"{workshop.prepared.description}; MEASURED ON VALIDATION PATIENTS"
-    rows = rate_rows(workshop, complete)
+    described = f"{grid.prepared.description}; MEASURED ON VALIDATION PATIENTS"
+    rows = rate_rows(grid, complete)
     merge_figures(out / "compress_rates.json", command, described, rows, key=("method", "share"))
     console.print(f"{out / 'compress_rates.json'}: {len(complete)} of {len(cells)} cells")
 
@@ -186,28 +186,26 @@ def compared(methods: str, shares: str, *, quickly: bool) -> dict[tuple[str, int
     return kept
 
 
-def _one(workshop: Workshop, cells: Sequence[Cell], name: str) -> None:
+def _one(grid: Grid, cells: Sequence[GridCell], name: str) -> None:
     found = [one for one in cells if one.name == name]
     if not found:
         raise RecipeError(f"cell is {name!r}, expected one such as {cells[0].name!r}")
-    workshop.make(found[0])
+    grid.make(found[0])
 
 
-def _all(
-    workshop: Workshop, cells: Sequence[Cell], jobs: int, verb: str, options: list[str]
-) -> None:
+def _all(grid: Grid, cells: Sequence[GridCell], jobs: int, verb: str, options: list[str]) -> None:
     """Make the caches that cells share, then the cells."""
     for seed in sorted({one.seed for one in cells}):
-        workshop.cache(seed)
+        grid.cache(seed)
     with progress_bar("cells") as shown:
 
-        def done(one: Cell, finished: int, total: int, seconds: float) -> None:
+        def done(one: GridCell, finished: int, total: int, seconds: float) -> None:
             shown(finished, total)
             console.print(f"{one.name}: {seconds:.0f} s")
 
-        failed = run_cells(cells, workshop, cell_command(verb, options), jobs, done)
+        failed = run_cells(cells, grid, cell_command(verb, options), jobs, done)
     if failed:
-        where = workshop.place(failed[0]) / "log.txt"
+        where = grid.place(failed[0]) / "log.txt"
         raise BeatlensError(
             f"{len(failed)} of {len(cells)} cells failed, {failed[0].name} first: see {where}; "
             "the others are kept"

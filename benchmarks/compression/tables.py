@@ -26,10 +26,11 @@ from beatlens.checked_read import checked_read
 from beatlens.evaluate.bootstrap import paired_difference
 from beatlens.tasks.windows.metrics import Measured, Reference, Run, measure, row_of
 from beatlens.report.tables import Row
-from benchmarks.compression.grid import Cell, Workshop
+from benchmarks.compression.grid import Grid, GridCell
 from benchmarks.compression.plans import BOTH, PAPER
 
-Done = Callable[[Cell, int, int, float], None]
+Done = Callable[[GridCell, int, int, float], None]
+Result = dict[str, Any]
 DECIDED = ("macro_ap", "loc_auc_pvc", "point_pvc")
 PAIRED = (*DECIDED, "spearman", "spearman_p5", "same_peak")
 NAMED = ("method", "share", "matching", "seed")
@@ -45,10 +46,10 @@ def older_rows(path: Path, bases: Mapping[int, str]) -> list[Row]:
         return [row for row in rows if bases.get(row["seed"]) == row.get("basis")]
 
 
-def left_to_make(cells: Sequence[Cell], measured: Iterable[Row]) -> list[Cell]:
+def left_to_make(cells: Sequence[GridCell], measured: Iterable[Row]) -> list[GridCell]:
     """The cells without a row yet, and those that are paired with one of them."""
 
-    def paired(cell: Cell) -> tuple[str, int, int]:
+    def paired(cell: GridCell) -> tuple[str, int, int]:
         return cell.method, cell.share, cell.seed
 
     known = {tuple(row[key] for key in NAMED) for row in measured}
@@ -78,17 +79,17 @@ def with_older(rows: Sequence[Row], older: Sequence[Row], plans: Iterable[str]) 
 
 
 def run_cells(
-    cells: Sequence[Cell],
-    workshop: Workshop,
+    cells: Sequence[GridCell],
+    grid: Grid,
     command: Sequence[str],
     jobs: int,
     done: Done,
-) -> list[Cell]:
+) -> list[GridCell]:
     """Run the cells that are not complete, `jobs` at a time, each as a process of its own.
 
     Args:
         cells: what is wanted.
-        workshop: knows which are complete.
+        grid: knows which are complete.
         command: to which `--cell NAME` is added.
         jobs: processes at a time.
         done: called after each with (cell, how many are done, how many there are, seconds).
@@ -96,13 +97,13 @@ def run_cells(
     Returns:
         Cells that failed; what they said is in `cells/NAME/log.txt`.
     """
-    left = [cell for cell in cells if not workshop.done(cell)]
-    failed: list[Cell] = []
+    left = [cell for cell in cells if not grid.done(cell)]
+    failed: list[GridCell] = []
     finished = 0
 
-    def one(cell: Cell) -> None:
+    def one(cell: GridCell) -> None:
         nonlocal finished
-        place = workshop.place(cell)
+        place = grid.place(cell)
         place.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
         with (place / "log.txt").open("w", encoding="utf-8") as log:
@@ -143,19 +144,19 @@ def _logged(log: Sequence[Row]) -> dict[str, float | None]:
 class Table:
     """Measures complete cells."""
 
-    workshop: Workshop
+    grid: Grid
     replicates: int = 1000
 
-    def figures(self, cells: Sequence[Cell]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def figures(self, cells: Sequence[GridCell]) -> tuple[list[Result], list[Result]]:
         """Rows of the cells (and of each seed's teacher), and their paired differences."""
         rows: list[dict[str, Any]] = []
         differences: list[dict[str, Any]] = []
         for seed in sorted({cell.seed for cell in cells}):
-            run, thresholds = self.workshop.reference(seed)
+            run, thresholds = self.grid.reference(seed)
             reference = Reference(run, thresholds)
-            teacher = measure(self.workshop.strips, run, thresholds, reference)
-            size = 4 * self.workshop.teacher(seed).weights
-            basis = {"seed": seed, "basis": self.workshop.basis(seed)}
+            teacher = measure(self.grid.strips, run, thresholds, reference)
+            size = 4 * self.grid.teacher(seed).weights
+            basis = {"seed": seed, "basis": self.grid.basis(seed)}
             about = {"method": "teacher", "start": "-", "share": 1, "matching": "-"}
             figures = row_of(teacher, self.replicates)
             rows.append({**about, "form": "float", **basis, "bytes": size, **figures})
@@ -167,12 +168,12 @@ class Table:
             differences += [row | basis for row in self._differences(measured, teacher)]
         return rows, differences
 
-    def _measured(self, cell: Cell, reference: Reference) -> Measured:
-        run = Run.load(self.workshop.place(cell) / "int8-test.npz")
-        return measure(self.workshop.strips, run, reference.thresholds, reference)
+    def _measured(self, cell: GridCell, reference: Reference) -> Measured:
+        run = Run.load(self.grid.place(cell) / "int8-test.npz")
+        return measure(self.grid.strips, run, reference.thresholds, reference)
 
-    def _row(self, cell: Cell, one: Measured) -> dict[str, Any]:
-        path = self.workshop.place(cell) / "cell.json"
+    def _row(self, cell: GridCell, one: Measured) -> dict[str, Any]:
+        path = self.grid.place(cell) / "cell.json"
         with checked_read(path, "a cell's results", "delete its folder, and it is made again"):
             about: dict[str, Any] = {**json.loads(path.read_text(encoding="utf-8"))}
         return {
@@ -208,7 +209,7 @@ class Table:
         row: dict[str, float] = {}
         for key in keys:
             found = paired_difference(
-                first[key], second[key], self.workshop.strips.records, n=self.replicates
+                first[key], second[key], self.grid.strips.records, n=self.replicates
             )
             row |= {key: found.estimate, f"{key}_lo": found.lo, f"{key}_hi": found.hi}
         return row

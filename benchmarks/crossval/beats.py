@@ -96,11 +96,11 @@ def out_of_fold(
         ):
             told += [(track, archive[f"arr_{i}"]) for i, track in enumerate(held_out)]
 
-    def run_of(quiet: bool) -> BeatRun:
+    def run_recordings(quiet: bool) -> BeatRun:
         chosen = [pair for pair in told if bool((pair[0].labels == NOT_S).any()) == quiet]
         return BeatRun([track for track, _ in chosen], [], [logits for _, logits in chosen])
 
-    return OutOfFold(run_of(quiet=False), run_of(quiet=True))
+    return OutOfFold(run_recordings(quiet=False), run_recordings(quiet=True))
 
 
 def _told(
@@ -126,7 +126,7 @@ def _told(
         return run_beats(net.eval(), beat_tables(tables.array()), held_out).logits
 
 
-def row_of(recipe: BeatRecipe, told: OutOfFold) -> dict[str, Any]:
+def build_row(recipe: BeatRecipe, told: OutOfFold) -> dict[str, Any]:
     """A row of docs/figures/beats_crossval.json.
 
     `ap_s_DATABASE`, `ap_v_DATABASE` with intervals by recording, and `predictivity_...`: that of

@@ -34,7 +34,7 @@ def crossval(
     from beatlens.verbs.runs import opened
     from beatlens.verbs.show import console, training_bar
     from beatlens.verbs.strips import prepared_for
-    from benchmarks.crossval.windows import out_of_fold, row_of
+    from benchmarks.crossval.windows import build_row, out_of_fold
 
     chosen, folder = opened(recipe, run, threads)
     prepared = prepared_for(chosen, folder, data)
@@ -45,7 +45,7 @@ def crossval(
             seeded = chosen.model_copy(update={"seed": seed})
             place = folder / "crossval"
             found = out_of_fold(seeded, prepared, place, numbers, 5, report, console.print)
-            rows.append(row_of(seeded, found))
+            rows.append(build_row(seeded, found))
     if len(numbers) < 5:
         return
     command = "python -m benchmarks crossval RECIPE"
@@ -136,7 +136,7 @@ def beats_crossval(
     from beatlens.verbs.beats import prepared_for, unlabelled_for
     from beatlens.verbs.runs import opened_any
     from beatlens.verbs.show import console, training_bar
-    from benchmarks.crossval.beats import out_of_fold, row_of
+    from benchmarks.crossval.beats import build_row, out_of_fold
 
     chosen, folder = opened_any(recipe, run, threads)
     if not isinstance(chosen, BeatRecipe):
@@ -149,7 +149,7 @@ def beats_crossval(
             found = out_of_fold(
                 seeded, prepared, folder / "crossval", others, report=report, say=console.print
             )
-            rows.append(row_of(seeded, found))
+            rows.append(build_row(seeded, found))
     command = "python -m benchmarks beats-crossval RECIPE"
     described = (
         "MIT-BIH DS1 and svdb, and cinc2017's recordings in fibrillation, every recording told by "

@@ -134,7 +134,7 @@ def _fold(prepared: Prepared, held_out: tuple[str, ...]) -> Prepared:
     )
 
 
-def row_of(recipe: Recipe, found: OutOfFold) -> dict[str, Any]:
+def build_row(recipe: Recipe, found: OutOfFold) -> dict[str, Any]:
     """A row of docs/figures/crossval.json."""
     about = {"recipe": recipe.name, "seed": recipe.seed, "steps": recipe.teacher_schedule.steps}
     return {**about, "records": len(set(found.strips.records.tolist())), **found.row()}

@@ -98,7 +98,7 @@ def stream_case(bundle: Bundle, board: Board) -> Case:
     made = _chain(task_source(bundle, "model", drawn=drawn), example_counts(SENSOR, bundle))
     ram = memory_bytes(bundle, drawn, SENSOR.taps.shape[1])
     entry = ("bl_push", "bl_gap", "bl_end")
-    return Case(bundle.name, drawn, made, "bench_stream.c", entry, ("SECONDS", *SECONDS),
+    return Case(bundle.name, drawn, made, "bench_chain.c", entry, ("SECONDS", *SECONDS),
                 products_per_second(drawn), ram, "second", measure.STREAM_POINTERS,
                 ("bl_stream", "beatlens.h"))  # fmt: skip
 
@@ -109,7 +109,7 @@ def beat_case(bundle: Bundle, board: Board) -> Case:
     made = _chain(beat_task_source(bundle, "model", drawn=drawn), ecg_at(SENSOR, SECONDS[0]))
     ram = beat_memory_bytes(bundle, drawn, SENSOR.taps.shape[1])
     entry = ("bl_beats_push", "bl_beats_gap", "bl_beats_end")
-    return Case(bundle.name, drawn, made, "bench_beats.c", entry, ("SECONDS", *SECONDS),
+    return Case(bundle.name, drawn, made, "bench_chain.c", entry, ("SECONDS", *SECONDS),
                 products_per_second(drawn), ram, "second", measure.BEAT_POINTERS,
                 ("bl_beats", "bl_beats.h"))  # fmt: skip
 

@@ -32,28 +32,37 @@ KERNELS = ("bl_convolve_rows", "bl_convolve_pairs", "bl_convolve_long", "bl_conv
            "bl_convolve_vectors", "bl_convolve_channels", "bl_add", "bl_permute")  # fmt: skip
 """Where a layer's `kernel` can lead."""
 
-STREAM_POINTERS: Mapping[str, tuple[str, ...]] = {
-    "on_column": ("on_column",),
+LEAD_POINTERS: Mapping[str, tuple[str, ...]] = {
+    "on_column": ("take_evidence",),
     "on_finding": (),
+    "on_beat": (),
     "on_peak": (),
-    "sample": (),
-    "column": (),
-    "stretch": (),
+    "push": (),
     "kernel": KERNELS,
 }
-"""Where the pointers of `beatlens.c` lead: the network's callback is its own function. The user's,
-`on_finding` and `on_peak`, count as nothing, and so do a listener's; what they need comes on
-top."""
+"""Where the pointers of `bl_lead.c` lead that do not depend on the chain: the network's callback is
+its own function. The user's callbacks count as nothing; what they need comes on top."""
+
+STREAM_POINTERS: Mapping[str, tuple[str, ...]] = {
+    **LEAD_POINTERS,
+    "sample": (),
+    "forget": ("forget_column",),
+    "column": ("add_window_column",),
+    "gap": ("skip_windows",),
+    "segment": (),
+}
+"""Where the pointers of a chain of windows lead."""
 
 BEAT_POINTERS: Mapping[str, tuple[str, ...]] = {
-    **STREAM_POINTERS,
-    "on_peak": ("note_peak",),
-    "on_beat": (),
-    "sample": ("hear_sample",),
-    "column": ("see_column",),
-    "stretch": ("close_stretch",),
+    **LEAD_POINTERS,
+    "on_peak": ("add_peak",),
+    "sample": ("add_sample",),
+    "forget": (),
+    "column": ("add_beat_column",),
+    "gap": (),
+    "segment": ("end_beats",),
 }
-"""The same for `bl_beats.c`, which listens to a stream."""
+"""Where the pointers of a chain of beats lead."""
 
 NET_POINTERS: Mapping[str, tuple[str, ...]] = {"on_column": (), "kernel": KERNELS}
 """Where the pointers of `bl_net.c` lead when it is used alone: to the user."""

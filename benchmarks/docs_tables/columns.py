@@ -158,8 +158,8 @@ NOISE_BEATS = (
     Column("veb_predictivity", "+P", digits=1),
     Column("veb_loss", "Se lost, points", digits=1, interval=False),
     Column("wrong", "wrong, %", digits=1, interval=False),
-    Column("wrong_doubted", "of those doubted, %", digits=0),
-    Column("doubted", "doubted, %", digits=0, interval=False),
+    Column("wrong_warned", "of those with a warning, %", digits=0),
+    Column("warned", "with a warning, %", digits=0, interval=False),
     Column("undecided", "undecided, %", digits=0, interval=False),
     Column("spearman", "Spearman with clean", digits=2, interval=False),
     Column("same_peak", "same top column", digits=2),
@@ -170,17 +170,17 @@ NOISE_STRIPS = (
     Column("macro_ap", "macro AP", digits=2),
     Column("ap_pvc", "AP PVC", digits=2),
     Column("wrong", "wrong, %", digits=0, interval=False),
-    Column("wrong_doubted", "of those doubted, %", digits=0),
-    Column("doubted", "doubted, %", digits=0, interval=False),
+    Column("wrong_warned", "of those with a warning, %", digits=0),
+    Column("warned", "with a warning, %", digits=0, interval=False),
     Column("undecided", "undecided, %", digits=0, interval=False),
     Column("spearman", "Spearman with clean", digits=2, interval=False),
     Column("same_peak", "same top column", digits=2),
 )
-DOUBTED = (
+WARNED = (
     Column("beats", "beats", digits=None, interval=False),
     Column("wrong", "wrong, %", digits=1),
-    Column("wrong_doubted", "of those doubted, %", digits=0),
-    Column("doubted", "doubted, %", digits=1),
+    Column("wrong_warned", "of those with a warning, %", digits=0),
+    Column("warned", "with a warning, %", digits=1),
     Column("noisy", "noisy", digits=1, interval=False),
     Column("low_margin", "low_margin", digits=1, interval=False),
     Column("out_of_distribution", "out_of_distribution", digits=1, interval=False),
@@ -212,7 +212,7 @@ WHERE = (
     Column("peak_st_t", "peak in ST-T", digits=2),
     Column("peak_ms", "peak, ms from R", digits=0, interval=False),
 )
-REASONS = (
+CONTRIBUTIONS = (
     Column("beats", "beats", digits=None, interval=False),
     Column("sum", "sum", digits=1),
     Column("signal", "signal", digits=1),
@@ -222,7 +222,7 @@ REASONS = (
     Column("signal_qrs", "QRS", digits=1, interval=False),
     Column("signal_st_t", "ST-T", digits=1, interval=False),
     Column("signal_later", "after T", digits=1, interval=False),
-    Column("contexts", "contexts", digits=1),
+    Column("features", "beat features", digits=1),
     *(Column(name, name, digits=1, interval=False) for name in FEATURES),
     Column("offset", "offset", digits=1, interval=False),
 )

@@ -26,8 +26,8 @@ WORDS: Mapping[str, str] = {
     "ap_pvc": "average precision, PVC",
     "macro_ap": "macro average precision",
     "wrong": "wrong",
-    "wrong_doubted": "wrong calls doubted, %",
-    "doubted": "calls doubted, %",
+    "wrong_warned": "wrong calls with a warning, %",
+    "warned": "calls with a warning, %",
     "same_peak": "same top column as clean",
 }
 

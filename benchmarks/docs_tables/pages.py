@@ -120,8 +120,11 @@ BEATS: Mapping[str, DocumentedTable] = {
     "clinical": DocumentedTable(
         "clinical.json", of.WHERE, ("class", "outcome", "data", "model", "form"), _best_boundaries
     ),
-    "clinical-reasons": DocumentedTable(
-        "clinical_reasons.json", of.REASONS, ("beat", "model", "form"), _supraventricular
+    "clinical-contributions": DocumentedTable(
+        "clinical_contributions.json",
+        of.CONTRIBUTIONS,
+        ("beat", "model", "form"),
+        _supraventricular,
     ),
     "clinical-checks": DocumentedTable(
         "clinical_checks.json", of.CHECKS, ("class", "model", "form"), _everything
@@ -143,7 +146,7 @@ NOISE: Mapping[str, DocumentedTable] = {
     "noise-strips": DocumentedTable(
         "noise_strips.json", of.NOISE_STRIPS, ("model", "noise", "snr_db"), _noisy_enough
     ),
-    "doubts": DocumentedTable("doubts.json", of.DOUBTED, ("model", "what")),
+    "warnings": DocumentedTable("warnings.json", of.WARNED, ("model", "what")),
     "quality": DocumentedTable("quality.json", of.QUALITY, ("what",)),
 }
 UNSEEN: Mapping[str, DocumentedTable] = {
@@ -176,7 +179,7 @@ PAGES: Mapping[str, Mapping[str, DocumentedTable]] = {
 """By the page, from the root of the documentation, then by the marker around the table's place."""
 
 CURVES = {
-    "beats": ("veb_sensitivity", "veb_predictivity", "wrong_doubted", "same_peak"),
-    "strips": ("ap_pvc", "macro_ap", "wrong_doubted", "same_peak"),
+    "beats": ("veb_sensitivity", "veb_predictivity", "wrong_warned", "same_peak"),
+    "strips": ("ap_pvc", "macro_ap", "wrong_warned", "same_peak"),
 }
 """What is drawn of the noise stress test, of the released model of each task."""

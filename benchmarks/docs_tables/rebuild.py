@@ -8,7 +8,9 @@ from pathlib import Path
 
 from beatlens.errors import DataError
 from beatlens.report import plots
-from beatlens.report.tables import Figures, Row, load_figures, markdown_table, update_readme
+from beatlens.report.tables import Figures, Row, load_figures
+from benchmarks.docs_tables.fidelity_plots import fidelity_by_matching, size_vs_fidelity
+from benchmarks.docs_tables.markdown import fill_table, markdown_table
 from benchmarks.docs_tables.noise_curves import noise_curves
 from benchmarks.docs_tables.pages import CURVES, PAGES, DocumentedTable
 from benchmarks.docs_tables.reliability_plot import reliability_plot
@@ -22,7 +24,7 @@ def remake(root: Path, folder: Path) -> Iterator[str]:
     for page, tables in PAGES.items():
         for marker, table in tables.items():
             if (folder / table.file).exists():
-                update_readme(root / page, marker, _table(folder, table))
+                fill_table(root / page, marker, _table(folder, table))
                 yield f"{root / page}: table {marker}"
     yield from map(str, _plots(folder))
 
@@ -54,14 +56,12 @@ def _plots(folder: Path) -> list[Path]:
     if (folder / "attribution.json").exists():
         chosen = _rows_with(folder / "attribution.json", "model", "student")
         made += [
-            plots.save(plots.fidelity_by_matching(chosen), folder / "fidelity_by_matching.svg"),
-            plots.save(
-                plots.fidelity_by_matching(chosen, "point_pvc"), folder / "pointing_pvc.svg"
-            ),
+            plots.save(fidelity_by_matching(chosen), folder / "fidelity_by_matching.svg"),
+            plots.save(fidelity_by_matching(chosen, "point_pvc"), folder / "pointing_pvc.svg"),
         ]
     if (folder / "compress.json").exists():
         chosen = _rows_with(folder / "compress.json", "form", "int8")
-        made.append(plots.save(plots.size_vs_fidelity(chosen), folder / "size_vs_fidelity.svg"))
+        made.append(plots.save(size_vs_fidelity(chosen), folder / "size_vs_fidelity.svg"))
     if (folder / "reliability.json").exists():
         drawn = reliability_plot(load_figures(folder / "reliability.json"))
         made.append(plots.save(drawn, folder / "reliability.svg"))

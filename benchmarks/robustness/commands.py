@@ -82,10 +82,10 @@ def noise(
         for row in rows:
             level = "" if row["snr_db"] is None else f" {row['snr_db']} dB"
             shown = f"{bundle.name} {row['noise']}{level}: {row['wrong']:.1f} % wrong"
-            console.print(f"{shown}, {row['wrong_doubted']:.0f} % of those doubted")
+            console.print(f"{shown}, {row['wrong_warned']:.0f} % of those with a warning")
 
 
-def doubts(
+def warnings(
     bundles: BundleFolders,
     data: DataFolder = None,
     out: Out = Path("docs/figures"),
@@ -93,24 +93,28 @@ def doubts(
     """Measure the warnings of models that decide on beats.
 
     On DS2, on DS2 with inverted leads, on patients with pacemakers, and on svdb. Adds rows to
-    doubts.json.
+    warnings.json.
     """
     from beatlens.evaluate.figures import merge_figures
     from beatlens.runtime.bundle import Bundle
     from beatlens.signals.databases import find_database
     from beatlens.verbs.show import console, loading_bar
-    from benchmarks.robustness.warnings import doubt_rows, groups
+    from benchmarks.robustness.warnings import groups, warning_rows
 
     chosen = groups(find_database("mitdb", data), find_database("svdb", data))
     described = "mitdb (MLII; V5 of 102 and 104) and svdb (first lead), after 5:00"
     for bundle in [Bundle.load(folder) for folder in bundles]:
         with loading_bar() as show:
-            rows = doubt_rows(bundle, chosen, show)
+            rows = warning_rows(bundle, chosen, show)
         merge_figures(
-            out / "doubts.json", "python -m benchmarks doubts", described, rows, ("model", "what")
+            out / "warnings.json",
+            "python -m benchmarks warnings",
+            described,
+            rows,
+            ("model", "what"),
         )
         for row in rows:
             console.print(
-                f"{bundle.name} {row['what']}: {row['doubted']:.1f} % doubted, "
-                f"{row['wrong']:.1f} % wrong, {row['wrong_doubted']:.0f} % of those doubted"
+                f"{bundle.name} {row['what']}: {row['warned']:.1f} % with a warning, "
+                f"{row['wrong']:.1f} % wrong, {row['wrong_warned']:.0f} % of those with a warning"
             )

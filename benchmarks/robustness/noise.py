@@ -79,7 +79,7 @@ class NoiseBench:
     def rows(self, bundle: Bundle, progress: Progress | None = None) -> list[dict[str, Any]]:
         """A row per condition: of beats or of strips, as the bundle decides."""
         outcomes: dict[Condition, list[Any]] = {condition: [] for condition in self._conditions}
-        outcome = _strips_of if bundle.beats is None else _beats_of
+        outcome = _run_strips if bundle.beats is None else _run_beats
         for index, record in enumerate(self._records):
             if progress is not None:
                 progress(bundle.name, index, len(self._records))
@@ -118,7 +118,7 @@ def _sensor(recording: Recording) -> tuple[int, float, dict[str, Any]]:
     return recording.rate_hz, recording.counts_per_mv[row], options
 
 
-def _beats_of(
+def _run_beats(
     bundle: Bundle,
     recording: Recording,
     reference: Annotations,
@@ -132,7 +132,7 @@ def _beats_of(
     return beat_outcome(findings, reference, rate, segments, column_s, clean)
 
 
-def _strips_of(
+def _run_strips(
     bundle: Bundle,
     recording: Recording,
     reference: Annotations,

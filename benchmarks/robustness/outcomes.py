@@ -1,11 +1,11 @@
-"""What noise does to an int8 model: decisions, doubts, and evidence beside the clean one's.
+"""What noise does to an int8 model: decisions, warnings, and evidence beside the clean one's.
 
 One recording under one condition is an *outcome*, of beats or of strips; outcomes of several
 recordings make a row. Only segments with noise are looked at; for the clean recording the same.
 
 A call is *wrong* where a beat decided on has another class than its partner in the reference, or
 none (beats of unknown kind are left out); of strips, where a class that is known is decided
-otherwise. It is *flagged* where the finding doubts it.
+otherwise. It is *warned* where the finding has a warning.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class BeatOutcome:
 
     Attributes:
         counts: by EC57.
-        found: beats found; `decided` of them; `doubted` of those.
-        wrong: calls that are wrong; `wrong_doubted` of them are flagged.
+        found: beats found; `decided` of them; `warned` of those have a warning.
+        wrong: calls that are wrong; `wrong_warned` of them have a warning.
         compared: `[k]`, what a beat was called without noise, of beats decided on in both.
         spearman, same_peak: `[k]`, agreement of that class's evidence with the clean recording's.
         by_beat: findings by their partner's sample in the reference.
@@ -58,9 +58,9 @@ class BeatOutcome:
     counts: BeatCounts
     found: int
     decided: int
-    doubted: int
+    warned: int
     wrong: int
-    wrong_doubted: int
+    wrong_warned: int
     compared: NDArray[np.str_]
     spearman: Floats
     same_peak: Floats
@@ -95,14 +95,14 @@ def beat_outcome(
     )  # fmt: skip
     by_sample = dict(zip(at.tolist(), findings, strict=True))
     pairs = [pair for pair in pair_beats(reference, said, rate_hz) if _within(pair, segments)]
-    heard = [(pair, by_sample[pair.test]) for pair in pairs if pair.test is not None]
-    calls = [(pair, beat) for pair, beat in heard if beat.assessable]
+    matched = [(pair, by_sample[pair.test]) for pair in pairs if pair.test is not None]
+    calls = [(pair, beat) for pair, beat in matched if beat.assessable]
     wrong = [b for p, b in calls if p.labels[0] not in (p.labels[1], UNKNOWN)]
     by_beat = {p.reference: b for p, b in calls if p.reference is not None}
     agreement = _agreement(clean.by_beat if clean else by_beat, by_beat, column_s)
     return BeatOutcome(
         count_pairs(pairs),
-        len(heard),
+        len(matched),
         len(calls),
         sum(bool(beat.warnings) for _, beat in calls),
         len(wrong),
@@ -122,7 +122,7 @@ def _agreement(
 ) -> tuple[NDArray[np.str_], Floats, Floats]:
     """Classes without noise, Spearman and same peak `[k]` of the maps of beats that are in both."""
     names: list[str] = []
-    theirs, mine = [], []
+    clean_maps, noisy_maps = [], []
     for sample in clean.keys() & noisy.keys():
         a, b = clean[sample], noisy[sample]
         shift = round((b.start_s - a.start_s) / column_s)
@@ -131,11 +131,11 @@ def _agreement(
         number, length = a.classes.index(a.class_name), a.evidence.shape[1] - SLACK
         first = max(0, shift)
         names.append(a.class_name)
-        theirs.append(_map(a.evidence, number)[first : first + length])
-        mine.append(_map(b.evidence, number)[first - shift : first - shift + length])
-    if not theirs:
+        clean_maps.append(_map(a.evidence, number)[first : first + length])
+        noisy_maps.append(_map(b.evidence, number)[first - shift : first - shift + length])
+    if not clean_maps:
         return np.array(names, str), np.zeros(0), np.zeros(0)
-    pair = np.array(theirs, np.float64), np.array(mine, np.float64)
+    pair = np.array(clean_maps, np.float64), np.array(noisy_maps, np.float64)
     return np.array(names, str), np.nan_to_num(spearman(*pair)), same_peak(*pair)
 
 
@@ -151,7 +151,7 @@ class StripOutcome:
     Attributes:
         labels: `[S, C]`, NaN where not known.
         logits: `[S, C]`; the lowest there is where nothing was decided.
-        decided: bool `[S]`; `doubted` bool `[S]`, of those decided on.
+        decided: bool `[S]`; `warned` bool `[S]`, of those decided on.
         decisions: bool `[S, C]`.
         evidence: `[S, C, T]`, zeros where nothing was decided.
     """
@@ -159,7 +159,7 @@ class StripOutcome:
     labels: Floats
     logits: Floats
     decided: NDArray[np.bool_]
-    doubted: NDArray[np.bool_]
+    warned: NDArray[np.bool_]
     decisions: NDArray[np.bool_]
     evidence: NDArray[np.float32]
 
@@ -197,7 +197,7 @@ def beat_row(outcomes: Sequence[BeatOutcome], clean: Sequence[BeatOutcome]) -> d
     """Figures of recordings under one condition, in percent, with intervals by record.
 
     Sensitivity and +P of QRS, V and S; `veb_loss`, points of sensitivity less than `clean`; shares
-    of beats undecided and doubted, of calls that are wrong, and of wrong ones that are doubted;
+    of beats undecided, of calls with a warning, of wrong calls, and of those with a warning;
     and agreement with the clean evidence, 0 to 1: of all beats, and `same_peak_CLASS` of those that
     were called ectopic without noise.
     """
@@ -223,17 +223,17 @@ def beat_row(outcomes: Sequence[BeatOutcome], clean: Sequence[BeatOutcome]) -> d
 
 
 def shares(outcomes: Sequence[BeatOutcome]) -> dict[str, float]:
-    """Shares in percent, with intervals by record: of beats undecided and doubted, of calls that
-    are wrong, and of wrong ones that are doubted."""
+    """Shares in percent, with intervals by record: of beats undecided, of calls with a
+    warning, of wrong calls, and of those with a warning."""
     row: dict[str, float] = {}
-    found, decided, doubted, wrong, both = (
+    found, decided, warned, wrong, both = (
         np.array([getattr(outcome, name) for outcome in outcomes])
-        for name in ("found", "decided", "doubted", "wrong", "wrong_doubted")
+        for name in ("found", "decided", "warned", "wrong", "wrong_warned")
     )
     _ratio(row, "undecided", found - decided, found)
-    _ratio(row, "doubted", doubted, decided)
+    _ratio(row, "warned", warned, decided)
     _ratio(row, "wrong", wrong, decided)
-    _ratio(row, "wrong_doubted", both, wrong)
+    _ratio(row, "wrong_warned", both, wrong)
     return row
 
 
@@ -250,20 +250,20 @@ def strip_row(outcomes: Sequence[StripOutcome], clean: Sequence[StripOutcome]) -
     pvc = CLASSES.index("pvc")
     statistic = average_precision_statistic(labels[:, pvc], logits[:, pvc])
     _interval(row, "ap_pvc", statistic, groups)
-    decided, doubted = joined(lambda o: o.decided), joined(lambda o: o.doubted)
+    decided, warned = joined(lambda o: o.decided), joined(lambda o: o.warned)
     wrong = joined(lambda o: o.wrong)
     each = np.ones(len(decided))
     for name, part, whole in (
         ("undecided", ~decided, each),
-        ("doubted", doubted, decided),
+        ("warned", warned, decided),
         ("wrong", wrong, decided),
-        ("wrong_doubted", wrong & doubted, wrong),
+        ("wrong_warned", wrong & warned, wrong),
     ):
         _interval(row, name, ratio_statistic(100 * part, whole), groups)
-    theirs = np.concatenate([o.evidence for o in clean]).astype(np.float64)
-    mine = joined(lambda o: o.evidence).astype(np.float64)
+    clean_maps = np.concatenate([o.evidence for o in clean]).astype(np.float64)
+    noisy_maps = joined(lambda o: o.evidence).astype(np.float64)
     found = np.concatenate([o.decisions for o in clean]) & decided[:, None]
-    pair = theirs[found], mine[found]
+    pair = clean_maps[found], noisy_maps[found]
     for name, measure in (("spearman", spearman), ("same_peak", same_peak)):
         statistic = mean_statistic(np.nan_to_num(measure(*pair)))
         _interval(row, name, statistic, groups[np.nonzero(found)[0]])

@@ -91,7 +91,7 @@ def count_beats(database: Database, record: str, noise: Noise | None = None) -> 
         DataError: the record cannot be read, or the noise is at another rate.
     """
     recording = database.read(record)
-    reference = reference_of(database, record)
+    reference = read_reference(database, record)
     names = recording.lead_names
     lead = next((name for name in LEADS if name in names), names[0])
     counts = None
@@ -106,7 +106,7 @@ def count_beats(database: Database, record: str, noise: Noise | None = None) -> 
     return compare_beats(reference, found, recording.rate_hz)
 
 
-def reference_of(database: Database, record: str) -> Annotations:
+def read_reference(database: Database, record: str) -> Annotations:
     """Beats of a record; of qtdb those of the first annotator that it has."""
     if database.name != "qtdb":
         return database.annotations(record)

@@ -1,8 +1,8 @@
-"""`python -m benchmarks doubts`: what a beats model doubts of signals that it was not made for.
+"""`python -m benchmarks warnings`: warnings of a beats model, on signals it was not made for.
 
 The records of DS2 as they are, and upside down; records of patients with a pacemaker, whose beats
-no class is right for; and svdb's validation records, on which the limits of doubt were chosen.
-From 5:00 on, by the firmware's C.
+no class is right for; and svdb's validation records, on which the thresholds of warnings were
+chosen. From 5:00 on, by the firmware's C.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def groups(mitdb: Database, svdb: Database) -> list[Group]:
     ]
 
 
-def doubt_rows(
+def warning_rows(
     bundle: Bundle, chosen: Sequence[Group], progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """A row per group: beats, shares of them, in percent, that are wrong and that are doubted.
+    """A row per group: beats, shares of them, in percent, that are wrong and that have a warning.
 
-    `noisy`, `low_margin` and `out_of_distribution` are the shares doubted for that; intervals are
+    `noisy`, `low_margin` and `out_of_distribution` are the shares with that warning; intervals are
     by record.
 
     Raises:

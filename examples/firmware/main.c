@@ -20,7 +20,7 @@ static uint32_t memory[BYTES / 4];
 
 static void say(void *context, const bl_stream *stream, const bl_finding *f)
 {
-    uint32_t classes = stream->task->model->classes, c, column;
+    uint32_t classes = stream->task->lead.model->classes, c, column;
 
     (void)context;
     host_write("finding ");

@@ -1,17 +1,18 @@
 /*
  * Beats on a device: counts of a sensor in, a finding for every beat out, with
- * what speaks for it. The same bits as beatlens.BeatStream gives.
+ * the evidence and the features it is decided by. The same bits as beatlens
+ * gives in Python.
  *
  * R peaks are found in the front end's samples (bl_qrs.h). A beat's score for
- * a class is the sum of the evidence around its R peak, what its rhythm and its
- * likeness to the last beats (bl_contexts.h) are worth by tables, and an
- * offset; the largest wins. A partly clipped beat is never given the classes in
- * `never_clipped`; a badly clipped one is refused.
+ * a class is the sum of the evidence around its R peak, the contributions of
+ * its features (bl_features.h) from lookup tables, and an offset; the largest
+ * score wins. A beat with many clipped samples is never given the classes in
+ * `never_clipped`; one with more is not decided on.
  *
- * C99, freestanding, as beatlens.h. All memory is the caller's.
+ * C99, freestanding, as bl_lead.h says. All memory is the caller's.
  *
- *     static uint32_t memory[BEATS_MEMORY_BYTES(CHEST_TAPS) / 4];
- *     static bl_beats stream; (`wrist`: the model's name, `chest`: the sensor's)
+ *     static uint32_t memory[WRIST_MEMORY_BYTES(CHEST_TAPS) / 4];
+ *     static bl_beats stream; (`wrist` is a model and `chest` a sensor)
  *
  *     int rc = bl_beats_init(&stream, &wrist, &chest, memory, sizeof memory);
  *     while (rc == BL_OK)
@@ -19,61 +20,66 @@
  *
  *     void on_beat(void *context, const bl_beat_finding *f)
  *     {
- *         if (f->assessable && f->class_number == BEATS_V)
+ *         if (f->assessable && f->class_number == WRIST_V)
  *             ... f->evidence[column * classes + class], f->columns of them
  *     }
  *
  * A beat is decided when the next one is found; those of the first eight
- * seconds, which the detector learns from, come together.
+ * seconds, whose amplitudes set the detector's thresholds, come together.
  */
 #ifndef BL_BEATS_H
 #define BL_BEATS_H
 
 #include <stdint.h>
 
-#include "beatlens.h"
-#include "bl_contexts.h"
+#include "bl_features.h"
+#include "bl_lead.h"
 #include "bl_qrs.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define BL_BEATS_WAITING 32 /* R peaks whose evidence is not there yet */
+#define BL_BEATS_WAITING 32 /* R peaks whose evidence is not known yet: most */
 
-/* What is decided on beats. */
+/* What is decided on beats. A step is one of int8 evidence, summed. */
 typedef struct {
-    const bl_task *task;    /* its span: the columns that are kept */
-    const int16_t *tables;  /* [contexts][bins][classes], steps of evidence */
-    const int16_t *offsets; /* [classes] */
-    const int16_t *odds;    /* [classes], how likely each is beforehand */
+    bl_lead_config lead;    /* keeps the columns of a beat found late */
+    const int16_t *tables;  /* [features][bins][classes], steps: what each
+                               feature contributes */
+    const int16_t *offsets; /* [classes], steps: with them rare classes are
+                               found */
+    const int16_t *odds;    /* [classes], steps: log odds of each class where
+                               evidence and features are 0 */
     uint8_t before;         /* columns of a beat before its R peak's */
-    uint8_t after;          /* and from that on */
-    uint32_t most_unusable; /* samples of a beat, flat or saturated */
-    uint32_t most_clipped;
-    uint32_t most_noisy;
-    int32_t close;    /* a lead over the likeliest other class below: close */
-    int32_t familiar; /* all scores, without offsets, below: unfamiliar */
-    uint32_t clipped_warning; /* clipped samples; of a beat with more, ... */
-    uint32_t never_clipped;   /* ... bit c: class c is not decided on */
+    uint8_t after;          /* columns of a beat from its R peak's on, 1 or
+                               more */
+    bl_limits limits;       /* samples of a beat */
+    int32_t low_margin;     /* steps of log odds from the class to the likeliest
+                               other one; with fewer, BL_WARNING_LOW_MARGIN */
+    int32_t out_of_distribution; /* steps: largest score without offsets; below
+                                    it, BL_WARNING_OUT_OF_DISTRIBUTION */
+    uint32_t clipped_warning; /* clipped samples of a beat; with more,
+                                 BL_WARNING_CLIPPED, and never_clipped holds */
+    uint32_t never_clipped;   /* bit c: class c is then not decided on */
 } bl_beat_task;
 
 /*
- * A beat and what is said of it. Of one that is not assessable only its
- * defects are known; `columns` is 0 where the signal was too short for it.
+ * A beat, and what is decided on it. Of one that is not assessable only the
+ * defects are known.
  */
 typedef struct {
-    uint32_t peak;          /* sample at 128 Hz since the stream began */
-    uint32_t start;         /* first column, counted since then as well */
-    bl_defects defects;     /* of its columns */
-    const int32_t *scores;  /* [classes], offsets included */
+    uint32_t peak;    /* R peak: sample at 128 Hz since the stream began */
+    uint32_t start;   /* its first column, counted since the stream began */
+    bl_defects defects;
+    const int32_t *scores;  /* [classes], steps, offsets included */
     const int8_t *evidence; /* [columns][classes] */
-    uint8_t columns;
-    uint8_t padded_ends;    /* bit 0: the first column is padded; 1: the last */
-    uint8_t assessable;
+    uint8_t columns; /* before + after; 0: the signal was too short for it */
+    uint8_t padded_ends; /* bit 0: the first column is padded; 1: the last */
+    uint8_t assessable;  /* 1: decided; 0: too many bad samples or too short */
     uint8_t class_number;
-    uint8_t doubts; /* bits of bl_doubt */
-    uint8_t contexts[BL_CONTEXTS]; /* see bl_contexts.h */
+    uint8_t warnings; /* a sum of bl_warning */
+    uint8_t features[BL_FEATURES]; /* 0 to 31 each; see bl_features.h */
 } bl_beat_finding;
 
 /* Gets a finding; what it points to is lost when the function returns. */
@@ -81,19 +87,19 @@ typedef void (*bl_on_beat)(void *context, const bl_beat_finding *finding);
 
 /* State; private. */
 typedef struct {
-    bl_stream stream;
+    bl_lead lead;
     const bl_beat_task *task;
     bl_on_beat on_beat;
     void *context;
     bl_qrs qrs;
-    bl_contexts known;
-    bl_beat_finding taken; /* its evidence is there, its contexts are not */
+    bl_features rhythm;
+    bl_beat_finding taken; /* its evidence is known, its features may not be */
     int32_t *scores;
     int8_t *evidence; /* of `taken` */
-    uint32_t peaks[BL_BEATS_WAITING];
-    uint8_t contexts[BL_BEATS_WAITING][BL_CONTEXTS];
+    uint32_t peaks[BL_BEATS_WAITING]; /* samples of this segment */
+    uint8_t features[BL_BEATS_WAITING][BL_FEATURES];
     uint8_t peak_count;
-    uint8_t context_count; /* of `taken` and of the peaks behind it */
+    uint8_t feature_count; /* beats whose features are known: `taken` first */
     uint8_t has_taken;
 } bl_beats;
 
@@ -106,20 +112,21 @@ int bl_beats_init(bl_beats *beats, const bl_beat_task *task,
                   const bl_sensor *sensor, uint32_t *memory, uint32_t bytes);
 
 /*
- * Takes counts of the sensor, any number. Without `on_beat` nobody is told of
- * beats, here and below. Returns BL_OK or an error.
+ * Takes `count` counts of the sensor, any number. `on_beat` is called for
+ * every beat that was decided; with 0, here and below, nothing is. Returns
+ * BL_OK or an error.
  */
 int bl_beats_push(bl_beats *beats, const int16_t *counts, uint32_t count,
                   bl_on_beat on_beat, void *context);
 
 /*
- * Says that the sensor lost `counts` counts here; time goes on. Beats on both
- * sides are decided on what there is on theirs.
+ * Takes `counts` counts that the sensor lost; time goes on. Beats before and
+ * after the gap are decided on the signal of their own side.
  */
 int bl_beats_gap(bl_beats *beats, uint32_t counts, bl_on_beat on_beat,
                  void *context);
 
-/* Ends the stream. */
+/* Ends the stream: decides on the beats that are left. */
 int bl_beats_end(bl_beats *beats, bl_on_beat on_beat, void *context);
 
 #ifdef __cplusplus

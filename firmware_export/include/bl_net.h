@@ -27,15 +27,11 @@
 
 #include <stdint.h>
 
+#include "bl_error.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum bl_net_error {
-    BL_NET_OK = 0,
-    BL_NET_ROOM = -1,  /* less memory than model->state_bytes */
-    BL_NET_WINDOW = -2 /* more or fewer columns than the window has */
-};
 
 /* A real factor: mantissa * 2^(shift - 31); shift < 0 is to the right. */
 typedef struct {
@@ -122,7 +118,7 @@ typedef struct {
 /* Gets a column of evidence, int8 [classes], which is lost afterwards. */
 typedef void (*bl_on_column)(void *context, const int8_t *evidence);
 
-/* Begins a stream. Returns BL_NET_OK or an error. */
+/* Begins a stream. Returns BL_OK or BL_ERROR_MEMORY. */
 int bl_net_init(bl_net *net, const bl_model *model, uint32_t *memory,
                 uint32_t bytes);
 
@@ -131,15 +127,16 @@ void bl_net_reset(bl_net *net);
 
 /*
  * Takes `count` columns of int8 [leads], any number, and hands out the columns
- * of evidence that became ready, to nobody without `on_column`. Returns
- * BL_NET_OK or an error, then nothing was taken.
+ * of evidence that became ready; without `on_column` they are dropped. Returns
+ * BL_OK, or BL_ERROR_WINDOW where a padded network's window is full; then
+ * nothing was taken.
  */
 int bl_net_push(bl_net *net, const int8_t *x, uint32_t count,
                 bl_on_column on_column, void *context);
 
 /*
  * Ends the window of a padded network: hands out its last columns and begins
- * anew. Returns BL_NET_OK, or BL_NET_WINDOW where the window is not full or
+ * anew. Returns BL_OK, or BL_ERROR_WINDOW where the window is not full or
  * the network has none.
  */
 int bl_net_end(bl_net *net, bl_on_column on_column, void *context);

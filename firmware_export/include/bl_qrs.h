@@ -11,9 +11,9 @@
  *     ... for every sample: bl_qrs_push(&q, sample.x, on_peak, 0);
  *     bl_qrs_end(&q, on_peak, 0);
  *
- * Peaks come in time order, about a quarter of a second late, those of the
- * first eight seconds together; one that was overlooked at first when the
- * next candidate shows that it is missing.
+ * Peaks come in time order and about a quarter of a second late. Those of the
+ * first eight seconds come together, since they set the thresholds. A peak
+ * below the threshold comes when the next candidate shows that it is missing.
  */
 #ifndef BL_QRS_H
 #define BL_QRS_H
@@ -24,48 +24,49 @@
 extern "C" {
 #endif
 
-#define BL_QRS_NEIGHBOURS 13  /* samples that a maximum is above, each side */
-#define BL_QRS_SUMMED 21      /* curvatures */
-#define BL_QRS_KEPT 32        /* to find a peak in: a power of 2, 30 or more */
-#define BL_QRS_REMEMBERED 8   /* beats, other candidates, intervals */
-#define BL_QRS_EARLY 75       /* candidates of the first eight seconds */
+#define BL_QRS_NEIGHBOURS 13 /* sums on each side that a maximum is above */
+#define BL_QRS_SUMMED 21     /* curvatures of a sum */
+#define BL_QRS_KEPT 32 /* curvatures to find a peak in: a power of 2, 30 or
+                          more */
+#define BL_QRS_REMEMBERED 8 /* beats, other candidates, and intervals */
+#define BL_QRS_EARLY 75     /* candidates of the first eight seconds, at most */
 
 /* Gets the sample of an R peak, counted from the first that was pushed. */
 typedef void (*bl_on_peak)(void *context, uint32_t sample);
 
 /* State; private. */
 typedef struct {
-    uint32_t samples;   /* that were pushed */
-    uint32_t curved;    /* curvatures that were seen */
-    uint32_t summed;    /* sums that were seen */
-    int32_t sum;        /* of the newest curvatures */
-    uint32_t last;      /* beat */
-    uint32_t heard;     /* that, or since when silence counts anew */
-    uint32_t waiting_at[BL_QRS_EARLY]; /* candidates that are no beats yet */
-    int16_t waiting[BL_QRS_EARLY];
-    int8_t x[2];         /* samples before the newest */
-    int16_t smoothed[9];
-    int16_t curvature[BL_QRS_KEPT];
-    int16_t sums[2 * BL_QRS_NEIGHBOURS + 1];
-    int16_t beats[BL_QRS_REMEMBERED];
-    int16_t noise[BL_QRS_REMEMBERED];
-    uint32_t intervals[BL_QRS_REMEMBERED];
-    int16_t largest;    /* sum of this second */
-    int16_t last_value; /* of the last beat; below 0: there was none */
+    uint32_t samples;    /* that were pushed */
+    uint32_t curved;     /* curvatures so far */
+    uint32_t summed;     /* sums so far */
+    int32_t sum;         /* of the newest curvatures */
+    uint32_t last;       /* sample of the last beat */
+    uint32_t quiet;      /* sample since which no beat was found */
+    uint32_t waiting_at[BL_QRS_EARLY]; /* samples of candidates that are not
+                                          beats, so far */
+    int16_t waiting[BL_QRS_EARLY];     /* their sums */
+    int8_t x[2];                       /* samples before the newest */
+    int16_t smoothed[9];               /* sums of 3 samples, the newest last */
+    int16_t curvature[BL_QRS_KEPT];    /* a ring */
+    int16_t sums[2 * BL_QRS_NEIGHBOURS + 1]; /* a ring */
+    int16_t beats[BL_QRS_REMEMBERED];  /* sums of the last beats */
+    int16_t noise[BL_QRS_REMEMBERED];  /* sums of other candidates */
+    uint32_t intervals[BL_QRS_REMEMBERED]; /* samples between beats */
+    int16_t largest;     /* sum of this second */
+    int16_t last_value;  /* sum of the last beat; below 0: there was none */
     uint8_t waiting_count;
-    uint8_t seconds; /* learnt from; then decisions begin */
+    uint8_t seconds;     /* whose largest sums are in `beats`, 8 at most; then
+                            decisions begin */
 } bl_qrs;
 
 /* Begins a stream. */
 void bl_qrs_init(bl_qrs *q);
 
-/*
- * Takes a sample and hands out the peaks that became certain, to nobody
- * without `on_peak`.
- */
+/* Takes a sample and hands out the peaks that became certain; without `on_peak`
+ * they are dropped. */
 void bl_qrs_push(bl_qrs *q, int8_t x, bl_on_peak on_peak, void *context);
 
-/* Ends the stream: hands out the peaks that are left, and begins anew. */
+/* Ends the stream: hands out the peaks that are left, and begins a new one. */
 void bl_qrs_end(bl_qrs *q, bl_on_peak on_peak, void *context);
 
 #ifdef __cplusplus

@@ -9,18 +9,18 @@
 extern "C" {
 #endif
 
-/* What a beat has to be. */
+/* A beat as it has to be; fields as in bl_beat_finding. */
 typedef struct {
     uint32_t peak;
     uint32_t start;
     uint8_t assessable;
     uint8_t class_number;
-    uint8_t doubts;
-    uint8_t contexts[BL_CONTEXTS];
-    const int32_t *scores; /* [classes], of an assessable one */
+    uint8_t warnings;
+    uint8_t features[BL_FEATURES];
+    const int32_t *scores; /* [classes], or 0 of one that is not assessable */
 } bl_golden_beat;
 
-/* Counts of the sensor, to a stream's end, and all beats in them. */
+/* Counts of a sensor, to a stream's end, and all beats in them. */
 typedef struct {
     const bl_beat_task *task;
     const bl_sensor *sensor;
@@ -32,8 +32,8 @@ typedef struct {
 
 /*
  * Runs the whole chain in `beats`, counts pushed in pieces. `memory` as for
- * bl_beats_init. Returns BL_OK, BL_SELFTEST_DIFFERS, or an error of
- * beatlens.h.
+ * bl_beats_init. Returns BL_OK, BL_ERROR_DIFFERS, or an error of bl_beats.h's
+ * functions.
  */
 int bl_selftest_beats(const bl_golden_beats *golden, bl_beats *beats,
                       uint32_t *memory, uint32_t bytes);

@@ -1,6 +1,6 @@
 /*
- * Packed weights (see ../SPEC.md): int8 tensors [out, k, in], expanded one
- * output channel at a time into a buffer of the caller's.
+ * Packed weights (see ../SPEC.md): int8 tensors [out, k, in], decoded one
+ * output channel at a time into a row of the caller's.
  *
  * C99, freestanding: no heap, no recursion, no global state, and nothing of
  * libc (a compiler may turn loops into calls of memcpy and memset). Packed
@@ -10,38 +10,28 @@
  *
  *     bl_unpack u;
  *     int rc = bl_unpack_open(&u, packed, sizeof packed);
- *     for (uint32_t o = 0; rc == BL_UNPACK_OK && o < u.outputs; o++) {
+ *     for (uint32_t o = 0; rc == BL_OK && o < u.outputs; o++) {
  *         rc = bl_unpack_row(&u, row, sizeof row);
  *         ... row[t * u.inputs + i] is the weight of tap t, input i
  *     }
  *
  * The last row is refused when bits are left over: bytes that decode without
- * an error are exactly what the encoder wrote for these weights, or a valid
- * tensor of somebody else. Only a checksum tells those apart.
+ * an error are exactly what an encoder wrote for these weights. Whether they
+ * are the weights that were meant, only a checksum shows.
  */
 #ifndef BL_UNPACK_H
 #define BL_UNPACK_H
 
 #include <stdint.h>
 
+#include "bl_error.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define BL_UNPACK_MAX_WEIGHTS (UINT32_C(1) << 24)
-
-enum bl_unpack_error {
-    BL_UNPACK_OK = 0,
-    BL_UNPACK_VERSION = -1, /* of another version of the format, or empty */
-    BL_UNPACK_CODING = -2,  /* no such coding */
-    BL_UNPACK_HEADER = -3,  /* header cut off, or shape not as it can be */
-    BL_UNPACK_CODE = -4,    /* a number code is described that is none */
-    BL_UNPACK_ENDS = -5,    /* the bits end too early */
-    BL_UNPACK_VALUE = -6,   /* weight, index, magnitude or run too large */
-    BL_UNPACK_LEFT = -7,    /* bits are left over behind the last row */
-    BL_UNPACK_ROOM = -8,    /* the caller's buffer is too small for a row */
-    BL_UNPACK_DONE = -9     /* there are no more rows */
-};
+#define BL_PACKED_VERSION 1 /* of the format, in SPEC.md */
+#define BL_UNPACK_MAX_WEIGHTS (UINT32_C(1) << 24) /* of a tensor */
 
 /* Bits at..end of the packed bytes, counted from their beginning. */
 typedef struct {
@@ -61,35 +51,36 @@ typedef struct {
 
 /* A tensor being read; shape for the caller to see, the rest is private. */
 typedef struct {
-    uint32_t outputs; /* rows */
-    uint32_t taps;
-    uint32_t inputs;
+    uint32_t outputs; /* rows: output channels, 1 or more */
+    uint32_t taps;    /* columns that an output sees, 1 or more */
+    uint32_t inputs;  /* input channels of a group, 1 or more */
 
     const uint8_t *data;
-    uint32_t size;
-    uint32_t row;      /* rows read */
-    uint32_t block_taps; /* of a block, or of a codebook's segment */
-    uint32_t block_inputs;
-    uint32_t entries; /* of the codebook */
-    uint32_t book;    /* where the codebook begins, in bits */
-    uint32_t run;     /* zeros still to come */
-    uint8_t coding;
-    uint8_t book_width;
-    uint8_t in_run;         /* a run was read, its value was not */
+    uint32_t size;         /* of data, bytes */
+    uint32_t row;          /* rows that were read */
+    uint32_t block_taps;   /* of a block, or of a codebook's segment */
+    uint32_t block_inputs; /* likewise */
+    uint32_t entries;      /* of the codebook */
+    uint32_t book;         /* where the codebook begins, in bits */
+    uint32_t run;          /* zeros until the next value */
+    uint8_t coding;        /* 0 to 6, as in SPEC.md */
+    uint8_t book_width;    /* bits of a number in the codebook, 0 to 8 */
+    uint8_t in_run;        /* 1: a run was read, the value behind it was not */
     bl_unpack_bits bits[3]; /* last section, first section, signs */
     bl_unpack_code code[2]; /* of the last section, of the first */
 } bl_unpack;
 
 /*
- * Begins to read `size` bytes at `data`, which must stay there. Returns
- * BL_UNPACK_OK or an error; then `u` must not be used.
+ * Begins to read `size` bytes at `data`, which must stay there. Returns BL_OK
+ * or an error of packed weights (bl_error.h); then `u` must not be used.
  */
 int bl_unpack_open(bl_unpack *u, const uint8_t *data, uint32_t size);
 
 /*
  * Writes the weights of the next output channel, taps * inputs bytes, tap by
- * tap, to `row`, which has room for `room` bytes. Returns BL_UNPACK_OK or an
- * error; after an error all rows are lost.
+ * tap, to `row`, which has room for `room` bytes. Returns BL_OK, or
+ * BL_ERROR_MEMORY where a row has more bytes, or BL_ERROR_NO_ROW after the last
+ * one; after any other error of packed weights all rows are invalid.
  */
 int bl_unpack_row(bl_unpack *u, int8_t *row, uint32_t room);
 

@@ -1,13 +1,13 @@
-/* Beats: R peaks, their contexts and their evidence; see ../include/bl_beats.h.
+/* Decisions on beats; see ../include/bl_beats.h.
  *
- * Peaks wait in a queue until the columns around them are there. Then the
- * first is taken: its columns are copied, for it may wait long for the next
- * beat, which its contexts need. */
+ * R peaks wait in a queue until the columns around them are known. Then the
+ * first is taken: its columns are copied, since its features need the next R
+ * peak, which may come long after. */
 
 #include "bl_beats.h"
 
-#define CONTEXTS BL_CONTEXTS
-#define BINS BL_CONTEXT_BINS
+#define FEATURES BL_FEATURES
+#define BINS BL_FEATURE_BINS
 
 /* Findings */
 
@@ -16,12 +16,13 @@ static uint32_t is_clipped(const bl_beats *b, const bl_beat_finding *f)
     return f->defects.clipped > b->task->clipped_warning;
 }
 
-/* Sums evidence and adds what the contexts are worth; the first largest wins,
- * of a clipped beat the first largest of those that it may be. */
+/* Sums evidence, the features' contributions and the offset of each class. The
+ * first class with the largest score wins; of a clipped beat, the first of
+ * those that are not excluded. */
 static void decide(bl_beats *b, bl_beat_finding *f)
 {
     const bl_beat_task *t = b->task;
-    uint32_t classes = t->task->model->classes, c, i;
+    uint32_t classes = t->lead.model->classes, c, i;
     uint32_t excluded = is_clipped(b, f) ? t->never_clipped : 0, has_best = 0;
 
     for (c = 0; c < classes; c++) {
@@ -29,8 +30,8 @@ static void decide(bl_beats *b, bl_beat_finding *f)
 
         for (i = 0; i < f->columns; i++)
             score += f->evidence[i * classes + c];
-        for (i = 0; i < CONTEXTS; i++)
-            score += t->tables[(i * BINS + f->contexts[i]) * classes + c];
+        for (i = 0; i < FEATURES; i++)
+            score += t->tables[(i * BINS + f->features[i]) * classes + c];
         b->scores[c] = score;
         if (excluded >> c & 1)
             continue;
@@ -40,33 +41,34 @@ static void decide(bl_beats *b, bl_beat_finding *f)
     }
 }
 
-/* Whether another class is likelier, or nearly; whether none is spoken for. */
-static uint8_t doubts_of(const bl_beats *b, const bl_beat_finding *f)
+/* Warnings of a decision: a sum of bl_warning. */
+static uint8_t find_warnings(const bl_beats *b, const bl_beat_finding *f)
 {
     const bl_beat_task *t = b->task;
-    uint32_t classes = t->task->model->classes, c;
-    int32_t top = INT32_MIN, other = INT32_MIN, mine = 0;
-    uint8_t doubts = 0;
+    uint32_t classes = t->lead.model->classes, c;
+    int32_t largest = INT32_MIN, other = INT32_MIN, decided = 0;
+    uint8_t warnings = 0;
 
     for (c = 0; c < classes; c++) {
-        int32_t score = b->scores[c] - t->offsets[c], likely = score + t->odds[c];
+        int32_t score = b->scores[c] - t->offsets[c];
+        int32_t likely = score + t->odds[c];
 
-        if (score > top)
-            top = score;
+        if (score > largest)
+            largest = score;
         if (c == f->class_number)
-            mine = likely;
+            decided = likely;
         else if (likely > other)
             other = likely;
     }
-    if (f->defects.noisy > t->most_noisy)
-        doubts |= BL_DOUBT_NOISE;
-    if (classes > 1 && mine - other < t->close)
-        doubts |= BL_DOUBT_CLOSE;
-    if (top < t->familiar)
-        doubts |= BL_DOUBT_UNFAMILIAR;
+    if (f->defects.noisy > t->limits.max_noisy)
+        warnings |= BL_WARNING_NOISY;
+    if (classes > 1 && decided - other < t->low_margin)
+        warnings |= BL_WARNING_LOW_MARGIN;
+    if (largest < t->out_of_distribution)
+        warnings |= BL_WARNING_OUT_OF_DISTRIBUTION;
     if (is_clipped(b, f))
-        doubts |= BL_DOUBT_CLIPPED;
-    return doubts;
+        warnings |= BL_WARNING_CLIPPED;
+    return warnings;
 }
 
 static void hand_out(bl_beats *b)
@@ -74,65 +76,53 @@ static void hand_out(bl_beats *b)
     bl_beat_finding *f = &b->taken;
     uint32_t i, k;
 
-    for (k = 0; k < CONTEXTS; k++)
-        f->contexts[k] = b->contexts[0][k];
-    b->context_count--;
-    for (i = 0; i < b->context_count; i++)
-        for (k = 0; k < CONTEXTS; k++)
-            b->contexts[i][k] = b->contexts[i + 1][k];
-    f->class_number = f->doubts = 0;
+    for (k = 0; k < FEATURES; k++)
+        f->features[k] = b->features[0][k];
+    b->feature_count--;
+    for (i = 0; i < b->feature_count; i++)
+        for (k = 0; k < FEATURES; k++)
+            b->features[i][k] = b->features[i + 1][k];
+    f->class_number = f->warnings = 0;
     if (f->assessable) {
         decide(b, f);
-        f->doubts = doubts_of(b, f);
+        f->warnings = find_warnings(b, f);
     }
     if (b->on_beat != 0)
         b->on_beat(b->context, f);
     b->has_taken = 0;
 }
 
-static uint32_t is_padded(const bl_stream *s, uint32_t column)
-{
-    return s->quality[column % s->task->span].marks & BL_PADDED ? 1 : 0;
-}
-
-/* Copies the columns of the first peak's beat, from `start` of the stretch. */
+/* Copies the columns of the first peak's beat, from `start` of the segment. */
 static void take(bl_beats *b, uint32_t start, uint32_t columns)
 {
-    const bl_stream *s = &b->stream;
-    const bl_task *t = s->task;
-    uint32_t classes = t->model->classes, i, c;
+    const bl_lead *l = &b->lead;
+    const bl_lead_config *g = l->config;
+    uint32_t classes = g->model->classes, first = l->columns - l->done, i, c;
     bl_beat_finding *f = &b->taken;
-    bl_finding span;
 
-    span.start = s->columns - s->done; /* of the stretch */
-    f->peak = span.start * t->stride + b->peaks[0];
-    f->start = span.start += start;
+    f->peak = first * g->stride + b->peaks[0];
+    f->start = first + start;
     f->columns = (uint8_t)columns;
-    f->defects = bl_defects_of(s, span.start, columns);
-    f->assessable = columns > 0 && f->defects.lost == 0 &&
-                    f->defects.unusable <= b->task->most_unusable &&
-                    f->defects.clipped <= b->task->most_clipped;
-    f->padded_ends = 0;
-    if (columns > 0)
-        f->padded_ends =
-            (uint8_t)(is_padded(s, f->start) |
-                      is_padded(s, f->start + columns - 1) << 1);
+    bl_lead_sum_defects(l, f->start, columns, &f->defects);
+    f->assessable =
+        columns > 0 && bl_lead_assessable(&f->defects, &b->task->limits);
+    f->padded_ends = (uint8_t)bl_lead_padded_ends(l, f->start, columns);
     for (i = 0; i < columns; i++)
         for (c = 0; c < classes; c++)
-            b->evidence[i * classes + c] = bl_evidence(s, &span, i, c);
+            b->evidence[i * classes + c] = bl_lead_evidence(l, f->start + i, c);
     b->peak_count--;
     for (i = 0; i < b->peak_count; i++)
         b->peaks[i] = b->peaks[i + 1];
     b->has_taken = 1;
 }
 
-/* Takes the first peak's beat if `total` columns are enough for it; at the
- * stretch's end it is moved in. */
+/* Takes the first peak's beat if the segment's first `total` columns hold it;
+ * at the segment's end it is moved to where they do. Returns whether it did. */
 static int take_next(bl_beats *b, uint32_t total, int ended)
 {
     const bl_beat_task *t = b->task;
     uint32_t columns = (uint32_t)t->before + t->after;
-    uint32_t column = b->peaks[0] / b->stream.task->stride;
+    uint32_t column = b->peaks[0] / t->lead.stride;
     uint32_t start = column > t->before ? column - t->before : 0;
 
     if (start + columns > total) {
@@ -148,93 +138,91 @@ static void advance(bl_beats *b, int ended)
 {
     for (;;) {
         if (!b->has_taken &&
-            (b->peak_count == 0 || !take_next(b, b->stream.done, ended)))
+            (b->peak_count == 0 || !take_next(b, b->lead.done, ended)))
             return;
-        if (b->context_count == 0)
+        if (b->feature_count == 0)
             return;
         hand_out(b);
     }
 }
 
-/* What a stream tells */
+/* What a lead calls */
 
-static void note_peak(void *state, uint32_t peak)
+static void add_peak(void *beats, uint32_t peak)
 {
-    bl_beats *b = state;
+    bl_beats *b = beats;
 
-    if (bl_contexts_push(&b->known, peak, b->contexts[b->context_count]))
-        b->context_count++;
+    if (bl_features_add_peak(&b->rhythm, peak, b->features[b->feature_count]))
+        b->feature_count++;
     b->peaks[b->peak_count++] = peak;
     advance(b, 0);
 }
 
-static void hear_sample(void *state, int8_t x)
+static void add_sample(void *beats, int8_t x)
 {
-    bl_beats *b = state;
+    bl_beats *b = beats;
 
-    bl_contexts_hear(&b->known, x);
-    bl_qrs_push(&b->qrs, x, note_peak, b);
+    bl_features_add_sample(&b->rhythm, x);
+    bl_qrs_push(&b->qrs, x, add_peak, b);
 }
 
-static void see_column(void *state)
+static void add_beat_column(void *beats, uint32_t place)
 {
-    advance(state, 0);
+    (void)place;
+    advance(beats, 0);
 }
 
-static void close_stretch(void *state)
+static void end_beats(void *beats)
 {
-    bl_beats *b = state;
+    bl_beats *b = beats;
 
-    bl_qrs_end(&b->qrs, note_peak, b);
-    if (bl_contexts_end(&b->known, b->contexts[b->context_count]))
-        b->context_count++;
+    bl_qrs_end(&b->qrs, add_peak, b);
+    if (bl_features_end(&b->rhythm, b->features[b->feature_count]))
+        b->feature_count++;
     advance(b, 1);
-    bl_contexts_begin(&b->known);
+    bl_features_begin(&b->rhythm);
 }
 
-static const bl_listener listener = {hear_sample, see_column,
-                                       close_stretch};
+static const bl_chain beat_chain = {add_sample, 0, add_beat_column, 0,
+                                    end_beats};
 
 /* Interface */
 
-static uint32_t bytes_of_taken(const bl_beat_task *t)
+/* Bytes of a beat's scores and evidence, a multiple of 4. */
+static uint32_t count_own_bytes(const bl_beat_task *t)
 {
-    uint32_t classes = t->task->model->classes;
+    uint32_t classes = t->lead.model->classes;
+    uint32_t evidence = ((uint32_t)t->before + t->after) * classes;
 
-    return 4 * classes + ((uint32_t)t->before + t->after) * classes;
+    return 4 * classes + (evidence + 3) / 4 * 4;
 }
 
-uint32_t bl_beats_memory_bytes(const bl_beat_task *task,
-                               const bl_sensor *sensor)
+uint32_t bl_beats_memory_bytes(const bl_beat_task *t, const bl_sensor *sensor)
 {
-    uint32_t bytes = bytes_of_taken(task);
-
-    return (bytes + 3) / 4 * 4 + bl_memory_bytes(task->task, sensor);
+    return count_own_bytes(t) + bl_lead_memory_bytes(&t->lead, sensor);
 }
 
 int bl_beats_init(bl_beats *b, const bl_beat_task *task,
                   const bl_sensor *sensor, uint32_t *memory, uint32_t bytes)
 {
-    uint32_t taken = (bytes_of_taken(task) + 3) / 4;
     int rc;
 
     if (task->before + task->after > UINT8_MAX || task->after == 0)
         return BL_ERROR_TASK;
-    if (memory == 0 || bytes < bl_beats_memory_bytes(task, sensor))
-        return BL_ERROR_ROOM;
-    rc = bl_init(&b->stream, task->task, sensor, memory + taken,
-                 bytes - 4 * taken);
+    rc = bl_lead_init(&b->lead, &task->lead, sensor, memory, bytes,
+                      count_own_bytes(task));
     if (rc != BL_OK)
         return rc;
+    b->lead.chain = &beat_chain;
+    b->lead.state = b;
     b->task = task;
     b->scores = (int32_t *)memory;
-    b->evidence = (int8_t *)(memory + task->task->model->classes);
+    b->evidence = (int8_t *)(memory + task->lead.model->classes);
     b->taken.scores = b->scores;
     b->taken.evidence = b->evidence;
-    b->peak_count = b->context_count = b->has_taken = 0;
+    b->peak_count = b->feature_count = b->has_taken = 0;
     bl_qrs_init(&b->qrs);
-    bl_contexts_begin(&b->known);
-    bl_listen(&b->stream, &listener, b);
+    bl_features_begin(&b->rhythm);
     return BL_OK;
 }
 
@@ -248,18 +236,18 @@ int bl_beats_push(bl_beats *b, const int16_t *counts, uint32_t count,
                   bl_on_beat on_beat, void *context)
 {
     begin_call(b, on_beat, context);
-    return bl_push(&b->stream, counts, count, 0, 0);
+    return bl_lead_push(&b->lead, counts, count);
 }
 
 int bl_beats_gap(bl_beats *b, uint32_t counts, bl_on_beat on_beat,
                  void *context)
 {
     begin_call(b, on_beat, context);
-    return bl_gap(&b->stream, counts, 0, 0);
+    return bl_lead_gap(&b->lead, counts);
 }
 
 int bl_beats_end(bl_beats *b, bl_on_beat on_beat, void *context)
 {
     begin_call(b, on_beat, context);
-    return bl_end(&b->stream, 0, 0);
+    return bl_lead_end(&b->lead);
 }

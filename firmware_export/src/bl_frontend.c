@@ -4,12 +4,12 @@
 
 #define AVERAGE BL_FRONTEND_AVERAGE
 #define DELAY (AVERAGE - 1)
-#define FLAT_STEP 1
-#define FLAT_SAMPLES 192
-#define NOISE_REACH 3
-#define NOISE_STEP 20
-#define MOST_TAPS 1024
-#define MOST_PHASES 1024
+#define FLAT_STEP 1 /* largest change of a flat signal, units of 5 microvolt */
+#define FLAT_SAMPLES 192 /* without a larger change: flat */
+#define NOISE_REACH 3 /* samples from the middle of a bend to its ends */
+#define NOISE_STEP 20 /* with a larger bend: noisy, units of 5 microvolt */
+#define MAX_TAPS 1024
+#define MAX_PHASES 1024
 
 enum { EMPTY, RUNNING, HOLDING, ENDED }; /* stages of a recording */
 
@@ -24,7 +24,7 @@ static int32_t rescale(int32_t value, bl_rescale by)
     int64_t product = (int64_t)value * by.multiplier;
 
     product = (product + (INT64_C(1) << (by.shift - 1))) >> by.shift;
-    /* Beyond int32 it is far beyond every range a caller clamps to. */
+    /* Out of int32 it is far out of every range that callers clamp to. */
     return product > INT32_MAX   ? INT32_MAX
            : product < INT32_MIN ? INT32_MIN
                                  : (int32_t)product;
@@ -35,7 +35,7 @@ static int32_t clamp(int32_t value, int32_t low, int32_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-static uint32_t bit_of(const uint32_t bits[4], uint32_t index)
+static uint32_t read_bit(const uint32_t bits[4], uint32_t index)
 {
     return bits[index >> 5] >> (index & 31) & 1;
 }
@@ -49,8 +49,8 @@ static void set_bit(uint32_t bits[4], uint32_t index, uint32_t bit)
 
 /* Stages 2 and 3: baseline removal and scaling */
 
-/* Is the sample flat, or one of the 127 before it? */
-static uint8_t flatness(bl_frontend *f, int32_t step)
+/* BL_FLAT where the newest sample or one of the 127 before it is flat, or 0. */
+static uint8_t measure_flatness(bl_frontend *f, int32_t step)
 {
     if (step < -FLAT_STEP || step > FLAT_STEP)
         f->same = 0;
@@ -63,8 +63,8 @@ static uint8_t flatness(bl_frontend *f, int32_t step)
     return f->since_flat < AVERAGE ? BL_FLAT : 0;
 }
 
-/* Does the signal bend much within 23 ms on both sides of a sample? */
-static uint8_t noisiness(const bl_frontend *f, uint32_t centre)
+/* BL_NOISY where the signal bends sharply within 23 ms on both sides, or 0. */
+static uint8_t measure_noise(const bl_frontend *f, uint32_t centre)
 {
     uint32_t before = (centre + 2 * AVERAGE - NOISE_REACH) % (2 * AVERAGE);
     uint32_t behind = (centre + NOISE_REACH) % (2 * AVERAGE);
@@ -100,7 +100,7 @@ static int condition(bl_frontend *f, int16_t y, uint32_t saturated,
         f->skip = DELAY;
     }
     middle = f->y[(now + AVERAGE) % (2 * AVERAGE)];
-    flat = flatness(f, y - f->y[f->newest]);
+    flat = measure_flatness(f, y - f->y[f->newest]);
     f->sum_before += middle - f->y[now];
     f->sum += y - middle;
     f->sums += f->sum - f->sum_before;
@@ -116,10 +116,10 @@ static int condition(bl_frontend *f, int16_t y, uint32_t saturated,
     scaled = rescale(scaled, f->sensor->scale);
     x = clamp(scaled, -127, 127);
     out->x = (int8_t)x;
-    out->flags = flat | noisiness(f, centre);
-    if (bit_of(f->saturated, centre_bit))
+    out->flags = flat | measure_noise(f, centre);
+    if (read_bit(f->saturated, centre_bit))
         out->flags |= BL_SATURATED;
-    if (x != scaled || bit_of(f->clipped, centre_bit))
+    if (x != scaled || read_bit(f->clipped, centre_bit))
         out->flags |= BL_CLIPPED;
     return 1;
 }
@@ -175,7 +175,7 @@ static int resample(bl_frontend *f, int16_t count, bl_sample *out)
 
 /* Interface */
 
-static int sound(const bl_rescale *by)
+static int is_sound(const bl_rescale *by)
 {
     return by->multiplier > 0 && by->shift >= 1 && by->shift <= 62;
 }
@@ -186,13 +186,13 @@ int bl_frontend_init(bl_frontend *f, const bl_sensor *s, int16_t *ring,
     uint32_t i;
 
     /* down / up is 1000 / 128 at most; 2 * down >= up bounds one call's work */
-    if (s->taps == 0 || s->width < 2 || s->width > MOST_TAPS || s->width % 2 ||
-        s->up == 0 || s->up > MOST_PHASES || 2u * s->down < s->up ||
-        s->down > MOST_PHASES || s->low >= s->high || !sound(&s->gain) ||
-        !sound(&s->scale))
-        return BL_FRONTEND_CONFIG;
+    if (s->taps == 0 || s->width < 2 || s->width > MAX_TAPS || s->width % 2 ||
+        s->up == 0 || s->up > MAX_PHASES || 2u * s->down < s->up ||
+        s->down > MAX_PHASES || s->low >= s->high || !is_sound(&s->gain) ||
+        !is_sound(&s->scale))
+        return BL_ERROR_SENSOR;
     if (ring == 0 || room < s->width)
-        return BL_FRONTEND_ROOM;
+        return BL_ERROR_MEMORY;
     f->sensor = s;
     f->ring = ring;
     f->at = f->phase = 0;
@@ -210,14 +210,14 @@ int bl_frontend_init(bl_frontend *f, const bl_sensor *s, int16_t *ring,
         f->saturated[i] = f->clipped[i] = 0;
     for (i = 0; i < 2 * AVERAGE; i++)
         f->y[i] = 0;
-    return BL_FRONTEND_OK;
+    return BL_OK;
 }
 
 int bl_frontend_push(bl_frontend *f, int16_t count,
-                     bl_sample out[BL_FRONTEND_MOST])
+                     bl_sample out[BL_FRONTEND_MAX])
 {
     if (f->stage >= HOLDING)
-        return BL_FRONTEND_ENDED;
+        return BL_ERROR_ENDED;
     if (f->stage == EMPTY) { /* as if the first count had been held before */
         uint32_t i;
 
@@ -229,12 +229,12 @@ int bl_frontend_push(bl_frontend *f, int16_t count,
     return resample(f, count, out);
 }
 
-int bl_frontend_end(bl_frontend *f, bl_sample out[BL_FRONTEND_MOST])
+int bl_frontend_end(bl_frontend *f, bl_sample out[BL_FRONTEND_MAX])
 {
     int ready = 0;
 
     if (f->stage == EMPTY)
-        return BL_FRONTEND_EMPTY;
+        return BL_ERROR_EMPTY;
     if (f->stage == RUNNING) {
         f->stage = HOLDING;
         f->to_hold = (uint16_t)(f->sensor->width / 2 + DELAY);

@@ -57,7 +57,7 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 }
 
 /* Words of so many inputs. */
-static uint32_t words_of(const shape *s, uint32_t inputs)
+static uint32_t count_words(const shape *s, uint32_t inputs)
 {
     uint32_t words = inputs * s->pairs;
 
@@ -203,7 +203,7 @@ static void five(const shape *s, const bl_job *job, const int8_t *x,
             now = smaller(s->part, s->used - from);
             if (done == 0 || now < s->used) /* else they are still there */
                 place_values(s, x + from, now, values);
-            p.bytes = 4 * words_of(s, now);
+            p.bytes = 4 * count_words(s, now);
             add_products(&p);
             p.weights += channels * p.bytes / 4;
         }

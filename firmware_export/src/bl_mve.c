@@ -15,7 +15,7 @@ typedef struct {
     int32_t shift[4]; /* to the left, none is above 0 */
 } constants;
 
-static const constants *constants_of(const bl_layer *l)
+static const constants *read_constants(const bl_layer *l)
 {
     return (const constants *)(const void *)l->constants;
 }
@@ -65,7 +65,7 @@ static inline void three_by_two(const int8_t *w, const int8_t *x,
 /* Rounds twice, halves away from zero, as bl_multiply. */
 static void rescale(const bl_layer *l, const int32_t *sums, int8_t *out)
 {
-    const constants *c = constants_of(l);
+    const constants *c = read_constants(l);
     uint32_t left = l->channels;
 
     for (;; left -= 4, sums += 4, out += 4, c++) {
@@ -128,7 +128,7 @@ static void rescale(const bl_layer *l, const int32_t *sums, int8_t *out)
     uint32_t i;
 
     for (i = 0; i < l->channels; i++) {
-        const constants *c = constants_of(l) + i / 4;
+        const constants *c = read_constants(l) + i / 4;
         bl_factor factor;
 
         factor.mantissa = c->mantissa[i % 4];

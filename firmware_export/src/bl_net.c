@@ -127,14 +127,14 @@ int bl_net_init(bl_net *net, const bl_model *model, uint32_t *memory,
                 uint32_t bytes)
 {
     if (memory == 0 || bytes < model->state_bytes)
-        return BL_NET_ROOM;
+        return BL_ERROR_MEMORY;
     net->model = model;
     net->fills = (bl_fill *)memory;
     net->data = (int8_t *)(net->fills + model->buffer_count);
     /* At the end: kernels may read a few bytes beyond the data. */
     net->scratch = memory + (model->state_bytes - model->scratch_bytes) / 4;
     bl_net_reset(net);
-    return BL_NET_OK;
+    return BL_OK;
 }
 
 void bl_net_reset(bl_net *net)
@@ -157,7 +157,7 @@ int bl_net_push(bl_net *net, const int8_t *x, uint32_t count,
 
     if (m->window > 0) {
         if (count > m->window - net->seen)
-            return BL_NET_WINDOW;
+            return BL_ERROR_WINDOW;
         net->seen += count;
     }
     for (; count > 0; count -= now, x += now * m->leads) {
@@ -171,7 +171,7 @@ int bl_net_push(bl_net *net, const int8_t *x, uint32_t count,
             run(net, &m->layers[i]);
         hand_out(net, on_column, context);
     }
-    return BL_NET_OK;
+    return BL_OK;
 }
 
 int bl_net_end(bl_net *net, bl_on_column on_column, void *context)
@@ -180,7 +180,7 @@ int bl_net_end(bl_net *net, bl_on_column on_column, void *context)
     uint32_t i, j;
 
     if (m->window == 0 || net->seen != m->window)
-        return BL_NET_WINDOW;
+        return BL_ERROR_WINDOW;
     for (i = 0; i < m->layer_count; i++) {
         const bl_layer *layer = &m->layers[i];
 
@@ -191,5 +191,5 @@ int bl_net_end(bl_net *net, bl_on_column on_column, void *context)
     }
     hand_out(net, on_column, context);
     bl_net_reset(net);
-    return BL_NET_OK;
+    return BL_OK;
 }

@@ -20,7 +20,7 @@
 #define HIGH 11
 #define LOW 4
 #define NOISE_CAP 12
-#define MOST 2
+#define LARGEST_BEAT 2 /* median beats that one counts as, at most */
 #define SILENCE (4 * RATE)
 #define RECENT (8u * RATE)
 
@@ -28,11 +28,11 @@
  * chose to round down, as every compiler for these cores does. */
 typedef char shifts_round_down[(-3 >> 1) == -2 ? 1 : -1];
 
-/* Whom peaks are handed to. */
+/* Where peaks are handed out to. */
 typedef struct {
     bl_on_peak on_peak;
     void *context;
-} listener;
+} receiver;
 
 /* Medians */
 
@@ -82,18 +82,19 @@ static int32_t threshold(int32_t noise, int32_t beat, int32_t part)
     return noise + ((beat - noise) * part >> 5);
 }
 
-static int32_t threshold_at_once(const bl_qrs *q)
+static int32_t find_threshold(const bl_qrs *q)
 {
     return threshold(median_sum(q->noise), median_sum(q->beats), HIGH);
 }
 
-/* Beats that were missed count as noise: they must not hide the next ones. */
-static int32_t threshold_overdue(const bl_qrs *q)
+/* Sums of beats that were missed are among those of noise, which is why noise
+ * is capped here. */
+static int32_t find_overdue_threshold(const bl_qrs *q)
 {
     int32_t noise = median_sum(q->noise), beat = median_sum(q->beats);
-    int32_t most = NOISE_CAP * beat >> 5;
+    int32_t cap = NOISE_CAP * beat >> 5;
 
-    return threshold(noise < most ? noise : most, beat, LOW);
+    return threshold(noise < cap ? noise : cap, beat, LOW);
 }
 
 /* Decisions */
@@ -112,7 +113,7 @@ static void forget(bl_qrs *q, uint32_t at)
 }
 
 static void accept(bl_qrs *q, uint32_t at, int16_t value, int32_t counts,
-                   const listener *to)
+                   const receiver *to)
 {
     if (q->last_value >= 0) {
         uint32_t i;
@@ -121,7 +122,7 @@ static void accept(bl_qrs *q, uint32_t at, int16_t value, int32_t counts,
             q->intervals[i - 1] = q->intervals[i];
         q->intervals[REMEMBERED - 1] = at - q->last;
     }
-    q->last = q->heard = at;
+    q->last = q->quiet = at;
     q->last_value = value;
     remember(q->beats, counts);
     forget(q, at);
@@ -129,8 +130,8 @@ static void accept(bl_qrs *q, uint32_t at, int16_t value, int32_t counts,
         to->on_peak(to->context, at);
 }
 
-/* Beats that were below the threshold at first sight. */
-static void overdue(bl_qrs *q, uint32_t now, const listener *to)
+/* Accepts beats whose sums were below the threshold when they came. */
+static void accept_overdue(bl_qrs *q, uint32_t now, const receiver *to)
 {
     while (q->last_value >= 0 &&
            2 * (now - q->last) > 3 * median(q->intervals)) {
@@ -143,13 +144,13 @@ static void overdue(bl_qrs *q, uint32_t now, const listener *to)
                 value = q->waiting[i];
                 at = q->waiting_at[i];
             }
-        if (value <= threshold_overdue(q))
+        if (value <= find_overdue_threshold(q))
             return;
         accept(q, at, value, value, to);
     }
 }
 
-/* A candidate that was no beat waits, as one of the last few. */
+/* Keeps a candidate that is not a beat, so far: one of the last eight. */
 static void keep(bl_qrs *q, uint32_t at, int16_t value)
 {
     if (q->waiting_count == REMEMBERED)
@@ -165,27 +166,27 @@ static uint32_t is_flat(const bl_qrs *q, uint32_t since, int16_t value)
            (since < EARLY_T && 32 * value < EARLY_FLAT_T * q->last_value);
 }
 
-static void decide(bl_qrs *q, uint32_t at, int16_t value, const listener *to)
+static void decide(bl_qrs *q, uint32_t at, int16_t value, const receiver *to)
 {
     uint32_t flat = 0;
 
-    overdue(q, at, to);
+    accept_overdue(q, at, to);
     if (q->last_value >= 0) {
         uint32_t since = at - q->last;
 
         if (since < REFRACTORY)
             return;
-        if (at - q->heard > SILENCE) { /* the signal fell */
+        if (at - q->quiet > SILENCE) { /* the amplitude fell */
             halve(q->beats);
             halve(q->noise);
-            q->heard = at - SILENCE / 2;
+            q->quiet = at - SILENCE / 2;
         }
         flat = is_flat(q, since, value);
     }
-    if (value > threshold_at_once(q) && !flat) {
-        int32_t most = MOST * median_sum(q->beats);
+    if (value > find_threshold(q) && !flat) {
+        int32_t cap = LARGEST_BEAT * median_sum(q->beats);
 
-        accept(q, at, value, value < most ? value : most, to);
+        accept(q, at, value, value < cap ? value : cap, to);
         return;
     }
     remember(q->noise, value);
@@ -194,19 +195,20 @@ static void decide(bl_qrs *q, uint32_t at, int16_t value, const listener *to)
 }
 
 /* Decides on the candidates of the first seconds. */
-static void begin(bl_qrs *q, const listener *to)
+static void begin(bl_qrs *q, const receiver *to)
 {
     uint8_t early = q->waiting_count, i;
 
     q->waiting_count = 0;
-    /* One is looked at before its place is taken: those kept are fewer. */
+    /* Candidates that are kept are fewer than those that were looked at, so no
+     * place is overwritten too early. */
     for (i = 0; i < early; i++)
         decide(q, q->waiting_at[i], q->waiting[i], to);
 }
 
-/* The sum at a sample, and the peak if it is a candidate. */
-static void see(bl_qrs *q, uint32_t at, int16_t value, uint32_t candidate,
-                uint32_t peak, const listener *to)
+/* Takes the sum at a sample, and the peak if it is a candidate. */
+static void take_sum(bl_qrs *q, uint32_t at, int16_t value,
+                     uint32_t candidate, uint32_t peak, const receiver *to)
 {
     if (q->seconds == REMEMBERED) {
         if (candidate)
@@ -250,7 +252,7 @@ static uint32_t is_largest(const bl_qrs *q, uint32_t at)
 }
 
 /* Where the curvature is largest near a sum's maximum. */
-static uint32_t peak_near(const bl_qrs *q, uint32_t at)
+static uint32_t find_peak(const bl_qrs *q, uint32_t at)
 {
     uint32_t peak = at, i;
 
@@ -260,7 +262,7 @@ static uint32_t peak_near(const bl_qrs *q, uint32_t at)
     return peak;
 }
 
-static void add_sum(bl_qrs *q, int16_t sum, const listener *to)
+static void add_sum(bl_qrs *q, int16_t sum, const receiver *to)
 {
     uint32_t at = q->summed - NEIGHBOURS;
 
@@ -268,14 +270,14 @@ static void add_sum(bl_qrs *q, int16_t sum, const listener *to)
     if (q->summed++ >= NEIGHBOURS) {
         uint32_t candidate = is_largest(q, at);
 
-        see(q, at, sum_at(q, at), candidate, candidate ? peak_near(q, at) : 0,
-            to);
+        take_sum(q, at, sum_at(q, at), candidate,
+                 candidate ? find_peak(q, at) : 0, to);
     }
 }
 
-static void add_curvature(bl_qrs *q, int16_t curvature, const listener *to)
+static void add_curvature(bl_qrs *q, int16_t curvature, const receiver *to)
 {
-    /* Of those before the first there is the 0 that all begin with. */
+    /* Before the first curvature there are zeros. */
     q->sum += curvature - q->curvature[(q->curved - BL_QRS_SUMMED) % KEPT];
     q->curvature[q->curved % KEPT] = curvature;
     if (q->curved++ >= BESIDE)
@@ -309,7 +311,7 @@ void bl_qrs_init(bl_qrs *q)
 {
     uint32_t i;
 
-    q->samples = q->curved = q->summed = q->last = q->heard = 0;
+    q->samples = q->curved = q->summed = q->last = q->quiet = 0;
     q->sum = 0;
     q->largest = 0;
     q->last_value = -1;
@@ -327,7 +329,7 @@ void bl_qrs_init(bl_qrs *q)
 
 void bl_qrs_push(bl_qrs *q, int8_t x, bl_on_peak on_peak, void *context)
 {
-    listener to;
+    receiver to;
 
     to.on_peak = on_peak;
     to.context = context;
@@ -342,7 +344,7 @@ void bl_qrs_push(bl_qrs *q, int8_t x, bl_on_peak on_peak, void *context)
 void bl_qrs_end(bl_qrs *q, bl_on_peak on_peak, void *context)
 {
     uint32_t i;
-    listener to;
+    receiver to;
 
     to.on_peak = on_peak;
     to.context = context;

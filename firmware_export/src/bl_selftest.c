@@ -2,9 +2,9 @@
 
 #include "bl_selftest.h"
 
-#define PIECE 37 /* counts pushed at once: no divisor of anything */
+#define PIECE 37 /* counts pushed at once: no divisor of any size */
 
-/* Evidence to come, and whether all so far was as it should be. */
+/* Evidence that is to come, and whether all so far was as it has to be. */
 typedef struct {
     const int8_t *next;
     uint32_t columns;
@@ -39,11 +39,11 @@ static int run_case(bl_net *net, const bl_golden_net *g, uint32_t number)
     e.same = 1;
     bl_net_reset(net);
     rc = bl_net_push(net, x, g->columns, compare_column, &e);
-    if (rc == BL_NET_OK && m->window > 0)
+    if (rc == BL_OK && m->window > 0)
         rc = bl_net_end(net, compare_column, &e);
-    if (rc != BL_NET_OK)
+    if (rc != BL_OK)
         return rc;
-    return e.same && e.columns == 0 ? BL_OK : BL_SELFTEST_DIFFERS;
+    return e.same && e.columns == 0 ? BL_OK : BL_ERROR_DIFFERS;
 }
 
 int bl_selftest_net(const bl_golden_net *g, uint32_t *memory, uint32_t bytes)
@@ -52,70 +52,35 @@ int bl_selftest_net(const bl_golden_net *g, uint32_t *memory, uint32_t bytes)
     int rc = bl_net_init(&net, g->model, memory, bytes);
     uint32_t i;
 
-    for (i = 0; rc == BL_NET_OK && i < g->cases; i++)
+    for (i = 0; rc == BL_OK && i < g->cases; i++)
         rc = run_case(&net, g, i);
     return rc;
 }
 
-/* Findings to come, and whether all so far were as they should be. */
-typedef struct {
-    const bl_golden_finding *next;
-    uint32_t left;
-    int same;
-} expected_findings;
-
-static int same_sums(const bl_stream *s, const bl_finding *f,
-                     const int32_t *sums)
+int bl_selftest_next(bl_selftest_rest *rest)
 {
-    uint32_t classes = s->task->model->classes, c, column;
-
-    for (c = 0; c < classes; c++) {
-        int32_t sum = 0;
-
-        for (column = 0; column < f->columns; column++)
-            sum += bl_evidence(s, f, column, c);
-        if (f->sums[c] != sums[c] || sum != sums[c])
-            return 0;
+    if (rest->left == 0) {
+        rest->same = 0;
+        return 0;
     }
+    rest->left--;
     return 1;
 }
 
-static void compare_finding(void *context, const bl_stream *s,
-                            const bl_finding *f)
+int bl_selftest_result(const bl_selftest_rest *rest)
 {
-    expected_findings *e = context;
-    const bl_golden_finding *g = e->next;
-
-    if (e->left == 0) {
-        e->same = 0;
-        return;
-    }
-    e->same &= f->start == g->start && f->columns == g->columns &&
-               f->decisions == g->decisions && f->assessable == g->assessable &&
-               f->doubts == g->doubts &&
-               (!f->assessable || same_sums(s, f, g->sums));
-    e->next++;
-    e->left--;
+    return rest->same && rest->left == 0 ? BL_OK : BL_ERROR_DIFFERS;
 }
 
-int bl_selftest_stream(const bl_golden_stream *g, uint32_t *memory,
-                       uint32_t bytes)
+int bl_selftest_feed(bl_selftest_push *push, void *chain,
+                     const int16_t *counts, uint32_t count)
 {
-    expected_findings e;
-    bl_stream s;
     uint32_t done, now;
-    int rc = bl_init(&s, g->task, g->sensor, memory, bytes);
+    int rc = BL_OK;
 
-    e.next = g->findings;
-    e.left = g->finding_count;
-    e.same = 1;
-    for (done = 0; rc == BL_OK && done < g->count; done += now) {
-        now = g->count - done < PIECE ? g->count - done : PIECE;
-        rc = bl_push(&s, g->counts + done, now, compare_finding, &e);
+    for (done = 0; rc == BL_OK && done < count; done += now) {
+        now = count - done < PIECE ? count - done : PIECE;
+        rc = push(chain, counts + done, now);
     }
-    if (rc == BL_OK)
-        rc = bl_end(&s, compare_finding, &e);
-    if (rc != BL_OK)
-        return rc;
-    return e.same && e.left == 0 ? BL_OK : BL_SELFTEST_DIFFERS;
+    return rc;
 }

@@ -2,18 +2,15 @@
 
 #include "bl_selftest_beats.h"
 
-#define PIECE 37 /* counts pushed at once: no divisor of anything */
-
-/* Beats to come, and whether all so far were as they should be. */
+/* A chain that runs, and the beats that are to come. */
 typedef struct {
+    bl_beats *beats;
     const bl_golden_beat *next;
-    uint32_t left;
-    uint32_t classes;
-    int same;
-} expected_beats;
+    bl_selftest_rest rest;
+} beat_run;
 
-static int same_beat(const bl_beat_finding *f, const bl_golden_beat *g,
-                     uint32_t classes)
+static int is_same_beat(const bl_beat_finding *f, const bl_golden_beat *g,
+                        uint32_t classes)
 {
     int same = f->peak == g->peak && f->start == g->start &&
                f->assessable == g->assessable;
@@ -21,9 +18,9 @@ static int same_beat(const bl_beat_finding *f, const bl_golden_beat *g,
 
     if (!same || !f->assessable)
         return same;
-    same = f->class_number == g->class_number && f->doubts == g->doubts;
-    for (i = 0; i < BL_CONTEXTS; i++)
-        same &= f->contexts[i] == g->contexts[i];
+    same = f->class_number == g->class_number && f->warnings == g->warnings;
+    for (i = 0; i < BL_FEATURES; i++)
+        same &= f->features[i] == g->features[i];
     for (i = 0; i < classes; i++)
         same &= f->scores[i] == g->scores[i];
     return same;
@@ -31,35 +28,35 @@ static int same_beat(const bl_beat_finding *f, const bl_golden_beat *g,
 
 static void compare_beat(void *context, const bl_beat_finding *f)
 {
-    expected_beats *e = context;
+    beat_run *r = context;
 
-    if (e->left == 0) {
-        e->same = 0;
+    if (!bl_selftest_next(&r->rest))
         return;
-    }
-    e->same &= same_beat(f, e->next, e->classes);
-    e->next++;
-    e->left--;
+    r->rest.same &=
+        is_same_beat(f, r->next, r->beats->task->lead.model->classes);
+    r->next++;
+}
+
+static int push_to_beats(void *context, const int16_t *counts, uint32_t count)
+{
+    beat_run *r = context;
+
+    return bl_beats_push(r->beats, counts, count, compare_beat, r);
 }
 
 int bl_selftest_beats(const bl_golden_beats *g, bl_beats *beats,
                       uint32_t *memory, uint32_t bytes)
 {
-    expected_beats e;
-    uint32_t done, now;
+    beat_run r;
     int rc = bl_beats_init(beats, g->task, g->sensor, memory, bytes);
 
-    e.next = g->beats;
-    e.left = g->beat_count;
-    e.classes = g->task->task->model->classes;
-    e.same = 1;
-    for (done = 0; rc == BL_OK && done < g->count; done += now) {
-        now = g->count - done < PIECE ? g->count - done : PIECE;
-        rc = bl_beats_push(beats, g->counts + done, now, compare_beat, &e);
-    }
+    r.beats = beats;
+    r.next = g->beats;
+    r.rest.left = g->beat_count;
+    r.rest.same = 1;
     if (rc == BL_OK)
-        rc = bl_beats_end(beats, compare_beat, &e);
-    if (rc != BL_OK)
-        return rc;
-    return e.same && e.left == 0 ? BL_OK : BL_SELFTEST_DIFFERS;
+        rc = bl_selftest_feed(push_to_beats, &r, g->counts, g->count);
+    if (rc == BL_OK)
+        rc = bl_beats_end(beats, compare_beat, &r);
+    return rc == BL_OK ? bl_selftest_result(&r.rest) : rc;
 }

@@ -5,13 +5,12 @@
 enum { PLAIN, LOW_BIT, ENTROPY, CODEBOOK, MAGNITUDE, SPARSE_BLOCKS, SPARSE };
 enum { LAST, FIRST, SIGNS }; /* sections */
 
-#define VERSION 1
 #define SLACK_BYTES 32
 #define LONGEST 15
-#define MOST_SYMBOLS 64
-#define MOST_EXTRA 24
+#define MAX_SYMBOLS 64
+#define MAX_EXTRA 24
 #define FIRST_LENGTH 5
-#define MOST_ENTRIES (UINT32_C(1) << 16)
+#define MAX_ENTRIES (UINT32_C(1) << 16)
 
 /* Bits */
 
@@ -38,7 +37,7 @@ static int take(const bl_unpack *u, bl_unpack_bits *bits, uint32_t count,
     uint32_t found = 0;
 
     if (count > left(bits))
-        return BL_UNPACK_ENDS;
+        return BL_ERROR_BITS_END;
     while (count > 0) {
         uint32_t step = count < 16 ? count : 16;
 
@@ -47,7 +46,7 @@ static int take(const bl_unpack *u, bl_unpack_bits *bits, uint32_t count,
         count -= step;
     }
     *value = found;
-    return BL_UNPACK_OK;
+    return BL_OK;
 }
 
 /* Number codes */
@@ -59,8 +58,8 @@ static int read_length(bl_unpack *u, uint32_t *length)
 
     /* 0 as before, 10 one more, 110 one less, 111 and four bits */
     while (more < 3 && bit != 0) {
-        if (take(u, bits, 1, &bit) != BL_UNPACK_OK)
-            return BL_UNPACK_ENDS;
+        if (take(u, bits, 1, &bit) != BL_OK)
+            return BL_ERROR_BITS_END;
         more += bit;
     }
     if (more == 3)
@@ -69,33 +68,33 @@ static int read_length(bl_unpack *u, uint32_t *length)
         ++*length;
     else if (more == 2)
         --*length; /* wraps below 0, and is then too large */
-    return *length <= LONGEST ? BL_UNPACK_OK : BL_UNPACK_CODE;
+    return *length <= LONGEST ? BL_OK : BL_ERROR_CODE;
 }
 
-/* Bits that stand beside a symbol. */
-static uint32_t extra_bits(uint32_t symbol, uint32_t mantissa)
+/* Bits of a number beside its symbol. */
+static uint32_t count_extra_bits(uint32_t symbol, uint32_t mantissa)
 {
     return symbol >> mantissa > 1 ? (symbol >> mantissa) - 1 : 0;
 }
 
-/* The smallest number of a symbol. */
-static uint32_t base_of(uint32_t symbol, uint32_t mantissa)
+/* The smallest number that a symbol stands for. */
+static uint32_t compute_base(uint32_t symbol, uint32_t mantissa)
 {
     uint32_t one = UINT32_C(1) << mantissa, extra;
 
-    extra = extra_bits(symbol, mantissa);
+    extra = count_extra_bits(symbol, mantissa);
     return extra ? ((symbol & (one - 1)) | one) << extra : symbol;
 }
 
 static int read_symbols(bl_unpack *u, bl_unpack_code *code, uint32_t symbols)
 {
-    uint8_t lengths[MOST_SYMBOLS];
+    uint8_t lengths[MAX_SYMBOLS];
     uint32_t length = FIRST_LENGTH, room = 0, s, used = 0;
 
     for (s = 0; s < symbols; s++) {
         int rc = read_length(u, &length);
 
-        if (rc != BL_UNPACK_OK)
+        if (rc != BL_OK)
             return rc;
         lengths[s] = (uint8_t)length;
         if (length > 0) {
@@ -104,18 +103,18 @@ static int read_symbols(bl_unpack *u, bl_unpack_code *code, uint32_t symbols)
         }
     }
     if (room == 0) { /* the last symbol every time */
-        code->base = base_of(symbols - 1, code->mantissa);
-        code->width = (uint8_t)extra_bits(symbols - 1, code->mantissa);
-        return BL_UNPACK_OK;
+        code->base = compute_base(symbols - 1, code->mantissa);
+        code->width = (uint8_t)count_extra_bits(symbols - 1, code->mantissa);
+        return BL_OK;
     }
     if (room != UINT32_C(1) << LONGEST)
-        return BL_UNPACK_CODE;
+        return BL_ERROR_CODE;
     for (length = 1; length <= LONGEST; length++)
         for (s = 0; s < symbols; s++)
             if (lengths[s] == length)
                 code->symbols[used++] = (uint8_t)s;
     code->used = (uint8_t)used;
-    return BL_UNPACK_OK;
+    return BL_OK;
 }
 
 static int read_code(bl_unpack *u, bl_unpack_code *code)
@@ -127,16 +126,16 @@ static int read_code(bl_unpack *u, bl_unpack_code *code)
     code->used = 0;
     for (i = 0; i <= LONGEST; i++)
         code->counts[i] = 0;
-    if (take(u, bits, 1, &huffman) != BL_UNPACK_OK ||
-        take(u, bits, huffman ? 8 : 5, &head) != BL_UNPACK_OK)
-        return BL_UNPACK_ENDS;
+    if (take(u, bits, 1, &huffman) != BL_OK ||
+        take(u, bits, huffman ? 8 : 5, &head) != BL_OK)
+        return BL_ERROR_BITS_END;
     code->width = (uint8_t)head;
     if (!huffman)
-        return head <= MOST_EXTRA ? BL_UNPACK_OK : BL_UNPACK_CODE;
+        return head <= MAX_EXTRA ? BL_OK : BL_ERROR_CODE;
     code->mantissa = (uint8_t)(head >> 6);
     head = (head & 63) + 1;
-    if (head > (uint32_t)(MOST_EXTRA + 2) << code->mantissa)
-        return BL_UNPACK_CODE;
+    if (head > (uint32_t)(MAX_EXTRA + 2) << code->mantissa)
+        return BL_ERROR_CODE;
     return read_symbols(u, code, head);
 }
 
@@ -156,32 +155,33 @@ static int huffman_symbol(const bl_unpack *u, bl_unpack_bits *bits,
         first = (first + count) << 1;
     }
     if (length > left(bits))
-        return BL_UNPACK_ENDS;
+        return BL_ERROR_BITS_END;
     bits->at += length;
     *symbol = code->symbols[index + word - first];
-    return BL_UNPACK_OK;
+    return BL_OK;
 }
 
-/* Reads a number of a section into *value, at most `most`. */
+/* Reads a number of a section into *value, `largest` at most. */
 static int number(const bl_unpack *u, bl_unpack_bits *bits,
-                  const bl_unpack_code *code, uint32_t most, uint32_t *value)
+                  const bl_unpack_code *code, uint32_t largest,
+                  uint32_t *value)
 {
     uint32_t base = code->base, extra = code->width, symbol, low;
 
     if (code->used > 0) {
-        if (huffman_symbol(u, bits, code, &symbol) != BL_UNPACK_OK)
-            return BL_UNPACK_ENDS;
-        base = base_of(symbol, code->mantissa);
-        extra = extra_bits(symbol, code->mantissa);
+        if (huffman_symbol(u, bits, code, &symbol) != BL_OK)
+            return BL_ERROR_BITS_END;
+        base = compute_base(symbol, code->mantissa);
+        extra = count_extra_bits(symbol, code->mantissa);
     }
-    if (take(u, bits, extra, &low) != BL_UNPACK_OK)
-        return BL_UNPACK_ENDS;
+    if (take(u, bits, extra, &low) != BL_OK)
+        return BL_ERROR_BITS_END;
     *value = base + low;
-    return *value <= most ? BL_UNPACK_OK : BL_UNPACK_VALUE;
+    return *value <= largest ? BL_OK : BL_ERROR_VALUE;
 }
 
 /* 0, 1, 2, 3, ... as 0, -1, 1, -2, ... */
-static int8_t signed_of(uint32_t zigzag)
+static int8_t decode_zigzag(uint32_t zigzag)
 {
     int32_t half = (int32_t)(zigzag >> 1);
 
@@ -194,8 +194,8 @@ static int weight(bl_unpack *u, uint32_t lowest, int8_t *value)
     uint32_t found;
     int rc = number(u, &u->bits[LAST], &u->code[LAST], 255 - lowest, &found);
 
-    if (rc == BL_UNPACK_OK)
-        *value = signed_of(found + lowest);
+    if (rc == BL_OK)
+        *value = decode_zigzag(found + lowest);
     return rc;
 }
 
@@ -210,13 +210,13 @@ static int read_leb128(bl_unpack *u, uint32_t *at, uint32_t *value)
         uint32_t byte;
 
         if (*at >= u->size)
-            return BL_UNPACK_HEADER;
+            return BL_ERROR_HEADER;
         byte = u->data[(*at)++];
         *value |= (byte & 127) << shift;
         if (byte < 128)
-            return byte == 0 ? BL_UNPACK_HEADER : BL_UNPACK_OK;
+            return byte == 0 ? BL_ERROR_HEADER : BL_OK;
     }
-    return BL_UNPACK_HEADER;
+    return BL_ERROR_HEADER;
 }
 
 static int has_blocks(const bl_unpack *u)
@@ -240,18 +240,18 @@ static int read_shape(bl_unpack *u, uint32_t *at)
     else if (u->coding == CODEBOOK)
         last = 6;
     for (i = 0; i < last; i++)
-        if (read_leb128(u, at, part[i]) != BL_UNPACK_OK)
-            return BL_UNPACK_HEADER;
+        if (read_leb128(u, at, part[i]) != BL_OK)
+            return BL_ERROR_HEADER;
     if (last > 3 &&
         (u->block_taps > u->taps || u->block_inputs > u->inputs))
-        return BL_UNPACK_HEADER;
+        return BL_ERROR_HEADER;
     size = BL_UNPACK_MAX_WEIGHTS;
     for (i = 0; i < 3; i++)
         size /= *part[i];
     if (size == 0)
-        return BL_UNPACK_HEADER;
+        return BL_ERROR_HEADER;
     size = u->outputs * u->taps * u->inputs;
-    return u->size <= size + SLACK_BYTES ? BL_UNPACK_OK : BL_UNPACK_HEADER;
+    return u->size <= size + SLACK_BYTES ? BL_OK : BL_ERROR_HEADER;
 }
 
 static int read_book(bl_unpack *u)
@@ -261,22 +261,22 @@ static int read_book(bl_unpack *u)
     int rc;
 
     if (u->taps % u->block_taps != 0 || u->inputs % u->block_inputs != 0 ||
-        u->entries > MOST_ENTRIES ||
+        u->entries > MAX_ENTRIES ||
         u->entries > u->outputs * u->taps * u->inputs / length)
-        return BL_UNPACK_HEADER;
+        return BL_ERROR_HEADER;
     rc = take(u, bits, 5, &width);
-    if (rc == BL_UNPACK_OK)
+    if (rc == BL_OK)
         rc = read_code(u, &u->code[LAST]);
-    if (rc != BL_UNPACK_OK)
+    if (rc != BL_OK)
         return rc;
     if (width > 8)
-        return BL_UNPACK_CODE;
+        return BL_ERROR_CODE;
     if (width > 0 && u->entries * length > left(bits) / width)
-        return BL_UNPACK_ENDS;
+        return BL_ERROR_BITS_END;
     u->book = bits->at;
     u->book_width = (uint8_t)width;
     bits->at += u->entries * length * width;
-    return BL_UNPACK_OK;
+    return BL_OK;
 }
 
 /* Two codes, the lengths of the sections before the last, those sections. */
@@ -286,16 +286,16 @@ static int read_sections(bl_unpack *u, uint32_t sections)
     uint32_t i, width;
     int rc = read_code(u, &u->code[FIRST]);
 
-    if (rc == BL_UNPACK_OK)
+    if (rc == BL_OK)
         rc = read_code(u, &u->code[LAST]);
-    for (i = 0; rc == BL_UNPACK_OK && i < sections; i++) {
+    for (i = 0; rc == BL_OK && i < sections; i++) {
         rc = take(u, bits, 5, &width);
-        if (rc == BL_UNPACK_OK) /* ends hold lengths until all are known */
+        if (rc == BL_OK) /* ends hold lengths until all are known */
             rc = take(u, bits, width, &section[i].end);
     }
-    for (i = 0; rc == BL_UNPACK_OK && i < sections; i++) {
+    for (i = 0; rc == BL_OK && i < sections; i++) {
         if (section[i].end > left(bits))
-            return BL_UNPACK_ENDS;
+            return BL_ERROR_BITS_END;
         section[i].at = bits->at;
         bits->at += section[i].end;
         section[i].end = bits->at;
@@ -307,23 +307,23 @@ int bl_unpack_open(bl_unpack *u, const uint8_t *data, uint32_t size)
 {
     uint32_t at = 1, i;
 
-    if (size == 0 || data[0] >> 4 != VERSION)
-        return BL_UNPACK_VERSION;
+    if (size == 0 || data[0] >> 4 != BL_PACKED_VERSION)
+        return BL_ERROR_FORMAT;
     u->coding = data[0] & 15;
     if (u->coding > SPARSE)
-        return BL_UNPACK_CODING;
+        return BL_ERROR_CODING;
     u->data = data;
     u->size = size;
     u->row = u->run = u->in_run = 0;
-    if (read_shape(u, &at) != BL_UNPACK_OK)
-        return BL_UNPACK_HEADER;
+    if (read_shape(u, &at) != BL_OK)
+        return BL_ERROR_HEADER;
     for (i = LAST; i <= SIGNS; i++)
         u->bits[i].at = u->bits[i].end = 0;
     u->bits[LAST].at = 8 * at;
     u->bits[LAST].end = 8 * size;
     switch (u->coding) {
     case PLAIN:
-        return BL_UNPACK_OK;
+        return BL_OK;
     case CODEBOOK:
         return read_book(u);
     case MAGNITUDE:
@@ -343,22 +343,22 @@ static int plain_row(bl_unpack *u, int8_t *row, uint32_t size)
     uint32_t byte = u->bits[LAST].at >> 3, i;
 
     if (size > u->size - byte)
-        return BL_UNPACK_ENDS;
+        return BL_ERROR_BITS_END;
     for (i = 0; i < size; i++) {
         int32_t value = u->data[byte + i];
 
         row[i] = (int8_t)(value < 128 ? value : value - 256);
     }
     u->bits[LAST].at += 8 * size;
-    return BL_UNPACK_OK;
+    return BL_OK;
 }
 
 static int number_row(bl_unpack *u, int8_t *row, uint32_t size)
 {
     uint32_t i;
-    int rc = BL_UNPACK_OK;
+    int rc = BL_OK;
 
-    for (i = 0; rc == BL_UNPACK_OK && i < size; i++)
+    for (i = 0; rc == BL_OK && i < size; i++)
         rc = weight(u, 0, &row[i]);
     return rc;
 }
@@ -369,16 +369,16 @@ static int segment(bl_unpack *u, int8_t *first)
     uint32_t length = u->block_taps * u->block_inputs, index, t, i, value = 0;
     int rc = number(u, &u->bits[LAST], &u->code[LAST], u->entries - 1, &index);
 
-    if (rc != BL_UNPACK_OK)
+    if (rc != BL_OK)
         return rc;
     entry.at = u->book + index * length * u->book_width;
     entry.end = entry.at + length * u->book_width;
     for (t = 0; t < u->block_taps; t++)
         for (i = 0; i < u->block_inputs; i++) {
             (void)take(u, &entry, u->book_width, &value);
-            first[t * u->inputs + i] = signed_of(value);
+            first[t * u->inputs + i] = decode_zigzag(value);
         }
-    return BL_UNPACK_OK;
+    return BL_OK;
 }
 
 static int block(bl_unpack *u, int8_t *row, uint32_t tap, uint32_t input)
@@ -390,7 +390,7 @@ static int block(bl_unpack *u, int8_t *row, uint32_t tap, uint32_t input)
     taps = taps < u->block_taps ? taps : u->block_taps;
     inputs = inputs < u->block_inputs ? inputs : u->block_inputs;
     for (t = tap; t < tap + taps; t++)
-        for (i = input; rc == BL_UNPACK_OK && i < input + inputs; i++) {
+        for (i = input; rc == BL_OK && i < input + inputs; i++) {
             int8_t *value = &row[t * u->inputs + i];
 
             sign = 0;
@@ -408,10 +408,10 @@ static int block(bl_unpack *u, int8_t *row, uint32_t tap, uint32_t input)
 static int block_row(bl_unpack *u, int8_t *row)
 {
     uint32_t t, i;
-    int rc = BL_UNPACK_OK;
+    int rc = BL_OK;
 
     for (t = 0; t < u->taps; t += u->block_taps)
-        for (i = 0; rc == BL_UNPACK_OK && i < u->inputs; i += u->block_inputs)
+        for (i = 0; rc == BL_OK && i < u->inputs; i += u->block_inputs)
             rc = u->coding == CODEBOOK ? segment(u, &row[t * u->inputs + i])
                                        : block(u, row, t, i);
     return rc;
@@ -420,9 +420,9 @@ static int block_row(bl_unpack *u, int8_t *row)
 static int sparse_row(bl_unpack *u, int8_t *row, uint32_t size)
 {
     uint32_t i;
-    int rc = BL_UNPACK_OK;
+    int rc = BL_OK;
 
-    for (i = 0; rc == BL_UNPACK_OK && i < size; i++) {
+    for (i = 0; rc == BL_OK && i < size; i++) {
         uint32_t rest = (u->outputs - u->row) * size - i;
 
         if (!u->in_run)
@@ -431,7 +431,7 @@ static int sparse_row(bl_unpack *u, int8_t *row, uint32_t size)
         row[i] = 0;
         if (u->in_run)
             u->run--;
-        else if (rc == BL_UNPACK_OK)
+        else if (rc == BL_OK)
             rc = weight(u, 1, &row[i]);
     }
     return rc;
@@ -444,8 +444,8 @@ static int check_end(bl_unpack *u)
     uint32_t rest = left(last);
 
     if (left(&u->bits[FIRST]) > 0 || left(&u->bits[SIGNS]) > 0 || rest > 7)
-        return BL_UNPACK_LEFT;
-    return rest > 0 && peek(u, last, rest) > 0 ? BL_UNPACK_LEFT : BL_UNPACK_OK;
+        return BL_ERROR_BITS_LEFT;
+    return rest > 0 && peek(u, last, rest) > 0 ? BL_ERROR_BITS_LEFT : BL_OK;
 }
 
 int bl_unpack_row(bl_unpack *u, int8_t *row, uint32_t room)
@@ -454,9 +454,9 @@ int bl_unpack_row(bl_unpack *u, int8_t *row, uint32_t room)
     int rc;
 
     if (u->row >= u->outputs)
-        return BL_UNPACK_DONE;
+        return BL_ERROR_NO_ROW;
     if (room < size)
-        return BL_UNPACK_ROOM;
+        return BL_ERROR_MEMORY;
     if (u->coding == PLAIN)
         rc = plain_row(u, row, size);
     else if (u->coding == SPARSE)
@@ -465,7 +465,7 @@ int bl_unpack_row(bl_unpack *u, int8_t *row, uint32_t room)
         rc = block_row(u, row);
     else
         rc = number_row(u, row, size);
-    if (rc == BL_UNPACK_OK && ++u->row == u->outputs)
+    if (rc == BL_OK && ++u->row == u->outputs)
         rc = check_end(u);
     return rc;
 }

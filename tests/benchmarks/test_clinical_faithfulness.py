@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from beatlens.errors import SignalError
 from beatlens.geometry import Geometry
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.beats.labels import BeatTrack
-from benchmarks.clinical.contributions import BeatReasons
+from benchmarks.clinical.contributions import BeatContributions
 from benchmarks.clinical.faithfulness import (
     BeatMargin,
     beat_windows,
@@ -38,7 +40,7 @@ class Bumps:
         return torch.stack([0 * v, 0 * v, v, 0 * v], dim=1)
 
 
-def recordings() -> tuple[list[BeatTrack], BeatReasons, np.ndarray]:
+def recordings() -> tuple[list[BeatTrack], BeatContributions, np.ndarray]:
     """Beats with one bump each at a random column; the bump's column `[b]`."""
     rng = np.random.default_rng(0)
     at = rng.integers(1, COLUMNS - 2, BEATS)
@@ -50,11 +52,11 @@ def recordings() -> tuple[list[BeatTrack], BeatReasons, np.ndarray]:
         tracks.append(BeatTrack(str(number), "mitdb", x, x == x, peaks, peaks, peaks, 360, 1125))
         evidence[number, V, column : column + 2] = 80 * LSB_MV
     every = np.arange(BEATS)
-    reasons = BeatReasons(
+    contributions = BeatContributions(
         every.astype(str), every, np.full(BEATS, 100), np.full(BEATS, V), np.full(BEATS, V),
         evidence, np.zeros((BEATS, 7, 4)), np.zeros(4), STRIDE,
     )  # fmt: skip
-    return tracks, reasons, at
+    return tracks, contributions, at
 
 
 def margin_of(net: Bumps) -> BeatMargin:
@@ -62,18 +64,18 @@ def margin_of(net: Bumps) -> BeatMargin:
 
 
 def test_windows_hold_the_span_with_its_context() -> None:
-    tracks, reasons, _ = recordings()
-    x = beat_windows(tracks, reasons, Bumps.geometry)
+    tracks, contributions, _ = recordings()
+    x = beat_windows(tracks, contributions, Bumps.geometry)
     assert x.shape == (BEATS, 1, COLUMNS * STRIDE + 8)
     expected = tracks[3].x[96 : 96 + x.shape[2]] * LSB_MV
     np.testing.assert_allclose(x[3, 0], expected, rtol=1e-6)
 
 
 def test_the_margin_is_the_sum_of_the_reasons() -> None:
-    tracks, reasons, _ = recordings()
+    tracks, contributions, _ = recordings()
     margin = margin_of(Bumps())
-    x = beat_windows(tracks, reasons, Bumps.geometry)
-    np.testing.assert_allclose(margin(x)[:, 0], reasons.contrast(V, N).total, rtol=1e-5)
+    x = beat_windows(tracks, contributions, Bumps.geometry)
+    np.testing.assert_allclose(margin(x)[:, 0], contributions.contrast(V, N).total, rtol=1e-5)
     off_grid = x + 0.3 * LSB_MV
     assert torch.equal(margin(off_grid), margin(x))
     with pytest.raises(SignalError, match=f"1 beats, expected {BEATS}"):
@@ -81,11 +83,11 @@ def test_the_margin_is_the_sum_of_the_reasons() -> None:
 
 
 def test_known_evidence_wins_and_its_inverse_loses() -> None:
-    tracks, reasons, _ = recordings()
-    x = beat_windows(tracks, reasons, Bumps.geometry)
+    tracks, contributions, _ = recordings()
+    x = beat_windows(tracks, contributions, Bumps.geometry)
 
     class Inverse(BeatMargin):
-        """The same decisions with evidence that points away from their reasons."""
+        """The same decisions with evidence that points away from their contributions."""
 
         def maps(self, x: Tensor) -> Tensor:
             return -super().maps(x)
@@ -103,8 +105,8 @@ def test_known_evidence_wins_and_its_inverse_loses() -> None:
 
 
 def test_bridging_matters_where_the_bump_is_and_nowhere_else() -> None:
-    tracks, reasons, at = recordings()
-    x = beat_windows(tracks, reasons, Bumps.geometry)
+    tracks, contributions, at = recordings()
+    x = beat_windows(tracks, contributions, Bumps.geometry)
     place = np.arange(COLUMNS * STRIDE)
     samples = np.full((BEATS, len(place)), WAVES.index("later"))
     bump = (place >= STRIDE * at[:, None]) & (place < STRIDE * (at[:, None] + 2))
@@ -124,7 +126,7 @@ def test_randomisation_tells_maps_that_ignore_the_weights() -> None:
     rng = np.random.default_rng(0)
     intact = rng.normal(size=(200, COLUMNS)).cumsum(axis=1)
 
-    def maps_of(layers: list[str], seed: int) -> np.ndarray:
+    def compute_maps(layers: list[str], seed: int) -> np.ndarray:
         if not layers:
             return intact
         if layers == ["turned"]:
@@ -132,7 +134,7 @@ def test_randomisation_tells_maps_that_ignore_the_weights() -> None:
         return np.random.default_rng(100 + seed).normal(size=intact.shape).cumsum(axis=1)
 
     depths = {"none": [], "turned": ["turned"], "all": ["head"]}
-    found = {k: v.mean() for k, v in randomisation(intact, maps_of, depths, range(5)).items()}
+    found = {k: v.mean() for k, v in randomisation(intact, compute_maps, depths, range(5)).items()}
     assert found["none_spearman"] == pytest.approx(1)
     assert (found["turned_spearman"], found["turned_size"]) == pytest.approx((-1, 1))
     assert abs(found["all_spearman"]) < 0.05
@@ -144,12 +146,9 @@ def test_randomisation_tells_maps_that_ignore_the_weights() -> None:
 
 
 def test_a_sample_has_every_class_of_every_recording() -> None:
-    _, reasons, _ = recordings()
+    _, contributions, _ = recordings()
     record, decided = np.repeat(["a", "b"], 12), np.tile([0, 0, 0, 0, 0, 2], 4)
-    mixed = BeatReasons(
-        record, reasons.track, reasons.first, decided, decided, reasons.evidence, reasons.worth,
-        reasons.offsets, STRIDE,
-    )  # fmt: skip
+    mixed = replace(contributions, record=record, labels=decided, decided=decided)
     chosen = sample_beats(mixed, 3)
     assert (np.diff(chosen) > 0).all()
     for name in ("a", "b"):

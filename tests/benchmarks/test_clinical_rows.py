@@ -28,9 +28,9 @@ from benchmarks.clinical.delineation import NONE
 from benchmarks.clinical.faithfulness import BeatMargin, beat_windows
 from benchmarks.clinical.networks import (
     Explained,
-    depths_of,
     explained_int8,
     explained_teacher,
+    list_depths,
 )
 from benchmarks.clinical.rows import clinical_figures, labelled
 from benchmarks.clinical.waves import WAVES
@@ -65,23 +65,23 @@ def test_reasons_decide_as_the_networks_do(
     networks: list[Explained], prepared: PreparedBeats
 ) -> None:
     for network in networks:
-        reasons = network.reasons(prepared.test)
-        scores, rows = reasons.scores(), np.arange(len(reasons))
-        assert len(reasons) == sum(len(track.peaks) for track in prepared.test)
+        contributions = network.contributions(prepared.test)
+        scores, rows = contributions.scores(), np.arange(len(contributions))
+        assert len(contributions) == sum(len(track.peaks) for track in prepared.test)
         # Ties of whole numbers are broken by order, those of floats by rounding.
-        assert (scores[rows, reasons.decided] >= scores.max(axis=1) - 1e-5).all()
+        assert (scores[rows, contributions.decided] >= scores.max(axis=1) - 1e-5).all()
 
 
 def test_windows_of_beats_give_the_evidence_of_recordings(
     networks: list[Explained], prepared: PreparedBeats
 ) -> None:
     for network in networks:
-        reasons = network.reasons(prepared.test)[np.arange(0, 200, 7)]
-        second = reasons.second()
-        x = beat_windows(prepared.test, reasons, network.net.geometry)
+        contributions = network.contributions(prepared.test)[np.arange(0, 200, 7)]
+        second = contributions.second()
+        x = beat_windows(prepared.test, contributions, network.net.geometry)
         with torch.no_grad():
-            found = BeatMargin(network.net, reasons.decided, second).maps(x).numpy()
-        expected = reasons.contrast(reasons.decided, second).columns * found.shape[1]
+            found = BeatMargin(network.net, contributions.decided, second).maps(x).numpy()
+        expected = contributions.contrast(contributions.decided, second).columns * found.shape[1]
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -89,9 +89,9 @@ def test_layers_drawn_anew_change_the_evidence_and_none_does_not(
     networks: list[Explained], prepared: PreparedBeats
 ) -> None:
     teacher, student = networks
-    reasons = teacher.reasons(prepared.test)[:40]
-    x = beat_windows(prepared.test, reasons, teacher.net.geometry)
-    depths = depths_of(teacher.net)  # type: ignore[arg-type]
+    contributions = teacher.contributions(prepared.test)[:40]
+    x = beat_windows(prepared.test, contributions, teacher.net.geometry)
+    depths = list_depths(teacher.net)  # type: ignore[arg-type]
     assert depths["head"] == ["head"]
     assert depths["all"] == ["head", "backbone.2", "backbone.1", "backbone.0"]
     with torch.no_grad():
@@ -157,7 +157,7 @@ def test_the_command_writes_figures_beside_those_of_other_models(
     assert "SIMULATED" in result.output
     rows = json.loads((out / "clinical.json").read_text())["rows"]
     assert {row["model"] for row in rows} == {"other", "teacher", "tiny"}
-    for name in ("clinical_reasons.json", "clinical_checks.json"):
+    for name in ("clinical_contributions.json", "clinical_checks.json"):
         assert json.loads((out / name).read_text())["rows"]
     strips = Path(__file__).parents[2] / "models" / "strips.toml"
     result = CliRunner().invoke(app, ["clinical", str(strips), "--run", str(tmp_path)])
@@ -176,14 +176,18 @@ def test_beats_of_ludb_are_what_their_recordings_are_said_to_have(
     assert (people.kept() == algorithm.kept()).all()
     assert 0.5 < people.kept().mean() < 1
     assert (people.all_waves().qrs[people.kept()] != NONE).all()
-    reasons = labelled(networks[0].reasons(people.tracks), people)
+    contributions = labelled(networks[0].contributions(people.tracks), people)
     assert people.ectopic is not None
     for record, classes in people.ectopic.items():
-        mine = reasons[reasons.record == record]
-        assert (mine.labels == 0).all() if not classes else set(mine.labels) <= {UNKNOWN, *classes}
+        of_record = contributions[contributions.record == record]
+        assert (
+            (of_record.labels == 0).all()
+            if not classes
+            else set(of_record.labels) <= {UNKNOWN, *classes}
+        )
 
 
-@pytest.mark.parametrize("name", ["clinical", "clinical_reasons", "clinical_checks"])
+@pytest.mark.parametrize("name", ["clinical", "clinical_contributions", "clinical_checks"])
 def test_committed_figures_show_teacher_and_int8_models_side_by_side(name: str) -> None:
     rows = json.loads((FIGURES / f"{name}.json").read_text())["rows"]
     models = {(row["model"], row["form"]) for row in rows if row["data"] == "DS2"}
@@ -195,7 +199,7 @@ def test_committed_figures_show_teacher_and_int8_models_side_by_side(name: str) 
 
 def test_the_page_of_beats_shows_them_side_by_side() -> None:
     text = (FIGURES.parent / "beats.md").read_text()
-    for name in ("clinical", "clinical-reasons", "clinical-checks"):
+    for name in ("clinical", "clinical-contributions", "clinical-checks"):
         table = text.split(f"<!-- table:{name} -->\n")[1].split("\n\n")[0].splitlines()[2:]
         models = [line.split(" | ") for line in table]
         order = [m for cells in models for m in ("teacher", "beats", "beats-6k") if m in cells]

@@ -12,7 +12,7 @@ from beatlens.tasks.beats.metrics import BeatRun
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.rr_features import BINS
 from beatlens.tasks.beats.labels import UNKNOWN, BeatTrack
-from benchmarks.clinical.contributions import BeatReasons, reasons_of
+from benchmarks.clinical.contributions import BeatContributions, split_decisions
 from benchmarks.clinical.delineation import BeatWaves
 from benchmarks.clinical.statistics import (
     F,
@@ -33,14 +33,14 @@ COLUMNS, STRIDE = 17, 8
 QRS_COLUMNS = slice(8, 10)
 
 
-def beats(count: int, seed: int = 0, records: int = 5) -> BeatReasons:
+def beats(count: int, seed: int = 0, records: int = 5) -> BeatContributions:
     """Random decisions of some recordings, every class as likely."""
     rng = np.random.default_rng(seed)
     evidence = rng.normal(size=(count, 4, COLUMNS)).astype(np.float32)
     rhythm, offsets = rng.normal(size=(count, len(FEATURES), 4)), np.array([0.0, 0.5, -0.5, 0.1])
     scores = evidence.mean(axis=2, dtype=np.float64) + rhythm.sum(axis=1) + offsets
     record = np.arange(count) % records
-    return BeatReasons(
+    return BeatContributions(
         record.astype(str), record, np.full(count, 1000), rng.integers(0, 4, count),
         scores.argmax(axis=1), evidence, rhythm, offsets, STRIDE,
     )  # fmt: skip
@@ -54,19 +54,19 @@ def find_columns(count: int) -> np.ndarray:
 
 
 def test_contributions_sum_to_the_difference_of_the_scores() -> None:
-    reasons = beats(50)
-    scores, rows = reasons.scores(), np.arange(50)
-    assert (scores.argmax(axis=1) == reasons.decided).all()
-    second = reasons.second()
+    contributions = beats(50)
+    scores, rows = contributions.scores(), np.arange(50)
+    assert (scores.argmax(axis=1) == contributions.decided).all()
+    second = contributions.second()
     assert (np.sort(scores, axis=1)[:, -2] == scores[rows, second]).all()
-    for mine, other in ((reasons.decided, second), (S, N), (V, N)):
+    for mine, other in ((contributions.decided, second), (S, N), (V, N)):
         expected = scores[rows, mine] - scores[rows, other]
-        np.testing.assert_allclose(reasons.contrast(mine, other).total, expected)
-    row = contribution_row(reasons, find_columns(50), S)
+        np.testing.assert_allclose(contributions.contrast(mine, other).total, expected)
+    row = contribution_row(contributions, find_columns(50), S)
     assert row["sum"] == pytest.approx((scores[:, S] - scores[:, N]).mean())
-    assert row["signal"] + row["contexts"] + row["offset"] == pytest.approx(row["sum"])
+    assert row["signal"] + row["features"] + row["offset"] == pytest.approx(row["sum"])
     assert sum(row[f"signal_{w}"] for w in WAVES) == pytest.approx(row["signal"])
-    assert sum(row[c] for c in FEATURES) == pytest.approx(row["contexts"])
+    assert sum(row[c] for c in FEATURES) == pytest.approx(row["features"])
     assert row["sum_lo"] < row["sum"] < row["sum_hi"]
 
 
@@ -80,34 +80,34 @@ def test_decisions_are_taken_apart_as_they_were_made() -> None:
     tables, offsets = rng.normal(size=(len(FEATURES), BINS, 4)), np.array([0.0, 1.0, 0.0, -1.0])
     decided = [np.array([0, 1, 2, 0])]
     run = BeatRun([track], [evidence], [np.zeros((4, 4))])
-    reasons = reasons_of(run, decided, tables, offsets, STRIDE)
-    assert reasons.first.tolist() == [0, 336, 632, 1064]
+    contributions = split_decisions(run, decided, tables, offsets, STRIDE)
+    assert contributions.first.tolist() == [0, 336, 632, 1064]
     expected = evidence[:, 42 : 42 + COLUMNS].mean(axis=1)
     expected = expected + sum(tables[i, contexts[1, i]] for i in range(len(FEATURES))) + offsets
-    np.testing.assert_allclose(reasons.scores()[1], expected, rtol=1e-5)
-    assert reasons[np.array([1, 3])].labels.tolist() == [1, UNKNOWN]
+    np.testing.assert_allclose(contributions.scores()[1], expected, rtol=1e-5)
+    assert contributions[np.array([1, 3])].labels.tolist() == [1, UNKNOWN]
     with pytest.raises(SignalError, match="there is no beat"):
-        reasons_of(BeatRun([], [], []), [], tables, offsets, STRIDE)
+        split_decisions(BeatRun([], [], []), [], tables, offsets, STRIDE)
 
 
 def test_right_and_wrong_leave_out_what_is_not_known() -> None:
     labels = np.array([S, N, UNKNOWN, V, F, N, V, S])
     decided = np.array([S, S, S, V, V, N, N, N])
-    reasons = replace(beats(8), labels=labels, decided=decided)
-    assert np.flatnonzero(outcomes(reasons, S)["right"]).tolist() == [0]
-    assert np.flatnonzero(outcomes(reasons, S)["wrong"]).tolist() == [1]
-    assert np.flatnonzero(outcomes(reasons, V)["wrong"]).tolist() == []  # fusion is excused
-    assert np.flatnonzero(outcomes(reasons, N)["wrong"]).tolist() == [6, 7]
-    told = {name: np.flatnonzero(mask).tolist() for name, mask in kinds(reasons, S).items()}
+    contributions = replace(beats(8), labels=labels, decided=decided)
+    assert np.flatnonzero(outcomes(contributions, S)["right"]).tolist() == [0]
+    assert np.flatnonzero(outcomes(contributions, S)["wrong"]).tolist() == [1]
+    assert np.flatnonzero(outcomes(contributions, V)["wrong"]).tolist() == []  # fusion is excused
+    assert np.flatnonzero(outcomes(contributions, N)["wrong"]).tolist() == [6, 7]
+    told = {name: np.flatnonzero(mask).tolist() for name, mask in kinds(contributions, S).items()}
     assert told == {"found": [0], "missed": [7], "false": [1], "normal": [5]}
 
 
 def test_evidence_in_qrs_alone_is_found_there() -> None:
-    reasons = beats(40)
-    evidence = np.zeros_like(reasons.evidence)
-    evidence[np.arange(40), reasons.decided, QRS_COLUMNS] = 3, 1
-    reasons = replace(reasons, evidence=evidence, worth=0 * reasons.worth)
-    row = wave_row(reasons, find_columns(40))
+    contributions = beats(40)
+    evidence = np.zeros_like(contributions.evidence)
+    evidence[np.arange(40), contributions.decided, QRS_COLUMNS] = 3, 1
+    contributions = replace(contributions, evidence=evidence, features=0 * contributions.features)
+    row = wave_row(contributions, find_columns(40))
     assert row["share_qrs"] == row["share_qrs_lo"] == row["peak_qrs"] == 1
     assert row["share_before_qrs"] == row["share_p"] == row["silent"] == 0
     assert row["time_qrs"] == pytest.approx(2 / 17)
@@ -125,10 +125,10 @@ def test_evidence_that_knows_nothing_has_no_enrichment() -> None:
 
 
 def test_beats_that_rest_on_rhythm_alone_are_counted_and_left_out() -> None:
-    reasons = beats(20)
-    evidence = reasons.evidence.copy()
+    contributions = beats(20)
+    evidence = contributions.evidence.copy()
     evidence[:10] = 0
-    row = wave_row(replace(reasons, evidence=evidence), find_columns(20))
+    row = wave_row(replace(contributions, evidence=evidence), find_columns(20))
     # The second class is another one without evidence, and so are all: nothing is positive.
     assert row["silent"] == 0.5
     assert 0 < row["share_qrs"] < 1
@@ -152,12 +152,12 @@ def test_ratios_by_record_are_those_of_all_beats() -> None:
 
 
 def test_agreement_with_oneself_is_whole_and_with_another_beat_is_not() -> None:
-    reasons, columns = beats(60), find_columns(60)
-    same = agreement_row(reasons, reasons, columns)
+    contributions, columns = beats(60), find_columns(60)
+    same = agreement_row(contributions, contributions, columns)
     assert same["spearman"] == same["same_peak"] == same["same_wave"] == same["same_class"] == 1
     assert abs(same["spearman_floor"]) < 0.2
     assert same["same_peak_floor"] < 0.5
     assert same["same_wave_floor"] < 0.6
-    other = agreement_row(reasons, beats(60, seed=7), columns)
+    other = agreement_row(contributions, beats(60, seed=7), columns)
     assert abs(other["spearman"]) < 0.2
     assert other["same_class"] < 0.6

@@ -18,7 +18,7 @@ from beatlens.tasks.windows.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.tasks.windows.labels import CLASSES
-from benchmarks.compression.grid import Cell, Workshop, all_seeds, cells_of
+from benchmarks.compression.grid import Grid, GridCell, all_seeds, list_cells
 from benchmarks.compression.plans import (
     BOTH,
     LARGE,
@@ -56,25 +56,29 @@ def test_every_method_is_compared_with_and_without_matching_at_two_budgets() -> 
         for step in plan.make(0):
             step.check(lively(NETWORKS["dense-203k"]))
     assert sum(set(PAPER) <= set(plan.matchings) for plan in found.values()) == 3 + 3
-    names = [cell.name for cell in cells_of(found, [0, 1, 2])]
+    names = [cell.name for cell in list_cells(found, [0, 1, 2])]
     assert len(set(names)) == len(names)
 
 
 def test_cells_come_seed_by_seed() -> None:
-    cells = cells_of(plans(), [0, 1])
+    cells = list_cells(plans(), [0, 1])
     seeds = [cell.seed for cell in cells]
     assert seeds == sorted(seeds)
     assert len(cells) == 2 * sum(len(plan.matchings) for plan in plans().values())
 
 
-def row(cell: Cell, basis: str = "a", **more: object) -> dict[str, object]:
+def row(cell: GridCell, basis: str = "a", **more: object) -> dict[str, object]:
     named = {"method": cell.method, "share": cell.share, "matching": cell.matching}
     return {**named, "seed": cell.seed, "basis": basis, **more}
 
 
 def test_what_the_figures_have_is_not_made_again_and_pairs_stay_together(tmp_path: Path) -> None:
-    cells = [Cell(method, 100, matching, seed) for seed in (0, 1) for method in ("weights", "4 bit")
-             for matching in ("none", "classwise")]  # fmt: skip
+    cells = [
+        GridCell(method, 100, matching, seed)
+        for seed in (0, 1)
+        for method in ("weights", "4 bit")
+        for matching in ("none", "classwise")
+    ]
     path = tmp_path / "compress.json"
     assert older_rows(path, {0: "a"}) == []
     assert left_to_make(cells, []) == cells
@@ -89,7 +93,7 @@ def test_what_the_figures_have_is_not_made_again_and_pairs_stay_together(tmp_pat
 
 
 def test_a_table_is_completed_row_by_row_in_the_order_of_the_plans() -> None:
-    first, second = Cell("weights", 100, "none", 0), Cell("4 bit", 20, "classwise", 0)
+    first, second = GridCell("weights", 100, "none", 0), GridCell("4 bit", 20, "classwise", 0)
     older = [row(second, spearman=0.1, less="none"), row(first, spearman=0.2)]
     found = with_older([row(first, spearman=0.3)], older, ["4 bit", "weights"])
     assert [(r["method"], r["spearman"]) for r in found] == [("4 bit", 0.1), ("weights", 0.3)]
@@ -104,9 +108,9 @@ def test_the_table_is_of_the_released_teachers(tmp_path: Path) -> None:
     rows = load_figures(ROOT / "docs" / "figures" / "compress.json").rows
     recipe = Recipe.read(ROOT / "models" / "compress.toml")
     nothing = cast(Prepared, None)  # of the recordings nothing is looked at
-    shop = Workshop(recipe, nothing, ROOT / "models/teachers/strips", tmp_path, plans())
+    grid = Grid(recipe, nothing, ROOT / "models/teachers/strips", tmp_path, plans())
     assert {(row["seed"], row["basis"]) for row in rows} <= {
-        (seed, shop.basis(seed)) for seed in all_seeds(shop.teachers)
+        (seed, grid.basis(seed)) for seed in all_seeds(grid.teachers)
     }
 
 

@@ -14,7 +14,7 @@ from beatlens.recipe import Recipe
 from beatlens.signals import splits
 from beatlens.tasks.windows.labels import SPAN, WindowSet, Track, cut_windows
 from benchmarks.crossval import windows as crossval
-from benchmarks.crossval.windows import OutOfFold, out_of_fold, row_of
+from benchmarks.crossval.windows import OutOfFold, build_row, out_of_fold
 
 from ..nets.networks import SMALL
 from ..tasks.tracks import make_track
@@ -62,7 +62,7 @@ def test_every_record_is_held_out_once_and_201_never_trained_on(
     again = out_of_fold(recipe(), prepared(), tmp_path, range(5), say=lambda _: None)
     assert len(seen) == 5  # nothing was trained again
     np.testing.assert_array_equal(again.run.evidence, found.run.evidence)
-    row = row_of(recipe(), found)
+    row = build_row(recipe(), found)
     assert row["records"] == 22
     assert 0 < row["ap_pvc_lo"] <= row["ap_pvc"] <= row["ap_pvc_hi"] <= 1
     assert 0 < row["threshold_pvc"] < 1

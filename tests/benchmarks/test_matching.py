@@ -11,7 +11,7 @@ from beatlens.tasks.windows.data import Prepared, prepare
 from beatlens.recipe import Recipe
 from beatlens.tasks.windows.labels import cut_windows
 from benchmarks.attribution.maps import MapsBench
-from benchmarks.attribution.matching import Bench, arms_of
+from benchmarks.attribution.matching import Bench, list_arms
 from benchmarks.attribution.step_cost import step_cost
 
 from ..pipeline.tiny import tiny_recipe
@@ -29,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_attribution_bench_rows(tmp_path: Path, run: Run) -> None:
     recipe, prepared = run
-    arms = [arm for arm in arms_of(recipe) if arm.name in ("kd", "sswa", "classwise")]
+    arms = [arm for arm in list_arms(recipe) if arm.name in ("kd", "sswa", "classwise")]
     bench = Bench(recipe, prepared, tmp_path, (0, 1), arms, replicates=10, say=lambda _: None)
     bench.train()
     rows, differences = bench.figures()

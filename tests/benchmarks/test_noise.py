@@ -11,7 +11,7 @@ from benchmarks.robustness.noise import NoiseBench
 MODELS = Path(__file__).parents[2] / "models"
 
 
-def test_noise_spoils_calls_and_doubts_say_so(data_dir: Path) -> None:
+def test_noise_spoils_calls_and_warnings_tell(data_dir: Path) -> None:
     mitdb, nstdb = find_database("mitdb", data_dir), find_database("nstdb", data_dir)
     bench = NoiseBench(mitdb, nstdb, ["106", "119"], levels=(0,), lead=1)  # of DS1: to develop on
     for model in ("beats", "strips"):
@@ -23,10 +23,10 @@ def test_noise_spoils_calls_and_doubts_say_so(data_dir: Path) -> None:
         assert clean["same_peak"] == clean["spearman"] == 1
         for row in noisy:
             assert row["wrong"] > clean["wrong"]
-            assert row["wrong_doubted"] > 90
+            assert row["wrong_warned"] > 90
             assert row["same_peak"] < 0.9
         if model == "beats":
-            assert clean["doubted"] < 15
+            assert clean["warned"] < 15
             assert noisy[2]["veb_loss"] > 5
         else:
-            assert clean["doubted"] < 5
+            assert clean["warned"] < 5

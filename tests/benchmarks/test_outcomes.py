@@ -1,4 +1,4 @@
-"""Wrong calls, doubts and agreement of evidence, of findings made by hand."""
+"""Wrong calls, warnings and agreement of evidence, of findings made by hand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reference(symbols: str) -> Annotations:
     return Annotations("made", 100_000, at, kinds, np.zeros(len(at), np.int64), ("",) * len(at))
 
 
-def beat(time_s: float, kind: str | None, doubts: tuple[str, ...] = (), peak: int = 5,
+def beat(time_s: float, kind: str | None, warnings: tuple[str, ...] = (), peak: int = 5,
          late_s: float = 0.0) -> BeatFinding:  # fmt: skip
     """Evidence for every class peaks at a column, counted from where the beat's span usually is."""
     late = round(late_s / COLUMN_S)
@@ -44,7 +44,7 @@ def beat(time_s: float, kind: str | None, doubts: tuple[str, ...] = (), peak: in
         assessable=kind is not None,
         quality_notes=(),
         quality=1.0,
-        warnings=doubts,
+        warnings=warnings,
         class_name=kind,
         evidence=evidence if kind is not None else None,
         classes=KINDS,
@@ -55,20 +55,20 @@ def outcome(findings, symbols="N", clean=None):
     return beat_outcome(findings, reference(symbols), RATE, STRETCHES, COLUMN_S, clean)
 
 
-def test_right_wrong_and_doubted_beats_are_counted() -> None:
+def test_right_wrong_and_warned_beats_are_counted() -> None:
     findings = [beat(t, "n") for t in TIMES]
     findings[3] = beat(TIMES[3], "v")  # wrong
-    findings[4] = beat(TIMES[4], "v", ("noisy",))  # wrong, and doubted
-    findings[5] = beat(TIMES[5], "n", ("low_margin",))  # right, and doubted
+    findings[4] = beat(TIMES[4], "v", ("noisy",))  # wrong, and warned
+    findings[5] = beat(TIMES[5], "n", ("low_margin",))  # right, and warned
     findings[6] = beat(TIMES[6], None)  # not decided
     findings.insert(8, beat(TIMES[7] + 0.5, "n"))  # nobody's: wrong
     found = outcome(findings)
-    assert (found.found, found.decided, found.doubted) == (len(TIMES) + 1, len(TIMES), 2)
-    assert (found.wrong, found.wrong_doubted) == (3, 1)
+    assert (found.found, found.decided, found.warned) == (len(TIMES) + 1, len(TIMES), 2)
+    assert (found.wrong, found.wrong_warned) == (3, 1)
     assert found.counts.veb.wrong == 2
     assert found.counts.pairs["NQ"] == 1
     row = beat_row([found, outcome([beat(t, "n") for t in TIMES])], [found, found])
-    assert row["wrong_doubted"] == pytest.approx(100 / 3)
+    assert row["wrong_warned"] == pytest.approx(100 / 3)
     assert row["undecided"] == pytest.approx(100 / (2 * len(TIMES) + 1))
     assert row["wrong_lo"] <= row["wrong"] <= row["wrong_hi"]
 
@@ -108,12 +108,12 @@ def test_agreement_is_told_by_what_beats_were_called_without_noise() -> None:
     assert np.isnan(row["same_peak_s"])  # there were none
 
 
-def strip(pvc: bool, doubts: tuple[str, ...] = (), peak: int = 3) -> Finding:
+def strip(pvc: bool, warnings: tuple[str, ...] = (), peak: int = 3) -> Finding:
     evidence = np.full((len(CLASSES), 20), -1, np.float32)
     evidence[0, peak] = 30.0 if pvc else 0.0
     logits = evidence.mean(axis=1)
     return Finding(
-        start_s=0, end_s=10, assessable=True, quality_notes=(), quality=1.0, warnings=doubts,
+        start_s=0, end_s=10, assessable=True, quality_notes=(), quality=1.0, warnings=warnings,
         probabilities={}, decisions=dict(zip(CLASSES, (logits > 0).tolist(), strict=True)),
         logits=dict(zip(CLASSES, logits.tolist(), strict=True)), evidence=evidence,
     )  # fmt: skip
@@ -131,6 +131,6 @@ def test_strips() -> None:
     row = strip_row([noisy, clean], [clean, clean])
     assert noisy.wrong.tolist() == [False, False, False, True, False]
     assert row["undecided"] == pytest.approx(10)
-    assert row["wrong_doubted"] == 100
+    assert row["wrong_warned"] == 100
     assert row["same_peak"] == pytest.approx(4 / 5)  # a strip not decided on has no map
     assert row["ap_pvc"] < strip_row([clean, clean], [clean, clean])["ap_pvc"] == 1

@@ -359,7 +359,7 @@ def test_without_examples_nothing_is_trained() -> None:
 
 
 def test_a_cache_that_is_too_small_says_so(cache: TeacherCache) -> None:
-    with pytest.raises(RecipeError, match="the cache has 256: crops would come again"):
+    with pytest.raises(RecipeError, match="the cache has 256: crops would repeat"):
         RepairEvidence(crops=250, held_out=50)(
             lively(SMALL["dense"]), cached_retraining(cache), BUDGET
         )
@@ -386,7 +386,7 @@ def test_a_caches_retraining_refuses_strangers_and_the_teacher(cache: TeacherCac
     retraining = cached_retraining(cache)
     with pytest.raises(ModelError, match="Residual, expected an evidence network"):
         retraining.objective(Residual())
-    with pytest.raises(ModelError, match=r"teacher it learns from: give copy\.deepcopy"):
+    with pytest.raises(ModelError, match=r"the teacher itself: give copy\.deepcopy"):
         retraining.objective(cache.teacher)
     frozen = lively(SMALL["dense"]).requires_grad_(False)
     with pytest.raises(ModelError, match="no parameter that requires a gradient"):

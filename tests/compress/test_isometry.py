@@ -111,7 +111,7 @@ def test_the_logs_figures_are_of_the_middle_columns() -> None:
 
 
 def test_a_jacobian_of_something_else_is_refused() -> None:
-    with pytest.raises(ModelError, match="asked of 'features', expected evidence or logits"):
+    with pytest.raises(ModelError, match="output is 'features', expected evidence or logits"):
         jacobian_singular_values(lively(SMALL["dense"]), crops(0, 1), of="features")
     with pytest.raises(ModelError, match="a Linear has no evidence"):
         jacobian_singular_values(nn.Linear(2, 2), torch.zeros(1, 2))

@@ -26,13 +26,13 @@ int main(void)
     bl_net net;
     int i, rc = bl_net_init(&net, &model, memory, sizeof memory);
 
-    for (i = 0; rc == BL_NET_OK && i < WINDOWS; i++) {
+    for (i = 0; rc == BL_OK && i < WINDOWS; i++) {
         rc = bl_net_push(&net, x, model.window, compare, 0);
-        if (rc == BL_NET_OK)
+        if (rc == BL_OK)
             rc = bl_net_end(&net, compare, 0);
         x += model.window * model.leads;
     }
     host_number(compared);
     host_number(different);
-    return rc != BL_NET_OK || compared != VALUES || different != 0;
+    return rc != BL_OK || compared != VALUES || different != 0;
 }

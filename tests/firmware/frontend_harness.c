@@ -25,7 +25,7 @@ static void write_samples(const bl_sample *out, int ready)
 static int refuses(bl_frontend *f, bl_sensor changed, int16_t *ring)
 {
     return bl_frontend_init(f, &changed, ring, changed.width) ==
-           BL_FRONTEND_CONFIG;
+           BL_ERROR_SENSOR;
 }
 
 /* Everything an init refuses; 0 if it does. */
@@ -33,7 +33,7 @@ static int check_refusals(bl_frontend *f, int16_t *ring)
 {
     bl_sensor odd = sensor, phases = sensor, slow = sensor, rails = sensor,
               shift = sensor, gain = sensor;
-    bl_sample out[BL_FRONTEND_MOST];
+    bl_sample out[BL_FRONTEND_MAX];
 
     odd.width--;
     phases.up = 0;
@@ -46,10 +46,10 @@ static int check_refusals(bl_frontend *f, int16_t *ring)
         !refuses(f, shift, ring) || !refuses(f, gain, ring))
         return 3;
     if (bl_frontend_init(f, &sensor, ring, sensor.width - 1u) !=
-        BL_FRONTEND_ROOM)
+        BL_ERROR_MEMORY)
         return 4;
-    if (bl_frontend_init(f, &sensor, ring, sensor.width) != BL_FRONTEND_OK ||
-        bl_frontend_end(f, out) != BL_FRONTEND_EMPTY)
+    if (bl_frontend_init(f, &sensor, ring, sensor.width) != BL_OK ||
+        bl_frontend_end(f, out) != BL_ERROR_EMPTY)
         return 5;
     return 0;
 }
@@ -57,7 +57,7 @@ static int check_refusals(bl_frontend *f, int16_t *ring)
 int main(void)
 {
     int16_t *ring = malloc(sensor.width * sizeof *ring), count;
-    bl_sample out[BL_FRONTEND_MOST];
+    bl_sample out[BL_FRONTEND_MAX];
     bl_frontend f;
     int rc;
 
@@ -68,14 +68,14 @@ int main(void)
         return rc;
     while (fread(&count, sizeof count, 1, stdin) == 1) {
         rc = bl_frontend_push(&f, count, out);
-        if (rc < 0 || rc > BL_FRONTEND_MOST)
+        if (rc < 0 || rc > BL_FRONTEND_MAX)
             return 6;
         write_samples(out, rc);
     }
     while ((rc = bl_frontend_end(&f, out)) > 0)
         write_samples(out, rc);
     if (rc != 0 || bl_frontend_end(&f, out) != 0 ||
-        bl_frontend_push(&f, 0, out) != BL_FRONTEND_ENDED)
+        bl_frontend_push(&f, 0, out) != BL_ERROR_ENDED)
         return 7;
     free(ring);
     return 0;

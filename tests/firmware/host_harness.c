@@ -11,22 +11,23 @@
 #include "beatlens.h"
 #include "bl_host.h"
 
-#define MOST 100000
+#define MAX_COUNTS 100000
 #define ROOM 2000
 
 extern const bl_task task;
 
 static void write_findings(const bl_host_batch *batch)
 {
-    uint32_t classes = task.model->classes, i;
+    uint32_t classes = task.lead.model->classes, i;
 
     for (i = 0; i < batch->count; i++) {
-        const bl_host_finding *f = &batch->findings[i];
+        const bl_host_window *found = (const bl_host_window *)batch->findings + i;
+        const bl_host_span *f = &found->span;
         uint32_t values[12];
 
         values[0] = f->start;
         values[1] = f->columns;
-        values[2] = f->decisions;
+        values[2] = found->decisions;
         values[3] = f->lost;
         values[4] = f->flat;
         values[5] = f->saturated;
@@ -35,11 +36,11 @@ static void write_findings(const bl_host_batch *batch)
         values[8] = f->noisy;
         values[9] = f->padded;
         values[10] = f->assessable;
-        values[11] = f->doubts;
+        values[11] = f->warnings;
         fwrite(values, sizeof values[0], 12, stdout);
         fwrite(batch->sums + i * classes, sizeof *batch->sums, classes, stdout);
         if (f->assessable)
-            fwrite(batch->evidence + (size_t)i * task.span * classes, classes,
+            fwrite(batch->evidence + (size_t)i * task.lead.kept * classes, classes,
                    f->columns, stdout);
     }
 }
@@ -52,7 +53,7 @@ static int run(void *memory, int16_t *counts, bl_host_batch *batch)
     while (fread(&size, sizeof size, 1, stdin) == 1) {
         if (size < 0)
             rc = bl_host_gap(memory, (uint32_t)-size, batch);
-        else if (size > MOST || fread(counts, sizeof *counts, (size_t)size,
+        else if (size > MAX_COUNTS || fread(counts, sizeof *counts, (size_t)size,
                                       stdin) != (size_t)size)
             return 8;
         else
@@ -75,23 +76,23 @@ static int check_room(void *memory, int16_t *counts, bl_host_batch batch)
 
     batch.room = 0;
     batch.findings = NULL;
-    for (i = 0; i < MOST; i++)
+    for (i = 0; i < MAX_COUNTS; i++)
         counts[i] = (int16_t)(i % 200);
     for (i = 0; i < 20 && rc == BL_OK; i++)
-        rc = bl_host_push(memory, counts, MOST, &batch);
-    return rc == BL_HOST_FULL ? 0 : 4;
+        rc = bl_host_push(memory, counts, MAX_COUNTS, &batch);
+    return rc == BL_ERROR_BATCH_FULL ? 0 : 4;
 }
 
 int main(void)
 {
-    uint32_t bytes = bl_host_bytes(), classes = task.model->classes;
-    size_t columns = (size_t)ROOM * task.span;
+    uint32_t bytes = bl_host_bytes(), classes = task.lead.model->classes;
+    size_t columns = (size_t)ROOM * task.lead.kept;
     void *memory = malloc(bytes);
-    int16_t *counts = malloc(MOST * sizeof *counts);
+    int16_t *counts = malloc(MAX_COUNTS * sizeof *counts);
     bl_host_batch batch;
     int rc;
 
-    batch.findings = malloc(ROOM * sizeof *batch.findings);
+    batch.findings = malloc(ROOM * sizeof(bl_host_window));
     batch.sums = malloc(ROOM * classes * sizeof *batch.sums);
     batch.evidence = malloc(columns * classes);
     batch.flags = malloc(columns);
@@ -99,7 +100,7 @@ int main(void)
     if (memory == NULL || counts == NULL || batch.findings == NULL ||
         batch.sums == NULL || batch.evidence == NULL || batch.flags == NULL)
         return 2;
-    if (bl_host_begin(memory, bytes - 1) != BL_ERROR_ROOM ||
+    if (bl_host_begin(memory, bytes - 1) != BL_ERROR_MEMORY ||
         bl_host_begin(memory, bytes) != BL_OK)
         return 3;
     rc = check_room(memory, counts, batch);

@@ -170,16 +170,16 @@ static uint32_t piece(uint32_t way, uint32_t columns)
 static int run(bl_net *net, uint32_t way, const int8_t *x, uint32_t columns)
 {
     const bl_model *model = net->model;
-    int rc = BL_NET_OK;
+    int rc = BL_OK;
 
-    while (rc == BL_NET_OK && columns > 0) {
+    while (rc == BL_OK && columns > 0) {
         uint32_t now = piece(way, columns);
 
         rc = bl_net_push(net, x, now, keep_column, NULL);
         x += now * model->leads;
         columns -= now;
     }
-    if (rc == BL_NET_OK && model->window > 0)
+    if (rc == BL_OK && model->window > 0)
         rc = bl_net_end(net, keep_column, NULL);
     return rc;
 }
@@ -210,7 +210,7 @@ static void run_case(const bl_model *model)
     for (way = 0; way < WAYS; way++) {
         made_count = 0;
         bl_net_reset(&net);
-        if (rc == BL_NET_OK)
+        if (rc == BL_OK)
             rc = run(&net, way, x, columns);
         write_made(rc);
     }

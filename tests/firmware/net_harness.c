@@ -15,7 +15,7 @@
 #include "bl_net.h"
 #include "model.h"
 
-#define MOST (UINT32_C(1) << 22)
+#define MAX_BYTES (UINT32_C(1) << 22)
 
 static uint32_t seed;
 
@@ -39,22 +39,22 @@ static int push_all(bl_net *net, const int8_t *x, uint32_t columns)
 
         now = now < columns ? now : columns;
         rc = bl_net_push(net, x, now, write_column, NULL);
-        if (rc != BL_NET_OK)
+        if (rc != BL_OK)
             return rc;
         x += now * model.leads;
         columns -= now;
     }
-    return BL_NET_OK;
+    return BL_OK;
 }
 
 static int windows(bl_net *net, const int8_t *x, uint32_t columns)
 {
     for (; columns >= model.window; columns -= model.window) {
-        if (push_all(net, x, model.window) != BL_NET_OK)
+        if (push_all(net, x, model.window) != BL_OK)
             return 4;
-        if (bl_net_push(net, x, 1, write_column, NULL) != BL_NET_WINDOW)
+        if (bl_net_push(net, x, 1, write_column, NULL) != BL_ERROR_WINDOW)
             return 5; /* one too many */
-        if (bl_net_end(net, write_column, NULL) != BL_NET_OK)
+        if (bl_net_end(net, write_column, NULL) != BL_OK)
             return 6;
         x += model.window * model.leads;
     }
@@ -63,7 +63,7 @@ static int windows(bl_net *net, const int8_t *x, uint32_t columns)
 
 int main(int count, char **arguments)
 {
-    int8_t *x = malloc(MOST);
+    int8_t *x = malloc(MAX_BYTES);
     uint32_t *memory = malloc(model.state_bytes), columns;
     bl_net net;
     int rc;
@@ -71,15 +71,15 @@ int main(int count, char **arguments)
     if (x == NULL || memory == NULL || count != 2)
         return 2;
     seed = (uint32_t)strtoul(arguments[1], NULL, 10);
-    columns = (uint32_t)fread(x, 1, MOST, stdin) / model.leads;
+    columns = (uint32_t)fread(x, 1, MAX_BYTES, stdin) / model.leads;
     if (MODEL_STATE_BYTES != model.state_bytes ||
         bl_net_init(&net, &model, memory, model.state_bytes - 1) !=
-            BL_NET_ROOM ||
-        bl_net_init(&net, &model, memory, model.state_bytes) != BL_NET_OK ||
-        bl_net_end(&net, write_column, NULL) != BL_NET_WINDOW)
+            BL_ERROR_MEMORY ||
+        bl_net_init(&net, &model, memory, model.state_bytes) != BL_OK ||
+        bl_net_end(&net, write_column, NULL) != BL_ERROR_WINDOW)
         return 3;
     rc = model.window > 0  ? windows(&net, x, columns)
-         : push_all(&net, x, columns) == BL_NET_OK ? 0
+         : push_all(&net, x, columns) == BL_OK ? 0
                                                    : 7;
     free(memory);
     free(x);

@@ -10,9 +10,9 @@
 
 #include "bl_qrs.h"
 
-enum { MOST = 1 << 22 };
+enum { MAX_SAMPLES = 1 << 22 };
 
-static int8_t x[MOST];
+static int8_t x[MAX_SAMPLES];
 
 static void write_peak(void *context, uint32_t sample)
 {
@@ -29,7 +29,7 @@ int main(void)
 
     if (q == NULL)
         return 2;
-    count = fread(x, 1, MOST, stdin);
+    count = fread(x, 1, MAX_SAMPLES, stdin);
     bl_qrs_init(q);
     for (run = 0; run < 2; run++) {
         first = peaks;

@@ -4,7 +4,7 @@
  * In:  pieces: a number (int32, little-endian as all numbers), then so many
  *      int16 counts; a negative number is a gap of so many counts.
  * Out: per finding start, columns, decisions, lost, flat, saturated, clipped,
- *      unusable, noisy, padded, assessable, doubts (uint32 each), sums (int32
+ *      unusable, noisy, padded, assessable, warnings (uint32 each), sums (int32
  *      [classes]), and of an assessable one evidence (int8
  *      [columns][classes]).
  *
@@ -18,12 +18,12 @@
 #include "sensor.h"
 #include "task.h"
 
-#define MOST 100000
+#define MAX_COUNTS 100000
 
 static void write_finding(void *context, const bl_stream *s,
                           const bl_finding *f)
 {
-    uint32_t values[12], classes = task.model->classes, i, c;
+    uint32_t values[12], classes = task.lead.model->classes, i, c;
 
     (void)context;
     values[0] = f->start;
@@ -37,7 +37,7 @@ static void write_finding(void *context, const bl_stream *s,
     values[8] = f->defects.noisy;
     values[9] = f->defects.padded;
     values[10] = f->assessable;
-    values[11] = f->doubts;
+    values[11] = f->warnings;
     fwrite(values, sizeof values[0], 12, stdout);
     fwrite(f->sums, sizeof f->sums[0], classes, stdout);
     for (i = 0; f->assessable && i < f->columns; i++)
@@ -51,15 +51,15 @@ static int check_refusals(bl_stream *s, uint32_t *memory, uint32_t bytes)
     bl_task hop = task, empty = task;
     bl_sensor rails = sensor;
 
-    hop.hop = (uint16_t)(task.span + 1);
-    empty.stride = 0;
+    hop.hop = (uint16_t)(task.lead.kept + 1);
+    empty.lead.stride = 0;
     rails.low = rails.high;
     if (bl_init(s, &hop, &sensor, memory, bytes) != BL_ERROR_TASK ||
         bl_init(s, &empty, &sensor, memory, bytes) != BL_ERROR_TASK)
         return 3;
     if (bl_init(s, &task, &rails, memory, bytes) != BL_ERROR_SENSOR)
         return 4;
-    if (bl_init(s, &task, &sensor, memory, bytes - 1) != BL_ERROR_ROOM)
+    if (bl_init(s, &task, &sensor, memory, bytes - 1) != BL_ERROR_MEMORY)
         return 5;
     return bytes == TASK_MEMORY_BYTES(SENSOR_TAPS) ? 0 : 6;
 }
@@ -68,7 +68,7 @@ int main(void)
 {
     uint32_t bytes = bl_memory_bytes(&task, &sensor);
     uint32_t *memory = malloc(bytes);
-    int16_t *counts = malloc(MOST * sizeof *counts);
+    int16_t *counts = malloc(MAX_COUNTS * sizeof *counts);
     bl_stream s;
     int32_t size;
     int rc;
@@ -83,7 +83,7 @@ int main(void)
     while (fread(&size, sizeof size, 1, stdin) == 1) {
         if (size < 0)
             rc = bl_gap(&s, (uint32_t)-size, write_finding, NULL);
-        else if (size > MOST ||
+        else if (size > MAX_COUNTS ||
                  fread(counts, sizeof *counts, (size_t)size, stdin) !=
                      (size_t)size)
             return 8;

@@ -439,9 +439,9 @@ def test_the_library_under_sanitizers(
     parts = {"sensor": sensor_source(frontend, "sensor"), "task": made.task, "task_net": made.net}
     program = compile_c(
         [
-            *map(source, ("beatlens", "bl_frontend", "bl_net")),
+            *(FIRMWARE / name for name in host.SOURCES),
             *(write_c(part, tmp_path, name) for name, part in parts.items()),
-            HOST / "bl_host.c", HOST / "bl_kernels_host.c", HERE / "host_harness.c",
+            HERE / "host_harness.c",
         ],
         tmp_path / "host", f"-I{tmp_path}", f"-I{HOST}", *native(),
     )  # fmt: skip

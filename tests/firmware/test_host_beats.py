@@ -175,15 +175,15 @@ def test_real_hearts(bundle: Bundle, data_dir: Path, record: str) -> None:
 
 
 def test_constants_in_c_are_those_of_python() -> None:
-    header = (ENGINE / "include" / "bl_contexts.h").read_text()
+    header = (ENGINE / "include" / "bl_features.h").read_text()
     found = {name: int(value) for name, value in re.findall(r"#define (BL_\w+) (\d+)", header)}
-    assert found["BL_CONTEXTS"] == len(FEATURES)
-    assert found["BL_CONTEXT_BINS"] == BINS
-    assert found["BL_DISTANCES"] == DISTANCES
-    assert found["BL_ALIKE_BEATS"] == REMEMBERED
-    assert found["BL_ALIKE_SEEN"] == SEEN
+    assert found["BL_FEATURES"] == len(FEATURES)
+    assert found["BL_FEATURE_BINS"] == BINS
+    assert found["BL_FEATURE_DISTANCES"] == DISTANCES
+    assert found["BL_FEATURE_BEATS"] == REMEMBERED
+    assert found["BL_FEATURE_BEAT_SAMPLES"] == SEEN
     # The samples around a beat that is found as late as can be are still there.
-    assert min(found["BL_ALIKE_KEPT"], KEPT) >= LATE + morphology.BEFORE + morphology.SHIFT
+    assert min(found["BL_FEATURE_SAMPLES"], KEPT) >= LATE + morphology.BEFORE + morphology.SHIFT
 
 
 def test_what_the_generator_refuses(bundle: Bundle) -> None:

@@ -30,7 +30,7 @@ from .compiled import ENGINE, HERE, source, write_c
 
 STREAM = ("bl_init", "bl_push", "bl_gap", "bl_end")
 UNPACK = ("bl_unpack_open", "bl_unpack_row")
-LIBRARY = ("beatlens", "bl_frontend", *ENGINE, "bl_unpack")
+LIBRARY = ("beatlens", "bl_lead", "bl_frontend", *ENGINE, "bl_unpack")
 RATE = 250
 MOST_BYTES = 800
 """What the README promises of every function and core; measured are 96 to 772."""

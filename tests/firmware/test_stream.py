@@ -22,7 +22,7 @@ from ..runtime.cases import GAIN, ecg_counts
 from ..runtime.conftest import make_bundle
 from .compiled import ENGINE, HERE, compile_c, run_c, source, write_c
 
-SOURCES = ("beatlens", "bl_frontend", *ENGINE)
+SOURCES = ("beatlens", "bl_lead", "bl_frontend", *ENGINE)
 RAILS = (-900, 900)
 Piece = np.ndarray | int
 """Counts, or how many were lost."""

@@ -177,7 +177,7 @@ def test_options_that_are_none_are_refused(dense: Bundle, tmp_path: Path) -> Non
     for options, match in (
         ({"name": "a b"}, "C identifier"),
         ({"name": "int"}, "C identifier"),
-        ({"name": "Beatlens"}, "expected none of beatlens, bl_frontend, bl_net"),
+        ({"name": "Beatlens"}, "expected none of beatlens, bl_error, bl_frontend"),
         ({"core": "m8"}, "core is 'm8', expected one of m3"),
         ({"arena_bytes": 0}, "arena is 0 bytes"),
         ({"arena_bytes": -5}, "arena is -5 bytes"),

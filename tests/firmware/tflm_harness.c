@@ -14,7 +14,7 @@
 #include "double.h"
 #include "strips.h"
 
-#define MOST 100000
+#define MAX_COUNTS 100000
 
 static uint8_t arena[HARNESS_ARENA] __attribute__((aligned(16)));
 static unsigned char said[1 << 16];
@@ -29,9 +29,9 @@ static void put(const void *data, size_t bytes)
 }
 
 /* A finding as bytes in `said`. */
-static void say(const bl_stream *s, const bl_finding *f)
+static void write_text(const bl_stream *s, const bl_finding *f)
 {
-    uint32_t classes = s->task->model->classes, i, c;
+    uint32_t classes = s->task->lead.model->classes, i, c;
     uint32_t values[12];
 
     values[0] = f->start;
@@ -45,7 +45,7 @@ static void say(const bl_stream *s, const bl_finding *f)
     values[8] = f->defects.noisy;
     values[9] = f->defects.padded;
     values[10] = f->assessable;
-    values[11] = f->doubts;
+    values[11] = f->warnings;
     said_bytes = 0;
     put(values, sizeof values);
     put(f->sums, classes * sizeof f->sums[0]);
@@ -61,7 +61,7 @@ static void write_finding(void *context, const bl_stream *s,
                           const bl_finding *f)
 {
     (void)context;
-    say(s, f);
+    write_text(s, f);
     fwrite(said, 1, said_bytes, stdout);
 }
 
@@ -71,7 +71,7 @@ static void count_finding(void *context, const bl_stream *s,
 {
     uint32_t *sum = context, i;
 
-    say(s, f);
+    write_text(s, f);
     for (i = 0; f->assessable && i < said_bytes; i++)
         *sum = *sum * UINT32_C(31) + said[i];
 }
@@ -88,22 +88,22 @@ static int check_refusals(strips_stream *s, uint32_t *memory, uint32_t bytes)
 {
     int32_t used;
 
-    if (strips_init(s, memory, bytes) != STRIPS_ERROR_LOAD)
+    if (strips_init(s, memory, bytes) != BL_ERROR_NOT_LOADED)
         return 3;
-    if (strips_load(NULL, sizeof arena) != STRIPS_ERROR_ARENA ||
-        strips_load(arena, 16) != STRIPS_ERROR_ARENA ||
-        strips_init(s, memory, bytes) != STRIPS_ERROR_LOAD)
+    if (strips_load(NULL, sizeof arena) != BL_ERROR_ARENA ||
+        strips_load(arena, 16) != BL_ERROR_ARENA ||
+        strips_init(s, memory, bytes) != BL_ERROR_NOT_LOADED)
         return 4;
     used = strips_load(arena, sizeof arena);
     if (used <= 0 || strips_load(arena, (uint32_t)used) != used ||
-        strips_load(arena, (uint32_t)used - 1) != STRIPS_ERROR_ARENA ||
+        strips_load(arena, (uint32_t)used - 1) != BL_ERROR_ARENA ||
         strips_load(arena, sizeof arena) != used)
         return 5;
-    if (strips_init(s, memory, bytes - 1) != BL_ERROR_ROOM ||
-        strips_init(s, NULL, bytes) != BL_ERROR_ROOM)
+    if (strips_init(s, memory, bytes - 1) != BL_ERROR_MEMORY ||
+        strips_init(s, NULL, bytes) != BL_ERROR_MEMORY)
         return 6;
     return strips_init(s, memory, bytes) == BL_OK &&
-                   bl_memory_bytes(s->stream.task, s->stream.sensor) == bytes
+                   bl_memory_bytes(s->stream.task, s->stream.lead.sensor) == bytes
                ? 0
                : 7;
 }
@@ -122,12 +122,12 @@ static int take(int32_t size, int16_t *counts)
         if (rc == BL_OK)
             rc = strips_gap(&silent, (uint32_t)-size, NULL, NULL);
     } else {
-        if (size > MOST || fread(counts, sizeof *counts, (size_t)size, stdin) !=
+        if (size > MAX_COUNTS || fread(counts, sizeof *counts, (size_t)size, stdin) !=
                                (size_t)size)
             return 9;
         rc = strips_push(&stream, counts, (uint32_t)size, write_and_count,
                          &sums[0]);
-        if (rc == STRIPS_ERROR_INVOKE)
+        if (rc == BL_ERROR_INVOKE)
             return 20;
         rc_other = strips_push(&other, counts, (uint32_t)size, count_finding,
                                &sums[1]);
@@ -164,7 +164,7 @@ int main(int count, char **arguments)
     uint32_t bytes = STRIPS_MEMORY_BYTES;
     uint32_t *memory = malloc(bytes), *other_memory = malloc(bytes);
     uint32_t *silent_memory = malloc(bytes);
-    int16_t *counts = malloc(MOST * sizeof *counts);
+    int16_t *counts = malloc(MAX_COUNTS * sizeof *counts);
     int rc = 2;
 
     if (memory != NULL && other_memory != NULL && silent_memory != NULL &&

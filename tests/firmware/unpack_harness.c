@@ -3,7 +3,7 @@
  *
  * In:  per tensor its size (uint32, little-endian, as all numbers) and bytes.
  * Out: per tensor the result (int32); where it is 0, the shape (3 x uint32)
- *      and the weights. Result -100: more than MOST weights, not tried.
+ *      and the weights. Result -100: more than MAX_WEIGHTS weights, not tried.
  *
  * Packed bytes and the row are copied to blocks of exactly their size, so
  * that a sanitizer sees every access beside them.
@@ -14,7 +14,7 @@
 
 #include "bl_unpack.h"
 
-#define MOST 4096u
+#define MAX_WEIGHTS 4096u
 #define TOO_MANY (-100)
 
 static int decode(const uint8_t *packed, uint32_t size, bl_unpack *u,
@@ -24,23 +24,23 @@ static int decode(const uint8_t *packed, uint32_t size, bl_unpack *u,
     uint32_t row_size, o;
     int8_t *row;
 
-    if (rc != BL_UNPACK_OK)
+    if (rc != BL_OK)
         return rc;
     row_size = u->taps * u->inputs;
-    if (u->outputs * row_size > MOST)
+    if (u->outputs * row_size > MAX_WEIGHTS)
         return TOO_MANY;
     row = malloc(row_size);
     if (row == NULL)
         exit(2);
-    if (bl_unpack_row(u, row, row_size - 1) != BL_UNPACK_ROOM)
+    if (bl_unpack_row(u, row, row_size - 1) != BL_ERROR_MEMORY)
         exit(3);
-    for (o = 0; rc == BL_UNPACK_OK && o < u->outputs; o++) {
+    for (o = 0; rc == BL_OK && o < u->outputs; o++) {
         rc = bl_unpack_row(u, row, row_size);
         memcpy(weights + o * row_size, row, row_size);
     }
-    if (rc == BL_UNPACK_OK && bl_unpack_row(u, row, row_size) != BL_UNPACK_DONE)
+    if (rc == BL_OK && bl_unpack_row(u, row, row_size) != BL_ERROR_NO_ROW)
         exit(4);
-    if (rc != BL_UNPACK_OK) /* asked again after an error, nothing happens */
+    if (rc != BL_OK) /* asked again after an error, nothing happens */
         (void)bl_unpack_row(u, row, row_size);
     free(row);
     return rc;
@@ -48,7 +48,7 @@ static int decode(const uint8_t *packed, uint32_t size, bl_unpack *u,
 
 int main(void)
 {
-    static int8_t weights[MOST];
+    static int8_t weights[MAX_WEIGHTS];
     uint32_t size, shape[3];
     int32_t rc;
 
@@ -60,7 +60,7 @@ int main(void)
             return 5;
         rc = decode(packed, size, &u, weights);
         fwrite(&rc, sizeof rc, 1, stdout);
-        if (rc == BL_UNPACK_OK) {
+        if (rc == BL_OK) {
             shape[0] = u.outputs;
             shape[1] = u.taps;
             shape[2] = u.inputs;

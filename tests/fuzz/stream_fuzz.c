@@ -20,9 +20,9 @@
 #include "promise.h"
 #include "sensors.h" /* sensors, SENSORS, FIELD, STRIDE */
 
-#define MOST_COUNTS 6000u
-#define MOST_COLUMNS (UINT32_C(1) << 29) /* C6: lost samples fit 32 bits */
-#define MOST_PIECE 64
+#define MAX_COUNTS 6000u
+#define MAX_COLUMNS (UINT32_C(1) << 29) /* C6: lost samples fit 32 bits */
+#define MAX_PIECE 64
 
 enum { COUNTS, CONSTANT, GAP, LONG_GAP, END, NOTHING, CALLS };
 
@@ -33,7 +33,7 @@ typedef struct {
     size_t left;
 } bytes;
 
-/* A run, and what was heard of it. */
+/* A run, and what its findings were. */
 typedef struct {
     bl_task task;
     const bl_sensor *sensor;
@@ -45,7 +45,7 @@ typedef struct {
     uint32_t covered; /* columns that some finding is about */
     uint32_t hash;
     int ending;
-    int rest; /* what is behind the last span was told */
+    int rest; /* what is behind the last span had its finding */
     int ended;
 } run;
 
@@ -64,7 +64,7 @@ static uint32_t take(bytes *b, uint32_t count)
 }
 
 /* Columns that `counts` counts are, as whole ones. */
-static uint64_t columns_of(const run *r, uint64_t counts)
+static uint64_t count_columns(const run *r, uint64_t counts)
 {
     return counts * r->sensor->up / ((uint64_t)r->sensor->down * STRIDE);
 }
@@ -78,7 +78,7 @@ static void mix(run *r, uint32_t value)
 
 static void check_order(run *r, const bl_finding *f)
 {
-    uint32_t span = r->task.span, hop = r->task.hop;
+    uint32_t span = r->task.lead.kept, hop = r->task.hop;
 
     PROMISE(!r->rest && !r->ended); /* S2 */
     if (f->columns >= span) {
@@ -92,7 +92,7 @@ static void check_order(run *r, const bl_finding *f)
     }
     PROMISE(f->columns <= INT32_MAX); /* S3 */
     r->covered = f->start + f->columns;
-    PROMISE(r->covered <= columns_of(r, r->total) + 1);
+    PROMISE(r->covered <= count_columns(r, r->total) + 1);
 }
 
 static void check_defects(const bl_finding *f)
@@ -112,7 +112,7 @@ static void check_evidence(run *r, const bl_stream *s, const bl_finding *f)
 {
     uint32_t c, i;
 
-    PROMISE(f->columns == r->task.span);
+    PROMISE(f->columns == r->task.lead.kept);
     for (c = 0; c < model.classes; c++) {
         int32_t sum = 0;
 
@@ -129,20 +129,20 @@ static void check_evidence(run *r, const bl_stream *s, const bl_finding *f)
     PROMISE(f->decisions >> model.classes == 0);
 }
 
-static void hear(void *context, const bl_stream *s, const bl_finding *f)
+static void take_finding(void *context, const bl_stream *s, const bl_finding *f)
 {
     run *r = context;
     const bl_defects *d = &f->defects;
     const bl_task *t = &r->task;
-    int readable = d->lost == 0 && d->unusable <= t->most_unusable &&
-                   d->clipped <= t->most_clipped;
+    int readable = d->lost == 0 && d->unusable <= t->limits.max_unusable &&
+                   d->clipped <= t->limits.max_clipped;
 
     PROMISE(s == r->stream);
     check_order(r, f);
     check_defects(f);
     PROMISE(f->assessable == (readable && !r->rest)); /* S7 */
-    PROMISE(f->doubts ==
-            (f->assessable && d->noisy > t->most_noisy ? BL_DOUBT_NOISE : 0));
+    PROMISE(f->warnings ==
+            (f->assessable && d->noisy > t->limits.max_noisy ? BL_WARNING_NOISY : 0));
     mix(r, f->start);
     mix(r, f->columns);
     mix(r, f->decisions);
@@ -171,22 +171,22 @@ static void push(run *r, const int16_t *counts, uint32_t count)
     uint32_t step = r->single ? 1 : count;
 
     if (!r->ended) {
-        if (r->pushed + count > MOST_COUNTS)
+        if (r->pushed + count > MAX_COUNTS)
             return;
         r->total += count;
         r->pushed += count;
     }
     if (count == 0 || r->ended) {
-        expect(r, bl_push(r->stream, counts, count, hear, r));
+        expect(r, bl_push(r->stream, counts, count, take_finding, r));
         return;
     }
     for (; count > 0; count -= step, counts += step)
-        expect(r, bl_push(r->stream, counts, step, hear, r));
+        expect(r, bl_push(r->stream, counts, step, take_finding, r));
 }
 
 static void push_counts(run *r, bytes *b)
 {
-    uint32_t count = take(b, 1) % (MOST_PIECE + 1), i;
+    uint32_t count = take(b, 1) % (MAX_PIECE + 1), i;
     int16_t *counts = malloc(count > 0 ? count * sizeof *counts : 1);
 
     PROMISE(counts != NULL);
@@ -198,14 +198,14 @@ static void push_counts(run *r, bytes *b)
 
 static void push_constant(run *r, bytes *b)
 {
-    int16_t counts[MOST_PIECE];
+    int16_t counts[MAX_PIECE];
     uint32_t times = take(b, 2) % 2048, i;
     int32_t value = (int32_t)take(b, 2) - 32768;
 
-    for (i = 0; i < MOST_PIECE; i++) /* alternates with one that is near */
+    for (i = 0; i < MAX_PIECE; i++) /* alternates with one that is near */
         counts[i] = (int16_t)(i % 2 ? value ^ 3 : value);
-    for (; times > MOST_PIECE; times -= MOST_PIECE)
-        push(r, counts, MOST_PIECE);
+    for (; times > MAX_PIECE; times -= MAX_PIECE)
+        push(r, counts, MAX_PIECE);
     push(r, counts, times);
 }
 
@@ -214,20 +214,20 @@ static void gap(run *r, uint32_t counts)
     uint32_t first = r->single ? counts / 3 : 0;
 
     if (!r->ended) {
-        if (columns_of(r, r->total + counts) >= MOST_COLUMNS)
+        if (count_columns(r, r->total + counts) >= MAX_COLUMNS)
             return;
         r->total += counts;
     }
-    expect(r, bl_gap(r->stream, first, hear, r));
-    expect(r, bl_gap(r->stream, counts - first, hear, r));
+    expect(r, bl_gap(r->stream, first, take_finding, r));
+    expect(r, bl_gap(r->stream, counts - first, take_finding, r));
 }
 
 static void end(run *r)
 {
     r->ending = 1;
-    expect(r, bl_end(r->stream, hear, r));
+    expect(r, bl_end(r->stream, take_finding, r));
     if (!r->ended) /* nothing was left out: S2 */
-        PROMISE(r->covered >= columns_of(r, r->total));
+        PROMISE(r->covered >= count_columns(r, r->total));
     r->ended = 1;
 }
 
@@ -264,16 +264,16 @@ static void set_task(run *r, bytes *b)
     bl_task *t = &r->task;
 
     r->sensor = sensors[take(b, 1) % SENSORS];
-    t->model = &model;
+    t->lead.model = &model;
     t->sum_thresholds = thresholds;
-    t->span = (uint16_t)(1 + take(b, 1) % 80);
-    t->hop = (uint16_t)(1 + take(b, 1) % t->span);
-    t->left = (uint16_t)(take(b, 1) % (FIELD - STRIDE + 1));
-    t->right = (uint16_t)(FIELD - STRIDE - t->left);
-    t->stride = STRIDE;
-    t->most_unusable = take(b, 1);
-    t->most_clipped = take(b, 1);
-    t->most_noisy = 4u * t->span;
+    t->lead.kept = (uint16_t)(1 + take(b, 1) % 80);
+    t->hop = (uint16_t)(1 + take(b, 1) % t->lead.kept);
+    t->lead.left = (uint16_t)(take(b, 1) % (FIELD - STRIDE + 1));
+    t->lead.right = (uint16_t)(FIELD - STRIDE - t->lead.left);
+    t->lead.stride = STRIDE;
+    t->limits.max_unusable = take(b, 1);
+    t->limits.max_clipped = take(b, 1);
+    t->limits.max_noisy = 4u * t->lead.kept;
 }
 
 /* Memory is a block of exactly the size asked for: S9. */
@@ -292,7 +292,7 @@ static uint32_t run_all(bytes b, int single)
     memset(memory, single ? 0xa5 : 0, size);
     memset(r.stream, single ? 0x5a : 0, sizeof *r.stream);
     PROMISE(bl_init(r.stream, &r.task, r.sensor, memory, size - 1) ==
-            BL_ERROR_ROOM);
+            BL_ERROR_MEMORY);
     PROMISE(bl_init(r.stream, &r.task, r.sensor, memory, size) == BL_OK);
     while (b.left > 0)
         call(&r, &b);

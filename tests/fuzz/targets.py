@@ -37,6 +37,7 @@ SOURCES = {
     "qrs": ("bl_qrs",),
     "stream": (
         "beatlens",
+        "bl_lead",
         "bl_frontend",
         "bl_net",
         "bl_kernels",

@@ -59,45 +59,39 @@ def test_promises_hold_for_any_bytes(target: Path, tmp_path: Path) -> None:
     assert outcome.edges > LEAST_EDGES[name]
 
 
-BUGS = {
-    "unpack": (
-        "src/bl_unpack.c",
-        ("if (room < size)", "if (room + 1 < size)"),
-        ("|| rest > 7)", "|| rest > 15)"),
-        ("#define SLACK_BYTES 32", "#define SLACK_BYTES 64"),
+BUGS = (
+    ("unpack", "bl_unpack.c", "if (room < size)", "if (room + 1 < size)"),
+    ("unpack", "bl_unpack.c", "|| rest > 7)", "|| rest > 15)"),
+    ("unpack", "bl_unpack.c", "#define SLACK_BYTES 32", "#define SLACK_BYTES 64"),
+    ("qrs", "bl_qrs.c", "if (since < REFRACTORY)", "if (since + 2 < REFRACTORY)"),
+    ("qrs", "bl_qrs.c", "q->curvature[i] = 0;", "(void)q;"),
+    ("qrs", "bl_qrs.c", "q->waiting_count = q->seconds = 0;", "q->seconds = 0;"),
+    ("stream", "bl_lead.c", "return d->lost == 0 &&", "return 1 &&"),
+    (
+        "stream",
+        "bl_lead.c",
+        "if (l->columns >= l->config->kept",
+        "if (l->columns > l->config->kept",
     ),
-    "qrs": (
-        "src/bl_qrs.c",
-        ("if (since < REFRACTORY)", "if (since + 2 < REFRACTORY)"),
-        ("q->curvature[i] = 0;", "(void)q;"),
-        ("q->waiting_count = q->seconds = 0;", "q->seconds = 0;"),
-    ),
-    "stream": (
-        "src/beatlens.c",
-        ("f.assessable = f.defects.lost == 0 &&", "f.assessable = 1 &&"),
-        ("if (s->columns >= t->span)", "if (s->columns > t->span)"),
-        ("s->next += hops * t->hop;", "s->next += (hops + 1) * t->hop;"),
-        ("s->now = nothing;\n    s->samples", "s->samples"),
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "number"), [(name, n) for name, bugs in BUGS.items() for n in range(len(bugs) - 1)]
+    ("stream", "beatlens.c", "s->next += columns;", "s->next += columns + s->task->hop;"),
+    ("stream", "bl_lead.c", "l->now = no_quality;\n    l->samples", "l->samples"),
 )
+"""Target, source, and a piece of it that is replaced by a wrong one."""
+
+
+@pytest.mark.parametrize(("name", "path", "right", "wrong"), BUGS)
 def test_a_bug_breaks_a_promise(
-    name: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, path: str, right: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same harness and corpus, on a library with a bug put into it."""
     if not targets.has_fuzzer():
         pytest.skip(f"NO {targets.COMPILER} WITH libFuzzer: {name} was not fuzzed")
     library = tmp_path / "firmware"
     shutil.copytree(targets.FIRMWARE, library)
-    path, *bugs = BUGS[name]
-    text = (library / path).read_text(encoding="ascii")
-    right, wrong = bugs[number]
+    source = library / "src" / path
+    text = source.read_text(encoding="ascii")
     assert text.count(right) == 1
-    (library / path).write_text(text.replace(right, wrong), encoding="ascii")
+    source.write_text(text.replace(right, wrong), encoding="ascii")
     monkeypatch.setattr(targets, "FIRMWARE", library)
     program = targets.build(name, tmp_path)
     (tmp_path / "new").mkdir()

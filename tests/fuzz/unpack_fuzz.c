@@ -13,7 +13,7 @@
 #include "bl_unpack.h"
 #include "promise.h"
 
-#define MOST_READ (UINT32_C(1) << 16) /* weights; larger ones are opened only */
+#define MAX_READ (UINT32_C(1) << 16) /* weights; larger ones are opened only */
 #define UNTOUCHED 0x55
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,7 +28,7 @@ static void *block(size_t size)
 
 static void check_result(int rc)
 {
-    PROMISE(rc <= BL_UNPACK_OK && rc >= BL_UNPACK_DONE); /* P2 */
+    PROMISE(rc <= BL_OK && rc >= BL_ERROR_NO_ROW); /* P2 */
 }
 
 static void check_shape(const bl_unpack *u, uint32_t size)
@@ -48,7 +48,7 @@ static void check_room(bl_unpack *u)
 
     memcpy(&before, u, sizeof before);
     memset(row, UNTOUCHED, room);
-    PROMISE(bl_unpack_row(u, row, room) == BL_UNPACK_ROOM);
+    PROMISE(bl_unpack_row(u, row, room) == BL_ERROR_MEMORY);
     for (i = 0; i < room; i++)
         PROMISE(row[i] == UNTOUCHED);
     PROMISE(memcmp(&before, u, sizeof before) == 0);
@@ -60,17 +60,17 @@ static int read_rows(bl_unpack *u, uint32_t *hash)
 {
     uint32_t size = u->taps * u->inputs, row_number, i;
     int8_t *row = block(size);
-    int rc = BL_UNPACK_OK;
+    int rc = BL_OK;
 
-    for (row_number = 0; rc == BL_UNPACK_OK && row_number < u->outputs;
+    for (row_number = 0; rc == BL_OK && row_number < u->outputs;
          row_number++) {
         rc = bl_unpack_row(u, row, size);
         check_result(rc);
-        for (i = 0; rc == BL_UNPACK_OK && i < size; i++)
+        for (i = 0; rc == BL_OK && i < size; i++)
             *hash = *hash * 31 + (uint8_t)row[i];
     }
-    if (rc == BL_UNPACK_OK)
-        PROMISE(bl_unpack_row(u, row, size) == BL_UNPACK_DONE); /* P5 */
+    if (rc == BL_OK)
+        PROMISE(bl_unpack_row(u, row, size) == BL_ERROR_NO_ROW); /* P5 */
     else
         check_result(bl_unpack_row(u, row, size)); /* still no harm: P1 */
     free(row);
@@ -89,11 +89,11 @@ static int decode(const uint8_t *data, uint32_t size, uint32_t *hash)
     *hash = 0;
     rc = bl_unpack_open(&u, packed, size);
     check_result(rc);
-    if (rc == BL_UNPACK_OK) {
+    if (rc == BL_OK) {
         check_shape(&u, size);
         check_room(&u);
-        rc = u.outputs * u.taps * u.inputs <= MOST_READ ? read_rows(&u, hash)
-                                                        : BL_UNPACK_LEFT;
+        rc = u.outputs * u.taps * u.inputs <= MAX_READ ? read_rows(&u, hash)
+                                                        : BL_ERROR_BITS_LEFT;
     }
     PROMISE(memcmp(packed, data, size) == 0); /* P6 */
     free(packed);
@@ -108,8 +108,8 @@ static void check_length(const uint8_t *data, uint32_t size)
 
     memcpy(longer, data, size);
     longer[size] = 0;
-    PROMISE(decode(longer, size + 1, &hash) != BL_UNPACK_OK);
-    PROMISE(decode(longer, size - 1, &hash) != BL_UNPACK_OK);
+    PROMISE(decode(longer, size + 1, &hash) != BL_OK);
+    PROMISE(decode(longer, size - 1, &hash) != BL_OK);
     free(longer);
 }
 
@@ -123,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rc = decode(data, (uint32_t)size, &first);
     PROMISE(decode(data, (uint32_t)size, &again) == rc); /* P8 */
     PROMISE(first == again);
-    if (rc == BL_UNPACK_OK)
+    if (rc == BL_OK)
         check_length(data, (uint32_t)size);
     return 0;
 }

@@ -16,7 +16,7 @@ from beatlens.tasks.beats.crops import heard_by_members, member_crops
 from beatlens.tasks.beats.data import PreparedBeats, prepare_beats, read_unlabelled
 from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
 from beatlens.tasks.beats.labels import CLASSES, NOT_S, UNKNOWN
-from benchmarks.crossval.beats import out_of_fold, row_of
+from benchmarks.crossval.beats import build_row, out_of_fold
 
 from .tiny import NETWORK, TINY_BEATS
 
@@ -146,7 +146,7 @@ def test_cross_validation_tells_fibrillation_too(run: Run, tmp_path: Path) -> No
     again = out_of_fold(recipe, prepared, tmp_path, others, say=pytest.fail)
     for one, other in ((found.labelled, again.labelled), (found.fibrillating, again.fibrillating)):
         assert all((a == b).all() for a, b in zip(one.logits, other.logits, strict=True))
-    row = row_of(recipe, found)
+    row = build_row(recipe, found)
     assert row["fibrillating"] == len(quiet)
     assert 0 <= row["s_in_fibrillation_lo"] <= row["s_in_fibrillation"] <= 100
     deaf = recipe.model_copy(update={"unlabelled": UnlabelledSection()})

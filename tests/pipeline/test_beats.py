@@ -55,7 +55,7 @@ from beatlens.tasks.beats.labels import CLASSES, beat_tables, beat_track
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.windows.labels import to_millivolts
 from beatlens.verbs.app import app
-from benchmarks.crossval.beats import out_of_fold, row_of
+from benchmarks.crossval.beats import build_row, out_of_fold
 
 from .tiny import NETWORK, TINY_BEATS
 
@@ -423,9 +423,11 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
         noted.append("note: the bundle is not measured yet" in " ".join(result.output.split()))
     assert noted == [False, False, True, False, False]
     anew = ["--run", str(tmp_path / "anew"), "--teacher", f"{folder}/teacher.pt"]
-    for verb, option in (("export", "--from-bundle"), ("evaluate", "--bundle")):
-        result = CliRunner().invoke(app, [verb, str(path), *anew, option, f"{folder}/bundle"])
+    for verb, option in (("export", "--from-bundle"), ("evaluate", "--ec57 --bundle")):
+        options = [*option.split(), f"{folder}/bundle"]
+        result = CliRunner().invoke(app, [verb, str(path), *anew, *options])
         assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "anew" / "ec57.json").read_text())["rows"]
     assert (tmp_path / "anew" / "bundle" / "model.tflite").read_bytes() == (
         tmp_path / "run" / "bundle" / "model.tflite"
     ).read_bytes()
@@ -460,7 +462,7 @@ def test_cross_validation_tells_every_recording_once(run: Run, tmp_path: Path) -
     records = [track.record for track in found.labelled.tracks]
     assert sorted(records) == sorted(t.record for t in prepared.train + prepared.validation)
     assert not found.fibrillating.tracks
-    row = row_of(recipe, found)
+    row = build_row(recipe, found)
     assert row["fibrillating"] == 0
     for key in ("s_simulated", "v_simulated"):
         assert 0 < row[f"ap_{key}"] <= 1

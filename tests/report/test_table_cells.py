@@ -1,4 +1,4 @@
-"""Every cell of a table, in Markdown and HTML, and every file that is refused."""
+"""Every cell of a table, and every file that is refused."""
 
 import json
 from html.parser import HTMLParser
@@ -12,9 +12,7 @@ from beatlens.report.tables import (
     html_table,
     load_figures,
     make_table,
-    markdown_table,
     summary,
-    update_readme,
 )
 
 GROUP = ["matching", "form"]
@@ -22,21 +20,6 @@ GROUP = ["matching", "form"]
 
 def figures_of(*rows):
     return Figures("cmd", "abc", "simulated", "any", rows)
-
-
-def test_markdown_table_means_and_intervals(figures):
-    columns = [Column("spearman", "Spearman", 2), Column("macro_ap"), Column("bytes", digits=None)]
-    assert markdown_table(figures, columns, GROUP) == (
-        "| matching | form | Spearman | macro_ap | bytes |\n"
-        "|:--|:--|--:|--:|--:|\n"
-        "| none | float | 0.62 [0.50, 0.70] | 0.610 [0.600, 0.620] | 115,600 |\n"
-        "| none | int8 | 0.62 [0.50, 0.70] | 0.610 [0.600, 0.620] | 28,900 |\n"
-        "| classwise | float | 0.86 [0.74, 0.94] | 0.610 [0.600, 0.620] | 115,600 |\n"
-        "| classwise | int8 | 0.86 [0.74, 0.94] | 0.610 [0.600, 0.620] | 28,900 |\n"
-        "\n"
-        "Mean [interval]. From `beatlens x (simulated; two cores; commit abc1234; "
-        "mean over 3 seeds)`.\n"
-    )
 
 
 def test_summary_prefers_the_measured_interval_over_the_spread_of_seeds():
@@ -48,19 +31,19 @@ def test_summary_prefers_the_measured_interval_over_the_spread_of_seeds():
 
 def test_missing_figures_are_a_dash_but_half_missing_ones_an_error():
     rows = [{"m": "a", "ap": None}, {"m": "b", "ap": 0.5}]
-    assert "| a | – |" in markdown_table(figures_of(*rows), ["ap"], ["m"])
+    assert make_table(figures_of(*rows), ["ap"], ["m"]).rows[0] == ["a", "–"]
     with pytest.raises(DataError, match="1 of 2 rows"):
-        markdown_table(figures_of({"m": "a"}, {"m": "a", "ap": 0.5}), ["ap"], ["m"])
+        make_table(figures_of({"m": "a"}, {"m": "a", "ap": 0.5}), ["ap"], ["m"])
 
 
 def test_text_where_a_number_belongs():
     with pytest.raises(DataError, match="expected numbers"):
-        markdown_table(figures_of({"m": "a", "ap": "high"}), ["ap"], ["m"])
+        make_table(figures_of({"m": "a", "ap": "high"}), ["ap"], ["m"])
 
 
 def test_group_key_missing():
     with pytest.raises(DataError, match="row 0 has no 'form'"):
-        markdown_table(figures_of({"m": "a", "ap": 0.5}), ["ap"], ["form"])
+        make_table(figures_of({"m": "a", "ap": 0.5}), ["ap"], ["form"])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [1], {"a": 1}])
@@ -70,14 +53,8 @@ def test_rows_are_flat_and_finite(value):
 
 
 def test_negative_numbers_get_a_minus_sign():
-    assert "| a | −0.50 |" in markdown_table(
-        figures_of({"m": "a", "d": -0.5}), [Column("d", digits=2)], ["m"]
-    )
-
-
-def test_bars_and_tags_in_names_do_not_break_the_table():
-    table = markdown_table(figures_of({"m": "a|b\n<i>", "ap": 0.5}), ["ap"], ["m"])
-    assert "| a\\|b &lt;i> | 0.500 |" in table
+    table = make_table(figures_of({"m": "a", "d": -0.5}), [Column("d", digits=2)], ["m"])
+    assert table.rows == [["a", "−0.50"]]
 
 
 def test_html_table_is_escaped_and_complete(figures):
@@ -119,33 +96,3 @@ def test_damaged_figures_files(text, tmp_path):
         load_figures(path)
     with pytest.raises(DataError, match="cannot read"):
         load_figures(tmp_path / "absent.json")
-
-
-README = "# A\n<!-- table:fidelity -->\nold | table\n<!-- /table:fidelity -->\nafter\n"
-
-
-def test_update_readme_replaces_only_between_its_marks(tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text(README)
-    assert update_readme(path, "fidelity", "new \\1 table\n")
-    expected = "# A\n<!-- table:fidelity -->\nnew \\1 table\n<!-- /table:fidelity -->\nafter\n"
-    assert path.read_text() == expected
-    assert not update_readme(path, "fidelity", "new \\1 table\n")
-    assert [p.name for p in tmp_path.iterdir()] == ["README.md"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "no marks",
-        README + README,
-        "<!-- /table:fidelity -->\n<!-- table:fidelity -->\n",
-        "<!-- table:fidelity -->\n",
-    ],
-)
-def test_update_readme_refuses_unclear_marks(text, tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text(text)
-    with pytest.raises(DataError, match="expected one of each"):
-        update_readme(path, "fidelity", "new")
-    assert path.read_text() == text

@@ -6,14 +6,11 @@ from pathlib import Path
 import pytest
 
 from beatlens.errors import DataError
-from beatlens.report import plots
 from beatlens.report.tables import (
     Column,
     Figures,
     load_figures,
     make_table,
-    markdown_table,
-    update_readme,
 )
 
 ROWS = [
@@ -34,28 +31,11 @@ def test_table_is_the_mean_over_seeds_with_its_interval() -> None:
     assert len(table.rows) == 4
 
 
-def test_markdown_names_the_command() -> None:
-    text = markdown_table(FIGURES, ("spearman",), GROUPS)
-    assert text.splitlines()[0] == "| model | matching | form | spearman |"
-    assert "python -m benchmarks attribution" in text
-    assert "3 seeds" in text
-
-
 def test_a_seed_that_is_missing_is_not_averaged_over() -> None:
     rows = [*ROWS[:2], {k: v for k, v in ROWS[2].items() if not k.startswith("spearman")}]
     figures = Figures("c", "c", "d", "m", rows)
     with pytest.raises(DataError, match="2 of 3 rows"):
         make_table(figures, ("spearman",), GROUPS)
-
-
-def test_readme_is_changed_between_its_marks_only(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("a\n<!-- table:x -->\nold\n<!-- /table:x -->\nb\n")
-    assert update_readme(readme, "x", "new")
-    assert readme.read_text() == "a\n<!-- table:x -->\nnew\n<!-- /table:x -->\nb\n"
-    assert not update_readme(readme, "x", "new")
-    with pytest.raises(DataError, match="found 0"):
-        update_readme(readme, "y", "new")
 
 
 @pytest.mark.parametrize(
@@ -71,18 +51,6 @@ def test_damaged_figures_files_are_refused(tmp_path: Path, content: str) -> None
 def test_figures_that_are_not_numbers_are_refused() -> None:
     with pytest.raises(DataError, match="row 0 has x"):
         Figures("c", "c", "d", "m", [{"x": float("nan")}])
-
-
-def test_plots_are_drawn(tmp_path: Path) -> None:
-    path = plots.save(plots.fidelity_by_matching(FIGURES), tmp_path / "f.svg")
-    text = path.read_text(encoding="utf-8")
-    assert "<svg" in text
-    path = plots.save(plots.fidelity_by_matching(FIGURES), tmp_path / "s.png")
-    assert path.read_bytes().startswith(b"\x89PNG")
-    history = [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 0.5, "macro_ap": 0.4}]
-    assert plots.training_curves(history).axes
-    with pytest.raises(DataError, match="nothing to"):
-        plots.training_curves([])
 
 
 def test_round_trip_of_a_figures_file(tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
 /*
- * The whole chain on a computer: a library made of one bundle's task, one
- * sensor and the sources that devices run. beatlens.runtime.host compiles it
- * and calls it from Python; findings come in batches, so that a call takes in
- * many seconds of signal.
+ * A whole chain on a computer: a library made of one bundle's task, one sensor
+ * and the sources that devices run. beatlens compiles it and calls it from
+ * Python. Findings come in batches, so that a call can take many seconds of
+ * signal. bl_host_windows.c or bl_host_beats.c decides which chain it is.
  *
  *     void *memory = malloc(bl_host_bytes());
  *     int rc = bl_host_begin(memory, bl_host_bytes());
  *     while (rc == BL_OK && (n = read_counts(counts)) > 0) {
  *         rc = bl_host_push(memory, counts, n, &batch);
- *         ... batch.findings[0] to batch.findings[batch.count - 1]
+ *         ... batch.count findings
  *     }
  */
 #ifndef BL_HOST_H
@@ -16,33 +16,32 @@
 
 #include <stdint.h>
 
+#include "bl_features.h"
+#include "bl_lead.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* More findings than a batch has room for; those beyond it are lost. */
-#define BL_HOST_FULL (-100)
-
-/* What a finding is on. */
+/* What a finding of windows is on. */
 enum bl_host_kind {
-    BL_HOST_SPAN = 0, /* a span of signal */
-    BL_HOST_GAP = 1,  /* all spans inside a long gap */
-    BL_HOST_REST = 2  /* what came behind the last span */
+    BL_HOST_SPAN = 0, /* a window */
+    BL_HOST_GAP = 1,  /* all windows inside a long gap */
+    BL_HOST_REST = 2  /* what came behind the last window */
 };
 
 /* Flags of a column. */
 enum bl_host_flag {
     BL_HOST_BAD = 1,   /* it has a flat, saturated or clipped sample */
-    BL_HOST_PADDED = 2 /* it saw beyond the signal, its edge held */
+    BL_HOST_PADDED = 2 /* it sees beyond an end of the signal */
 };
 
-/* A finding: bl_finding without its pointers, all uint32_t. */
+/* What findings of all chains have: fields of bl_finding or bl_beat_finding,
+ * and of their bl_defects. */
 typedef struct {
-    uint32_t kind;
     uint32_t start;
     uint32_t assessable;
-    uint32_t decisions;
-    uint32_t doubts;
+    uint32_t warnings;
     uint32_t columns;
     uint32_t lost;
     uint32_t flat;
@@ -51,30 +50,51 @@ typedef struct {
     uint32_t unusable;
     uint32_t noisy;
     uint32_t padded;
-    uint32_t starts_padded; /* its first column is a padded one */
-    uint32_t ends_padded;   /* its last one is */
-} bl_host_finding;
+    uint32_t starts_padded; /* 1: its first column is padded */
+    uint32_t ends_padded;   /* 1: its last column is padded */
+} bl_host_span;
 
-/* Where findings go; the caller's. Evidence and flags of assessable ones. */
+/* A finding on windows. */
 typedef struct {
-    bl_host_finding *findings; /* [room] */
-    int32_t *sums;             /* [room][classes] */
-    int8_t *evidence;          /* [room][span][classes] */
-    uint8_t *flags;            /* [room][span] */
-    uint32_t room;
-    uint32_t count; /* of the last call */
+    bl_host_span span;
+    uint32_t kind; /* a bl_host_kind */
+    uint32_t decisions;
+} bl_host_window;
+
+/* A finding on a beat. */
+typedef struct {
+    bl_host_span span;
+    uint32_t peak;
+    uint32_t class_number;
+    uint32_t features[BL_FEATURES];
+} bl_host_beat;
+
+/* Where findings go; the caller's. `columns` are those of a decision. */
+typedef struct {
+    void *findings;   /* [room], bl_host_window or bl_host_beat */
+    int32_t *sums;    /* [room][classes]: sums of windows, scores of beats */
+    int8_t *evidence; /* [room][columns][classes], of assessable findings */
+    uint8_t *flags;   /* [room][columns], bl_host_flag; of assessable windows */
+    uint32_t room;    /* findings */
+    uint32_t count;   /* findings of the last call, also those beyond `room` */
 } bl_host_batch;
 
 /* Bytes of memory a stream needs. */
 uint32_t bl_host_bytes(void);
 
-/* Begins a stream in memory aligned as malloc does. As bl_init. */
+/* Begins a stream in memory that is aligned as malloc does. Returns BL_OK or
+ * an error. */
 int bl_host_begin(void *memory, uint32_t bytes);
 
-/* As bl_push, bl_gap and bl_end, or BL_HOST_FULL. */
+/* Takes `count` counts. Returns BL_OK, BL_ERROR_BATCH_FULL or another error,
+ * as the next two. */
 int bl_host_push(void *memory, const int16_t *counts, uint32_t count,
                  bl_host_batch *batch);
+
+/* Takes `counts` counts that the sensor lost. */
 int bl_host_gap(void *memory, uint32_t counts, bl_host_batch *batch);
+
+/* Ends the stream. */
 int bl_host_end(void *memory, bl_host_batch *batch);
 
 #ifdef __cplusplus

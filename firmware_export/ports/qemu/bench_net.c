@@ -15,9 +15,9 @@ int main(void)
     bl_net net;
     int i, rc = bl_net_init(&net, &model, memory, sizeof memory);
 
-    for (i = 0; rc == BL_NET_OK && i < WINDOWS; i++) {
+    for (i = 0; rc == BL_OK && i < WINDOWS; i++) {
         rc = bl_net_push(&net, input, model.window, take, &last);
-        if (rc == BL_NET_OK)
+        if (rc == BL_OK)
             rc = bl_net_end(&net, take, &last);
     }
     return rc;

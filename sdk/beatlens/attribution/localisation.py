@@ -201,4 +201,4 @@ def _stride(
             f"{samples} samples in {columns} columns, expected a whole number of samples per "
             "column; give masks of the map's span only, without context"
         )
-    return samples // columns
+    return int(samples // columns)

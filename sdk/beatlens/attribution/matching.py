@@ -151,13 +151,16 @@ def _check(student: Attribution, teacher: Attribution) -> None:
 def _same_length(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Both maps at the longer one's columns."""
     size = max(a.shape[-1], b.shape[-1])
-    return tuple(m if m.shape[-1] == size else _stretch(m, size) for m in (a, b))  # type: ignore[return-value]
+    return _resample(a, size), _resample(b, size)
 
 
-def _stretch(maps: Tensor, size: int) -> Tensor:
+def _resample(maps: Tensor, size: int) -> Tensor:
+    """Maps `[..., T]` interpolated linearly to `size` columns."""
+    if maps.shape[-1] == size:
+        return maps
     flat = maps.reshape(-1, 1, maps.shape[-1])
-    stretched = F.interpolate(flat, size, mode="linear", align_corners=False)
-    return stretched.reshape(*maps.shape[:-1], size)
+    resampled = F.interpolate(flat, size, mode="linear", align_corners=False)
+    return resampled.reshape(*maps.shape[:-1], size)
 
 
 class Matching(Protocol):

@@ -145,7 +145,7 @@ def _energy_in_blocks(shares: Sequence[Share], assignment: Assignment, key: Key)
             found.append(share.energy @ np.eye(share.blocks)[assignment[columns]])
         if key == columns:
             found.append(share.energy.T @ np.eye(share.blocks)[assignment[rows]])
-    return np.sum(found, axis=0)
+    return np.asarray(np.sum(found, axis=0))
 
 
 def _assign(energy: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From a budget of bytes to a method's own knob, and other things the weight methods share.
+"""From a budget of bytes to a method's setting, and other functions the weight methods share.
 
 A method's setting is found by packing: constraints are tried on the weights, the weights are
 packed, and the largest setting that fits is taken. Where the packed size depends on the values
@@ -22,7 +22,7 @@ from beatlens.training.loop import Schedule
 
 Layers = dict[str, tuple[nn.Module, str]]
 RESERVE = 0.02
-"""Share of a budget that is left free before a training."""
+"""Share of a budget that is left free before training, since trained weights pack differently."""
 
 
 def head_name(net: nn.Module) -> str:
@@ -54,7 +54,7 @@ def covered_layers(net: nn.Module, method: str, *, head: bool) -> Layers:
 def refuse_constraints(
     layers: Layers, method: str, allowed: tuple[type[Constraint], ...] = (Mask,)
 ) -> None:
-    """Raise `ModelError` where weights already obey something the method would break."""
+    """Raise `ModelError` where a layer has a constraint that the method would break."""
     for name, (layer, tensor) in layers.items():
         found = constraint_on(layer, tensor)
         if found is not None and not isinstance(found, allowed):
@@ -65,11 +65,11 @@ def refuse_constraints(
 
 
 class Trial:
-    """Tells what a network would weigh under constraints; the network stays as it is.
+    """Computes a network's packed size under constraints; the network is not changed.
 
     Args:
-        net: its weights as they are now.
-        layers: of `net`, those that constraints are tried on.
+        net: network whose present weights are packed.
+        layers: layers of `net` that constraints are tried on.
     """
 
     def __init__(self, net: nn.Module, layers: Layers) -> None:
@@ -78,7 +78,7 @@ class Trial:
         self._rest = sum(packed_bytes(tensor) for tensor in others)
 
     def packed_bytes(self, constraints: dict[str, Constraint]) -> int:
-        """Packed bytes of the whole network under constraints by layer; others stay free."""
+        """Packed bytes of the whole network, with `constraints` by layer name on its layers."""
         tensors = (int8_tensor(w, constraints.get(name)) for name, w in self._weights.items())
         return self._rest + sum(packed_bytes(tensor) for tensor in tensors)
 
@@ -86,16 +86,17 @@ class Trial:
 def largest_that_fits(
     size_at: Callable[[int], int], *, gentle: int, harsh: int, limit: int, what: str
 ) -> int:
-    """The setting nearest to `gentle` whose size is within the limit, by bisection.
+    """Find the setting nearest to `gentle` whose size is within the limit, by bisection.
 
     Args:
-        size_at: bytes at a whole-numbered setting; falls from `gentle` to `harsh`.
-        gentle, harsh: the two ends, either may be the larger number.
+        size_at: bytes at a whole-numbered setting; must not grow from `gentle` to `harsh`.
+        gentle, harsh: the settings of the largest and of the smallest network; either may be the
+            larger number.
         limit: bytes.
-        what: the method, for the message.
+        what: name of the method, for the message.
 
     Raises:
-        ModelError: even the harshest setting is too large.
+        ModelError: the network is too large at `harsh` too.
     """
     if size_at(gentle) <= limit:
         return gentle
@@ -116,7 +117,7 @@ def largest_that_fits(
 
 
 def shorten_schedule(schedule: Schedule, steps: int, *, last: bool = False) -> Schedule:
-    """A schedule of fewer steps; where it is not the `last`, it ends with the weights it comes to.
+    """Return a schedule of `steps` steps; all but the `last` keep their last weights, not the best.
 
     >>> part = shorten_schedule(Schedule(100, 8, 1e-3, validate_every=50), 20)
     >>> part.steps, part.validate_every, part.keep
@@ -130,12 +131,12 @@ def shorten_schedule(schedule: Schedule, steps: int, *, last: bool = False) -> S
 
 
 def impose_all(layers: Layers, constraints: dict[str, Constraint]) -> None:
-    """Put constraints on layers by name, in place of older ones."""
+    """Put constraints on layers by name; they replace older ones."""
     for name, constraint in constraints.items():
         layer, tensor = layers[name]
         impose(layer, constraint, tensor)
 
 
 def read_weights(layers: Layers) -> dict[str, Tensor]:
-    """The weights in use, by layer, detached: `[out, in, k]`, or `[out, in]` of linear layers."""
+    """Detached weights by layer name, constraints applied: `[out, in, k]`; linear: `[out, in]`."""
     return {name: getattr(layer, tensor).detach() for name, (layer, tensor) in layers.items()}

@@ -1,12 +1,12 @@
-"""Which channels of a network must go together, and taking them out.
+"""Find the channels of a network that must be removed together, and remove them.
 
 torch-pruning's dependency graph (Fang, Ma, Song, Mi & Wang, "DepGraph: Towards Any Structural
-Pruning", CVPR 2023, arXiv 2301.12900) says which filters, batch norms and later weights one channel
-reaches: through a residual stream, it is all blocks without a convolution in their shortcut. The
-graph reads image and language networks; two things are ours, so that it can be relied on here:
-slices along time are taken for what they are (torch-pruning takes the last of three axes for
-channels), and a group counts only after a trial has shown that removing channels of it gives what
-silencing them gives, and leaves the output's shape alone.
+Pruning", CVPR 2023, arXiv 2301.12900) finds the filters, batch norms and later weights that belong
+to one channel: in a residual stream, those of all blocks without a convolution in their shortcut.
+The graph was made for image and language networks. Two additions are ours: slices along time are
+recognised (torch-pruning takes the last of three axes for channels), and a group is used only after
+a trial: removing some of its channels must give the same output as setting their weights to zero,
+in the same shape.
 
 >>> net = nn.Sequential(nn.Conv1d(1, 4, 3), nn.ReLU(), nn.Conv1d(4, 2, 3))
 >>> [group] = channel_groups(net, torch.randn(2, 1, 9))
@@ -30,12 +30,12 @@ from torch.nn.utils import parametrize
 from beatlens.errors import ModelError
 
 Removal = dict[str, list[int]]
-"""Channels to take out, by the name of their group."""
+"""Numbers of the channels to remove, by the name of their group."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A layer's part in a group: `positions[i]` in the layer belongs to channel `channels[i]`."""
+    """A layer of a group: position `positions[i]` of the layer is channel `channels[i]`."""
 
     layer: str
     positions: tuple[int, ...]
@@ -47,11 +47,11 @@ class ChannelGroup:
     """Channels that exist in several layers at once.
 
     Args:
-        name: a layer whose output channels they are; names the group.
-        size: how many channels.
-        filters: convolutions and linear layers whose filters give them.
-        norms: batch norms and other layers that take and give them.
-        consumers: convolutions and linear layers whose weights take them.
+        name: name of a layer whose output channels they are; it names the group.
+        size: number of channels.
+        filters: convolutions and linear layers that compute them.
+        norms: batch norms and other layers that work on each channel by itself.
+        consumers: convolutions and linear layers that read them.
     """
 
     name: str
@@ -62,11 +62,11 @@ class ChannelGroup:
 
 
 def check_removable(net: nn.Module, method: str) -> None:
-    """Raise `ModelError` where channels cannot be taken out of a network, whatever its inputs.
+    """Raise `ModelError` where channels cannot be removed from a network, whatever its inputs.
 
-    That is: it has no `Conv1d`, its weights are parametrised (a mask, a codebook), a convolution is
-    grouped but not depthwise, or parameters belong to other layers than Conv1d, Linear, BatchNorm1d
-    and PReLU.
+    Refused are networks where: there is no `Conv1d`, its weights are parametrised (a mask, a
+    codebook), a convolution is grouped but not depthwise, or parameters belong to other layers than
+    Conv1d, Linear, BatchNorm1d and PReLU.
     """
     if not any(isinstance(m, nn.Conv1d) for m in net.modules()):
         raise ModelError(
@@ -93,9 +93,9 @@ def check_removable(net: nn.Module, method: str) -> None:
 
 
 def channel_groups(net: nn.Module, x: Tensor) -> list[ChannelGroup]:
-    """The groups of channels that can be taken out of a network.
+    """Find the groups of channels that can be removed from a network.
 
-    Those that reach the output (classes), or cannot be taken out exactly, are not among them.
+    Left out are groups that reach the output (classes) and groups that cannot be removed exactly.
 
     Args:
         net: any network `x -> logits`; not changed.
@@ -119,12 +119,12 @@ def channel_groups(net: nn.Module, x: Tensor) -> list[ChannelGroup]:
 
 
 def remove_channels(net: nn.Module, x: Tensor, removal: Removal) -> nn.Module:
-    """Take channels out of a network, in place, and return it.
+    """Remove channels from a network, in place, and return it.
 
     Args:
-        net: changed; parameters are new ones.
+        net: any network; changed, with new parameters (make optimisers anew).
         x: inputs `[B, leads, N]` it takes.
-        removal: channels by group, as `channel_groups` numbers them.
+        removal: numbers of the channels to remove, by the group's name in `channel_groups`.
     """
     if not any(removal.values()):
         return net
@@ -141,7 +141,7 @@ def remove_channels(net: nn.Module, x: Tensor, removal: Removal) -> nn.Module:
 
 
 def _traced(net: nn.Module, x: Tensor) -> tp.DependencyGraph:
-    """The dependency graph of a network, slices along time put right."""
+    """The dependency graph of a network, with slices along time marked as elementwise."""
     training = net.training
     x = x[:1].detach().clone().requires_grad_()  # a frozen network leaves a graph to trace, too
     with torch.enable_grad():
@@ -161,7 +161,7 @@ def _along_time(axis: int) -> bool:
 
 
 def _make_elementwise(node: tp.dependency.Node) -> None:
-    """Let a node pass channels as they are."""
+    """Mark a node of the graph as one that keeps all channels."""
     node.type = tp.ops.OPTYPE.ELEMENTWISE
     node.module.grad_fn = None  # its pruning function then leaves its start and end alone
     for neighbour in (node, *node.inputs, *node.outputs):
@@ -173,7 +173,7 @@ def _make_elementwise(node: tp.dependency.Node) -> None:
 def _group(
     graph: tp.DependencyGraph, names: dict[nn.Module, str], traced: tp.Group
 ) -> ChannelGroup:
-    """A group of torch-pruning's as plain data."""
+    """Convert a group of torch-pruning to plain data."""
     filters, norms, consumers = [], [], []
     for item in traced:
         layer = item.dep.target.module
@@ -192,7 +192,7 @@ def _group(
 
 @torch.no_grad()
 def _comes_out_clean(net: nn.Module, x: Tensor, group: ChannelGroup) -> bool:
-    """Whether a network without every second channel of a group is one that does not hear them."""
+    """Whether removing every second channel of a group gives the same as zeroing their weights."""
     x, channels = x[:2], list(range(0, group.size, 2))
     silenced, pruned = copy.deepcopy(net).eval(), copy.deepcopy(net).eval()
     silence(silenced, group, channels)
@@ -209,10 +209,12 @@ def _comes_out_clean(net: nn.Module, x: Tensor, group: ChannelGroup) -> bool:
 
 @torch.no_grad()
 def silence(net: nn.Module, group: ChannelGroup, channels: Sequence[int]) -> None:
-    """Set to zero, in place, every weight that takes these channels of a group."""
+    """Set to zero, in place, every weight that reads these channels of a group."""
     gone = set(channels)
     for member in group.consumers:
         layer = net.get_submodule(member.layer)
         pairs = zip(member.positions, member.channels, strict=True)
         positions = [p for p, channel in pairs if channel in gone]
-        layer.weight[:, positions] = 0  # type: ignore[index, operator]
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        weight[:, positions] = 0

@@ -1,8 +1,9 @@
-"""Which channels to take out, so that what is left weighs no more than a limit.
+"""Choose the channels to remove so that the packed network fits into a limit.
 
-Channels of all groups are ranked together and the least important go first. A group keeps a
-multiple of some number of channels, which is what kernels like, and a share of its own that it
-never loses. How many go is found by pruning copies of the network and weighing them.
+Channels of all groups are ranked together, and the least important are removed first. A group keeps
+a multiple of `round_to` channels, which the kernels process together, and never less than a share
+`floor` of its channels. How many to remove is found by pruning copies of the network and packing
+them.
 
 >>> widths = Widths(round_to=4, floor=0.05)
 >>> [widths.after(size=12, removed=n) for n in (0, 1, 4, 5, 11)]
@@ -30,12 +31,12 @@ from beatlens.errors import RecipeError
 
 @dataclass(frozen=True)
 class Widths:
-    """How many channels a group may have.
+    """The numbers of channels a group may keep.
 
     Args:
-        round_to: a multiple of this many (or all it had). CMSIS-NN and the kernels of the firmware
-            take four output channels at a time.
-        floor: share of its channels a group always keeps.
+        round_to: channels kept are a multiple of this, or all. CMSIS-NN and the firmware's kernels
+            compute four output channels at a time.
+        floor: share of its channels a group always keeps, 0 to 1.
     """
 
     round_to: int = 4
@@ -64,11 +65,11 @@ class ChannelSearch:
     """Finds the channels to take out of a network.
 
     Args:
-        net: not changed.
+        net: any network; not changed.
         x: inputs `[B, leads, N]` it takes.
         groups: its groups of channels.
-        scores: importance of every channel, by group.
-        widths: what groups may keep.
+        scores: importance of every channel `[size]`, by group name.
+        widths: the numbers of channels groups may keep.
     """
 
     def __init__(
@@ -87,16 +88,16 @@ class ChannelSearch:
         self._weighed: dict[tuple[int, ...], int] = {}
 
     def within(self, limit: int, what: str) -> Removal:
-        """The least that must go for the packed weights to take `limit` bytes at most.
+        """Find the fewest channels to remove for the packed weights to take at most `limit` bytes.
 
-        Fits as tightly as widths allow: no group could have its next larger width.
+        The result is tight: with the next larger width of any group the network would not fit.
 
         Args:
             limit: bytes.
-            what: the method, for the message.
+            what: name of the method, for the message.
 
         Raises:
-            ModelError: even the smallest widths are too large.
+            ModelError: the network does not fit at the smallest widths either.
         """
         gone = largest_that_fits(
             lambda count: self.packed_bytes(self._after(count)),
@@ -108,21 +109,21 @@ class ChannelSearch:
         return self.removal(self._filled(self._after(gone), limit))
 
     def removal(self, widths: Sequence[int]) -> Removal:
-        """The channels that go when groups keep these many."""
+        """The channels to remove for groups to keep these numbers of channels."""
         return {
             group.name: sorted(order[: group.size - width])
             for group, order, width in zip(self._groups, self._order, widths, strict=True)
         }
 
     def packed_bytes(self, widths: tuple[int, ...]) -> int:
-        """Packed bytes of the whole network when groups keep these many channels."""
+        """Packed bytes of the whole network when groups keep these numbers of channels."""
         if widths not in self._weighed:
             pruned = remove_channels(copy.deepcopy(self._net), self._x, self.removal(widths))
             self._weighed[widths] = weight_account(pruned).packed_bytes
         return self._weighed[widths]
 
     def _after(self, count: int) -> tuple[int, ...]:
-        """Widths after the `count` least important channels went."""
+        """Widths after the `count` least important channels are removed."""
         lost = torch.bincount(self._ranked[:count], minlength=len(self._groups)).tolist()
         return tuple(
             self._widths.after(group.size, n) for group, n in zip(self._groups, lost, strict=True)

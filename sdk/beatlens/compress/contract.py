@@ -1,4 +1,4 @@
-"""What every compression method is given, and what it gives back.
+"""The interface of compression methods: what they take and what they return.
 
 A method is a callable object: `method(net, retraining, budget)` changes `net` and returns the
 compressed network with its size and a log. The *retraining* holds the teacher, the data and the
@@ -29,13 +29,13 @@ LogRow = dict[str, Any]
 
 @dataclass(frozen=True)
 class Examples:
-    """What closed-form fits look at: inputs, their labels, and what the teacher explained of them.
+    """What closed-form fits are computed from: inputs, labels and the teacher's evidence.
 
     Args:
-        inputs: `[B, leads, N]` as one network takes them.
+        inputs: `[B, leads, N]` in mV, as one network takes them.
         labels: `[B, C]` in 0..1, NaN where not known.
         evidence: `[B, C, T]` of the teacher in logit units; its mean over the columns is the
-            teacher's logit. Another network's T may differ: the span is the same.
+            teacher's logit. The T of another network may differ; the span is the same.
     """
 
     inputs: Tensor
@@ -48,14 +48,14 @@ class Retraining:
     """How a network is trained while it is compressed: objective, data, validation and schedule.
 
     Args:
-        objective: makes, for a network, the module whose forward takes a batch and returns the
-            loss. It holds the network.
+        objective: `objective(net)` returns a module that holds `net` and whose forward takes a
+            batch and returns the loss, a scalar.
         batches: `batches(first, size)` returns the crops `first .. first + size - 1`.
-        validate: measures a network on validation patients.
-        score: key of `validate`'s result; higher is better.
-        schedule: of a retraining.
-        inputs: `inputs(net, n)` returns `n` batches `[B, leads, N]` the network takes, for
-            statistics and calibration; always the same ones.
+        validate: `validate(net)` returns figures of validation patients by name.
+        score: name of the figure to choose the best weights by; higher is better.
+        schedule: steps, batch size and learning rate.
+        inputs: `inputs(net, n)` returns `n` batches `[B, leads, N]` as the network takes them, for
+            statistics and calibration; the same ones in every call.
         examples: `examples(net, first, size)` returns the crops `first .. first + size - 1` as the
             network takes them, with the teacher's evidence. Closed-form methods need it; None where
             there is none.
@@ -70,7 +70,10 @@ class Retraining:
     examples: Callable[[nn.Module, int, int], Examples] | None = None
 
     def read_examples(self, net: nn.Module, first: int, size: int) -> Examples:
-        """The retraining's `examples`. Raises `RecipeError` where it has none."""
+        """Return examples `first .. first + size - 1`.
+
+        Raises `RecipeError` where the retraining has no examples.
+        """
         if self.examples is None:
             raise RecipeError(
                 "the retraining has no examples, which a closed-form fit of the head needs: give "
@@ -128,9 +131,12 @@ class Budget:
 
 @dataclass(frozen=True)
 class Compressed:
-    """What a method, or a list of them, left: the network, its size, and what happened on the way.
+    """The result of a method or a list of methods.
 
-    `log` rows have at least `method` and `event`; trainings add one row per validation.
+    Args:
+        net: the compressed network.
+        size: what its weights take.
+        log: rows with at least `method` and `event`; a training adds one row per validation.
     """
 
     net: nn.Module
@@ -163,8 +169,8 @@ def run_steps(
 ) -> Compressed:
     """Run methods one after the other.
 
-    What can be refused is refused before anything is trained: every step is asked to `check` the
-    network as it is now; a step is asked again when its turn comes.
+    Every step checks the network before any step runs, so that most errors come before any
+    training; a step checks again when its turn comes, since earlier steps change the network.
 
     Raises:
         RecipeError: there are no steps, or one has `needs_examples` and the retraining has none.
@@ -175,7 +181,7 @@ def run_steps(
     for step in steps:
         step.check(net)
         if getattr(step, "needs_examples", False) and retraining.examples is None:
-            retraining.read_examples(net, 0, 1)  # says what is missing
+            retraining.read_examples(net, 0, 1)  # raises what is missing
     log: list[LogRow] = []
     for step in steps:
         step.check(net)
@@ -185,12 +191,12 @@ def run_steps(
 
 
 def training_rows(method: str, history: History) -> list[LogRow]:
-    """Log rows of a training: one per validation."""
+    """Return the log rows of a training: one per validation."""
     return [{"method": method, "event": "validated", **row} for row in history.rows]
 
 
 def convolutions(net: nn.Module) -> dict[str, nn.Conv1d]:
-    """The 1-D convolutions of a network by name. Raises `ModelError` when there are none."""
+    """Return the 1-D convolutions of a network by name; `ModelError` where there are none."""
     found = {name: m for name, m in net.named_modules() if isinstance(m, nn.Conv1d)}
     if not found:
         raise ModelError(
@@ -201,10 +207,10 @@ def convolutions(net: nn.Module) -> dict[str, nn.Conv1d]:
 
 @torch.no_grad()
 def recalibrate_norms(net: nn.Module, batches: Sequence[Tensor]) -> None:
-    """Set every batch norm's running statistics anew from inputs, `[B, leads, N]` each.
+    """Compute every batch norm's running statistics anew from inputs `[B, leads, N]`.
 
-    Changed weights make the old statistics wrong; this is what a method without any retraining
-    needs before it is judged.
+    The old statistics are wrong after weights change. A method without retraining calls this before
+    its network is validated.
     """
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm1d)]
     kept = [norm.momentum for norm in norms]

@@ -1,7 +1,8 @@
-"""An int8 network's weights in float: what rounding itself costs, apart from what else differs.
+"""An int8 network without its rounding, to measure what rounding alone costs.
 
-Quantisation-aware training goes on teaching, so an int8 network differs from the float one it was
-made of by more than its rounding. This is the same network, nothing rounded and nothing clamped.
+Quantisation-aware training changes the weights, so an int8 network differs from the float network
+it was made from by more than rounding. A dequantized network has the int8 network's weights, biases
+and activations before rounding, and clamps nothing.
 
 >>> from beatlens.compress.quantize import QuantizedEvidenceNet
 >>> from beatlens.nets.backbones import NetworkSpec, build
@@ -22,7 +23,7 @@ from beatlens.compress.quantize import QuantizedConv, QuantizedEvidenceNet, Quan
 
 
 class DequantizedNet(nn.Module):
-    """See the module's text; made by `dequantized`."""
+    """A quantised network computed in float, nothing rounded; `dequantized` makes it."""
 
     def __init__(self, net: QuantizedEvidenceNet) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class DequantizedNet(nn.Module):
 
 
 def dequantized(net: QuantizedEvidenceNet) -> DequantizedNet:
-    """The network with its weights, biases and activations as they were before rounding."""
+    """Return the network with its weights, biases and activations as they are before rounding."""
     return DequantizedNet(net).eval()
 
 

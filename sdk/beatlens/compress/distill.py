@@ -1,4 +1,4 @@
-"""Distillation: a student learns the labels, the teacher's decisions and the teacher's maps.
+"""Distillation: train a student on labels, on the teacher's logits and on the teacher's maps.
 
     loss = (1 - w) * labels + w * KD + lambda * matching
 
@@ -54,13 +54,13 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tenso
 
 @dataclass(frozen=True)
 class DistillWeights:
-    """Weights of the three terms.
+    """Weights of the three terms of the loss.
 
     Args:
-        kd: share of KD against the labels' `1 - kd`; 0 is training alone.
-        matching: lambda on `1 - cos`.
-        temperature: of KD.
-        smoothing: of the labels.
+        kd: weight w of KD, 0 to 1; the labels' weight is `1 - kd`.
+        matching: weight lambda of the matching loss, in units of `1 - cos`.
+        temperature: T of KD.
+        smoothing: label smoothing, 0 to 1.
     """
 
     kd: float = 0.9
@@ -83,7 +83,14 @@ def distillation_loss(
     weights: DistillWeights,
     matching: Matching | None = None,
 ) -> Tensor:
-    """The whole loss of a batch, a scalar; `labels [B, C]`, NaN where not known."""
+    """Return the loss of a batch, a scalar.
+
+    Args:
+        student, teacher: attributions of the same batch; the teacher's is taken as constant.
+        labels: `[B, C]` in 0..1, NaN where not known.
+        weights: of the three terms.
+        matching: matching loss, or None for none.
+    """
     loss = torch.zeros(())
     if weights.kd < 1:
         task = known_label_loss(student.logits.float(), labels, weights.smoothing)
@@ -99,15 +106,15 @@ class TeacherCache:
     """Augmented crops with the teacher's evidence for them, drawn again and again in new orders.
 
     Args:
-        teacher: network in `eval()` mode.
-        sampler: where crops come from.
+        teacher: network whose evidence is kept; set to `eval()` mode.
+        sampler: draws the crops.
         size: number of crops.
-        span: samples in the middle of a window that evidence is over; the rest is context.
+        span: samples in the middle of a window that the evidence covers; the rest is context.
         activations: keep the teacher's last activations too (bfloat16, about 41 KB per crop for
             the default teacher); EWA, SWA and SSWA need them.
-        seed: of the orders in which the crops are drawn, and of the noise.
+        seed: of the order of the crops and of the noise.
         noise: added to the students' crops, different each time; None for none.
-        progress: called with (done, size).
+        progress: called as `progress(done, size)`, in crops.
     """
 
     def __init__(
@@ -166,7 +173,7 @@ class TeacherCache:
         """
         try:
             state = torch.load(path, weights_only=True, mmap=True)
-        except Exception as error:  # torch's unpickler raises whatever a foreign file trips it over
+        except Exception as error:  # torch's unpickler may raise anything on a foreign file
             raise ModelError(f"{path}: not a teacher's cache: {error!r}") from error
         if not isinstance(state, dict) or state.get("format") != CACHE_FORMAT:
             raise ModelError(f"{path}: not a teacher's cache; delete it, it will be made again")
@@ -188,8 +195,8 @@ class TeacherCache:
         return self.teacher.features(x.unsqueeze(1))
 
     def batch(self, first: int, size: int) -> tuple[Tensor, ...]:
-        """Windows `[size, n]` mV, what the sampler gives besides (a strip's labels `[size, C]`),
-        the teacher's evidence `[size, C, T]`, its activations.
+        """Return windows `[size, n]` in mV, the sampler's targets (of strips: labels `[size, C]`),
+        the teacher's evidence `[size, C, T]` and activations `[size, K, T]`.
 
         Every pass over the cache is in another order. The order and the noise depend on the seed
         and the crop numbers only.
@@ -221,7 +228,7 @@ class TeacherCache:
 
 
 class DistillObjective(nn.Module):
-    """Loss of a student (float, or fake-quantised) that learns from a `TeacherCache`.
+    """Loss of a student, float or fake-quantised, that is distilled from a `TeacherCache`.
 
     `forward(windows, labels, evidence, activations)` takes a batch of the cache.
     """

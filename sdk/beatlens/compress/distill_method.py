@@ -17,13 +17,13 @@ from beatlens.training.loop import Report, Schedule
 
 @dataclass(frozen=True)
 class Distill:
-    """Train a network. Its size does not change: the budget is not looked at.
+    """Train a network. Its size does not change, so the budget is ignored.
 
-    What earlier steps imposed on the weights is held, so this also retrains after them. An
-    int8 network is trained as the int8 network it is.
+    Constraints of earlier steps stay, so this step can also retrain after them. An int8 network is
+    trained as an int8 network.
 
     Args:
-        schedule: None is the retraining's own.
+        schedule: steps, batch size and learning rate; None takes the retraining's.
 
     Raises:
         ModelError: the network has nothing to train.

@@ -1,31 +1,32 @@
-"""Evidence repair, ours: solve for the head whose evidence is nearest the teacher's.
+"""Evidence repair, ours: solve for the head whose evidence is nearest to the teacher's.
 
-Whatever a compressor did, the last linear layer can be solved for. Per class c, over strips i and
-columns t, with f the features, e the teacher's evidence on the same crops, and means over columns:
+The last linear layer of any compressed network can be solved for in closed form. For class c, over
+strips i and columns t, with f the features, e the teacher's evidence of the same crops, and means
+over columns, the error is:
 
     error[i, c] = map_weight * d((w . f(t) - mean), (e(t) - mean))
                 + logit_weight * (w . mean f + b - mean e)^2
 
-The first term is the map, the second the decision. `measure` says what d is:
+The first term compares maps, the second decisions. `measure` chooses the distance d:
 
-- `squares`: the mean square. Two equal weights are then plain least squares over all columns. One
-  pass over the crops sums up the normal equations and one linear system per class solves them.
-- `correlation`: `1 - cos` of the centred maps, what fidelity is measured by: every strip counts
-  alike, however large its evidence. Starting from least squares, each round replaces d by the
-  quadratic that has its slope at the present head (the teacher's map, scaled to where the present
-  map is nearest it) and solves again.
+- `squares`: the mean square. With two equal weights this is least squares over all columns. One
+  pass over the crops sums the normal equations, and one linear system per class solves them.
+- `correlation`: `1 - cos` of the centred maps, as fidelity is measured: every strip has the same
+  weight, however large its evidence. Starting from least squares, each round replaces d by the
+  quadratic with the same slope at the present head (the target is the teacher's map, scaled to be
+  nearest to the present map) and solves again.
 
-Strips count by the teacher's probability of the class plus `floor`, as in
+A strip's weight is the teacher's probability of the class plus `floor`, as in
 `beatlens.attribution.matching.Classwise`. `power` above 2 bounds the worst strip: the p-norm of
 the strips' errors is minimised by iteratively reweighted least squares, p growing from 2 to
 `power` and steps shortened by `p - 1` (Burrus, Barreto & Selesnick, IEEE Trans. Signal Processing
 1994), one pass over the crops per round. Sums are float64; memory does not grow with the crops.
 
-Of all rounds' heads, the present one included, each class keeps the one with the smallest error on
-the crops it is fitted to. The new head stays only if it is better on held-out crops *as the network
-computes it*, rounding and earlier constraints included, and the retraining's own score on
-validation patients is no lower; otherwise everything is put back. Works on int8 networks: their
-output scale is then chosen anew.
+Of the heads of all rounds, the present one included, each class keeps the one with the smallest
+error on the crops of the fit. The new head is kept only if it is better on held-out crops *as the
+network computes it*, with rounding and earlier constraints, and if the retraining's score on
+validation patients is not lower; otherwise the old head is restored. int8 networks are repaired
+too; their output scale is then set anew.
 """
 
 from __future__ import annotations
@@ -47,16 +48,17 @@ from beatlens.training.loop import Report
 
 GROWTH = 1.5
 LEAST_SPREAD = 1e-3
-"""Logits: a map that is flatter correlates with nothing."""
+"""Standard deviation in logits below which a map counts as flat and correlates with nothing."""
 LEAST_CORRELATION = 0.1
-"""Maps that correlate less are drawn to the teacher's as if they correlated by this much."""
+"""Lower bound of a map's correlation in the weights of the quadratic."""
 
 
 @dataclass(frozen=True)
 class _Target:
-    """One batch of the teacher's evidence, brought to the network's columns; float64.
+    """One batch of the teacher's evidence at the network's columns, float64.
 
-    `maps [B, C, T]` less their means, `logits [B, C]`, and the weights of both terms, `[B, C]`.
+    `maps [B, C, T]` are centred over columns, `logits [B, C]`; `[B, C]` are the weights of both
+    terms.
     """
 
     maps: Tensor
@@ -66,7 +68,7 @@ class _Target:
     correlation: bool
 
     def errors(self, evidence: Tensor) -> Tensor:
-        """The weighted error of every strip and class, `[B, C]`, of evidence `[B, C, T]`."""
+        """Weighted error of every strip and class, `[B, C]`, for evidence `[B, C, T]`."""
         logits = evidence.mean(dim=2)
         if self.correlation:
             off = 1 - self._correlation(evidence)[0]
@@ -151,21 +153,22 @@ def p_norm(errors: Tensor, power: float) -> Tensor:
 
 @dataclass(frozen=True)
 class RepairEvidence:
-    """Solve for the head whose evidence is nearest the teacher's. Sizes do not change: the budget
-    is not looked at.
+    """Solve for the head whose evidence is nearest to the teacher's; see the module.
+
+    The network's size does not change, so the budget is ignored.
 
     Args:
-        crops: the retraining's first so many examples are fitted.
-        held_out: the next so many judge.
-        batch: of them, at a time.
-        map_weight, logit_weight: of the two terms; the logit's is in square logits.
-        measure: of maps: `correlation` or `squares`.
-        floor: weight of a class the teacher is sure is absent.
-        ridge: draws towards the head there is, in units of the equations' mean diagonal.
-        power: 2 is the mean over strips; larger bounds the worst one.
-        keep_score: hold the new head against the retraining's own score as well.
+        crops: number of examples to fit, the retraining's first ones.
+        held_out: number of examples after them, to decide whether the new head is kept.
+        batch: examples per forward pass.
+        map_weight, logit_weight: weights of the two terms; the logit term is in square logits.
+        measure: distance of maps: `correlation` or `squares`.
+        floor: weight of a class that the teacher is sure is absent.
+        ridge: penalty on the change of the head, in units of the equations' mean diagonal.
+        power: 2 minimises the mean over strips; larger values bound the worst strip.
+        keep_score: keep the new head only if the retraining's score is not lower.
         rounds: passes over the crops after the first; `squares` at power 2 needs none.
-        head, layer: names in a network of one's own, see `linear_head`.
+        head, layer: names of layers in a network of your own, see `linear_head`.
 
     Raises:
         ModelError: the network has no linear head behind a mean over columns.
@@ -210,7 +213,7 @@ class RepairEvidence:
 
     @property
     def needs_examples(self) -> bool:
-        """It looks at the retraining's examples."""
+        """True: the fit reads the retraining's examples."""
         return True
 
     def check(self, net: nn.Module) -> None:

@@ -1,18 +1,18 @@
-"""A head fitted anew on the frozen features of a compressed network: ridge, logistic, gradient.
+"""Fit the head of a compressed network anew on its frozen features: ridge, logistic, gradient.
 
-Three ways to the same linear head, to hold the manifold head (`beatlens.compress.manifold_head`)
-against; the evidence map stays exact with each, because the head stays linear.
+Three fits of the same linear head, to compare the manifold head (`beatlens.compress.manifold_head`)
+with. The evidence map stays exact with each, because the head stays linear.
 
-- `ridge` (Hoerl & Kennard, Technometrics 1970): closed form, of labels as +-1 or of the teacher's
-  logits. The outputs of a fit to +-1 are no logits, so a slope and an intercept per class make them
-  logits again (Platt 1999) and are folded into the head.
-- `logistic`: logistic regression by Newton's method on the very same features; not closed, but a
-  dozen linear systems.
+- `ridge` (Hoerl & Kennard, Technometrics 1970): closed form, fitted to labels as +-1 or to the
+  teacher's logits. The outputs of a fit to +-1 are not logits, so a slope and an intercept per
+  class turn them into logits (Platt 1999) and are folded into the head.
+- `logistic`: logistic regression by Newton's method on the same features: about a dozen linear
+  systems.
 - `gradient`: the retraining's own objective (the matching loss included), minimised by AdamW with
   everything but the head frozen.
 
-Unknown labels are left out class by class. What is logged has the seconds: `features_seconds` to
-run the network once over the crops, `solve_seconds` for the fit.
+Unknown labels are left out class by class. The log has `features_seconds`, the time to run the
+network once over the crops, and `solve_seconds`, the time of the fit.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ Fit = tuple[Tensor, Tensor]
 
 
 def fit_ridge(x: Tensor, targets: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    """Weights `[K]` and bias of least squares: `x [n, K]` to `targets [n]`, the bias free.
+    """Return weights `[K]` and bias of ridge regression of `targets [n]` on `x [n, K]`.
 
-    `ridge` counts in the features' mean variance.
+    `ridge` is in units of the features' mean variance; the bias is not penalised.
 
     >>> x = torch.tensor([[0.0], [1.0], [2.0]])
     >>> weight, bias = fit_ridge(x, 3 * x[:, 0] + 1, 0.0)
@@ -65,10 +65,10 @@ def fit_ridge(x: Tensor, targets: Tensor, ridge: float) -> tuple[Tensor, Tensor]
 
 
 def fit_logistic(x: Tensor, targets: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    """Weights `[K]` and bias of logistic regression of `targets [n]` in 0..1 on `x [n, K]`.
+    """Return weights `[K]` and bias of logistic regression of `targets [n]` in 0..1 on `x [n, K]`.
 
     Newton's method with halved steps, on the mean loss (Lin, Lin & Weng, Machine Learning 2007).
-    `ridge` counts in the features' mean variance.
+    `ridge` is in units of the features' mean variance.
     """
     mean = x.mean(0)
     rows = torch.cat([x - mean, torch.ones_like(x[:, :1])], 1)
@@ -96,7 +96,7 @@ def fit_logistic(x: Tensor, targets: Tensor, ridge: float) -> tuple[Tensor, Tens
 
 
 def calibration(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Slope and intercept that make outputs `[n]` logits of `labels [n]` (0 or 1).
+    """Return slope and intercept that turn outputs `[n]` into logits of `labels [n]` (0 or 1).
 
     Platt's fit with his targets `(n1 + 1) / (n1 + 2)` and `1 / (n0 + 2)` (Platt 1999, sec. 2.2),
     which keep the slope finite where the outputs separate the labels.
@@ -109,7 +109,7 @@ def calibration(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def decided(labels: Tensor) -> Tensor:
-    """The classes of `labels [n, C]` that have both a 1 and a 0, bool `[C]`: only these are fit."""
+    """Which classes of `labels [n, C]` have a 1 and a 0, bool `[C]`: only these can be fitted."""
     return ((labels > 0.5).any(0)) & ((labels <= 0.5).any(0))
 
 
@@ -123,11 +123,11 @@ def per_class(
     """Fit classes one by one, each on the examples whose target is known.
 
     Args:
-        head: keeps the other classes; weights its mask holds at zero take no part.
+        head: gives the weights of the other classes; weights that its mask holds at zero stay zero.
         features: `[n, K]`.
         targets: `[n, C]`, NaN where not known.
         fit: `fit(features [m, K'], targets [m])` returns weights `[K']` and bias.
-        classes: which, bool `[C]`.
+        classes: the classes to fit, bool `[C]`.
     """
     weight, bias, free = head.weight.clone(), head.bias.clone(), head.free
     for c in torch.nonzero(classes).flatten().tolist():
@@ -139,8 +139,8 @@ def per_class(
 
 
 class _HeadOnly(nn.Module):
-    """An objective that trains with the network's other layers as in `eval()`: frozen means that
-    batch norm's statistics stay as well."""
+    """Trains the head alone: all other layers stay in `eval()` mode, so that batch norm's
+    statistics do not change."""
 
     def __init__(self, objective: nn.Module, net: nn.Module) -> None:
         super().__init__()
@@ -159,20 +159,22 @@ class _HeadOnly(nn.Module):
 
 @dataclass(frozen=True)
 class RefitHead:
-    """Fit the head anew on frozen features. Sizes do not change, so the budget is not looked at.
+    """Fit the head anew on frozen features; see the module.
+
+    The network's size does not change, so the budget is ignored.
 
     Args:
-        kind: `ridge`, `logistic` or `gradient`, see the module.
-        targets: of ridge: `labels`, or the `teacher`'s logits (unknown labels do not matter then).
+        kind: `ridge`, `logistic` or `gradient`.
+        targets: for ridge: `labels`, or the `teacher`'s logits, which are known for every example.
         ridge: penalty in units of the features' mean variance (ridge, logistic).
-        crops: the retraining's first so many examples are looked at (ridge, logistic).
-        batch: of them, at a time.
-        schedule: of gradient; None is the retraining's own.
-        head, layer: names in a network of one's own, see `linear_head`.
+        crops: number of examples to fit, the retraining's first ones (ridge, logistic).
+        batch: examples per forward pass.
+        schedule: for gradient; None takes the retraining's.
+        head, layer: names of layers in a network of your own, see `linear_head`.
 
     Raises:
-        ModelError: the network has no linear head behind a mean over columns, or an earlier step
-            imposed on it what these fits cannot hold (anything but a mask).
+        ModelError: the network has no linear head behind a mean over columns, or the head has a
+            constraint that these fits cannot keep (any but a mask).
         RecipeError: a setting out of range, or a retraining without examples.
     """
 
@@ -192,7 +194,7 @@ class RefitHead:
         if self.targets not in ("labels", "teacher"):
             raise RecipeError(f"targets are {self.targets!r}, expected labels or teacher")
         if self.targets == "teacher" and self.kind != "ridge":
-            raise RecipeError(f"{self.kind} learns from labels: targets = 'teacher' is for ridge")
+            raise RecipeError(f"{self.kind} is fitted to labels: targets = 'teacher' is for ridge")
         if self.ridge < 0:
             raise RecipeError(f"ridge is {self.ridge}, expected >= 0")
 
@@ -203,7 +205,7 @@ class RefitHead:
 
     @property
     def needs_examples(self) -> bool:
-        """The closed forms look at the retraining's examples."""
+        """Whether the fit reads the retraining's examples: ridge and logistic do."""
         return self.kind != "gradient"
 
     def check(self, net: nn.Module) -> None:
@@ -276,13 +278,15 @@ def closed_form(
     batch: int,
     solve: Callable[[LinearHead, Pooled], tuple[Fit, LogRow]],
 ) -> list[LogRow]:
-    """Fit a head from pooled features, put it in, and say how long it took.
+    """Fit a head on pooled features and put it into the network; return log rows with times.
 
     Args:
         method: name for the log.
         head: changed in place.
-        retraining: its first `crops` examples are looked at, `batch` at a time.
-        solve: gives the head and what else is to be logged.
+        retraining: gives the examples.
+        crops: number of examples, the first ones.
+        batch: examples per forward pass.
+        solve: `solve(head, pooled)` returns the new weights and bias, and figures for the log.
     """
     start = time.perf_counter()
     seen = pooled(head, retraining, crops, batch)

@@ -1,4 +1,4 @@
-"""How much a network needs each of its channels: four importances.
+"""How important each channel of a network is: four measures.
 
 `l1`: the size of a channel's filters (Li, Kadav, Durdanovic, Samet & Graf, "Pruning Filters for
 Efficient ConvNets", ICLR 2017, arXiv 1608.08710, sec. 3.1). Ours: as a share of the layer's mean,
@@ -10,12 +10,12 @@ gate on each channel): `|dL/dg|` of a factor g on the channel, which is `|sum w 
 weights that take it; the mean over batches.
 
 `evidence-exact` and `evidence` (ours): how much the network's own map changes without it: `1 - cos`
-of the centred maps of every class, weighted as the matching loss `Classwise` weights them. The
-exact one silences one channel after the other and looks, a forward pass per channel and batch. The
-other expands it in the factor g. Its gradient is zero there, a map's distance to itself being at
-its least; but `1 - cos` is half the squared distance of the maps scaled to length 1, m, and so
-`1/2 |dm/dg|^2` to second order (Gauss-Newton). A few backward passes with random signs v estimate
-it for all channels at once: the mean of `(d(v.m)/dg)^2` is `|dm/dg|^2` (Hutchinson 1990).
+of the centred maps of every class, weighted as in the matching loss `Classwise`. The exact one
+silences one channel at a time, which costs a forward pass per channel and batch. The other expands
+the distance in the factor g. The gradient is zero at g = 1, where the distance is smallest; but
+`1 - cos` is half the squared distance of the maps m scaled to length 1, and so `1/2 |dm/dg|^2` to
+second order (Gauss-Newton). A few backward passes with random signs v estimate it for all channels
+at once: the mean of `(d(v.m)/dg)^2` is `|dm/dg|^2` (Hutchinson 1990).
 
 >>> from beatlens.compress.channel_groups import channel_groups
 >>> net = nn.Sequential(nn.Conv1d(1, 3, 1), nn.ReLU(), nn.Conv1d(3, 2, 1))
@@ -42,20 +42,21 @@ from beatlens.nets.evidence import EvidenceNet
 IMPORTANCES = ("l1", "taylor", "evidence", "evidence-exact")
 PROBES = 8
 FLOOR = 0.05
-"""Weight of a class the network is sure is absent, as in `Classwise`."""
+"""Weight of a class that the network is sure is absent, as in `Classwise`."""
 
 Scores = dict[str, Tensor]
-"""Importance of every channel, `[size]` by group; lower ones go first."""
+"""Importance of every channel, `[size]` by group name; the lowest are removed first."""
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What importances are measured on.
+    """The data that importances are measured on.
 
     Args:
-        retraining: gives the loss (`taylor`) or inputs (`evidence`).
-        batches: how many batches of it.
-        layer: for `evidence`, where a network that is no `EvidenceNet` shows its map.
+        retraining: gives the loss (`taylor`) or the inputs (`evidence`).
+        batches: number of its batches.
+        layer: for `evidence`: the layer `[B, K, T]` whose map is compared, in a network that is not
+            an `EvidenceNet`.
     """
 
     retraining: Retraining
@@ -66,9 +67,16 @@ class Sensitivity:
 def importance(
     net: nn.Module, groups: Sequence[ChannelGroup], name: str, sensitivity: Sensitivity
 ) -> dict[str, Tensor]:
-    """Importance of every channel of the groups, by one of `IMPORTANCES`; leaves `net` as it was.
+    """Measure the importance of every channel of the groups; `net` is not changed.
 
-    Raises `ModelError` where it cannot be measured (see each function).
+    Args:
+        net: any network.
+        groups: of `channel_groups`.
+        name: one of `IMPORTANCES`.
+        sensitivity: the data to measure on.
+
+    Raises:
+        ModelError: the importance cannot be measured on this network (see each function).
     """
     if name == "l1":
         return l1_importance(net, groups)
@@ -93,7 +101,8 @@ def l1_importance(net: nn.Module, groups: Sequence[ChannelGroup]) -> Scores:
         parts = []
         for member in group.filters:
             weight = net.get_submodule(member.layer).weight
-            sums = weight.abs().flatten(1).sum(1)[list(member.positions)]  # type: ignore[union-attr, operator]
+            assert isinstance(weight, Tensor)
+            sums = weight.abs().flatten(1).sum(1)[list(member.positions)]
             total = torch.zeros(group.size).index_add(0, torch.tensor(member.channels), sums)
             parts.append(total / total.mean().clamp(min=1e-12))
         scores[group.name] = torch.stack(parts).mean(0)
@@ -105,8 +114,7 @@ def taylor_importance(
 ) -> Scores:
     """`|dL/dg|` on the retraining's first batches; `net` in `eval()` mode.
 
-    Raises `ModelError` where the loss has no slope: a network that is its own teacher has nothing
-    to learn from it.
+    Raises `ModelError` where the loss has no gradient, as for a network that equals its teacher.
     """
     objective = retraining.objective(net).eval()
     size = retraining.schedule.batch
@@ -136,10 +144,10 @@ def evidence_importance(
     """Change of the map to second order in a factor on each channel, in units of `1 - cos`.
 
     Args:
-        net: in `eval()` mode.
-        groups: what to measure.
+        net: network in `eval()` mode.
+        groups: the groups whose channels are measured.
         inputs: batches `[B, leads, N]`.
-        layer: where a network that is no `EvidenceNet` shows its map.
+        layer: layer `[B, K, T]` of the map, for a network that is not an `EvidenceNet`.
         probes: backward passes per batch.
     """
     signs = torch.Generator().manual_seed(0)
@@ -147,9 +155,9 @@ def evidence_importance(
     weight = 0.0
     for x in inputs:
         with gated(net, groups, len(x)) as gates, torch.enable_grad():
-            shown = show(net, x, layer)
-            maps = _unit_maps(shown.class_maps())
-        share = torch.sigmoid(shown.logits.detach()) + FLOOR
+            attribution = attribute_differentiable(net, x, layer)
+            maps = _unit_maps(attribution.class_maps())
+        share = torch.sigmoid(attribution.logits.detach()) + FLOOR
         weight += float(share.sum())
         for _ in range(probes):
             sign = torch.randint(0, 2, maps.shape, generator=signs) * 2.0 - 1
@@ -175,25 +183,25 @@ def exact_evidence_importance(
     distance = Classwise(FLOOR, order=0.0)
     scores = {group.name: torch.zeros(group.size) for group in groups}
     for x in inputs:
-        whole = show(net, x, layer)
+        whole = attribute_differentiable(net, x, layer)
         for group in groups:
             with gated(net, [group], 1) as gates:
                 gate = gates[group.name].data
                 for channel in range(group.size):
                     gate[0, channel] = 0
-                    change = distance(show(net, x, layer), whole).detach()
+                    change = distance(attribute_differentiable(net, x, layer), whole).detach()
                     scores[group.name][channel] += change / len(inputs)
                     gate[0, channel] = 1
     return scores
 
 
-def show(net: nn.Module, x: Tensor, layer: str | None) -> Attribution:
-    """What a network shows of a batch: its evidence, or its map at a layer, differentiable."""
+def attribute_differentiable(net: nn.Module, x: Tensor, layer: str | None) -> Attribution:
+    """Return a differentiable attribution of a batch: of the evidence, or of a named layer."""
     if isinstance(net, EvidenceNet):
         return attribute_evidence(net, x)
     if layer is None:
         raise ModelError(
-            f"a {type(net).__name__} shows no evidence, so its map must come from a layer: set "
+            f"a {type(net).__name__} has no evidence, so its map must come from a layer: set "
             "`layer` to one that gives [B, K, T], or use another importance"
         )
     return attribute(net, x, layer, differentiable=True)
@@ -202,22 +210,23 @@ def show(net: nn.Module, x: Tensor, layer: str | None) -> Attribution:
 def _unit_maps(maps: Tensor) -> Tensor:
     """Maps `[B, C, T]`, centred over the columns and scaled to length 1."""
     centred = maps - maps.mean(-1, keepdim=True)
-    return centred / centred.norm(dim=-1, keepdim=True).clamp(min=1e-8)
+    length: Tensor = centred.norm(dim=-1, keepdim=True)
+    return centred / length.clamp(min=1e-8)
 
 
 @contextmanager
 def gated(
     net: nn.Module, groups: Sequence[ChannelGroup], batch: int
 ) -> Iterator[dict[str, Tensor]]:
-    """A factor on every channel of the groups, where it is taken, while the block runs.
+    """Multiply every channel of the groups, where it is read, by a factor while the block runs.
 
     Args:
         net: the network.
-        groups: whose channels get factors.
-        batch: factors per input (the batch's size), or 1 for all inputs together.
+        groups: the groups whose channels get factors.
+        batch: the batch size, for factors per input; or 1, for one factor for all inputs.
 
     Yields:
-        Factors `[batch, size]` by group, all 1, that gradients can be asked of.
+        Factors `[batch, size]` by group name, all 1, with `requires_grad`.
     """
     gates = {g.name: torch.ones(batch, g.size, requires_grad=True) for g in groups}
     handles = [
@@ -233,7 +242,7 @@ def gated(
 
 
 class _Factor:
-    """A hook that multiplies what a layer takes by factors."""
+    """A hook that multiplies the input of a layer by factors."""
 
     def __init__(self, gate: Tensor, member: Member) -> None:
         self._gate = gate

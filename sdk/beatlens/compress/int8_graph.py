@@ -1,11 +1,13 @@
-"""From a quantised network in torch to the integer graph that is shipped.
+"""Convert a quantised torch network to the integer graph that is exported.
 
-Scales are rounded to float32 here, once, and are then the same everywhere; biases become int32 in
+Scales are rounded to float32 here, once, and are then the same everywhere. Biases become int32 in
 units of input scale times weight scale. Weights in permuted blocks become a grouped convolution
-between permutations of its channels, which are then folded into what stands beside them.
+between two channel permutations, which are then folded into the neighbouring operators.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,23 +39,23 @@ from beatlens.signals.frontend import LSB_MV
 
 
 def float32(value: torch.Tensor | float) -> float:
-    """The nearest float32, as the Python float that is exactly it."""
+    """Round to float32; returned as a Python float of exactly that value."""
     return float(np.float32(float(value)))
 
 
 def read_quantization(quantizer: ActivationQuantizer) -> Quantization:
-    """Scale and zero point of a learnt activation quantiser."""
+    """Read scale and zero point of a trained activation quantiser."""
     return Quantization(float32(quantizer.scale.detach()), quantizer.zero_point)
 
 
 @torch.no_grad()
 def build_graph(net: QuantizedEvidenceNet, span: int) -> IntegerGraph:
-    """Turn a calibrated (and trained) quantised network into an integer graph.
+    """Convert a calibrated (and trained) quantised network to an integer graph.
 
     Args:
-        net: the network, one lead.
-        span: samples the `logits` output decides on; the graph's input is as long as the span and
-            the network's context.
+        net: the network, of one lead.
+        span: samples that the `logits` output decides on; the graph's input is the span plus the
+            network's context.
 
     Raises:
         ModelError: the span is not a whole number of columns, or a scale or an accumulator is
@@ -121,7 +123,7 @@ class _Builder:
     ) -> None:
         """Append a convolution by `weights [out, in / groups, k]`."""
         source = self.newest
-        common = {
+        common: dict[str, Any] = {
             "name": name,
             "input": source.name,
             "output": name,
@@ -132,9 +134,9 @@ class _Builder:
         }
         op: Op
         if groups > 1 and groups == len(weights) == source.channels:
-            op = DepthwiseConv(weights=weights[:, 0].T, **common)  # type: ignore[arg-type]
+            op = DepthwiseConv(weights=weights[:, 0].T, **common)
         else:
-            op = Conv(weights=weights.transpose(0, 2, 1), groups=groups, **common)  # type: ignore[arg-type]
+            op = Conv(weights=weights.transpose(0, 2, 1), groups=groups, **common)
         length = (source.length - weights.shape[2]) // layer.stride + 1
         self.add(op, length, read_quantization(layer.output), len(weights))
 

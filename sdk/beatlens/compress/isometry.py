@@ -1,7 +1,7 @@
-"""Dynamical isometry: how well signals get through a pruned network, and making it better.
+"""Dynamical isometry: measure how well signals pass a pruned network, and improve it.
 
 A network is easy to train when the singular values of its input-output Jacobian are near 1 (Saxe,
-McClelland & Ganguli, ICLR 2014). Pruning breaks this, which is why larger retraining rates seem to
+McClelland & Ganguli, ICLR 2014). Pruning breaks this, which is why larger learning rates seem to
 win (Wang, Qin, Bai & Fu, "Dynamical Isometry: The Missing Ingredient for Neural Network Pruning",
 arXiv 2105.05916). `orthogonalise` is that work's OrthP: the pruned weights are replaced by the
 orthogonal part of their QR decomposition, which keeps the space they span.
@@ -29,8 +29,7 @@ from beatlens.nets.evidence import EvidenceNet
 
 RELU_GAIN = 2.0**0.5
 COLUMNS, INPUTS = 4, 4
-"""What the log's figures look at: columns of evidence (each costs a backward pass per class), and
-inputs of a batch."""
+"""Columns of evidence (each costs a backward pass per class) and inputs that logged figures use."""
 
 
 @torch.no_grad()
@@ -38,9 +37,9 @@ def orthogonalise(layer: nn.Conv1d | nn.Linear, gain: float = RELU_GAIN) -> None
     """Replace a layer's weights, in place, by orthonormal rows or columns times a gain (OrthP).
 
     The weights, flattened to `[out, in * k]` and transposed where there are fewer rows than
-    columns, are decomposed into `Q R`; what replaces them is `Q sign(diag R)` transposed back: the
-    Gram-Schmidt basis that points where the weights pointed. A depthwise convolution, whose filters
-    never meet, is done filter by filter.
+    columns, are decomposed into `Q R` and replaced by `Q sign(diag R)` transposed back: the
+    Gram-Schmidt basis with the signs of the weights. In a depthwise convolution each filter is
+    treated by itself.
     """
     weight = layer.weight
     groups = layer.groups if isinstance(layer, nn.Conv1d) else 1
@@ -53,8 +52,8 @@ def _orthogonal(rows: Tensor) -> Tensor:
     tall = rows.T if rows.shape[0] < rows.shape[1] else rows
     q, r = torch.linalg.qr(tall)
     signs = torch.where(r.diagonal() < 0, -1.0, 1.0)
-    q = q * signs
-    return q.T if rows.shape[0] < rows.shape[1] else q
+    basis: Tensor = q * signs
+    return basis.T if rows.shape[0] < rows.shape[1] else basis
 
 
 def orthogonalise_pruned(net: nn.Module, layers: Iterable[str], outputs: Iterable[str]) -> None:
@@ -102,16 +101,17 @@ def jacobian_singular_values(net: nn.Module, x: Tensor, *, of: str = "evidence")
             jacobians = torch.func.vmap(rows)(x)
     finally:
         net.train(training)
-    return torch.linalg.svdvals(jacobians.flatten(2))
+    values: Tensor = torch.linalg.svdvals(jacobians.flatten(2))
+    return values
 
 
 def _choose_output(net: nn.Module, of: str) -> Callable[[Tensor], Tensor]:
     if of == "logits":
         return net
     if of != "evidence":
-        raise ModelError(f"Jacobian is asked of {of!r}, expected evidence or logits")
+        raise ModelError(f"the Jacobian's output is {of!r}, expected evidence or logits")
     if not isinstance(net, EvidenceNet):
-        raise ModelError(f"a {type(net).__name__} has no evidence, ask for the Jacobian of logits")
+        raise ModelError(f"a {type(net).__name__} has no evidence, expected of='logits'")
     return net.evidence
 
 

@@ -1,17 +1,17 @@
-"""Kernel quantisation: every kernel of a layer is one of a few, learnt, low-bit kernels.
+"""Kernel quantisation: every kernel of a layer is one of a few trained low-bit kernels.
 
 After Yu, Shi, Huang & Yu, "Kernel Quantization for Efficient Network Compression" (2020, arXiv
 2003.05148), of which the abstract was available: the unit that is quantised is the kernel, not the
 weight; a layer keeps a codebook and an index per kernel, and the codebook's values are quantised to
 6 bits. Bits per weight are then about `log2(codes) / taps`, plus the codebook.
 
-Ours is the rest. A kernel here is the vector of taps one output channel has for one input; kernels
-are compared in units of their output channel's scale (which batch norm makes arbitrary, and int8
-has one of anyway); codes start as k-means centres. While training, each use of the weights assigns
-every kernel anew to its nearest code; gradients go to the codes (as the sum over their kernels), to
-the channels' scales, and straight through to the weights behind, so that a kernel can leave its
-code. Codes are whole numbers -31 .. 31 on one grid per layer and the channel's scale times that
-grid is the channel's int8 step: the int8 tensor consists of codes, exactly.
+The rest is ours. A kernel is the vector of taps that one output channel has for one input. Kernels
+are compared in units of their output channel's scale, which batch norm makes arbitrary and int8
+stores in any case. Codes start as k-means centres. In training, every forward pass assigns each
+kernel to its nearest code. Gradients go to the codes (the sum over their kernels), to the channels'
+scales, and straight through to the trained weights, so that a kernel can change its code. Codes are
+whole numbers -31 .. 31 on one grid per layer, and the channel's scale times that grid is the
+channel's int8 step: the int8 tensor consists of codes, exactly.
 
 >>> choose_segment(inputs=6, taps=12, split=8, pointwise=4), choose_segment(6, 7, 4, 4)
 ((1, 6), (1, 7))
@@ -49,15 +49,16 @@ CODE_MAX = 31
 """Largest of a code's whole numbers: 6 bits with sign, symmetric."""
 LLOYD_STEPS = 20
 SEARCH_STEPS = 4
-"""Steps of k-means while the number of codes is looked for; what codes pack to hardly changes."""
+"""Steps of k-means in the search for the number of codes; more hardly change the packed size."""
 SMALLEST_SCALE = 1e-8
 
 
 def choose_segment(inputs: int, taps: int, split: int | None, pointwise: int) -> tuple[int, int]:
-    """Inputs and taps of the vectors a layer is coded by.
+    """Choose the number of inputs and taps of the vectors that a layer is coded by.
 
-    Whole kernels, or their equal parts of at most `split` taps (whole again where only single taps
-    would divide them); of a layer with one tap, runs of at most `pointwise` inputs.
+    Vectors are whole kernels, or equal parts of them of at most `split` taps (whole kernels where
+    only single taps would divide them); in a layer with one tap, runs of at most `pointwise`
+    inputs.
     """
     if taps == 1:
         return max(n for n in range(1, max(pointwise, 1) + 1) if inputs % n == 0), 1
@@ -66,7 +67,7 @@ def choose_segment(inputs: int, taps: int, split: int | None, pointwise: int) ->
 
 
 def split_vectors(weight: Tensor, segment: tuple[int, int]) -> Tensor:
-    """Weights `[out, in, k]` cut into vectors, `[out, n, inputs * taps]`."""
+    """Split weights `[out, in, k]` into vectors `[out, n, inputs * taps]`."""
     wide, high = segment
     out, inputs, taps = weight.reshape(*weight.shape[:2], -1).shape
     parts = weight.reshape(out, inputs // wide, wide, taps // high, high)
@@ -84,15 +85,15 @@ def weights_from(vectors: Tensor, segment: tuple[int, int], shape: torch.Size) -
 def nearest(vectors: Tensor, codes: Tensor) -> Tensor:
     """Number of the nearest code `[K, L]` for each vector `[..., L]`."""
     flat, norms = vectors.reshape(-1, codes.shape[1]), codes.square().sum(1)
-    with torch.autocast(vectors.device.type, enabled=False):  # bfloat16 cannot tell near codes
+    with torch.autocast(vectors.device.type, enabled=False):  # bfloat16 cannot separate near codes
         distances = torch.addmm(norms, flat, codes.T, alpha=-2)  # less the vectors' own norms
     return distances.argmin(dim=1).view(vectors.shape[:-1])
 
 
 def k_means(vectors: Tensor, count: int, seed: int = 0, steps: int = LLOYD_STEPS) -> Tensor:
-    """Lloyd's centres `[count, L]` of vectors `[n, L]`; one that nothing is near to moves.
+    """Return the centres `[count, L]` of vectors `[n, L]` by Lloyd's k-means.
 
-    Fewer vectors than centres are their own.
+    A centre without vectors is moved. With fewer vectors than centres, the vectors are the centres.
 
     >>> k_means(torch.tensor([[0.0], [0.2], [5.0], [5.2]]), 2).sort(0).values.tolist()
     [[0.10000000149011612], [5.099999904632568]]
@@ -115,14 +116,14 @@ class Coded(Constraint):
     """Every kernel is a code of its layer times its output channel's scale.
 
     Args:
-        codes: `[K, L]`, in units of the channels' scales; learnt.
-        scale: `[out]`, negative where the channel has its codes' negatives; learnt.
-        grid: size of the codes' steps, scalar.
+        codes: `[K, L]`, in units of the channels' scales; trained.
+        scale: `[out]`, negative where the channel uses the negatives of its codes; trained.
+        grid: step of the codes, scalar.
         index: number of each vector's code, `[out, n]`.
         segment: inputs and taps of a vector, `[2]`.
 
-    In `eval()` mode the index stays as the last training step left it, so that the weights are the
-    same on every machine, ties or not.
+    In `eval()` mode the index stays as in the last training step, so that the weights are the same
+    on every machine, even where two codes are equally near.
     """
 
     kind = "kernel-codebook"
@@ -153,7 +154,7 @@ class Coded(Constraint):
         seed: int = 0,
         steps: int = LLOYD_STEPS,
     ) -> Coded:
-        """A codebook of `count` codes for weights `[out, in, k]`, by k-means."""
+        """Fit a codebook of `count` codes to weights `[out, in, k]`, by k-means."""
         weight = weight.detach()
         scale = weight.flatten(1).square().mean(1).sqrt().clamp(min=SMALLEST_SCALE)
         vectors = split_vectors(weight, segment) / scale[:, None, None]
@@ -193,7 +194,7 @@ class Coded(Constraint):
         return self.log_scale.detach().exp() * self.grid
 
     def fewer(self, weight: Tensor, count: int) -> Coded:
-        """The same with the `count` codes that are used most; the others' kernels move."""
+        """Return a codebook of the `count` most used codes; other kernels get the nearest."""
         used = torch.bincount(self.index.flatten(), minlength=len(self.codes))
         kept = used.argsort(descending=True, stable=True)[:count]
         whole = self.whole().detach()[kept] * self.grid
@@ -215,7 +216,7 @@ class Coded(Constraint):
 
 @torch.no_grad()
 def make_gains_positive(net: nn.Module) -> None:
-    """Turn around channels whose batch norm has a negative gain; the network stays what it is.
+    """Negate channels whose batch norm has a negative gain; the network's output stays the same.
 
     A negative gain, folded, would turn a channel's codes into their negatives, which the codebook
     may not have. `-weight`, `-mean` and `-gain` give the same output.
@@ -233,19 +234,20 @@ def make_gains_positive(net: nn.Module) -> None:
 class CodeKernels:
     """Kernel quantisation; a `Method`.
 
-    Covered are layers with at least `fewest` vectors. In others, such as the first layer of one
-    lead or depthwise layers, there is nothing to share. A layer of n vectors gets `c * sqrt(n)`
-    codes, c from the budget, for a codebook pays when many kernels share it (ours; between as many
-    codes for all and as many codes per kernel).
+    Layers with at least `fewest` vectors are coded; others, such as the first layer of one lead and
+    depthwise layers, have too few kernels to share codes. A layer of n vectors gets `c * sqrt(n)`
+    codes, with c from the budget (ours: a compromise between the same number of codes for every
+    layer and a number proportional to n).
 
     Args:
-        split: most taps of a vector: shorter vectors are nearer to their codes and need more
-            indices. None: whole kernels.
-        pointwise: most inputs of a vector in layers with one tap, where kernels are single weights
-            (runs of inputs are ours); 1 codes weight by weight, 0 leaves these layers alone.
-        fewest: vectors in the smallest layer covered.
-        most: codes per layer.
-        head: cover the decision layer too; left alone by default (see `PruneWeights`).
+        split: largest number of taps of a vector. Shorter vectors are nearer to their codes and
+            need more indices. None: whole kernels.
+        pointwise: largest number of inputs of a vector in layers with one tap, where kernels are
+            single weights (runs of inputs are ours); 1 codes every weight by itself, 0 does not
+            code these layers.
+        fewest: smallest number of vectors of a coded layer.
+        most: largest number of codes of a layer.
+        head: code the decision layer too; by default it is not (see `PruneWeights`).
         seed: of k-means.
     """
 
@@ -318,7 +320,7 @@ class CodeKernels:
         return choose_segment(weight.shape[1], weight[0, 0].numel(), self.split, self.pointwise)
 
     def _vectors(self, weight: Tensor) -> int:
-        """Vectors in a layer; 0 where it is to be left alone."""
+        """Number of vectors in a layer; 0 where it is not coded."""
         wide, high = self._segment(weight)
         if self.pointwise == 0 and weight[0, 0].numel() == 1:
             return 0
@@ -327,7 +329,7 @@ class CodeKernels:
     def _codebooks_within(
         self, net: nn.Module, layers: Layers, limit: int
     ) -> dict[str, Constraint]:
-        """Codebooks for the whole network to pack into `limit` bytes."""
+        """Codebooks with which the whole network packs into `limit` bytes."""
         trial, weights = Trial(net, layers), read_weights(layers)
         sizes = {name: self._vectors(weight) for name, weight in weights.items()}
 
@@ -350,7 +352,7 @@ class CodeKernels:
         return codebooks(setting, LLOYD_STEPS)
 
     def _trimmed(self, net: nn.Module, layers: Layers, limit: int) -> dict[str, Constraint]:
-        """The codebooks with their rarest codes left out until the network fits."""
+        """The codebooks without their rarest codes, as many as needed for the network to fit."""
         trial = Trial(net, layers)
 
         def codebooks(percent: int) -> dict[str, Constraint]:

@@ -1,10 +1,10 @@
-"""The last linear layer of a network that averages over columns: what closed-form fits replace.
+"""The last linear layer of a network that averages over columns, which closed-form fits replace.
 
     features [B, K, T] -> evidence[b, c, t] = W[c] . features[b, :, t] + b[c] -> mean over t: logits
 
-An evidence network has such a head. A network of one's own has one where a layer `[B, K, T]` is
-averaged over all its columns and then goes through one linear layer to the logits; both are named,
-and `linear_head` tries on noise whether that is what the network computes.
+An evidence network has such a head. A network of your own has one where a layer `[B, K, T]` is
+averaged over all its columns and one linear layer follows, which gives the logits. Both layers are
+named, and `linear_head` checks on noise that the network computes this.
 
 >>> net = nn.Sequential(nn.Conv1d(1, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(),
 ...                     nn.Linear(4, 3))
@@ -66,7 +66,7 @@ class LinearHead:
 
     @property
     def free(self) -> Tensor:
-        """Which weights may be other than zero, bool `[C, K]`: all, but for a mask's zeros."""
+        """Which weights may be nonzero, bool `[C, K]`: all but the zeros of a mask."""
         constraint = self.constraint
         if isinstance(constraint, Mask):
             return constraint.mask.flatten(1) != 0
@@ -74,16 +74,16 @@ class LinearHead:
 
     @property
     def calibrates(self) -> bool:
-        """Whether `put` needs features: the head of an int8 network does."""
+        """Whether `put` needs features to set scales: true for the head of an int8 network."""
         return isinstance(self.net, QuantizedEvidenceNet)
 
     def parameters(self) -> list[nn.Parameter]:
-        """Everything the head is trained by."""
+        """The trained parameters of the head."""
         return list(self._module.parameters())
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
-        """What the head is given: `[B, K, T]` for `x [B, leads, N]`."""
+        """Return the head's input `[B, K, T]` for `x [B, leads, N]` in mV."""
         if self._layer is None:
             return cast(EvidenceNet, self.net).features(x)
         with captured(self.net, self._layer) as capture:
@@ -92,7 +92,7 @@ class LinearHead:
 
     @torch.no_grad()
     def evidence(self, x: Tensor) -> Tensor:
-        """The network's evidence `[B, C, T]`, its int8 rounding included."""
+        """Return the network's evidence `[B, C, T]` in logit units, with its int8 rounding."""
         if self._layer is None:
             return cast(EvidenceNet, self.net).evidence(x)
         features = self.features(x)
@@ -100,11 +100,11 @@ class LinearHead:
 
     @torch.no_grad()
     def put(self, weight: Tensor, bias: Tensor, features: Sequence[Tensor]) -> None:
-        """Give the head other weights `[C, K]` and another bias `[C]`.
+        """Set the head's weights `[C, K]` and bias `[C]`.
 
-        A constraint goes on holding. An int8 head's output scale, and the scale of the logits, are
-        set anew from what the head is given (`features` of some batches, `[B, K, T]`), as
-        `QuantizedEvidenceNet.calibrate` does.
+        A constraint on the weights stays. The output scale of an int8 head and the scale of the
+        logits are set anew from `features` of some batches, `[B, K, T]`, as in
+        `QuantizedEvidenceNet.calibrate`.
         """
         trained = trained_tensor(self._module, self._tensor)
         trained.copy_(weight.reshape(trained.shape))
@@ -114,7 +114,7 @@ class LinearHead:
 
     @staticmethod
     def _calibrate(net: QuantizedEvidenceNet, features: Sequence[Tensor]) -> None:
-        """Set what follows the features anew."""
+        """Set the scales of the evidence and of the logits anew."""
         quantizer = net.head.output
         quantizer.observing = True
         for seen in features:
@@ -128,13 +128,14 @@ def linear_head(net: nn.Module, head: str | None = None, layer: str | None = Non
     """Find a network's head.
 
     Args:
-        net: an evidence network, float or int8 (the names are then not needed), or any network
-            that takes inputs `[B, leads, N]` of any length, as global averaging allows.
+        net: an evidence network, float or int8, without names; or any network that takes inputs
+            `[B, leads, N]` of any length, as global averaging allows.
         head: name of the linear layer (`nn.Linear`, or `nn.Conv1d` of one tap), with a bias.
         layer: name of the layer `[B, K, T]` whose columns are averaged.
 
     Raises:
-        ModelError: names that are missing or unknown, or a network that computes something else.
+        ModelError: a name is missing or unknown, or the logits are not the mean of the head's
+            output over the layer's columns.
     """
     if isinstance(net, EvidenceNet | QuantizedEvidenceNet):
         return LinearHead(net, net.head, None)
@@ -166,7 +167,7 @@ def _expect_linear(module: nn.Module, name: str) -> None:
 
 
 def _expect_mean(found: LinearHead, head: str, layer: str) -> None:
-    """Try on noise that the logits are the mean of the head over the layer's columns."""
+    """Check on noise that the logits are the mean of the head over the layer's columns."""
     net = found.net
     training = net.training
     net.eval()
@@ -213,9 +214,9 @@ def _probe(net: nn.Module) -> Tensor:
 
 @dataclass(frozen=True)
 class Pooled:
-    """What a head decides on: `features [n, K]` (means over columns), float64; `labels [n, C]`, NaN
-    where not known; `teacher [n, C]`, the teacher's logits; `maps`, the first batches' features
-    before their columns were averaged, `[B, K, T]`, where the head calibrates."""
+    """The data of a fit: `features [n, K]` (means over columns), float64; `labels [n, C]`, NaN
+    where not known; `teacher [n, C]`, the teacher's logits; `maps [B, K, T]`, the features of the
+    first batches before averaging, kept only for an int8 head."""
 
     features: Tensor
     labels: Tensor
@@ -224,7 +225,7 @@ class Pooled:
 
 
 def pooled(head: LinearHead, retraining: Retraining, crops: int, batch: int = 32) -> Pooled:
-    """Run the retraining's first `crops` examples through the frozen network, `batch` at a time."""
+    """Run the frozen network on the retraining's first `crops` examples, `batch` at a time."""
     if crops < 2 or batch < 1:
         raise RecipeError(f"crops are {crops} and batch is {batch}, expected at least 2 and 1")
     head.net.eval()

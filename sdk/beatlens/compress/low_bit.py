@@ -1,10 +1,10 @@
-"""Weights of fewer than eight bits: a coarse grid per output channel, learnt with the weights.
+"""Weights of fewer than eight bits: a coarse grid per output channel, trained with the weights.
 
-The grid has `2^(bits - 1) - 1` steps to each side of zero (7 for 4 bits) and is symmetric, so that
-the int8 tensor holds these few whole numbers and nothing else. Rounding lets the gradient through,
-and the step is learnt (learned step size, Esser et al., ICLR 2020, arXiv 1902.08153, sec. 2; ours:
-a step per output channel, its logarithm is what is learnt, and it starts where the squared error is
-least). On the device the numbers are decoded to int8: it is flash that is saved, not arithmetic.
+The grid is symmetric with `2^(bits - 1) - 1` steps on each side of zero (7 for 4 bits), so that the
+int8 tensor holds only these whole numbers. Gradients pass the rounding unchanged, and the step is
+trained (learned step size, Esser et al., ICLR 2020, arXiv 1902.08153, sec. 2; ours: one step per
+output channel, trained as its logarithm, starting at the smallest squared error). The device
+decodes the numbers to int8: this saves flash, not arithmetic.
 
 >>> grid = LowBit.fitted(torch.tensor([[[0.7, -0.31, 0.09]]]), bits=4)
 >>> (grid(torch.tensor([[[0.7, -0.31, 0.09]]])) / grid.steps(torch.ones(1))).round().tolist()
@@ -35,7 +35,7 @@ from beatlens.training.loop import Report
 
 SMALLEST_STEP = 1e-8
 TRIED = torch.linspace(0.3, 1.0, 36)
-"""Steps that are tried for a channel, in units of the one that covers its largest weight."""
+"""Steps tried for a channel, in units of the step that covers its largest weight."""
 
 
 def levels(bits: int) -> int:
@@ -51,10 +51,10 @@ class LowBit(Constraint):
     """A grid of few steps per output channel.
 
     Args:
-        log_step: logarithm of the step, `[out]`; learnt.
+        log_step: logarithm of the step, `[out]`; trained.
         bits: 2 to 8.
         mask: 0 where weights stay zero, `[out, in, k]`, or of one element for none.
-        peak: largest whole number in use, `[out]`; kept up to date by every use.
+        peak: largest whole number in use, `[out]`; updated in every forward pass.
     """
 
     kind = "low-bit"
@@ -71,7 +71,7 @@ class LowBit(Constraint):
 
     @classmethod
     def fitted(cls, weight: Tensor, bits: int, mask: Tensor | None = None) -> LowBit:
-        """The grid whose squared error to weights `[out, ...]` is least, channel by channel."""
+        """Fit the grid to weights `[out, ...]`, with the smallest squared error in each channel."""
         flat, most = weight.detach().flatten(1), levels(bits)
         widest = flat.abs().amax(dim=1).clamp(min=SMALLEST_STEP * most) / most
         steps = widest * TRIED.to(flat)[:, None]  # [tried, out]
@@ -85,7 +85,7 @@ class LowBit(Constraint):
     def forward(self, weight: Tensor) -> Tensor:  # noqa: D102 (documented by the base class)
         most = levels(int(self.bits))
         # Esser et al., sec. 2.2: the step's gradient is balanced against the weights'.
-        balance = (weight[0].numel() * most) ** -0.5
+        balance: float = (weight[0].numel() * most) ** -0.5
         step = self.log_step.exp().detach() * (
             1 + balance * (self.log_step - self.log_step.detach())
         )
@@ -94,7 +94,8 @@ class LowBit(Constraint):
         whole = inside + (torch.round(inside) - inside).detach()
         whole = whole * (self.mask if self.mask.numel() > 1 else 1)
         self.peak = whole.detach().flatten(1).abs().amax(dim=1)
-        return whole * step
+        rounded: Tensor = whole * step
+        return rounded
 
     def rescaled(self, weight: Tensor) -> Constraint:  # noqa: D102
         largest = weight.detach().flatten(1).abs().amax(dim=1)
@@ -115,8 +116,8 @@ class LowBitWeights:
     """Low-bit weights, retrained; a `Method`. Masks of an earlier pruning are kept.
 
     Args:
-        bits: 2 to 8, or None: the most of them that the budget allows.
-        head: cover the decision layer too; left alone by default (see `PruneWeights`).
+        bits: 2 to 8; None: the largest number that the budget allows.
+        head: put the decision layer on a grid too; by default it is not (see `PruneWeights`).
 
     >>> LowBitWeights(bits=1)
     Traceback (most recent call last):
@@ -142,7 +143,7 @@ class LowBitWeights:
     def __call__(
         self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None = None
     ) -> Compressed:
-        """Put `net` on the grid in place and teach it the retraining; the grid stays imposed.
+        """Put `net` on the grid in place and retrain it; the grid stays imposed.
 
         Raises `ModelError` as `check` does, and when the bits are too many for the budget.
         """

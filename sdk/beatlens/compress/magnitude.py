@@ -1,10 +1,10 @@
 """Unstructured pruning: the smallest weights of the whole network become zero, round by round.
 
-The recipe of Han, Pool, Tran & Dally (NeurIPS 2015, arXiv 1506.02626) with the rounds of Frankle &
-Carbin (ICLR 2019, arXiv 1803.03635), as the attribution-preserving study has it (Park et al.,
-NeurIPS 2020, arXiv 2010.15054): 20 % of what is left per round, all layers ranked together by |w|,
-pruned weights held at zero. Ours: how far, comes from the budget; a layer never loses its last few
-weights; the objective is the retraining's (the reference has no distillation term).
+The method of Han, Pool, Tran & Dally (NeurIPS 2015, arXiv 1506.02626) with the rounds of Frankle &
+Carbin (ICLR 2019, arXiv 1803.03635), as in the attribution-preserving study (Park et al., NeurIPS
+2020, arXiv 2010.15054): each round prunes 20 % of the remaining weights, all layers are ranked
+together by |w|, and pruned weights stay zero. Ours: the budget sets how many weights stay; every
+layer keeps a few weights; the objective is the retraining's (the reference has no distillation).
 
 >>> PruneWeights(rate=1.5)
 Traceback (most recent call last):
@@ -42,16 +42,16 @@ class PruneWeights:
     """Global magnitude pruning in rounds; a `Method`.
 
     Args:
-        rate: share of the remaining weights a round takes.
+        rate: share of the remaining weights that a round prunes.
         between: share of the retraining's steps that is spread over the rounds before the last; the
-            rest follows the last round. The sum is the retraining's length, whatever the budget.
+            rest follows the last round. The sum is the retraining's length for every budget.
         normalised: divide each layer's weights by their root mean square before ranking. False
             ranks |w| as it is, like the reference; batch norm makes a layer's scale arbitrary, so
-            the raw ranking prunes by layer what initialisation and weight decay happen to leave.
-        least: share of a layer's weights that is always kept; a layer without weights would cut
-            the network in two.
-        head: prune the decision layer too. Left alone by default: it is under 1 % of the weights,
-            and the evidence is nothing but its weights times the features.
+            the raw ranking depends on what initialisation and weight decay left in a layer.
+        least: share of a layer's weights that is always kept: without weights a layer would pass
+            nothing on.
+        head: prune the decision layer too. By default it is not pruned: it has under 1 % of the
+            weights, and the evidence is its weights times the features.
     """
 
     rate: float = 0.2
@@ -96,7 +96,7 @@ class PruneWeights:
         rounds = self._rounds(target, total, retraining.schedule.steps)
         for number, (kept, steps) in enumerate(rounds, 1):
             last = number == len(rounds)
-            # The weights have moved since the first look, and with them what they pack to.
+            # Training has changed the weights since the first search, and so their packed size.
             kept = self._kept_within(net, layers, limit) if last else kept
             impose_all(layers, self._masks(layers, kept))
             log_rows.append(self._row("pruned", net, kept, total))
@@ -152,7 +152,7 @@ def _build_masks(order: Tensor, layers: Layers, kept: int) -> dict[str, Constrai
     mask = torch.zeros(len(order))
     mask[order[:kept]] = 1
     weights = read_weights(layers)
-    parts = mask.split([weight.numel() for weight in weights.values()])
+    parts = mask.split_with_sizes([weight.numel() for weight in weights.values()])
     return {
         name: Mask(part.view_as(weight))
         for (name, weight), part in zip(weights.items(), parts, strict=True)

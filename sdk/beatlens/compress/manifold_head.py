@@ -1,19 +1,20 @@
 """The manifold head: a decision layer in closed form, fitted on frozen features.
 
 From Zhang, Jiao, Zhang & Li, "Non-Gradient Manifold Neural Network" (arXiv 2106.07905), whose
-decision layer joins a flexible Stiefel manifold with a support vector machine that adapts its
-samples' weights. Only its abstract and a summary of its formulas were available. Each iteration:
+decision layer joins a flexible Stiefel manifold with a support vector machine that adapts the
+weights of its samples. Only its abstract and a summary of its formulas were available. Each
+iteration:
 
     M = max(0, Y * (X W + b) - 1)           how far a sample is beyond its margin
-    Z = Y + Y * M                           so that such a sample is where it should be
+    Z = Y + Y * M                           target: such a sample keeps its output
     a = weights from the residuals X W + b - Z
     S = sum a (x - mean)(x - mean)^T + g I
     U D V^T = svd(S^-1/2 sum a (x - mean) z^T),   W = S^-1/2 U V^T,   b = mean of z - x W
 
 `W^T S W = I` then holds: on the weighted samples the classes' outputs have variance 1 and are not
-correlated. Several classes at once pay for the latter where classes do go together.
+correlated. This costs accuracy where several classes occur together.
 
-What is ours, the published layer being for one class out of many:
+The published layer decides on one class out of many. Ours:
 
 - every class has its own weights `a[i, c]`, zero where its label is not known (or the teacher's
   decision stands in for it); they are made to sum to 1, half of it over the samples that have the
@@ -46,10 +47,10 @@ SETTLED = 1e-6
 
 @dataclass(frozen=True)
 class Manifold:
-    """A decision layer before it is made logits: `outputs = x @ weight + bias`.
+    """A decision layer before calibration to logits: `outputs = x @ weight + bias`.
 
     `weight [K, C]`, `bias [C]`, `scatter [K, K]` (the S of `W^T S W = I`), and the number of
-    `iterations` until nothing changed any more.
+    `iterations` until convergence.
     """
 
     weight: Tensor
@@ -71,10 +72,10 @@ def fit_manifold(
 
     Args:
         x: features `[n, K]`, K at least C.
-        labels: `[n, C]` in 0..1, NaN where not known; every class with both a 1 and a 0.
+        labels: `[n, C]` in 0..1, NaN where not known; every class has a 1 and a 0.
         ridge: g, in units of the features' mean variance.
-        sigma: of the adaptive loss, in margins.
-        iterations: at most so many.
+        sigma: scale of the adaptive loss, in margins.
+        iterations: largest number of iterations.
 
     >>> x = torch.tensor([[2.0, 0.0], [1.0, 1.0], [-1.0, 0.0], [-2.0, 1.0]], dtype=torch.float64)
     >>> layer = fit_manifold(x, torch.tensor([[1.0], [1.0], [0.0], [0.0]]))
@@ -96,7 +97,7 @@ def fit_manifold(
 
 
 def adaptive_weights(residuals: Tensor, sigma: float) -> Tensor:
-    """Weights that make squares the adaptive loss: `(1 + s)(|r| + 2 s) / (2 (|r| + s)^2)`.
+    """Weights with which squares become the adaptive loss: `(1 + s)(|r| + 2 s) / (2 (|r| + s)^2)`.
 
     >>> adaptive_weights(torch.tensor([0.0, 1.0]), 1.0).tolist()
     [2.0, 0.75]
@@ -132,23 +133,25 @@ def _layer(x: Tensor, z: Tensor, importance: Tensor, ridge: float, number: int) 
 
 @dataclass(frozen=True)
 class ManifoldHead:
-    """Fit the manifold head on frozen features. Sizes do not change: the budget is not looked at.
+    """Fit the manifold head on frozen features; see the module.
 
-    A class without both a 1 and a 0 among the examples keeps its head.
+    The network's size does not change, so the budget is ignored. A class without a 1 or without a 0
+    among the examples keeps its head.
 
     Args:
-        crops: the retraining's first so many examples are looked at.
-        batch: of them, at a time.
+        crops: number of examples to fit, the retraining's first ones.
+        batch: examples per forward pass.
         ridge: g, in units of the features' mean variance.
-        sigma: of the adaptive loss, in margins: absolute values when small, squares when large.
-        iterations: at most so many.
-        unknown: labels that are not known are left `out`, or are what the `teacher` decides (at
-            probability 0.5): more examples for classes that few databases label.
-        head, layer: names in a network of one's own, see `linear_head`.
+        sigma: scale of the adaptive loss, in margins: absolute values when small, squares when
+            large.
+        iterations: largest number of iterations.
+        unknown: `out` leaves unknown labels out; `teacher` replaces them by the teacher's decision
+            at probability 0.5, which gives more examples of classes that few databases label.
+        head, layer: names of layers in a network of your own, see `linear_head`.
 
     Raises:
         ModelError: the network has no linear head behind a mean over columns, fewer features than
-            classes, or a constraint on the head (`W^T S W = I` cannot hold with it).
+            classes, or a constraint on the head, with which `W^T S W = I` cannot hold.
         RecipeError: a setting out of range, or a retraining without examples.
     """
 
@@ -178,7 +181,7 @@ class ManifoldHead:
 
     @property
     def needs_examples(self) -> bool:
-        """It looks at the retraining's examples."""
+        """True: the fit reads the retraining's examples."""
         return True
 
     def check(self, net: nn.Module) -> None:

@@ -1,13 +1,13 @@
 """MPDCompress: weights in permuted diagonal blocks, which the device runs as grouped convolutions.
 
 Supic, Naous, Sredojevic, Faust & Stojanovic, "MPDCompress - Matrix Permutation Decomposition
-Algorithm for Deep Neural Network Compression" (2018, arXiv 1805.12085), of which the abstract was
-at hand: a layer's weights are held in `M = P1 blockdiag(1) P2` while it is trained, P1 and P2 drawn
-at random; permuted back they are block diagonal, so that both weights and multiply-accumulates fall
-by the number of blocks. Ours: convolutions take one mask for all taps; the masks' choice by
-magnitude; the number of blocks from a budget, layer by layer; the int8 form
-(`beatlens.compress.int8_graph`: a grouped convolution between channel permutations, which
-`beatlens.integer.fold` works into the neighbours or into one).
+Algorithm for Deep Neural Network Compression" (2018, arXiv 1805.12085), of which only the abstract
+was available: while a layer is trained its weights are masked by `M = P1 blockdiag(1) P2`, with
+random permutations P1 and P2. Permuted back, the weights are block diagonal, which divides both
+weights and multiply-accumulates by the number of blocks. Ours: one mask for all taps of a
+convolution; masks chosen by magnitude; the number of blocks from a budget, layer by layer; the int8
+form (`beatlens.compress.int8_graph`: a grouped convolution between channel permutations, which
+`beatlens.integer.fold` folds into their neighbours).
 
 >>> from beatlens.nets.constraint import impose
 >>> conv = nn.Conv1d(4, 6, 3)
@@ -51,7 +51,7 @@ class PermutedBlocks(Constraint):
     """Keeps weights `[out, in, k]` (or `[out, in]`) within permuted diagonal blocks.
 
     Args:
-        rows: order of the output channels `[out]`, whole numbers, in which the blocks lie together.
+        rows: order of the output channels `[out]`, int, in which blocks are contiguous.
         columns: the same of the input channels, `[in]`.
         groups: number of blocks; divides both.
 
@@ -114,13 +114,13 @@ class BlockWeights:
     """Permuted diagonal blocks in every dense and pointwise layer that can have them; a `Method`.
 
     Each covered layer gets the largest number of blocks up to `groups` that divides both its
-    channel counts. Left alone are the first layer (its one lead cannot be divided), the head (its
-    weights make the evidence, and it is under 1 % of them), grouped and depthwise convolutions,
-    and layers whose channel counts have no common divisor up to `groups`.
+    channel counts. Not covered are the first layer (its one lead cannot be divided), the head (it
+    has under 1 % of the weights, and the evidence is made of them), grouped and depthwise
+    convolutions, and layers whose channel counts have no common divisor up to `groups`.
 
     Args:
-        groups: most blocks of any layer, whatever the budget (what is still above it is left to
-            other methods). None: as few as reach the budget.
+        groups: largest number of blocks of a layer; the budget is then ignored, and later methods
+            have to reach it. None: the smallest number that reaches the budget.
         choice: `random` masks, as in the paper, or `magnitude`: channels are assigned to blocks so
             that the blocks hold much of the weights' sum of squares (see
             `beatlens.compress.block_choice.assign_blocks`).
@@ -209,7 +209,7 @@ class BlockWeights:
         return found
 
     def _from_budget(self, net: nn.Module, layers: Layers, shared: Shared, budget: Budget) -> int:
-        """The fewest blocks a layer may have at most for the network to fit; 1 if it does now."""
+        """The smallest bound on blocks per layer with which the network fits; 1: it fits now."""
         trial = Trial(net, layers)
         return largest_that_fits(
             lambda groups: trial.packed_bytes(dict(self._constraints(layers, shared, groups))),
@@ -259,7 +259,7 @@ class BlockWeights:
 def _energy(weight: Tensor) -> np.ndarray:
     """Squares of the weights `[out, in]`, over all taps, as shares of their output channel's.
 
-    Batch norm makes an output channel's scale arbitrary, so every one counts alike.
+    Batch norm makes an output channel's scale arbitrary, so all output channels get equal weight.
     """
     energy = weight.double().square().reshape(*weight.shape[:2], -1).sum(2)
     return (energy / energy.sum(1, keepdim=True).clamp(min=1e-30)).cpu().numpy()

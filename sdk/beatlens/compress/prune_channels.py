@@ -1,11 +1,11 @@
-"""Structured pruning: whole channels go, so that a smaller network of the same kind is left.
+"""Structured pruning: whole channels are removed, which leaves a smaller dense network.
 
-Filters are chosen by an importance (`beatlens.compress.importance`), all layers ranked together,
-and taken out of every layer they reach (`beatlens.compress.channel_groups`); the budget says how
-many. One-shot pruning is the recipe of Li et al. (ICLR 2017) and of the attribution-preserving
+Filters are ranked by an importance (`beatlens.compress.importance`), all layers together, and
+removed from every layer they belong to (`beatlens.compress.channel_groups`); the budget sets how
+many. One-shot pruning is the method of Li et al. (ICLR 2017) and of the attribution-preserving
 study (Park et al., NeurIPS 2020, arXiv 2010.15054); in rounds, the network is retrained for a share
-of the schedule after each. Ours: the ranking across layers, widths that are multiples of what
-kernels take, and how many go being found by weighing pruned copies.
+of the schedule after each round. Ours: the ranking across layers, widths that are multiples of what
+kernels compute together, and the number of channels found by packing pruned copies.
 
     PruneChannels(importance="evidence", rounds=3)(net, retraining, Budget(40_000))
 
@@ -46,7 +46,7 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.training.loop import Report
 
 BATCHES = 4
-"""Batches that batch norm's statistics are set anew from after channels went."""
+"""Batches from which batch norm's statistics are computed anew after channels are removed."""
 TRIMS = 3
 
 
@@ -56,14 +56,16 @@ class PruneChannels:
 
     Args:
         importance: `l1`, `taylor`, `evidence` or `evidence-exact`.
-        round_to: channels a layer keeps are a multiple of this (or all it had).
-        floor: share of its channels a layer always keeps.
-        rounds: 1 prunes at once; more go to the budget in equal factors of size.
+        round_to: the channels a layer keeps are a multiple of this, or all.
+        floor: share of its channels that a layer always keeps, 0 to 1.
+        rounds: 1 prunes at once; more reach the budget in equal factors of size.
         between: share of the retraining's steps that is spread over the rounds before the last; the
-            rest follows the last. The sum is the retraining's own length, whatever the rounds.
+            rest follows the last round. The sum is the retraining's length for any number of
+            rounds.
         reinit: `orthp` makes the pruned weights orthogonal before retraining, `none` keeps them.
-        batches: what importances are measured on.
-        layer: where a network without evidence shows its map, for the `evidence` importances.
+        batches: number of batches that importances are measured on.
+        layer: for the `evidence` importances: the layer `[B, K, T]` whose map is compared, in a
+            network without evidence.
         monitor: log the Jacobian's singular values before and after pruning and after training.
     """
 
@@ -102,9 +104,9 @@ class PruneChannels:
         return Widths(self.round_to, self.floor)
 
     def check(self, net: nn.Module) -> None:
-        """Raise `ModelError` where no channels can be taken out, or a map is asked of no layer.
+        """Raise `ModelError` where no channels can be removed, or the importance needs a `layer`.
 
-        Which channels belong together is only seen with inputs: that is refused when the method
+        Groups of channels are found with inputs only, so errors about them come when the method
         runs, before any training.
         """
         check_removable(net, self.name)
@@ -112,8 +114,8 @@ class PruneChannels:
             names = [name for name, _ in net.named_modules() if name]
             if self.layer not in names:
                 raise ModelError(
-                    f"{self.name}: importance {self.importance!r} needs the layer where a "
-                    f"{type(net).__name__} shows its map, but `layer` is {self.layer!r}; its "
+                    f"{self.name}: importance {self.importance!r} needs the layer whose map is "
+                    f"compared in a {type(net).__name__}, but `layer` is {self.layer!r}; its "
                     f"layers: {', '.join(names)}"
                 )
 
@@ -131,7 +133,7 @@ class PruneChannels:
         if before <= budget.packed_bytes:
             return Compressed(net, weight_account(net), [row(self.name, "fits", net)])
         log = [row(self.name, "started", net, **self.figures(net, retraining))]
-        if self.rounds > 1:  # out of reach is to be said before any training
+        if self.rounds > 1:  # a budget out of reach must be refused before any training
             self.chosen(net, retraining, limit, "l1")
         for number, (target, steps) in enumerate(self._plan(before, limit, retraining), 1):
             log += self.prune(net, retraining, target)
@@ -144,7 +146,7 @@ class PruneChannels:
         return Compressed(net, weight_account(net), log)
 
     def _plan(self, before: int, limit: int, retraining: Retraining) -> Iterator[tuple[int, int]]:
-        """Bytes to prune to and steps to train, round by round."""
+        """Yield bytes to prune to and steps to train, round by round."""
         steps = retraining.schedule.steps
         each = max(1, int(self.between * steps / max(self.rounds - 1, 1)))
         for number in range(1, self.rounds):
@@ -152,9 +154,9 @@ class PruneChannels:
         yield limit, max(1, steps - each * (self.rounds - 1))
 
     def prune(self, net: nn.Module, retraining: Retraining, limit: int) -> list[LogRow]:
-        """Take channels out of `net`, in place, until it packs into `limit` bytes; log rows.
+        """Remove channels from `net`, in place, until it packs into `limit` bytes; return log rows.
 
-        Batch norm's statistics are set anew; nothing is trained.
+        Batch norm's statistics are computed anew; nothing is trained.
         """
         groups, removal = self.chosen(net, retraining, limit)
         remove(net, retraining, groups, removal, orthp=self.reinit == "orthp")
@@ -165,9 +167,9 @@ class PruneChannels:
     def trim(
         self, net: nn.Module, retraining: Retraining, budget: Budget, report: Report | None
     ) -> list[LogRow]:
-        """Prune and train a little more where training left weights that pack worse than before.
+        """Prune and train a little more where the trained weights do not fit the budget any more.
 
-        Raises `ModelError` where that does not end.
+        Raises `ModelError` where they do not fit after `TRIMS` attempts.
         """
         log: list[LogRow] = []
         for _ in range(TRIMS):
@@ -187,16 +189,16 @@ class PruneChannels:
         )
 
     def figures(self, net: nn.Module, retraining: Retraining) -> dict[str, float]:
-        """The Jacobian's singular values, if they are to be logged."""
+        """The Jacobian's singular values for the log; empty without `monitor`."""
         return isometry_figures(net, example(net, retraining)) if self.monitor else {}
 
     def chosen(
         self, net: nn.Module, retraining: Retraining, limit: int, by: str | None = None
     ) -> tuple[list[ChannelGroup], Removal]:
-        """The network's groups, and the channels to take out for it to pack into `limit` bytes.
+        """Return the network's groups and the channels to remove for it to pack into `limit` bytes.
 
-        `by`: an importance instead of the method's own. Raises `ModelError` when no group can be
-        taken out, and when the limit is out of reach.
+        `by` is an importance instead of the method's own. Raises `ModelError` where no group can be
+        removed, and where the limit is out of reach.
         """
         x = example(net, retraining)
         groups = channel_groups(net, x)
@@ -214,9 +216,9 @@ def remove(
     *,
     orthp: bool = False,
 ) -> None:
-    """Take channels out of `net`, in place, and set batch norm's statistics anew.
+    """Remove channels from `net`, in place, and compute batch norm's statistics anew.
 
-    `orthp` makes the weights of every layer that lost some orthogonal in between.
+    With `orthp`, the weights of every layer that lost channels are made orthogonal before that.
     """
     remove_channels(net, example(net, retraining), removal)
     if orthp:
@@ -228,12 +230,12 @@ def remove(
 
 
 def example(net: nn.Module, retraining: Retraining) -> Tensor:
-    """The retraining's first inputs `[B, leads, N]`."""
+    """Return the retraining's first inputs `[B, leads, N]`."""
     return retraining.inputs(net, 1)[0]
 
 
 def row(method: str, event: str, net: nn.Module, **figures: float) -> LogRow:
-    """A row of the log: what the network weighs now, and other figures."""
+    """Return a row of the log: the network's packed size and other figures."""
     return {
         "method": method,
         "event": event,

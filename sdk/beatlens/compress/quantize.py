@@ -1,19 +1,19 @@
-"""int8 quantisation, after training or aware of it, of an evidence network.
+"""int8 quantisation of an evidence network, after training or during training.
 
 `QuantizedEvidenceNet` is an evidence network that computes in float what the device computes in
 int8: batch norm folded into the convolutions (Jacob et al., CVPR 2018, sec. 3.2; statistics
-frozen), weights rounded per output channel, activations rounded to scales of our own that are
-learnt with the weights (learned step size, Esser et al., ICLR 2020). Its evidence is the evidence
-the device will show, so a matching loss on it matches the device's map.
+frozen), weights rounded per output channel, activations rounded to steps that are trained with the
+weights (learned step size, Esser et al., ICLR 2020). Its evidence is the evidence that the device
+computes, so a matching loss on it matches the device's map.
 
-Conventions, those of int8 TFLite: weights symmetric in [-127, 127]; after a ReLU zero point -128,
-so that 255 steps cover [0, max]; elsewhere zero point 0.
+Conventions are those of int8 TFLite: weights symmetric in [-127, 127]; after a ReLU zero point
+-128, so that 255 steps cover [0, max]; elsewhere zero point 0.
 
     quantized = QuantizedEvidenceNet(student)
     quantized.calibrate(windows)          # post-training quantisation ends here
     fit(DistillObjective(quantized, ...)) # quantisation-aware training goes on
 
-`Quantize` is the same as a step of a list of methods.
+`Quantize` does the same as a compression method.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ INPUT_SCALE = float(np.float32(LSB_MV))
 
 
 def round_through(values: Tensor) -> Tensor:
-    """Round; the gradient passes as if nothing had happened (Bengio et al., arXiv 1308.3432)."""
+    """Round; the gradient passes unchanged (straight through, Bengio et al., arXiv 1308.3432)."""
     return values + (torch.round(values) - values).detach()
 
 
 @torch.no_grad()
 def rescaled(accumulator: Tensor, factor: Tensor) -> Tensor:
-    """Accumulators times a real factor, rounded as int8 kernels do it, to whole numbers.
+    """Multiply accumulators by a real factor and round to whole numbers as int8 kernels do.
 
     The kernels round twice: to a 31-bit mantissa's precision, then, halves away from zero, by a
     shift (`beatlens.integer.arithmetic.multiply_by_multiplier`). Rounding once instead would be off
@@ -67,11 +67,11 @@ def rescaled(accumulator: Tensor, factor: Tensor) -> Tensor:
 
 
 class ActivationQuantizer(nn.Module):
-    """Rounds an activation to int8 steps with a learnt scale.
+    """Rounds an activation to int8 steps with a trained scale.
 
     Args:
-        relu: the activation is not negative: 255 steps from 0 (zero point -128); otherwise 127
-            steps to both sides, and one more below (zero point 0).
+        relu: true: the activation is not negative and has 255 steps from 0 (zero point -128);
+            false: it has 127 steps above and 128 below zero (zero point 0).
     """
 
     def __init__(self, *, relu: bool) -> None:
@@ -88,16 +88,16 @@ class ActivationQuantizer(nn.Module):
         return self.log_scale.exp()
 
     def forward(self, values: Tensor, unit: Tensor | None = None) -> Tensor:
-        """Return the rounded activation, same shape; observe instead while calibrating.
+        """Return the rounded activation, same shape; while calibrating, only observe `values`.
 
-        `unit` float64 `[out, 1]`: what 1 in the accumulator that `values` come from is worth; they
-        are then rounded as that accumulator will be.
+        `unit` float64 `[out, 1]` is the real value of 1 in the accumulator that `values` come from;
+        with it, they are rounded as the device rounds that accumulator.
         """
         if self.observing:
             self._largest.append(upper_quantile(_thinned(values), COVERED))
             return values
         # Esser et al., sec. 2.2: the scale's gradient is balanced against the weights'.
-        balance = (values.numel() * self.high) ** -0.5
+        balance: float = (values.numel() * self.high) ** -0.5
         learnt = 1 + balance * (self.log_scale - self.log_scale.detach())  # is 1
         scale = self.scale.detach() * learnt
         inside = torch.clamp(values / scale, self.low, self.high)
@@ -108,10 +108,11 @@ class ActivationQuantizer(nn.Module):
             whole = rescaled(accumulator, unit / self.scale.detach().double())
             whole = whole.clamp(self.low, self.high).to(values.dtype)
             steps = inside + (whole - inside).detach()
-        return steps * scale
+        rounded: Tensor = steps * scale
+        return rounded
 
     def settle(self) -> None:
-        """Set the scale to cover what was observed."""
+        """Set the scale to cover the observed values."""
         if not self._largest:
             raise ModelError("calibration saw no data, expected at least one batch of windows")
         largest = torch.stack(self._largest).median().clamp(min=1e-4)
@@ -120,11 +121,11 @@ class ActivationQuantizer(nn.Module):
 
 
 def upper_quantile(values: Tensor, share: float) -> Tensor:
-    """`torch.quantile` of a share near 1, without sorting what lies below it.
+    """Compute `torch.quantile` for a share near 1 without sorting the smaller values.
 
     Args:
         values: `[N]`.
-        share: of the values that lies at or below the quantile, interpolated linearly.
+        share: share of the values at or below the quantile; linear interpolation.
 
     >>> upper_quantile(torch.arange(11.0), 0.95)
     tensor(9.5000)
@@ -137,7 +138,7 @@ def upper_quantile(values: Tensor, share: float) -> Tensor:
 
 
 def _thinned(values: Tensor, limit: int = 1_000_000) -> Tensor:
-    """At most `limit` magnitudes, evenly taken."""
+    """At most `limit` magnitudes, at equal distances in `values`."""
     flat = values.detach().abs().flatten()
     return flat[:: max(1, flat.numel() // limit)]
 
@@ -145,11 +146,11 @@ def _thinned(values: Tensor, limit: int = 1_000_000) -> Tensor:
 class QuantizedConv(nn.Module):
     """Convolution with rounded weights and bias inside, ReLU, rounded output.
 
-    Takes the place of a `ConvUnit` (batch norm folded) or of the head. `source` rounds its input;
-    None for the network's input, which is on the front end's grid.
+    Replaces a `ConvUnit` (with batch norm folded) or the head. `source` is the quantiser of its
+    input; None for the network's input, which is on the front end's grid.
 
-    What a constraint imposes on the convolution's weights is imposed on the folded weights too, and
-    holds exactly in the whole numbers: masks, equal magnitudes, codebooks, coarse grids.
+    A constraint on the convolution's weights is put on the folded weights too, and holds exactly in
+    the whole numbers: masks, equal magnitudes, codebooks, coarse grids.
     """
 
     def __init__(
@@ -184,26 +185,26 @@ class QuantizedConv(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The rounded weights `[out, in / groups, k]`."""
+        """The rounded weights `[out, in / groups, k]`, in float."""
         step = self.weight_steps[:, None, None]
         return round_through(self.float_weight / step) * step
 
     @torch.no_grad()
     def integers(self) -> tuple[Tensor, Tensor]:
-        """Weights and bias as the whole numbers the device holds, in units of their scales."""
+        """Weights and bias as the whole numbers the device stores, in units of their scales."""
         whole = torch.round(self.float_weight / self.weight_steps[:, None, None])
         return whole, torch.round(self.bias / self.unit.to(self.bias.dtype))
 
     @property
     def unit(self) -> Tensor:
-        """What 1 in the accumulator is worth, float64 `[out]`: input scale times weight step."""
+        """Real value of 1 in the accumulator, float64 `[out]`: input scale times weight step."""
         (source,) = self._source
         input_scale = INPUT_SCALE if source is None else source.scale.detach().double()
         return input_scale * self.weight_steps.double()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the rounded output `[B, out, T]` of a rounded input `[B, in, N]`."""
-        with parametrize.cached():  # a constraint's weights are looked at several times
+        with parametrize.cached():  # constrained weights are computed once, read several times
             return self._convolved(x)
 
     def _convolved(self, x: Tensor) -> Tensor:
@@ -213,7 +214,7 @@ class QuantizedConv(nn.Module):
         unit = self.unit
         step = unit.to(self.bias.dtype)
         bias = round_through(self.bias / step) * step
-        # Under bfloat16 the accumulator could not be told from its neighbours.
+        # bfloat16 could not represent the accumulator exactly.
         with torch.autocast(x.device.type, enabled=False):
             y = F.conv1d(x, self.weight, bias, self.stride, groups=self.groups)
         return cast(Tensor, self.output(torch.relu(y) if self.relu else y, unit[:, None]))
@@ -256,9 +257,10 @@ def _quantized(
 
 
 class QuantizedEvidenceNet(nn.Module):
-    """A float evidence network's int8 form, still differentiable; same methods as `EvidenceNet`.
+    """The int8 form of a float evidence network, differentiable; methods as of `EvidenceNet`.
 
-    Call `calibrate` before anything else. Raises `ModelError` for backbones made of other blocks.
+    Call `calibrate` first. Raises `ModelError` for a backbone of blocks other than `ConvUnit` and
+    `ResidualBlock`.
     """
 
     logit_scale: Tensor
@@ -288,7 +290,7 @@ class QuantizedEvidenceNet(nn.Module):
         return self.evidence(x).mean(dim=2)
 
     def quantizers(self) -> Iterable[ActivationQuantizer]:
-        """All activation quantisers, in the order the signal meets them."""
+        """All activation quantisers, from input to output."""
         return (m for m in self.modules() if isinstance(m, ActivationQuantizer))
 
     def _observe(self, observing: bool) -> None:
@@ -299,9 +301,9 @@ class QuantizedEvidenceNet(nn.Module):
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Set every scale from data: inputs `[B, leads, N]` in mV, trimmed to this network.
 
-        Activations cover 99.99 % of what is seen. (Moving averages of the extremes, the usual
-        choice, are drawn to the isoelectric line, of which ECG is mostly made.) Raises `ModelError`
-        without any batch.
+        The scales cover 99.99 % of the observed activations. (Moving averages of the extremes, the
+        usual choice, would be too small: most of an ECG is the isoelectric line.) Raises
+        `ModelError` without any batch.
         """
         kept = list(batches)
         if not kept:
@@ -316,29 +318,30 @@ class QuantizedEvidenceNet(nn.Module):
 
     @torch.no_grad()
     def calibrate_logits(self, batches: Iterable[Tensor]) -> None:
-        """Set the scale of the `logits` output; again after a training, which moves the logits."""
+        """Set the scale of the `logits` output; repeat it after training, which changes logits."""
         self.cover_logits(self(x) for x in batches)
 
     @torch.no_grad()
     def cover_logits(self, logits: Iterable[Tensor]) -> None:
-        """Set the scale of the `logits` output to hold these, `[B, C]` each, with some headroom."""
+        """Set the scale of the `logits` output to cover logits `[B, C]` with some headroom."""
         largest = torch.stack([batch.abs().max() for batch in logits]).max()
         self.logit_scale.copy_(largest.clamp(min=1e-3) * 1.25 / 127)
 
 
 @dataclass(frozen=True)
 class Quantize:
-    """int8 quantisation as a `Method`; gives back a `QuantizedEvidenceNet`.
+    """int8 quantisation as a `Method`; returns a `QuantizedEvidenceNet`.
 
-    It makes nothing smaller than the size account says already, which counts int8 weights from the
-    start; steps before it have to reach the budget. What they imposed on the weights holds.
+    It does not lower the size account, which counts int8 weights from the start: earlier steps have
+    to reach the budget. Their constraints on the weights stay.
 
     Args:
-        steps: of quantisation-aware training; None: the retraining's; 0: none, post-training only.
-        learning_rate: of that training; None: the retraining's.
-        batches: of inputs that the activations' scales are set from.
-        slack: share of the budget by which the packed size may lie above it before training, and
-            by which it may grow in training (values move, and with them what they pack to).
+        steps: steps of quantisation-aware training; None: the retraining's; 0: post-training
+            quantisation only.
+        learning_rate: peak learning rate of that training; None: the retraining's.
+        batches: number of input batches that the activations' scales are set from.
+        slack: share of the budget by which the packed size may exceed it before training, and by
+            which it may grow in training, since changed weights pack differently.
     """
 
     steps: int | None = None

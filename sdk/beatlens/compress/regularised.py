@@ -1,18 +1,19 @@
 """Trainability preserving pruning (TPP): filters are made dispensable before they are removed.
 
-Wang & Fu, "Trainability Preserving Neural Pruning" (ICLR 2023, arXiv 2207.12534): which filters go
-is decided at the start, by their L1 norm. While the network trains on, those filters are
+Wang & Fu, "Trainability Preserving Neural Pruning" (ICLR 2023, arXiv 2207.12534): the filters to
+remove are chosen at the start, by their L1 norm. While the network trains on, those filters are
 decorrelated from the ones that stay, by a penalty on the gram matrix of each layer's weights, and
-driven to zero together with their batch norm's scale and shift, ever more strongly; then they are
-removed and the rest is retrained. The kept filters' own correlations are left alone.
+driven to zero together with their batch norm's scale and shift, with growing strength; then they
+are removed and the rest is retrained. Correlations among the kept filters are not penalised.
 
     loss = objective
          + reg * sum over layers ||W W^T - stopgrad(W W^T with pruned entries zeroed)||^2
 
-Ours: the growing L2 is decoupled, as weight decay is in AdamW (Loshchilov & Hutter, ICLR 2019), for
-Adam would divide a penalty's gradient by its own size and take the same small step however strong
-it is; its strength is given by what is left at the end. Filters are ranked across layers, within a
-budget of bytes (see `PruneChannels`), and depthwise filters, which meet no others, only decay.
+Ours: the growing L2 is decoupled, as weight decay is in AdamW (Loshchilov & Hutter, ICLR 2019),
+because Adam divides a penalty's gradient by its own size and so takes the same small step whatever
+its strength; the strength is set by the share of the filters' size that is left at the end. Filters
+are ranked across layers, within a budget of bytes (see `PruneChannels`), and depthwise filters,
+which share no inputs, only decay.
 
 >>> W = torch.tensor([[1.0, 2.0], [3.0, 0.0]])
 >>> decorrelation(W, [1]).item()  # 2 * (1 * 3)^2 + (3 * 3)^2
@@ -55,8 +56,8 @@ class RegularisedPruning:
     Args:
         reg: weight of the decorrelation.
         left: share of the pruned filters' size that decay alone would leave.
-        share: of the retraining's steps, spent regularising; the rest is the retraining. The sum is
-            the retraining's own length.
+        share: share of the retraining's steps with the penalty; the rest follows the pruning. The
+            sum is the retraining's length.
         round_to, floor, monitor: see `PruneChannels`.
     """
 
@@ -86,7 +87,7 @@ class RegularisedPruning:
         return _Plain("l1", round_to=self.round_to, floor=self.floor, monitor=self.monitor)
 
     def check(self, net: nn.Module) -> None:
-        """Raise `ModelError` where no channels can be taken out; see `PruneChannels.check`."""
+        """Raise `ModelError` where no channels can be removed; see `PruneChannels.check`."""
         self._plain.check(net)
 
     def __call__(
@@ -138,8 +139,8 @@ class Regularised(nn.Module):
     increments.
 
     Args:
-        objective: the retraining's; a batch gives a loss.
-        doomed: layers of the network it teaches, with the channels to be removed.
+        objective: module whose forward takes a batch and returns the loss.
+        doomed: layers of the network, with the output channels to be removed.
         reg: weight of the decorrelation.
         left, steps: see above.
     """
@@ -163,7 +164,7 @@ class Regularised(nn.Module):
         return loss + self._reg * self.penalty()
 
     def penalty(self) -> Tensor:
-        """Sum of `decorrelation` over the layers whose filters see the same inputs."""
+        """Sum of `decorrelation` over the layers whose filters share their inputs."""
         total = torch.zeros(())
         for layer, channels in self._doomed:
             if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv1d) and layer.groups == 1):
@@ -196,7 +197,7 @@ def decorrelation(weight: Tensor, pruned: Sequence[int]) -> Tensor:
 
 
 def doomed_by(net: nn.Module, groups: Sequence[ChannelGroup], removal: Removal) -> Doomed:
-    """Filters and batch norms that give the channels of a removal, layer by layer."""
+    """Filters and batch norms that compute the channels of a removal, layer by layer."""
     positions: dict[str, list[int]] = {}
     for group in groups:
         gone = set(removal[group.name])

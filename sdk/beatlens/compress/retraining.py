@@ -26,8 +26,10 @@ INPUT_BATCH = 32
 
 
 def cached_inputs(net: nn.Module, cache: TeacherCache, batches: int) -> list[Tensor]:
-    """The cache's first crops as the network takes them: `batches` of `[32, 1, N]`, for statistics
-    and quantisation ranges."""
+    """Return the cache's first crops as the network takes them: `batches` of `[32, 1, N]` in mV.
+
+    They serve for statistics and quantisation ranges. `ModelError` for other networks.
+    """
     evidence_net = expect_evidence_net(net)
     windows = (cache.batch(i * INPUT_BATCH, INPUT_BATCH)[0] for i in range(batches))
     return [evidence_net.geometry.trim(w, cache.span).unsqueeze(1) for w in windows]
@@ -41,13 +43,15 @@ def build_retraining(
     validate: Callable[[nn.Module], dict[str, float]],
     score: str = "score",
 ) -> Retraining:
-    """Retraining of an evidence network, float or int8, on labels and a teacher's logits and maps.
+    """Build the retraining of an evidence network, float or int8, by distillation from a cache.
+
+    The loss is that of `beatlens.compress.distill`: labels, the teacher's logits and its maps.
 
     Args:
         cache: the teacher and its crops.
-        weights: of the loss's terms.
-        matching: how maps are matched; each network gets a copy of its own.
-        schedule: of a retraining.
+        weights: weights of the loss's terms.
+        matching: matching loss, or None for none; each network gets a copy of its own.
+        schedule: steps, batch size and learning rate.
         validate, score: see `Retraining`.
 
     The retraining raises `ModelError` for other networks and for the teacher itself (the evidence
@@ -58,15 +62,15 @@ def build_retraining(
     def objective(net: nn.Module) -> nn.Module:
         if net is cache.teacher:
             raise ModelError(
-                "the network to compress is the teacher it learns from: give copy.deepcopy(teacher)"
+                "the network to compress is the teacher itself: give copy.deepcopy(teacher)"
             )
         return DistillObjective(expect_evidence_net(net), cache, weights, deepcopy(matching))
 
     def examples(net: nn.Module, first: int, size: int) -> Examples:
         if first + size > cache.size:
             raise RecipeError(
-                f"crops {first} to {first + size - 1} are asked for, but the cache has "
-                f"{cache.size}: crops would come again; make it larger, or look at fewer crops"
+                f"crops {first} to {first + size - 1} are needed, but the cache has {cache.size}: "
+                "crops would repeat; make the cache larger or use fewer crops"
             )
         windows, labels, evidence, _ = cache.batch(first, size)
         inputs = expect_evidence_net(net).geometry.trim(windows, cache.span).unsqueeze(1)
@@ -90,13 +94,13 @@ def build_retraining_with(
     validate: Callable[[nn.Module], dict[str, float]],
     score: str = "score",
 ) -> Retraining:
-    """Retraining from a teacher's cache with an objective of your own.
+    """Build a retraining from a teacher's cache with an objective of your own.
 
     Args:
         cache: the teacher and its crops.
         build_objective: returns, for a network, the module whose forward takes a batch of the cache
             and returns the loss.
-        schedule: of a retraining.
+        schedule: steps, batch size and learning rate.
         validate, score: see `Retraining`.
 
     The retraining raises `ModelError` for other networks, and for the teacher itself. It has no
@@ -106,7 +110,7 @@ def build_retraining_with(
     def objective(net: nn.Module) -> nn.Module:
         if net is cache.teacher:
             raise ModelError(
-                "the network to compress is the teacher it learns from: give copy.deepcopy(teacher)"
+                "the network to compress is the teacher itself: give copy.deepcopy(teacher)"
             )
         return build_objective(expect_evidence_net(net))
 
@@ -121,7 +125,7 @@ def build_retraining_with(
 
 
 def expect_evidence_net(net: nn.Module) -> EvidenceNet | QuantizedEvidenceNet:
-    """The network, if it is an evidence network, float or int8; else `ModelError`."""
+    """Return the network if it is an evidence network, float or int8; else raise `ModelError`."""
     if not isinstance(net, EvidenceNet | QuantizedEvidenceNet):
         raise ModelError(
             f"the network is a {type(net).__name__}, expected an evidence network: a teacher's "
@@ -131,16 +135,16 @@ def expect_evidence_net(net: nn.Module) -> EvidenceNet | QuantizedEvidenceNet:
 
 
 class OwnObjective(nn.Module):
-    """Loss of any network that learns from any other one, maps being matched at named layers.
+    """Distillation loss of any network from any other one; maps are matched at named layers.
 
     `forward(x [B, leads, N], labels [B, C])`; labels are NaN where not known.
 
     Args:
-        net: what learns.
-        teacher: what it learns from; not trained, kept in `eval()` mode.
-        layers: of the network and of the teacher, each giving `[B, K, T]`.
-        weights: of the loss's terms.
-        matching: how maps are matched, or None.
+        net: the student.
+        teacher: any network with the same classes; not trained, kept in `eval()` mode.
+        layers: names of a layer of the student and one of the teacher, each giving `[B, K, T]`.
+        weights: weights of the loss's terms.
+        matching: matching loss, or None for none.
     """
 
     def __init__(
@@ -176,24 +180,26 @@ def build_own_retraining(
     weights: DistillWeights | None = None,
     student_layer: str | None = None,
 ) -> Retraining:
-    """Retraining of a network of your own on labels and another network's logits and maps.
+    """Build the retraining of a network of your own by distillation from another network.
+
+    The loss is that of `beatlens.compress.distill`: labels, the teacher's logits and its maps.
 
     Args:
         teacher: any network `x [B, leads, N] -> logits [B, C]`. A copy is kept, so the network to
             compress may be the teacher itself.
-        layer: what is explained: its layer that gives `[B, K, T]`.
+        layer: name of the teacher's layer `[B, K, T]` whose map is kept.
         batches: `batches(first, size)` returns crops `first .. first + size - 1`: `x` and labels
-            `[B, C]` in 0..1, NaN where not known; the same ones whenever asked.
-        matching: how maps are matched, or None.
-        schedule: of a retraining.
+            `[B, C]` in 0..1, NaN where not known; the same ones in every call.
+        matching: matching loss, or None for none.
+        schedule: steps, batch size and learning rate.
         validate, score: see `Retraining`.
-        weights: of the loss's terms.
-        student_layer: the layer in the network that learns, where it is called otherwise.
+        weights: weights of the loss's terms; None: the defaults.
+        student_layer: name of the student's layer, where it differs from the teacher's.
 
     Raises:
-        ModelError: the teacher has no such layer; or, when maps are first asked for, the columns of
-            the network and of its teacher look at different places (one is padded, say, and the
-            other is not).
+        ModelError: the teacher has no such layer; or, when maps are first compared, columns of the
+            student and of the teacher lie at different places (one is padded, for example, and
+            the other is not).
     """
     teacher = deepcopy(teacher).eval().requires_grad_(False)
     names = [name for name, _ in teacher.named_modules() if name]
@@ -224,10 +230,15 @@ def build_own_retraining(
 
 
 def compute_evidence(model: nn.Module, layer: str, x: Tensor) -> Tensor:
-    """Evidence `[B, C, T]` of any network: its signed class maps, moved to have the logit as mean.
+    """Compute the evidence `[B, C, T]` of any network: signed class maps whose mean is the logit.
 
-    Exact where the layer is averaged over columns and one linear layer decides; a bias, which no
-    sensitivity sees, is spread over the columns.
+    Args:
+        model: `x -> logits [B, C]`.
+        layer: name of a layer that gives `[B, K, T]`.
+        x: inputs `[B, leads, N]`.
+
+    Exact where the layer is averaged over columns and one linear layer follows. Its bias, which is
+    in no sensitivity, is spread over the columns.
 
     >>> net = nn.Sequential(nn.Conv1d(1, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(),
     ...                     nn.Linear(4, 3)).eval()

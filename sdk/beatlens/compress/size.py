@@ -1,8 +1,8 @@
-"""What a network's weights weigh: as int8, and packed as they are shipped.
+"""The size of a network's weights: as int8, and in the packed format.
 
-The figure is of real bytes: every layer's weights are rounded to the int8 tensor the device will
-hold and encoded by the packed format (`firmware_export/SPEC.md`). Batch norm does not matter: it is
-folded into the channels' scales, which int8 weights do not see.
+Sizes are measured, not estimated: every layer's weights are rounded to the int8 tensor that the
+device stores and encoded in the packed format (`firmware_export/SPEC.md`). Batch norm does not
+change the int8 weights, since it is folded into the channels' scales.
 
 >>> account = weight_account(nn.Conv1d(2, 4, 3))
 >>> account.weights, account.int8_bytes
@@ -22,9 +22,9 @@ from beatlens.packed import packed_size
 
 WEIGHT_MAX = 127
 LEAST_CHANNEL = 2.0**-16
-"""Of a layer's largest weight: below it a channel's own steps are too small for the device."""
+"""Share of a layer's largest weight below which a channel's step is too small for the device."""
 CHANNEL_BYTES = 8
-"""Per output channel, beside the weights: an int32 bias and a float32 scale."""
+"""Bytes per output channel beside the weights: an int32 bias and a float32 scale."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class WeightAccount:
     """Sizes of a network's weights.
 
     Args:
-        weights: how many there are, zeros included, in the tensors that are stored.
-        nonzero: how many of them are not zero as int8.
-        int8_bytes: one byte each, without biases and scales.
-        packed_bytes: encoded by the packed format, with biases and scales.
+        weights: number of weights in the stored tensors, zeros included.
+        nonzero: number of weights that are not zero as int8.
+        int8_bytes: bytes at one byte per weight, without biases and scales.
+        packed_bytes: bytes in the packed format, with biases and scales.
     """
 
     weights: int
@@ -49,9 +49,9 @@ class WeightAccount:
 
 
 def weight_steps(weight: Tensor) -> Tensor:
-    """Step per output channel, `[out]`, that maps the largest weight to 127.
+    """Return the step per output channel, `[out]`, that maps the largest weight to 127.
 
-    A channel that was pruned away has the layer's largest step: its bias is in units of it.
+    A channel whose weights are all zero has the layer's largest step, the unit of its bias.
     """
     largest = weight.detach().flatten(1).abs().amax(dim=1)
     most = largest.max().clamp(min=1e-8)
@@ -59,14 +59,14 @@ def weight_steps(weight: Tensor) -> Tensor:
 
 
 def layer_steps(layer: nn.Module, tensor: str) -> Tensor:
-    """Step per output channel of a layer's weights: its constraint's grid, or 127 steps."""
+    """Return the step per output channel `[out]`: of the constraint's grid, else `weight_steps`."""
     constraint = constraint_on(layer, tensor)
     steps = None if constraint is None else constraint.steps(trained_tensor(layer, tensor))
     return weight_steps(getattr(layer, tensor)) if steps is None else steps
 
 
 def weighted_layers(net: nn.Module) -> dict[str, tuple[nn.Module, str]]:
-    """Layers with weights by name, and what their tensor is called.
+    """Return the layers with weights by name, each with the name of its weight tensor.
 
     Convolutions and linear layers (`weight`), and quantised convolutions (`float_weight`).
     """
@@ -81,9 +81,9 @@ def weighted_layers(net: nn.Module) -> dict[str, tuple[nn.Module, str]]:
 
 @torch.no_grad()
 def int8_tensor(trained: Tensor, constraint: Constraint | None = None) -> np.ndarray:
-    """Weights as the device stores them, int8 `[out, k, in]`, of a layer's trained tensor.
+    """Convert a layer's trained tensor to the weights the device stores, int8 `[out, k, in]`.
 
-    A linear layer's `[out, in]` counts as a convolution of one tap.
+    A linear layer's `[out, in]` becomes a convolution of one tap.
     """
     weight = trained if constraint is None else constraint(trained)
     steps = None if constraint is None else constraint.steps(trained)
@@ -97,7 +97,7 @@ def int8_tensor(trained: Tensor, constraint: Constraint | None = None) -> np.nda
 
 
 def int8_weights(net: nn.Module) -> dict[str, np.ndarray]:
-    """Every layer's weights as the device stores them, int8 `[out, k, in]` by layer name."""
+    """Return every layer's weights as the device stores them, int8 `[out, k, in]`, by name."""
     return {
         name: int8_tensor(trained_tensor(layer, tensor), constraint_on(layer, tensor))
         for name, (layer, tensor) in weighted_layers(net).items()
@@ -105,12 +105,12 @@ def int8_weights(net: nn.Module) -> dict[str, np.ndarray]:
 
 
 def packed_bytes(tensor: np.ndarray) -> int:
-    """Bytes of one layer's packed weights `[out, k, in]`, with its biases and scales."""
+    """Return the bytes of one layer in the packed format, with biases and scales."""
     return packed_size(tensor) + CHANNEL_BYTES * len(tensor)
 
 
 def weight_account(net: nn.Module) -> WeightAccount:
-    """Count what the weights of a network weigh; see `WeightAccount`."""
+    """Measure the sizes of a network's weights."""
     tensors = int8_weights(net)
     weights = sum(t.size for t in tensors.values())
     packed = sum(packed_bytes(t) for t in tensors.values())

@@ -22,18 +22,18 @@ from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
 from beatlens.signals.simulated_noise import worn_noise
 
 LEAST_MV = 0.02
-"""Standard deviation of the weakest noise; less is lost in what crops have anyway."""
+"""Standard deviation of the weakest noise, mV; the noise of the crops themselves hides less."""
 STREAM = 11
-"""Tells this noise's random numbers from others drawn by the same seed and number."""
+"""Part of the seed that separates these random numbers from others with the same seed."""
 
 
 @dataclass(frozen=True)
 class TrainingNoise:
-    """How much noise there is.
+    """Strength and frequency of the training noise.
 
     Args:
-        mv: standard deviation of the strongest, mV.
-        share: of the crops that have any.
+        mv: standard deviation of the strongest noise, mV; at least `LEAST_MV`.
+        share: share of the crops with noise, 0 to 1.
 
     >>> windows = np.zeros((2, 1024), np.float32)
     >>> noisy = TrainingNoise(mv=0.2, share=1.0).added(windows, first=0, seed=0)
@@ -54,10 +54,9 @@ class TrainingNoise:
             )
 
     def added(self, windows: NDArray[np.float32], first: int, seed: int) -> NDArray[np.float32]:
-        """Windows float32 `[B, n]` in mV on the front end's int8 grid, some with noise.
+        """Return windows float32 `[B, n]` in mV on the front end's int8 grid, some with noise.
 
-        Window `i` is number `first + i` of all that are drawn; its noise depends on that and the
-        seed only.
+        The noise of window `i` depends on its number `first + i` and on the seed only.
         """
         if self.share == 0:
             return windows

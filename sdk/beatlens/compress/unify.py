@@ -1,17 +1,17 @@
-"""Micro-structured weight unification: within a block of weights all have one magnitude, or are 0.
+"""Micro-structured weight unification: all weights of a block have one magnitude, or are 0.
 
 After Lin, Jiang, Wang, Xu, Wang, Liu & Li, "Efficient Micro-Structured Weight Unification and
 Pruning for Neural Network Compression" (2021, arXiv 2106.08301), of which the abstract was
-available: blocks share one absolute value and keep their signs, pruning is the special case of
-value 0, and the network is brought there by ADMM (Boyd et al. 2011, sec. 3): `W` descends on
-`loss + rho/2 ||W - Z + U||^2`, now and then `Z <- P(W + U)` and `U <- U + W - Z`. P keeps the
-cheapest blocks' signs and gives them their mean magnitude `u`, at a cost of `sum (|v| - u)^2`: for
-a given number of blocks no other choice, of magnitudes or of blocks, is nearer. Then P is made
-hard, signs and choice are frozen, and each block's magnitude and the free weights are retrained.
+available: the weights of a block share one absolute value and keep their signs; pruning is the
+special case of value 0. The structure is reached by ADMM (Boyd et al. 2011, sec. 3): `W` is trained
+on `loss + rho/2 ||W - Z + U||^2`, and at intervals `Z <- P(W + U)` and `U <- U + W - Z`. The
+projection P gives the cheapest blocks their mean magnitude `u` with unchanged signs, at a cost of
+`sum (|v| - u)^2`; for a given number of blocks this is the nearest such tensor. At the end P is
+imposed, signs and blocks are frozen, and the blocks' magnitudes and the free weights are retrained.
 
 Ours: blocks lie within one output channel, so that they are exact in int8; distances are in units
-of the channel's root mean square, for batch norm makes a channel's scale arbitrary; how many blocks
-are shared, and where that is not enough how many are zero, comes from the budget.
+of the channel's root mean square, since batch norm makes a channel's scale arbitrary; the budget
+sets how many blocks are shared and, where that is not enough, how many are zero.
 
 >>> block_index(inputs=2, taps=3, block=(2, 2)).tolist()
 [[0, 0, 1], [0, 0, 1]]
@@ -48,12 +48,12 @@ Tensors = dict[str, Tensor]
 
 
 def block_index(inputs: int, taps: int, block: tuple[int, int]) -> Tensor:
-    """Which block of an output channel each of its weights is in, `[inputs, taps]`.
+    """Return the number of the block that each weight of an output channel is in, `[inputs, taps]`.
 
     Where a layer has fewer taps than a block, the block takes more inputs instead, and the other
-    way round, so that a depthwise or pointwise layer has blocks of about as many weights as the
-    others. Blocks begin at the first input and tap, and may be smaller at the other end. (Sides are
-    powers of two or the whole of a layer's: those are what the packed format looks for.)
+    way round, so that blocks of depthwise and pointwise layers have about as many weights as those
+    of others. Blocks begin at the first input and tap, and may be smaller at the other end. (Sides
+    are powers of two or the whole of a layer's: those are what the packed format looks for.)
     """
     wanted = [
         length if side > max(SIDES) else side
@@ -78,11 +78,11 @@ class Unified(Constraint):
 
     Args:
         kinds: per output channel and block `FREE`, `SHARED` or `ZERO`, `[out, blocks]`.
-        signs: of the weights, -1 or 1, `[out, in, k]`; those of free weights are not looked at.
+        signs: signs of the weights, -1 or 1, `[out, in, k]`; those of free weights are not used.
         index: block of each weight of a channel, `[in, k]`; see `block_index`.
 
-    A shared magnitude is the mean of what the trained tensor holds, each with its sign, so it
-    learns from all of its weights.
+    A shared magnitude is the mean of the trained tensor's values times their signs, so that
+    gradients of all weights of the block reach it.
     """
 
     kind = "unified"
@@ -123,7 +123,7 @@ def block_means(values: Tensor, index: Tensor) -> Tensor:
 
 
 class Projection:
-    """The nearest weights of a block structure; see the module.
+    """The projection P onto a block structure; see the module.
 
     Args:
         weights: `[out, in, k]` by layer (`[out, in]` of linear ones); they set the units.
@@ -166,7 +166,9 @@ class Projection:
                 torch.where(weight < 0, -1, 1),
                 self.indices[name],
             )
-            for (name, weight), part in zip(weights.items(), kinds.split(self.sizes), strict=True)
+            for (name, weight), part in zip(
+                weights.items(), kinds.split_with_sizes(list(self.sizes)), strict=True
+            )
         }
 
     def _costs(self, weights: Tensors) -> tuple[Tensor, Tensor]:
@@ -231,7 +233,8 @@ class Admm(nn.Module):
             if int(self.steps) % self._every == 0:
                 self.update()
             self.steps += 1
-        return self.objective(*batch) + self._rho / 2 * self._gap()
+        loss: Tensor = self.objective(*batch) + self._rho / 2 * self._gap()
+        return loss
 
     @torch.no_grad()
     def update(self) -> None:

@@ -15,6 +15,7 @@ from beatlens.firmware.golden import ecg_at, golden_source, net_golden_source
 from beatlens.firmware.package import (
     BEAT_HEADERS,
     GOLDEN_CASES,
+    LEAD_SOURCES,
     engine_sources,
     package_files,
     write_package,
@@ -70,8 +71,8 @@ def write_beats(
             bundle, frontend, name, f"{name}_sensor", f"{name}_golden_beats", limits
         ),
     }
-    engine = ["beatlens.c", "bl_beats.c", "bl_contexts.c", "bl_frontend.c", "bl_qrs.c",
-              "bl_selftest.c", "bl_selftest_beats.c", *engine_sources(drawn)]  # fmt: skip
+    engine = ["bl_beats.c", "bl_features.c", "bl_qrs.c", "bl_selftest_beats.c",
+              *LEAD_SOURCES, *engine_sources(drawn)]  # fmt: skip
     memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
     tests = [
         f"bl_selftest_net(&{name}_golden_net, selftest_memory, sizeof selftest_memory)",

@@ -74,7 +74,7 @@ def net_golden_source(
         numbers("int8_t", f"{name}_evidence", evidence.ravel().tolist()),
         f"const bl_golden_net {name} = {values};\n",
     ]
-    return golden_source(name, "bl_golden_net", [model], parts)
+    return golden_source(name, "bl_golden_net", [model], parts, "bl_selftest.h")
 
 
 def stream_golden_source(
@@ -120,7 +120,7 @@ def stream_golden_source(
         array("bl_golden_finding", f"{name}_findings", rows),
         f"const bl_golden_stream {name} = {values};\n",
     ]
-    return golden_source(name, "bl_golden_stream", [task, sensor], parts)
+    return golden_source(name, "bl_golden_stream", [task, sensor], parts, "bl_selftest_windows.h")
 
 
 def example_counts(frontend: FrontEnd, bundle: Bundle) -> NDArray[np.int16]:
@@ -155,10 +155,10 @@ def _sums(bundle: Bundle, finding: Finding) -> list[int]:
 
 
 def golden_source(
-    name: str, kind: str, needs: list[str], parts: list[str], of: str = "bl_selftest.h"
+    name: str, kind: str, needs: list[str], parts: list[str], include: str
 ) -> CSource:
-    """C that defines `const KIND NAME`, a type of the header `of`, out of parts; it includes the
-    headers of what it needs."""
-    header = guarded(name, f'#include "{of}"\n', f"extern const {kind} {name};\n")
+    """C that defines `const KIND NAME`, a type of the header `include`, out of parts; it includes
+    the headers of what it needs."""
+    header = guarded(name, f'#include "{include}"\n', f"extern const {kind} {name};\n")
     includes = "".join(f'#include "{header}.h"\n' for header in (name, *needs))
     return CSource(header, "\n".join([f"/* Made by beatlens. */\n{includes}", *parts]))

@@ -47,8 +47,11 @@ KERNEL_FILES: Mapping[str, tuple[str, ...]] = {
 """Sources of kernels; of all others, the first entry's."""
 PORTABLE = ("bl_kernels.c", "bl_scale.h")
 GOLDEN_CASES = 2
-HEADERS = ("beatlens.h", "bl_frontend.h", "bl_kernels.h", "bl_net.h", "bl_selftest.h")
-BEAT_HEADERS = (*HEADERS, "bl_beats.h", "bl_contexts.h", "bl_qrs.h", "bl_selftest_beats.h")
+NET_HEADERS = ("bl_error.h", "bl_kernels.h", "bl_net.h", "bl_selftest.h", "bl_version.h")
+LEAD_HEADERS = (*NET_HEADERS, "bl_frontend.h", "bl_lead.h")
+WINDOW_HEADERS = (*LEAD_HEADERS, "beatlens.h", "bl_selftest_windows.h")
+BEAT_HEADERS = (*LEAD_HEADERS, "bl_beats.h", "bl_features.h", "bl_qrs.h", "bl_selftest_beats.h")
+LEAD_SOURCES = ("bl_frontend.c", "bl_lead.c", "bl_selftest.c")
 Files = dict[str, str]
 
 
@@ -99,7 +102,7 @@ def write_task(
             bundle, frontend, name, f"{name}_sensor", f"{name}_golden_stream", limits
         ),
     }
-    engine = ["beatlens.c", "bl_frontend.c", "bl_selftest.c", *engine_sources(drawn)]
+    engine = ["beatlens.c", "bl_selftest_windows.c", *LEAD_SOURCES, *engine_sources(drawn)]
     memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
     tests = [
         f"bl_selftest_net(&{name}_golden_net, selftest_memory, sizeof selftest_memory)",
@@ -114,7 +117,7 @@ def write_task(
         f"{bundle.span_columns} columns of evidence, {bundle.span_s:g} s.",
     ]
     files = package_files(name, target, drawn, made, engine, memory, tests, facts)
-    return write_package(folder, files, engine)
+    return write_package(folder, files, engine, WINDOW_HEADERS)
 
 
 def write_network(
@@ -132,14 +135,14 @@ def write_network(
         name: model_source(drawn, name),
         golden: net_golden_source(graph, example_inputs(graph), name, golden),
     }
-    engine = ["bl_selftest.c", "beatlens.c", "bl_frontend.c", *engine_sources(drawn)]
+    engine = ["bl_selftest.c", *engine_sources(drawn)]
     memory = f"{name.upper()}_STATE_BYTES"
     tests = [f"bl_selftest_net(&{golden}, selftest_memory, sizeof selftest_memory)"]
     kind = f"windows of {drawn.window} columns" if drawn.window else "an endless stream"
     facts = [f"A network alone, which sees {kind}: include `{name}.h`, and read "
              "`include/bl_net.h`, which has an example."]  # fmt: skip
     files = package_files(name, target, drawn, made, engine, memory, tests, facts)
-    return write_package(folder, files, engine)
+    return write_package(folder, files, engine, NET_HEADERS)
 
 
 def engine_sources(drawn: Plan) -> list[str]:
@@ -207,7 +210,7 @@ def _layers(drawn: Plan) -> str:
 
 
 def write_package(
-    folder: Path, files: Files, engine: list[str], headers: Iterable[str] = HEADERS
+    folder: Path, files: Files, engine: Iterable[str], headers: Iterable[str]
 ) -> Path:
     """Write a new folder whole, or not at all: texts, and the engine's sources and headers."""
     if folder.exists():

@@ -41,10 +41,14 @@ from beatlens.signals.frontend import FrontEnd
 
 SHARED = (
     "src/beatlens.c",
+    "src/bl_lead.c",
     "src/bl_frontend.c",
     "include/beatlens.h",
+    "include/bl_error.h",
     "include/bl_frontend.h",
+    "include/bl_lead.h",
     "include/bl_net.h",
+    "include/bl_version.h",
 )
 PACKAGING = (
     "README.md",

@@ -1,14 +1,15 @@
-"""What a bundle decides, as C constants for `beatlens.c` on TensorFlow Lite Micro.
+"""The task of a bundle as C constants for `beatlens.h` on TensorFlow Lite Micro.
 
-`beatlens.runtime.c_task` does the same for beatlens' own engine. Here the network is somebody
-else's, and a stream keeps the newest window of samples for it.
+`beatlens.runtime.c_task` does the same for beatlens' own engine. Here TensorFlow Lite Micro runs
+the network, and a stream keeps the newest window of samples for it.
 """
 
 from __future__ import annotations
 
+from beatlens.c_source.lead import round_to_words
 from beatlens.c_source.text import CSource, guarded, numbers
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.c_task import QUALITY_BYTES, check_sizes
+from beatlens.runtime.c_task import build_lead, limits_row
 from beatlens.runtime.finding import Limits
 from beatlens.signals.frontend import FrontEnd
 
@@ -27,9 +28,8 @@ def tflm_task_source(bundle: Bundle, name: str, limits: Limits | None = None) ->
     Raises:
         ModelError: the bundle is larger than the firmware can count.
     """
-    check_sizes(bundle)
-    geometry, classes = bundle.geometry, bundle.classes
-    allowed, total = limits or Limits(), bundle.span_samples
+    lead, geometry, classes = build_lead(bundle), bundle.geometry, bundle.classes
+    limits_text = limits_row(limits or Limits(), bundle.span_samples)
     sums = [bundle.sum_thresholds[key] for key in classes]
     header = guarded(
         f"{name}_task",
@@ -41,7 +41,7 @@ def tflm_task_source(bundle: Bundle, name: str, limits: Limits | None = None) ->
     )
     source = (
         f'/* {bundle.name}; made by beatlens. */\n#include "{name}_task.h"\n\n'
-        "/* What beatlens.c asks of a network; TensorFlow Lite Micro has the rest. */\n"
+        "/* What bl_lead.c needs to know; TensorFlow Lite Micro has the rest. */\n"
         f"static const bl_model {name}_net = {{\n"
         f"    .chunk = {geometry.stride},\n"
         "    .leads = 1,\n"
@@ -50,16 +50,10 @@ def tflm_task_source(bundle: Bundle, name: str, limits: Limits | None = None) ->
         "};\n\n"
         f"{numbers('int32_t', f'{name}_sums', sums)}\n"
         f"const bl_task {name}_task = {{\n"
-        f"    .model = &{name}_net,\n"
+        f"    .lead = {lead.row(f'{name}_net')},\n"
         f"    .sum_thresholds = {name}_sums,\n"
-        f"    .span = {bundle.span_columns},\n"
         f"    .hop = {bundle.hop_columns},\n"
-        f"    .left = {geometry.left},\n"
-        f"    .right = {geometry.right},\n"
-        f"    .stride = {geometry.stride},\n"
-        f"    .most_unusable = {int(allowed.unusable * total)},\n"
-        f"    .most_clipped = {int(allowed.clipped * total)},\n"
-        f"    .most_noisy = {int(allowed.noisy * total)}\n"
+        f"    .limits = {limits_text}\n"
         "};\n"
     )
     return CSource(header, source)
@@ -71,10 +65,7 @@ def state_bytes(bundle: Bundle) -> int:
 
 
 def memory_bytes(bundle: Bundle, frontend: FrontEnd) -> int:
-    """Bytes of memory a stream needs: what `bl_memory_bytes` says of it."""
-    geometry, classes = bundle.geometry, len(bundle.classes)
-    waits = (geometry.right + geometry.stride) // geometry.stride + 2
-    columns = bundle.span_columns * classes + (bundle.span_columns + waits) * QUALITY_BYTES
-    ring = 2 * frontend.taps.shape[1]
-    total = state_bytes(bundle) + 4 * classes + ring + columns + geometry.stride
-    return -(-total // 4) * 4
+    """Bytes of memory a stream needs, as `bl_memory_bytes` gives it."""
+    lead = build_lead(bundle)
+    without = 4 * lead.classes + lead.memory_bytes(state_bytes(bundle), lead.geometry.stride)
+    return round_to_words(without + 2 * frontend.taps.shape[1])

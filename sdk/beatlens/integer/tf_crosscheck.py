@@ -81,7 +81,6 @@ def convert_with_tensorflow(graph: IntegerGraph) -> bytes:
     source = graph.tensors[graph.input]
     shape = [1, 1, source.length, source.channels]
 
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec(shape, tf.float32, name="input")])  # type: ignore[untyped-decorator]
     def network(x: Any) -> dict[str, Any]:
         values = {graph.input: _fake_quantised(tf, x, source.quantization)}
         for op in graph.ops:
@@ -91,7 +90,9 @@ def convert_with_tensorflow(graph: IntegerGraph) -> bytes:
             values[op.output] = value
         return {role: values[name] for role, name in graph.outputs.items()}
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
+    signature = [tf.TensorSpec(shape, tf.float32, name="input")]
+    traced = tf.function(network, autograph=False, input_signature=signature)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.get_concrete_function()])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8

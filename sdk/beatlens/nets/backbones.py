@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import nn
 
@@ -98,7 +100,7 @@ class NetworkSpec:
         return plain | ({"members": self.members} if self.members > 1 else {})
 
     @classmethod
-    def from_dict(cls, data: dict) -> NetworkSpec:
+    def from_dict(cls, data: Mapping[str, Any]) -> NetworkSpec:
         """The inverse of `as_dict` (lists are accepted where tuples are meant)."""
         return cls(
             data["kind"],
@@ -226,7 +228,7 @@ def _structure(net: EvidenceNet) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv1d):
-            found[name] = module.extra_repr()
+            found[name] = str(module)
         elif isinstance(module, nn.BatchNorm1d):
             found[name] = module.num_features
         elif isinstance(module, ConvUnit):

@@ -120,8 +120,8 @@ def constraint_on(layer: nn.Module, tensor: str = "weight") -> Constraint | None
     """The constraint on a layer's tensor, or None."""
     if not parametrize.is_parametrized(layer, tensor):
         return None
-    chain = cast(nn.ModuleDict, layer.parametrizations)[tensor]
-    return cast(Constraint, chain[0])  # type: ignore[index]
+    chain = cast(nn.ModuleList, cast(nn.ModuleDict, layer.parametrizations)[tensor])
+    return cast(Constraint, chain[0])
 
 
 def trained_tensor(layer: nn.Module, tensor: str = "weight") -> Tensor:

@@ -13,12 +13,13 @@ and the easier one to follow.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from beatlens.errors import ModelError
-from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.evidence import EvidenceNet, chain_layers
 
 
 class Members(nn.Module):
@@ -31,7 +32,7 @@ class Members(nn.Module):
     @property
     def backbones(self) -> list[nn.Sequential]:
         """They themselves."""
-        return list(self.each)  # type: ignore[arg-type]
+        return [cast(nn.Sequential, backbone) for backbone in self.each]
 
     def forward(self, x: Tensor) -> Tensor:
         """Their features, one after the other."""
@@ -39,8 +40,7 @@ class Members(nn.Module):
 
     def layers(self) -> list[tuple[int, int]]:
         """The `(kernel, stride)` of the longer path of one of them."""
-        blocks = self.backbones[0]
-        return [layer for block in blocks for layer in block.layers()]  # type: ignore[operator]
+        return chain_layers(self.backbones[0])
 
 
 def ensemble(nets: Sequence[EvidenceNet]) -> EvidenceNet:
@@ -73,7 +73,8 @@ def ensemble(nets: Sequence[EvidenceNet]) -> EvidenceNet:
         weights = torch.cat([net.head.weight for net in nets], dim=1)
         joined.head.weight.copy_(weights / len(nets))
         biases = [net.head.bias for net in nets if net.head.bias is not None]
-        joined.head.bias.copy_(torch.stack(biases).mean(dim=0))  # type: ignore[union-attr]
+        if joined.head.bias is not None:
+            joined.head.bias.copy_(torch.stack(biases).mean(dim=0))
     return joined.train(first.training)
 
 
@@ -87,7 +88,7 @@ def list_blocks(net: nn.Module) -> list[list[str]]:
     >>> list_blocks(ensemble([build(spec, ("pvc",)) for _ in range(2)]))
     [['backbone.0.each.0.0', 'backbone.0.each.1.0'], ['backbone.0.each.0.1', 'backbone.0.each.1.1']]
     """
-    backbone: nn.Sequential = net.backbone  # type: ignore[assignment]
+    backbone = cast(nn.Sequential, net.backbone)
     first = backbone[0]
     if not isinstance(first, Members):
         return [[f"backbone.{i}"] for i in range(len(backbone))]

@@ -10,6 +10,8 @@ map an output. No gradient, no second pass.
 
 from __future__ import annotations
 
+from typing import Protocol, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -101,6 +103,18 @@ class ResidualBlock(nn.Module):
         return self.first.layers() + self.second.layers()
 
 
+class Block(Protocol):
+    """A part of a backbone that states its convolutions."""
+
+    def layers(self) -> list[tuple[int, int]]:
+        """The `(kernel, stride)` of every convolution of the block's longest path, in order."""
+
+
+def chain_layers(backbone: nn.Sequential) -> list[tuple[int, int]]:
+    """The `(kernel, stride)` of every convolution of a backbone's longest path, in order."""
+    return [layer for block in backbone for layer in cast(Block, block).layers()]
+
+
 class EvidenceNet(nn.Module):
     """Backbone plus evidence head.
 
@@ -115,19 +129,17 @@ class EvidenceNet(nn.Module):
         self.backbone = backbone
         self.head = nn.Conv1d(features, len(classes), 1)
         self.classes = classes
-        self.geometry = Geometry.of(
-            layer
-            for block in backbone
-            for layer in block.layers()  # type: ignore[operator]
-        )
+        self.geometry = Geometry.of(chain_layers(backbone))
 
     def features(self, x: Tensor) -> Tensor:
         """Last activation `[B, K, T]` of `x [B, leads, N]` (millivolt)."""
-        return self.backbone(x)  # type: ignore[no-any-return]
+        features: Tensor = self.backbone(x)
+        return features
 
     def evidence(self, x: Tensor) -> Tensor:
         """Evidence `[B, C, T]` in logit units."""
-        return self.head(self.features(x))  # type: ignore[no-any-return]
+        evidence: Tensor = self.head(self.features(x))
+        return evidence
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[B, C]` over the whole input."""

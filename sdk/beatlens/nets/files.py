@@ -95,7 +95,7 @@ def _plain_name(name: str) -> str:
     return name.replace(f"{COMPILED}.", "").removeprefix("module.")
 
 
-def read_state(path: Path, expected: str) -> dict:
+def read_state(path: Path, expected: str) -> dict[str, Any]:
     """Read a file written by `torch.save`; its `format` entry must be `expected`."""
     state = read_plain(path)
     found = state.get("format") if isinstance(state, dict) else type(state).__name__

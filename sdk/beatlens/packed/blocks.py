@@ -40,7 +40,8 @@ class Blocks:
     @property
     def equal(self) -> NDArray[np.bool_]:
         """Which blocks have one magnitude."""
-        return self.largest == self.smallest
+        equal: NDArray[np.bool_] = self.largest == self.smallest
+        return equal
 
     def joined(self, axis: int, factor: int) -> Blocks:
         """Blocks `factor` times as long in taps (axis 1) or inputs (axis 2)."""

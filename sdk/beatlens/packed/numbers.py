@@ -44,7 +44,8 @@ def split_symbols(numbers: Numbers, mantissa: int) -> tuple[Numbers, Numbers]:
 
 def extra_bits(symbols: Numbers, mantissa: int) -> Numbers:
     """Bits that stand beside each symbol."""
-    return np.maximum((symbols >> mantissa) - 1, 0)
+    extra: Numbers = np.maximum((symbols >> mantissa) - 1, 0)
+    return extra
 
 
 @dataclass(frozen=True)

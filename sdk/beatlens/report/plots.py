@@ -1,13 +1,12 @@
-"""Plots for documentation and reports, from figures: the same look, no global state, Agg only.
+"""Plots of a training for reports, and the look of all plots: no global state, Agg only.
 
-Every function returns a matplotlib `Figure`; `save` writes it as SVG or PNG, whole or not at
-all, and the same figure gives the same bytes. Colours are from the Okabe-Ito set and never carry a
-meaning alone: shape or line style says it too.
+Every function that draws returns a matplotlib `Figure`; `save` writes it as SVG or PNG, whole or
+not at all, and the same figure gives the same bytes. Colours are from the Okabe-Ito set and never
+carry a meaning alone: shape or line style says it too.
 
->>> rows = [{"model": "m", "matching": "none", "form": "int8", "seed": 0, "spearman": 0.8}]
->>> figure = fidelity_by_matching(Figures("python -m benchmarks", "abc", "simulated", "any", rows))
->>> figure.axes[0].get_xlabel()
-'Spearman agreement with the teacher'
+>>> figure = training_curves([{"step": 0, "loss": 2.0}, {"step": 10, "loss": 1.0}])
+>>> figure.axes[0].get_ylabel()
+'loss'
 """
 
 from __future__ import annotations
@@ -15,26 +14,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, MultipleLocator
+from matplotlib.ticker import MaxNLocator
 
 from beatlens.errors import DataError
 from beatlens.report import views
-from beatlens.report.ecg_paper import amplitude_range
 from beatlens.report.files import write_atomic
-from beatlens.report.levels import LEVEL_COLOURS, LEVEL_NAMES, level_edges, quantise, runs
-from beatlens.report.tables import Figures, Row, grouped, summary
-from beatlens.report.views import MM_PER_MV, MM_PER_SECOND, MapView, StripView
-from beatlens.report.words import STATEMENT, heading, short
 
 # Okabe-Ito without red and green, its yellow darkened for white paper.
 COLOURS = ("#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#000000", "#B8A900")
@@ -99,105 +89,6 @@ def report_figure(figure: Figure, caption: str, alt: str) -> views.Figure:
     return views.Figure(caption, image(figure, "svg").decode("utf-8"), alt)
 
 
-def fidelity_by_matching(figures: Figures, key: str = "spearman") -> Figure:
-    """Return a plot of `key`, one line per model and matching, dot and interval per form."""
-    groups = _some(figures, ("model", "matching", "form"), key)
-    forms = list(dict.fromkeys(form for _, _, form in groups))
-    lines = list(dict.fromkeys((model, matching) for model, matching, _ in groups))
-    with mpl.rc_context(STYLE):
-        figure = new_figure(7.0, 1.1 + 0.34 * len(lines))
-        axes = figure.subplots()
-        for (model, matching, form), rows in groups.items():
-            which = forms.index(form)
-            # Float and int8 of one student sit close together on one line, never on each other.
-            offset = (which - (len(forms) - 1) / 2) * 0.26
-            y = lines.index((model, matching)) + offset
-            _dot(axes, rows, key, y, which)
-        axes.set_yticks(range(len(lines)), [f"{model}, {matching}" for model, matching in lines])
-        axes.set_ylim(len(lines) - 0.5, -0.5)
-        axes.set_xlabel(label(key))
-        axes.grid(axis="x")
-        axes.tick_params(axis="y", length=0)
-        figure.legend(
-            handles=[_sample(i, str(form)) for i, form in enumerate(forms)],
-            loc="outside upper right",
-            ncols=len(forms),
-        )
-    return figure
-
-
-def _some(figures: Figures, keys: Sequence[str], key: str) -> dict[tuple[str, ...], list[Row]]:
-    groups = {g: r for g, r in grouped(figures, keys).items() if summary(r, key) is not None}
-    if not groups:
-        raise DataError(f"figures of {figures.command!r} have no {key!r}; nothing to plot")
-    return groups
-
-
-def _dot(axes: Axes, rows: Sequence[Row], key: str, y: float, which: int) -> None:
-    found = summary(rows, key)
-    assert found is not None  # _some kept only these
-    mean, low, high = found
-    colour = COLOURS[which % len(COLOURS)]
-    if low is not None and high is not None:
-        axes.hlines(y, low, high, colors=colour, linewidth=1.6)
-    axes.plot(mean, y, MARKERS[which % len(MARKERS)], color=colour, markersize=6)
-
-
-def _sample(which: int, text: str, line: Literal["", "-"] = "") -> Line2D:
-    return Line2D(
-        [],
-        [],
-        linestyle=line,
-        color=COLOURS[which % len(COLOURS)],
-        marker=MARKERS[which % len(MARKERS)],
-        label=text,
-    )
-
-
-def size_vs_fidelity(figures: Figures, key: str = "spearman") -> Figure:
-    """Return a plot of `key` of every method (a line of its own) at every size (a panel).
-
-    Args:
-        figures: rows with `method`, `matching`, `share` (the teacher's bytes divided by the size)
-            and `packed_bytes`. Rows of one method, matching and share are averaged.
-        key: what is drawn; one mark for each matching, with its interval.
-    """
-    groups = _some(figures, ("method", "matching", "share"), key)
-    groups = {g: r for g, r in groups.items() if summary(r, "packed_bytes") is not None}
-    if not groups:
-        raise DataError(f"figures of {figures.command!r} have no 'packed_bytes'; nothing to plot")
-    methods = list(dict.fromkeys(method for method, _, _ in groups))
-    matchings = list(dict.fromkeys(matching for _, matching, _ in groups))
-    shares = sorted({share for _, _, share in groups}, key=float)
-    with mpl.rc_context(STYLE):
-        figure = new_figure(9.0, 1.2 + 0.4 * len(methods))
-        panels = np.atleast_1d(figure.subplots(1, len(shares), sharex=True, sharey=True))
-        for axes, share in zip(panels, shares, strict=True):
-            inside = {group: rows for group, rows in groups.items() if group[2] == share}
-            for (method, matching, _), rows in inside.items():
-                which = matchings.index(matching)
-                offset = (which - (len(matchings) - 1) / 2) * 0.19
-                _dot(axes, rows, key, methods.index(method) + offset, which)
-            sizes = [summary(rows, "packed_bytes") for rows in inside.values()]
-            middle = float(np.median([size[0] for size in sizes if size is not None]))
-            axes.set_title(f"1/{share}: about {middle:,.0f} bytes", fontsize=9)
-            axes.set_yticks(range(len(methods)), methods)
-            axes.set_ylim(len(methods) - 0.5, -0.5)
-            axes.set_yticks(np.arange(len(methods) - 1) + 0.5, minor=True)
-            axes.grid(axis="x")
-            axes.grid(axis="y", which="minor")
-            axes.tick_params(axis="y", which="both", length=0)
-        figure.supxlabel(label(key), fontsize=9)
-        figure.legend(
-            handles=[_sample(i, str(matching)) for i, matching in enumerate(matchings)],
-            loc="outside upper right",
-            ncols=len(matchings),
-            title="matching loss",
-            title_fontsize=9,
-        )
-    return figure
-
-
 def training_curves(history: Sequence[Mapping[str, float]], keys: Sequence[str] = ()) -> Figure:
     """Return one panel per key over "step". `history` is one mapping per logged step.
 
@@ -220,77 +111,3 @@ def training_curves(history: Sequence[Mapping[str, float]], keys: Sequence[str] 
         panels[-1].set_xlabel("step")
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
-
-
-def example_strip(
-    view: StripView, name: str | None = None, edges: Sequence[float] | None = None
-) -> Figure:
-    """Return one strip for class `name` (the shown one) as a picture at 25 mm/s and 10 mm/mV.
-
-    For pages that take pixels only; `ecg_paper.strip_svg` is sharper and smaller.
-    """
-    name = name or view.shown
-    if name not in view.classes:
-        raise DataError(f"record {view.record} has maps for {view.classes}, not for {name!r}")
-    edges = tuple(edges or level_edges([view], name))
-    paper = amplitude_range(view.millivolts)
-    width, height = view.seconds * MM_PER_SECOND, paper.height
-    count = len(view.models)
-    # Millimetres: margins left and right, and above each panel room for its line of text.
-    left, right, above, heading_mm, below = 6.0, 4.0, 11.0, 6.0, 20.0
-    total = heading_mm + count * (height + above) + below
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=((left + width + right) / 25.4, total / 25.4), facecolor="white")
-        FigureCanvasAgg(figure)
-        for index, model in enumerate(view.models):
-            bottom = total - heading_mm - (index + 1) * (height + above)
-            axes = figure.add_axes(
-                (left / (left + width + right), bottom / total,
-                 width / (left + width + right), height / total)
-            )  # fmt: skip
-            _panel(axes, view, model, name, edges)
-        handles: list[Artist] = [
-            Patch(facecolor=colour, edgecolor="#777777", label=f"{word}, ≥ {edge:g}")
-            for colour, word, edge in zip(LEVEL_COLOURS[1:], LEVEL_NAMES[1:], edges, strict=True)
-        ]
-        if view.truth.get(name):
-            handles.append(Line2D([], [], color="black", linewidth=3, label="reference annotation"))
-        start = left / (left + width + right)
-        figure.legend(
-            handles=handles, loc="lower left", ncols=4, fontsize=8, borderaxespad=0,
-            bbox_to_anchor=(start, 9.0 / total), title=f"evidence for {short(name)}, in logits",
-            title_fontsize=8, alignment="left",
-        )  # fmt: skip
-        figure.text(start, 4.0 / total, STATEMENT, weight="bold", fontsize=8)
-        title = f"{heading(view)}; 25 mm/s, 10 mm/mV"
-        figure.text(start, 1 - 4.5 / total, title, fontsize=8)
-    return figure
-
-
-def _panel(axes: Axes, view: StripView, model: MapView, name: str, edges: Sequence[float]) -> None:
-    """Draw one model's panel in data units of seconds and millivolts."""
-    paper = amplitude_range(view.millivolts)
-    low, high = paper.low / MM_PER_MV, paper.high / MM_PER_MV
-    column = model.stride / view.rate_hz
-    for start, stop, level in runs(quantise(model.evidence[name], edges)):
-        axes.axvspan(start * column, stop * column, color=LEVEL_COLOURS[level], lw=0, zorder=0)
-    axes.plot(np.arange(len(view.millivolts)) / view.rate_hz, view.millivolts, "k", lw=0.9)
-    for begin, end in view.truth.get(name, ()):
-        axes.hlines(low + 0.08, begin - view.start_s, end - view.start_s, colors="k", lw=3)
-    for time, symbol in view.beats:
-        weight = "normal" if symbol == "N" else "bold"
-        axes.text(time - view.start_s, high + 0.06, symbol, ha="center", fontsize=8, weight=weight)
-    axes.set(xlim=(0, view.seconds), ylim=(low, high))
-    for axis, minor, major in ((axes.xaxis, 0.04, 0.2), (axes.yaxis, 0.1, 0.5)):
-        axis.set_minor_locator(MultipleLocator(minor))
-        axis.set_major_locator(MultipleLocator(major))
-    axes.grid(which="minor", color="#f0c4c4", linewidth=0.25)
-    axes.grid(which="major", color="#dd9a9a", linewidth=0.6)
-    axes.tick_params(which="both", length=0, labelleft=False, labelbottom=False)
-    axes.spines[:].set_visible(False)
-    sign = "≥" if model.present(name) else "<"
-    axes.set_title(
-        f"{model.name}: {short(name)} {model.probabilities[name]:.2f} "
-        f"{sign} {model.thresholds[name]:.2f}",
-        loc="left", fontsize=9, weight="bold", pad=14,
-    )  # fmt: skip

@@ -20,7 +20,7 @@ from beatlens.runtime.chain import PIECE, Chain, EngineChain, Found
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine, EngineKind, StreamEngine, make_engine
 from beatlens.runtime.finding import Finding, Limits
-from beatlens.runtime.host import HostChain
+from beatlens.runtime.host import HostWindowChain
 from beatlens.signals.frontend import (
     MODEL_RATE_HZ,
     UNITS_PER_MV,
@@ -270,7 +270,7 @@ def _chain(
     engine: Engine | StreamEngine | None,
 ) -> Chain[Finding]:
     if engine == "c":
-        return HostChain(bundle, frontend, hop, limits)
+        return HostWindowChain(bundle, frontend, hop, limits)
     return EngineChain(bundle, frontend, hop, limits, engine_of(bundle, engine))
 
 

@@ -148,7 +148,7 @@ def _rule_text(bundle: Bundle) -> str:
 
 
 def evaluate(recipe: BeatRecipe, folder: Path, data: Path | None, out: Path | None) -> None:
-    """Measure all networks on the test patients; with `out`, into the documentation's figures."""
+    """Measure all networks on the test patients; with `out`, EC57 figures into it."""
     networks = networks_of(folder)
     prepared = prepared_for(recipe, folder, data)
     with console.status("measuring on test patients"):

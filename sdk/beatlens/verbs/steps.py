@@ -154,8 +154,8 @@ def evaluate(
         typer.Option(
             "--out",
             metavar="PATH",
-            help="Folder that --ec57 writes to (default: docs/figures); with --database, the file "
-            "that figures are written to (default: none).",
+            help="Folder that --ec57 writes to (default: the run folder); with --database, the "
+            "file that figures are written to (default: none).",
         ),
     ] = None,
     bundle: Annotated[
@@ -210,7 +210,7 @@ def evaluate(
         use_threads(threads)
         return evaluate_records(bundle, database, records, teacher, data, out)
     chosen, folder = opened_any(recipe, run, threads)
-    into = (out or Path("docs/figures")) if ec57 else None
+    into = (out or folder) if ec57 else None
     if bundle is None:
         work_of(chosen).evaluate(chosen, folder, data, into)
         return

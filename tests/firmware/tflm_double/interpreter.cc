@@ -105,9 +105,9 @@ TfLiteStatus MicroInterpreter::Invoke()
     if (double_invokes_until_failure >= 0 &&
         double_invokes_until_failure-- == 0)
         return kTfLiteError;
-    if (engine_init(&net, &engine_net, state, sizeof state) != BL_NET_OK ||
+    if (engine_init(&net, &engine_net, state, sizeof state) != BL_OK ||
         engine_push(&net, input_.data.int8, DOUBLE_WINDOW, keep, &to) !=
-            BL_NET_OK ||
+            BL_OK ||
         to != evidence.data.int8 + evidence.bytes)
         abort();
     memset(input_.data.int8, 0x55, input_.bytes);
