@@ -1,4 +1,4 @@
-"""A bundle on records that somebody names: what it decides there, and how near its teacher it is.
+"""A bundle on records that somebody names: its decisions there, and its agreement with its teacher.
 
 For records that nobody trained or chose on: `beatlens evaluate --bundle DIR --database svdb
 --records FILE` makes the figures of unseen patients again for whoever has the database. Nothing is
@@ -7,77 +7,21 @@ chosen on these records: the bundle decides as it ships. The int8 model is run b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from beatlens.errors import DataError, ModelError
-from beatlens.tasks.beats.metrics import ec57_row, integer_windows, run_beats, run_integer_beats
-from beatlens.evaluate.ec57 import BeatCounts, compare_beats
-from beatlens.tasks.windows.metrics import (
-    Reference,
-    Run,
-    choose_thresholds,
-    measure,
-    row_of,
-    run_integer,
-    run_network,
-)
-from beatlens.tasks.recordings.metrics import run_integer_recordings, run_recordings
-from beatlens.integer.graph import IntegerGraph
-from beatlens.integer.tflite_read import read_tflite
-from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.nets.lookup_tables import TABLES_FILE, load_tables
-from beatlens.tasks.beats.data import BeatTrackOf
-from beatlens.tasks.beats.training import beat_fidelity
-from beatlens.pipeline.evaluate import check_strips_bundle, shipped_thresholds
-from beatlens.pipeline.score import findings_in
-from beatlens.tasks.recordings.evaluation import agreement_figures, score_figures, told_of
+from beatlens.nets.teacher import Teacher
+from beatlens.recipe import ListSplit, Recipe, SourceSection
 from beatlens.runtime.bundle import Bundle
-from beatlens.signals import beat_features, rr_features, splits
-from beatlens.signals.annotations import Annotations
-from beatlens.signals.databases import Database, find_database
-from beatlens.tasks.beats.labels import CLASSES as BEAT_CLASSES
-from beatlens.tasks.beats.labels import SYMBOLS, BeatTrack, beat_tables
-from beatlens.tasks.beats.sampling import CROP_SPAN
-from beatlens.tasks.recordings.labels import RecordingTrack, recording_track
-from beatlens.tasks.windows.labels import cut_windows
-from beatlens.tasks.windows.tracks import tracks_of
+from beatlens.signals.databases import database_type
+from beatlens.tasks.common.workers import ALONE
+from beatlens.tasks.contract import Evaluation, Int8Model, Networks
+from beatlens.tasks.registry import default_recipe, find_training
 
 Progress = Callable[[str, int, int], None]
-Row = dict[str, Any]
-UNDECIDED = "Q"
-"""Annotation of a beat that the device refuses to decide: EC57's unclassifiable one."""
-AGREEMENT = ("cosine", "pearson", "spearman", "top_iou", "same_peak", "spearman_p5",
-             "spearman_agreeing", "spearman_differing", "label_set")  # fmt: skip
-"""Figures of strips that need a teacher."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Records to be measured.
-
-    Args:
-        database: that has them.
-        records: their names.
-        data: folder of databases; None searches (see `find_database`).
-        progress: called with (what, done, total).
-    """
-
-    database: Database
-    records: tuple[str, ...]
-    data: Path | None = None
-    progress: Progress | None = None
-
-    def say(self, what: str, done: int) -> None:
-        """Tell the progress, if anybody asked for it."""
-        if self.progress is not None:
-            self.progress(what, done, len(self.records))
 
 
 def read_record_list(path: Path) -> tuple[str, ...]:
@@ -103,177 +47,74 @@ def read_record_list(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def asked_for(
-    name: str, records: Sequence[str], data: Path | None = None, progress: Progress | None = None
-) -> Asked:
-    """Records of a database; `DataError` that names those that are not at hand."""
-    database = find_database(name, data)
-    there = set(database.records())
-    if missing := [record for record in records if record not in there]:
-        raise DataError(
-            f"{name} in {database.folder} lacks {len(missing)} of {len(records)} records asked "
-            f"for: {', '.join(missing[:8])}{', ...' if len(missing) > 8 else ''}; "
-            f"`beatlens data get {name}` fetches what PhysioNet has"
-        )
-    return Asked(database, tuple(records), data, progress)
-
-
-def measure_records(bundle: Bundle, asked: Asked, teacher: Path | None = None) -> list[Row]:
-    """Figures of a bundle, of whichever task, on records; a row for each way to count.
+def recipe_for_records(
+    bundle: Bundle,
+    recipe: Recipe | None,
+    database: str,
+    records: Sequence[str],
+    with_validation: bool,
+) -> Recipe:
+    """A recipe whose test records are those that are named.
 
     Args:
         bundle: as it ships.
-        asked: the records.
-        teacher: file of the network that the bundle was compressed from, with tables.pt beside it
-            where its task has tables; None leaves out how far the evidence agrees.
+        recipe: gives the classes, and what a teacher's thresholds are chosen on; None: the built-in
+            one of the bundle's kind.
+        database: that has the records.
+        records: their names.
+        with_validation: whether the recipe's own sources are needed, to choose thresholds of the
+            teacher; the records named are left out of them.
 
     Raises:
-        DataError: the database lacks what the task needs; fewer than two records (an interval by
-            record cannot be had).
-        ModelError: the teacher is not one of this task.
+        ModelError: the recipe has other classes than the bundle, or decides on something else.
+        DataError: no such database.
     """
-    if bundle.recording is not None:
-        rows = _recordings(bundle, asked, teacher)
-    elif bundle.beats is not None:
-        rows = _beats(bundle, asked, teacher)
-    else:
-        rows = _strips(bundle, asked, teacher)
-    about = {"model": bundle.name, "form": "int8", "bytes": len(bundle.tflite)}
-    where = {"database": asked.database.name, "records": len(asked.records)}
-    return [{**about, **where, **row} for row in rows]
+    database_type(database)
+    chosen = recipe or default_recipe(bundle.kind.name)
+    bundle.check_decides(chosen.task.kind, chosen.classes)
+    section = SourceSection(database=database, split=ListSplit(train=(), test=tuple(records)))
+    own = chosen.data.sources if with_validation else ()
+    sources = (*(source for source in own if source.name != section.name), section)
+    data = chosen.data.model_copy(update={"source": "real", "sources": sources})
+    return chosen.model_copy(update={"data": data, "name": bundle.name})
 
 
-def _strips(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]:
-    """Prediction, localisation and agreement over all strips of 10 s; the teacher's row first."""
-    check_strips_bundle(bundle)
-    name = asked.database.name
-    strips = cut_windows(list(tracks_of(name, asked.records, asked.data, asked.progress)))
-    about = {"records": len(set(strips.records.tolist())), "strips": len(strips)}
-    limits = shipped_thresholds(bundle)
-    run = run_integer(read_tflite(bundle.tflite), bundle.geometry, strips)
-    if teacher is None:
-        row = row_of(measure(strips, run, limits, Reference(run, limits)))
-        return [about | {k: v for k, v in row.items() if not k.startswith(AGREEMENT)}]
-    network = _network(teacher, bundle)
-    validation = cut_windows(list(tracks_of("mitdb", splits.VALIDATION, asked.data)))
-    theirs = choose_thresholds(validation, run_network(network, validation))
-    reference = Reference(_watched_run(network, strips, asked), theirs)
-    return [
-        {"model": "teacher", "form": "float", "bytes": 4 * network.weights}
-        | about
-        | row_of(measure(strips, reference.run, theirs, reference)),
-        about | row_of(measure(strips, run, limits, reference)),
-    ]
+def measure_records(
+    recipe: Recipe,
+    bundle: Bundle,
+    teacher: Path | None = None,
+    data: Path | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Figures of a bundle, of whichever kind, on the test records of a recipe.
+
+    Args:
+        recipe: of `recipe_for_records`.
+        bundle: as it ships.
+        teacher: file of the network that the bundle was compressed from, with `tables.pt` beside it
+            where its kind has lookup tables; None leaves out how far the evidence agrees.
+        data: folder of databases; None searches (see `find_database`).
+        progress: called with (what, done, total).
+
+    Raises:
+        DataError: a record is not there, or the database lacks what the kind needs.
+        ModelError: the teacher is not one for these classes.
+    """
+    kind = find_training(recipe.task.kind)
+    roles = ("test",) if teacher is None else ("validation", "test")
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = kind.prepare(recipe, Path(folder), data, progress, ALONE, roles)
+        given = None if teacher is None else _read_teacher(teacher, bundle, kind.features)
+        networks = Networks(given, None, Int8Model.read(bundle))
+        return kind.evaluate(recipe, prepared, networks, kind.read_rule(bundle))
 
 
-def _watched_run(network: EvidenceNet, strips: Any, asked: Asked) -> Run:
-    asked.say("teacher", 0)
-    run = run_network(network, strips)
-    asked.say("teacher", len(asked.records))
-    return run
-
-
-def _beats(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]:
-    """EC57 from 5:00 on, R peaks by the system: as the device outputs, and all beats decided."""
-    rule = bundle.beats
-    if rule is None:
-        raise ModelError(f"bundle {bundle.name!r} decides on {bundle.decides_on}, expected beats")
-    track_of = BeatTrackOf(((asked.database.name, asked.database.folder),))
-    tracks: list[BeatTrack] = []
-    output: dict[str, Annotations] = {}
-    for done, record in enumerate(asked.records, start=1):
-        tracks.append(track_of((asked.database.name, record)))
-        output[record] = _as_output(bundle, asked.database, tracks[-1])
-        asked.say("records", done)
-    graph = _graph_of_crops(bundle)
-    run, decided = run_integer_beats(integer_windows(graph), graph, bundle.geometry, rule, tracks)
-    every = {t.record: t.annotations(d) for t, d in zip(tracks, decided, strict=True)}
-    agreement: Row = {}
-    if teacher is not None:
-        network = _network(teacher, bundle)
-        tables = load_tables(teacher.with_name(TABLES_FILE), len(beat_features.TRAINED))
-        theirs = run_beats(network, beat_tables(tables.array()), tracks)
-        found = beat_fidelity(theirs, run)
-        agreement = {key: found[key] for key in ("spearman", "spearman_p5", "same_peak")}
-    count = partial(_counts, asked.database, tracks)
-    return [
-        {"decided": "as the device outputs, refused beats as Q", **ec57_row(count(output))},
-        {"decided": "all beats", **ec57_row(count(every)), **agreement},
-    ]
-
-
-def _as_output(bundle: Bundle, database: Database, track: BeatTrack) -> Annotations:
-    """Beats as `beatlens score` outputs them, in samples of the record."""
-    recording = database.open(track.record)
-    lead = recording.lead(database.lead(recording))
-    times, symbols = [], []
-    for finding in findings_in(bundle, recording, lead):
-        times.append(finding.time_s)  # type: ignore[union-attr]
-        name = finding.class_name  # type: ignore[union-attr]
-        symbols.append(SYMBOLS[BEAT_CLASSES.index(name)] if name else UNDECIDED)
-    at = np.round(np.array(times, np.float64) * track.rate_hz).astype(np.int64)
-    inside = at < track.samples
-    none = np.zeros(int(inside.sum()), np.int64)
-    return Annotations(
-        track.record, track.samples, at[inside], np.array(symbols, "<U1")[inside], none,
-        ("",) * len(none),
-    )  # fmt: skip
-
-
-def _counts(
-    database: Database, tracks: Sequence[BeatTrack], said: Mapping[str, Annotations]
-) -> dict[str, BeatCounts]:
-    return {
-        track.record: compare_beats(
-            database.annotations(track.record), said[track.record], track.rate_hz
-        )
-        for track in tracks
-    }
-
-
-def _recordings(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]:
-    """The challenge's score, as the recordings are and at the whole set's shares of classes."""
-    rule, database = bundle.recording, asked.database
-    if rule is None:
-        raise ModelError(f"bundle {bundle.name!r} decides on {bundle.decides_on}")
-    tracks: list[RecordingTrack] = []
-    for done, record in enumerate(asked.records, start=1):
-        tracks.append(recording_track(database.open(record), database.label(record)))
-        asked.say("records", done)
-    graph = _graph_of_crops(bundle)
-    run, decided = run_integer_recordings(
-        integer_windows(graph), graph, bundle.geometry, rule, tracks
-    )
-    chances = rule.calibration.probabilities(run.logits)
-    if teacher is None:
-        return [score_figures(told_of(run, run, decided, chances, len(bundle.tflite)))]
-    network = _network(teacher, bundle)
-    tables = load_tables(teacher.with_name(TABLES_FILE), len(rr_features.FEATURES))
-    reference = run_recordings(network, tables.array(), tracks)
-    told = told_of(reference, run, decided, chances, len(bundle.tflite))
-    theirs = reference.logits.argmax(axis=1)
-    same = {"label_set": float((theirs == decided).mean())}
-    alone = told_of(reference, reference, theirs, chances, 4 * network.weights)
-    scores = score_figures(alone)
-    del scores["log_loss"]  # a teacher alone has no calibration, and none is chosen on these
-    return [
-        {"model": "teacher", "form": "float", "bytes": alone.bytes, **scores},
-        {**score_figures(told), **agreement_figures(told), **same},
-    ]
-
-
-def _graph_of_crops(bundle: Bundle) -> IntegerGraph:
-    """The network for windows of `CROP_SPAN` samples."""
-    length = bundle.geometry.input_length(CROP_SPAN // bundle.geometry.stride)
-    return read_tflite(bundle.tflite).with_input_length(length)
-
-
-def _network(teacher: Path, bundle: Bundle) -> EvidenceNet:
+def _read_teacher(path: Path, bundle: Bundle, features: int) -> Teacher:
     """A teacher, if it is one for the bundle's classes."""
-    network = load_net(teacher)[0]
+    network = load_net(path)[0]
     if network.classes != bundle.classes:
         raise ModelError(
-            f"{teacher}: a network for {', '.join(network.classes)}, expected the bundle's "
+            f"{path}: a network for {', '.join(network.classes)}, expected the bundle's "
             f"teacher, for {', '.join(bundle.classes)}"
         )
-    return network
+    return Teacher.load(path, features)

@@ -80,9 +80,13 @@ class Int8Model:
 
 @dataclass(frozen=True)
 class Networks:
-    """What is measured side by side; a bundle alone has no float `student`."""
+    """What is measured side by side.
 
-    teacher: Teacher
+    A bundle alone has no float `student`; without a `teacher` the int8 model's agreement with it is
+    left out.
+    """
+
+    teacher: Teacher | None
     student: EvidenceNet | None
     device: Int8Model
 
@@ -208,6 +212,10 @@ class KindTraining(ABC, Generic[R, P]):
     @abstractmethod
     def choose_rule(self, recipe: R, prepared: P, teacher: Teacher, model: Int8Model) -> Any:
         """How the int8 model decides, chosen on validation recordings: the kind's rule."""
+
+    @abstractmethod
+    def describe_rule(self, bundle: Bundle) -> str:
+        """The bundle's rule in a line of text."""
 
     @abstractmethod
     def read_rule(self, bundle: Bundle) -> Any:

@@ -30,21 +30,35 @@ def demo(
     downloaded. Networks, bundle, figures and report.html are in the run folder.
     """
     from beatlens.pipeline.demo import demo_recipe
+    from beatlens.pipeline.evaluate import evaluate
+    from beatlens.pipeline.export import export_bundle
     from beatlens.pipeline.folder import claim
     from beatlens.runtime.bundle import Bundle
-    from beatlens.verbs.runs import use_threads
+    from beatlens.tasks.contract import Int8Model, Networks
+    from beatlens.tasks.registry import find_training
+    from beatlens.verbs.runs import (
+        prepare,
+        print_evaluation,
+        print_exported,
+        run_compression,
+        run_training,
+        use_threads,
+    )
     from beatlens.verbs.show import console
-    from beatlens.verbs.strips import compressed, evaluated, prepared_for, say_exported, trained
 
     started = time.monotonic()
     use_threads(threads)
     recipe = demo_recipe(simulated=simulated)
     folder = claim(run, recipe)
-    prepared = prepared_for(recipe, folder, data)
-    teacher = trained(recipe, prepared, folder)
-    student, quantized = compressed(recipe, prepared, teacher, folder)
-    evaluated(recipe, prepared, (teacher, student, quantized), folder)
-    say_exported(recipe, prepared, teacher, quantized, folder)
+    prepared = prepare(recipe, folder, data)
+    teacher = run_training(recipe, prepared, folder)
+    student, quantized = run_compression(recipe, prepared, teacher, folder)
+    span = find_training(recipe.task.kind).model_span
+    networks = Networks(teacher, student, Int8Model.build(quantized, span))
+    with console.status("measuring on test patients"):
+        found = evaluate(recipe, prepared, networks, folder)
+    print_evaluation(recipe, prepared, found, folder)
+    print_exported(export_bundle(recipe, prepared, teacher, quantized, folder))
     bundle = Bundle.load(folder / "bundle")
     bundle.verify(bundle.engine())
     console.print("golden vectors: interpreter and simulator give the same bits")

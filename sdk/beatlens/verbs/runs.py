@@ -1,47 +1,41 @@
-"""What the steps share: reading a recipe, opening its run folder, finding its task's work."""
+"""The steps of a recipe, with what they print: `train`, `compress`, `evaluate` and `export`."""
 
 from __future__ import annotations
 
-import shutil
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 import torch
 
-from beatlens.tasks.beats.recipe import AnyRecipe
-from beatlens.tasks.beats.recipe import read_recipe as read_any_recipe
-from beatlens.errors import RecipeError
-from beatlens.firmware.beat_package import write_beats
-from beatlens.firmware.package import write_task
+from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.teacher import TEACHER_FILE, Teacher
+from beatlens.pipeline.compress import compress, load_compressed
+from beatlens.pipeline.evaluate import (
+    ANNOTATIONS,
+    FIGURES_FILE,
+    evaluate,
+    evaluate_bundle,
+    evaluate_ec57,
+    load_networks,
+)
+from beatlens.pipeline.export import Exported, export_again, export_bundle
 from beatlens.pipeline.folder import claim
+from beatlens.pipeline.train import find_teacher, read_teacher, train_teacher
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
-from beatlens.signals.frontend import FrontEnd
-from beatlens.signals.simulate import COUNTS_PER_MV, RAILS
-from beatlens.verbs.firmware import identifier
-from beatlens.verbs.show import console
+from beatlens.tasks.common.sources import ROLES
+from beatlens.tasks.common.workers import ALONE, Workers
+from beatlens.tasks.contract import Evaluation, Int8Model, Networks, Prepared, Summary
+from beatlens.tasks.registry import find_training, read_recipe
+from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
 
-MITDB_RATE_HZ = 360
 
-
-def opened(path: Path | None, run: Path | None, threads: int | None) -> tuple[Recipe, Path]:
+def open_run(path: Path | None, run: Path | None, threads: int | None) -> tuple[Recipe, Path]:
     """Read the recipe and open its run folder, see `pipeline.folder.claim`."""
     recipe = read_recipe(path)
     use_threads(threads)
     return recipe, claim(run if run is not None else Path("runs") / recipe.name, recipe)
-
-
-def opened_any(path: Path | None, run: Path | None, threads: int | None) -> tuple[AnyRecipe, Path]:
-    """As `opened`, for a recipe of any task."""
-    recipe = Recipe() if path is None else read_any_recipe(path)
-    use_threads(threads)
-    return recipe, claim(run if run is not None else Path("runs") / recipe.name, recipe)
-
-
-def read_recipe(path: Path | None) -> Recipe:
-    """The recipe of a file; None: the built-in one."""
-    return Recipe() if path is None else Recipe.read(path)
 
 
 def use_threads(count: int | None) -> None:
@@ -50,30 +44,145 @@ def use_threads(count: int | None) -> None:
         torch.set_num_threads(count)
 
 
-def work_of(recipe: AnyRecipe) -> ModuleType:
-    """The module with `train`, `compress`, `export` and `evaluate` of a recipe's task."""
-    return import_module(f"beatlens.verbs.{recipe.task}")
+def prepare(
+    recipe: Recipe,
+    folder: Path,
+    data: Path | None,
+    workers: Workers = ALONE,
+    roles: Sequence[str] = ROLES,
+) -> Prepared:
+    """Recordings of a recipe, with a bar while they are read; prints which ECG it is."""
+    kind = find_training(recipe.task.kind)
+    with loading_bar() as show:
+        prepared: Prepared = kind.prepare(recipe, folder, data, show, workers, roles)
+    console.print(prepared.description, style="bold yellow" if prepared.simulated else "")
+    if "train" in roles and (said := kind.describe(recipe, prepared)):
+        console.print(said)
+    return prepared
 
 
-def work_on_bundles(recipe: AnyRecipe, option: str) -> ModuleType:
-    """As `work_of`, with `export_from` and `evaluate_from`, which start from a bundle.
+def run_training(recipe: Recipe, prepared: Prepared, folder: Path) -> Teacher:
+    """The teacher of a run, trained now or before."""
+    with training_bar("teacher") as report:
+        teacher = train_teacher(recipe, prepared, folder, report)
+    tables = "" if teacher.tables is None else f", lookup tables: {folder / 'tables.pt'}"
+    console.print(f"teacher: {folder / TEACHER_FILE}{tables}")
+    return teacher
 
-    Raises `RecipeError` that names the option where the task has none.
+
+def run_compression(
+    recipe: Recipe, prepared: Prepared, teacher: Teacher, folder: Path
+) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
+    """The student of a run, float and int8, made now or before."""
+    with progress_bar("teacher's evidence") as progress, training_bar("student") as report:
+        student, quantized = compress(recipe, prepared, teacher, folder, report, progress)
+    console.print(f"student: {student.weights:,} weights, {folder / 'quantized.pt'}")
+    return student, quantized
+
+
+def run_export(recipe: Recipe, folder: Path, data: Path | None) -> None:
+    """Write the bundle of a run."""
+    teacher, (_, quantized) = find_teacher(recipe, folder), load_compressed(folder)
+    prepared = prepare(recipe, folder, data, roles=("validation",))
+    print_exported(export_bundle(recipe, prepared, teacher, quantized, folder))
+
+
+def run_export_again(
+    recipe: Recipe, folder: Path, data: Path | None, bundle: Path, teacher: Path
+) -> None:
+    """Write the run folder's bundle from another: its network, with a rule chosen anew.
+
+    Lookup tables, where the kind has some, are those beside the teacher.
     """
-    work = work_of(recipe)
-    if not hasattr(work, "export_from"):
-        raise RecipeError(
-            f"{option} was given with recipe {recipe.name!r} of the task {recipe.task!r}, expected "
-            "a recipe of strips or beats"
-        )
-    return work
+    given, model = read_teacher(teacher, recipe), Bundle.load(bundle)
+    prepared = prepare(recipe, folder, data, roles=("validation",))
+    with console.status("choosing the rule on validation patients"):
+        exported = export_again(recipe, prepared, given, model, folder)
+    kind = find_training(recipe.task.kind)
+    console.print(f"bundle: {exported.folder}  model.tflite as in {bundle}")
+    console.print(f"rule before: {kind.describe_rule(model)}")
+    console.print(f"rule now: {kind.describe_rule(Bundle.load(exported.folder))}")
 
 
-def say_firmware(folder: Path, core: str) -> None:
-    """Write the firmware of a run's bundle for the sensor of the MIT-BIH databases."""
-    bundle = Bundle.load(folder / "bundle")
-    sensor = FrontEnd(MITDB_RATE_HZ, float(COUNTS_PER_MV), RAILS)
-    shutil.rmtree(folder / "firmware", ignore_errors=True)
-    write = write_task if bundle.beats is None else write_beats
-    written = write(bundle, sensor, folder / "firmware", identifier(bundle.name), core)
-    console.print(f"firmware: {written}")
+def print_exported(exported: Exported) -> None:
+    """What was written."""
+    console.print(
+        f"bundle: {exported.folder}  model.tflite {exported.file_bytes:,} bytes, "
+        f"{exported.macs:,} multiply-accumulates a window, operators "
+        f"{', '.join(exported.operators)}"
+    )
+    if exported.note:
+        console.print(exported.note, soft_wrap=True)
+
+
+def run_evaluation(
+    recipe: Recipe, folder: Path, data: Path | None, ec57: Path | None
+) -> Evaluation:
+    """Measure a run's networks on the test patients; with `ec57`, EC57's figures into it."""
+    networks, prepared = load_networks(recipe, folder), prepare(recipe, folder, data)
+    with console.status("measuring on test patients"):
+        found = evaluate(recipe, prepared, networks, folder)
+    print_evaluation(recipe, prepared, found, folder)
+    if ec57 is not None:
+        command = f"beatlens evaluate models/{recipe.name}.toml --ec57"
+        _run_ec57(recipe, prepared, networks, ec57, command, None)
+    return found
+
+
+def run_bundle_evaluation(
+    recipe: Recipe,
+    folder: Path,
+    data: Path | None,
+    bundle: Path,
+    teacher: Path,
+    ec57: Path | None,
+) -> None:
+    """As `run_evaluation`, of a bundle and its teacher."""
+    given, model = read_teacher(teacher, recipe), Bundle.load(bundle)
+    prepared = prepare(recipe, folder, data, roles=("validation", "test"))
+    command = f"beatlens evaluate models/{recipe.name}.toml --bundle {bundle} --teacher {teacher}"
+    with console.status("measuring on test patients"):
+        found = evaluate_bundle(recipe, prepared, given, model, folder, command)
+    print_evaluation(recipe, prepared, found, folder)
+    if ec57 is not None:
+        networks = Networks(given, None, Int8Model.read(model))
+        _run_ec57(recipe, prepared, networks, ec57, f"{command} --ec57", model)
+
+
+def _run_ec57(
+    recipe: Recipe,
+    prepared: Prepared,
+    networks: Networks,
+    out: Path,
+    command: str,
+    bundle: Bundle | None,
+) -> None:
+    with console.status("counting after EC57"):
+        found = evaluate_ec57(recipe, prepared, networks, out, command, bundle)
+    print_summary(found.summary)
+    console.print(f"WFDB annotations of the int8 model: {out / ANNOTATIONS}")
+
+
+def print_evaluation(
+    recipe: Recipe, prepared: Prepared, found: Evaluation, folder: Path
+) -> None:
+    """Print the table, write the report, and say where all is."""
+    print_summary(found.summary)
+    console.print(f"figures: {folder / FIGURES_FILE}")
+    report = find_training(recipe.task.kind).write_report(recipe, prepared, found, folder)
+    if report is not None:
+        console.print(f"report: {report}")
+    if found.annotations:
+        console.print(f"WFDB annotations of the int8 model: {folder / ANNOTATIONS}")
+
+
+def print_summary(summary: Summary) -> None:
+    """Print a table."""
+    from rich.table import Table
+
+    table = Table(title=summary.title, caption=summary.caption)
+    for column in summary.columns:
+        table.add_column(column)
+    for row in summary.rows:
+        table.add_row(*row)
+    console.print(table, soft_wrap=False)

@@ -1,7 +1,4 @@
-"""`train`, `compress`, `export` and `evaluate`: the steps, each from the last one's files.
-
-What a step does depends on the recipe's task, see `beatlens.verbs.strips`, `.beats`, `.wearable`.
-"""
+"""`train`, `compress`, `export` and `evaluate`: the steps, each from the last one's files."""
 
 from __future__ import annotations
 
@@ -48,10 +45,10 @@ def train(
     HOST. (Without `--`, torchrun takes --run as an option of its own.)
     """
     from beatlens.tasks.common.workers import Workers
-    from beatlens.verbs.runs import opened_any, work_of
+    from beatlens.verbs.runs import open_run, prepare, run_training
 
-    chosen, folder = opened_any(recipe, run, threads)
-    work_of(chosen).train(chosen, folder, data, Workers(jobs, scheduler))
+    chosen, folder = open_run(recipe, run, threads)
+    run_training(chosen, prepare(chosen, folder, data, Workers(jobs, scheduler)), folder)
 
 
 def compress(
@@ -74,27 +71,20 @@ def compress(
     match the teacher's, and then train it as int8. Writes student.pt and quantized.pt into the run
     folder.
     """
-    from beatlens.pipeline.train import keep_teacher
-    from beatlens.verbs.runs import opened_any, work_of
+    from beatlens.pipeline.train import find_teacher, keep_teacher
+    from beatlens.verbs.runs import open_run, prepare, run_compression
 
-    chosen, folder = opened_any(recipe, run, threads)
+    chosen, folder = open_run(recipe, run, threads)
     if teacher is not None:
         keep_teacher(teacher, chosen, folder)
-    work_of(chosen).compress(chosen, folder, data)
+    trained = find_teacher(chosen, folder)
+    run_compression(chosen, prepare(chosen, folder, data), trained, folder)
 
 
 def export(
     recipe: RecipePath = None,
     run: RunFolder = None,
     data: DataFolder = None,
-    firmware: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CORE",
-            help="Also write C for this core (any, m4, ...) and the sensor of the MIT-BIH "
-            "databases. For another sensor use `beatlens firmware`.",
-        ),
-    ] = None,
     from_bundle: Annotated[
         Path | None,
         typer.Option(
@@ -102,7 +92,7 @@ def export(
             metavar="NAME|DIR",
             callback=resolve_bundle,
             autocompletion=complete_names,
-            help="Keep the network of this bundle, and choose its thresholds and rule again. Needs "
+            help="Keep the network of this bundle, and choose its rule again. Needs "
             "--teacher; nothing is trained, and the bundle's own run folder is not needed.",
         ),
     ] = None,
@@ -113,26 +103,14 @@ def export(
     A bundle is a folder with model.tflite, the packed weights, bundle.json with the figures that
     `evaluate` measured, golden vectors and checksums.
     """
-    from beatlens.errors import RecipeError
-    from beatlens.firmware.cores import core_of
-    from beatlens.verbs.runs import opened_any, say_firmware, work_of, work_on_bundles
+    from beatlens.verbs.runs import open_run, run_export, run_export_again
 
-    chosen, folder = opened_any(recipe, run, None)
-    core = None if firmware is None else core_of(firmware)
-    if core is not None and chosen.task == "wearable":
-        raise RecipeError(
-            f"--firmware {firmware}: the task is {chosen.task!r}, expected strips or beats; "
-            "there is no C for whole recordings yet"
-        )
+    chosen, folder = open_run(recipe, run, None)
     if from_bundle is None:
-        work_of(chosen).export(chosen, folder, data)
+        run_export(chosen, folder, data)
     else:
-        given = teacher_given(teacher, "--from-bundle")
-        work_on_bundles(chosen, "--from-bundle").export_from(
-            chosen, folder, data, from_bundle, given
-        )
-    if core is not None:
-        say_firmware(folder, firmware or "any")
+        given = check_teacher(teacher, "--from-bundle")
+        run_export_again(chosen, folder, data, from_bundle, given)
 
 
 def evaluate(
@@ -145,8 +123,8 @@ def evaluate(
         typer.Option(
             "--ec57",
             help="Also write figures as ANSI/AAMI EC57 defines them into --out: for a recipe of "
-            "beats, beat by beat, into ec57.json; for one of strips, episodes of fibrillation, "
-            "into ec57_episodes.json, and with --bundle that model's row of strips.json.",
+            "beats, beat by beat, into ec57.json; for one of windows, episodes of fibrillation, "
+            "into ec57_episodes.json.",
         ),
     ] = False,
     out: Annotated[
@@ -175,8 +153,8 @@ def evaluate(
         typer.Option(
             "--database",
             metavar="NAME",
-            help="Measure --bundle on records of this database instead, which has labels for the "
-            "bundle's task (cinc2017 for whole recordings). RECIPE is not needed then.",
+            help="Measure --bundle on records of this database instead. For a bundle with the "
+            "classes of a built-in recipe, RECIPE is not needed.",
         ),
     ] = None,
     records: Annotated[
@@ -190,35 +168,31 @@ def evaluate(
 ) -> None:
     """Measure teacher, student and int8 model on the test patients.
 
-    Writes figures.json into the run folder. For a recipe of strips also report.html; for one of
+    Writes figures.json into the run folder. For a recipe of windows also report.html; for one of
     beats also records.json, and the beats of the int8 model as WFDB annotations.
 
     With --database and --records a bundle is measured as it ships on records that you name; with
     --teacher also the agreement of its evidence.
     """
-    from beatlens.errors import RecipeError
-    from beatlens.verbs.runs import opened_any, use_threads, work_of, work_on_bundles
+    from beatlens.verbs.runs import open_run, run_bundle_evaluation, run_evaluation, use_threads
 
     if database is not None or records is not None:
-        if bundle is None or ec57:
-            wrong = "--ec57 was given" if ec57 else "--bundle is missing"
-            raise RecipeError(
-                f"{wrong}, expected --bundle, --database and --records together, without --ec57"
-            )
-        from beatlens.verbs.records import evaluate_records
+        from beatlens.verbs.records import RecordsAsked, evaluate_records
 
         use_threads(threads)
-        return evaluate_records(bundle, database, records, teacher, data, out)
-    chosen, folder = opened_any(recipe, run, threads)
+        asked = RecordsAsked.check(bundle, database, records, ec57)
+        evaluate_records(asked, recipe, teacher, data, out)
+        return
+    chosen, folder = open_run(recipe, run, threads)
     into = (out or folder) if ec57 else None
     if bundle is None:
-        work_of(chosen).evaluate(chosen, folder, data, into)
-        return
-    given = teacher_given(teacher, "--bundle")
-    work_on_bundles(chosen, "--bundle").evaluate_from(chosen, folder, data, bundle, given, into)
+        run_evaluation(chosen, folder, data, into)
+    else:
+        given = check_teacher(teacher, "--bundle")
+        run_bundle_evaluation(chosen, folder, data, bundle, given, into)
 
 
-def teacher_given(teacher: Path | None, option: str) -> Path:
+def check_teacher(teacher: Path | None, option: str) -> Path:
     """The teacher, which an option needs; `RecipeError` where there is none."""
     from beatlens.errors import RecipeError
 

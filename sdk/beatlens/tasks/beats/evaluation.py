@@ -106,6 +106,10 @@ def evaluate_beats(
             f"{recipe.name}: no recording is left to test on, expected a split with test patients"
         )
     model, teacher = networks.device, networks.teacher
+    if teacher is None:
+        if rule is None:
+            raise RecipeError(f"{recipe.name}: no teacher and no rule are given, expected one")
+        return _evaluation(recipe, prepared, [_judge_int8(recipe, prepared, model, rule)], rule)
     rule = rule or choose_rule(recipe, prepared, teacher, model)
     tables = add_set_entries(teacher.table_values, recipe.task.classes)
     about = {"model": "teacher", "form": "float", "bytes": 4 * teacher.net.weights}
@@ -160,7 +164,7 @@ def _as_output(track: BeatTrack, scores: NDArray[Any], task: BeatTask) -> NDArra
 def _evaluation(
     recipe: BeatRecipe, prepared: PreparedBeats, networks: Sequence[_Judged], rule: BeatRule
 ) -> Evaluation:
-    """Rows of networks, the first of which is the teacher, the last the device."""
+    """Rows of networks: the first is the teacher, if there are several, the last the device."""
     task, device = recipe.task, networks[-1]
     rows: list[Row] = []
     records: list[Row] = []

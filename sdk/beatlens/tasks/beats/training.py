@@ -131,6 +131,20 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
         """Offsets, calibration and warnings, chosen on validation patients."""
         return evaluation.choose_rule(recipe, prepared, teacher, model)
 
+    def describe_rule(self, bundle: Bundle) -> str:
+        """Offsets, calibration and warnings."""
+        rule = rule_of(bundle)
+        offsets = ", ".join(
+            f"{name} {value:+.2f}"
+            for name, value in zip(bundle.classes, rule.step * rule.offsets, strict=True)
+        )
+        warning = rule.warning
+        return (
+            f"offsets {offsets} (logits), temperature {rule.calibration.temperature:.3f}, low "
+            f"margin below {rule.step * warning.low_margin:.2f}, out of distribution below "
+            f"{rule.step * warning.out_of_distribution:.2f}"
+        )
+
     def read_rule(self, bundle: Bundle) -> BeatRule:
         """The bundle's rule."""
         return rule_of(bundle)

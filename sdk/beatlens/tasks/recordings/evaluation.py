@@ -108,13 +108,17 @@ def predict(
 ) -> dict[str, Predictions]:
     """Predictions for the test recordings, by `FORMS`. LiteRT runs the int8 model."""
     model, teacher = networks.device, networks.teacher
-    rule = rule or choose_rule(recipe, prepared, teacher, model)
-    tables = teacher.table_values
     found: dict[str, Predictions] = {}
     reference: RecordingRun | None = None
-    for form, net in (("teacher", teacher.net), ("student", networks.student)):
-        if net is None:
+    if rule is None:
+        if teacher is None:
+            raise RecipeError(f"{recipe.name}: no teacher and no rule are given, expected one")
+        rule = choose_rule(recipe, prepared, teacher, model)
+    floats = (("teacher", teacher.net if teacher else None), ("student", networks.student))
+    for form, net in floats:
+        if net is None or teacher is None:
             continue
+        tables = teacher.table_values
         validation = run_recordings(net, tables, prepared.validation)
         run = run_recordings(net, tables, prepared.test)
         reference = reference or run
@@ -201,7 +205,7 @@ def format_rows(
             "bytes": predictions.bytes, "recordings": len(predictions.records),
         }  # fmt: skip
         row |= _score_figures(recipe, predictions, published)
-        if form != "teacher":
+        if form != "teacher" and "teacher" in found:
             row |= _agreement_figures(predictions)
         rows.append(row)
     return rows
@@ -213,7 +217,7 @@ def misclassified_rows(recipe: RecordingRecipe, found: Mapping[str, Predictions]
     `probability` is that of what was decided, `probability_of_label` that of what it should have
     been; `teacher` is what the teacher decided, `spearman` how far their maps agree.
     """
-    device, teacher, classes = found["device"], found["teacher"], recipe.classes
+    device, teacher, classes = found["device"], found.get("teacher"), recipe.classes
     rows = []
     for i in np.flatnonzero(device.decided != device.labels):
         rows.append({
@@ -223,7 +227,7 @@ def misclassified_rows(recipe: RecordingRecipe, found: Mapping[str, Predictions]
             "decided": classes[device.decided[i]],
             "probability": float(device.chances[i, device.decided[i]]),
             "probability_of_label": float(device.chances[i, device.labels[i]]),
-            "teacher": classes[teacher.decided[i]],
+            **({} if teacher is None else {"teacher": classes[teacher.decided[i]]}),
             "spearman": float(device.agreement[i, AGREEMENT.index("spearman")]),
         })  # fmt: skip
     return sorted(rows, key=lambda row: (-row["probability"], row["record"]))

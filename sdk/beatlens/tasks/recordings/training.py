@@ -118,6 +118,15 @@ class RecordingTraining(KindTraining[RecordingRecipe, PreparedRecordings]):
         """The recipe's offsets; the calibration is chosen on validation recordings."""
         return evaluation.choose_rule(recipe, prepared, teacher, model)
 
+    def describe_rule(self, bundle: Bundle) -> str:
+        """Offsets and calibration."""
+        rule = rule_of(bundle)
+        offsets = ", ".join(
+            f"{name} {value:+.2f}"
+            for name, value in zip(bundle.classes, rule.step * rule.offsets, strict=True)
+        )
+        return f"offsets {offsets} (logits), temperature {rule.calibration.temperature:.3f}"
+
     def read_rule(self, bundle: Bundle) -> RecordingRule:
         """The bundle's rule."""
         return rule_of(bundle)

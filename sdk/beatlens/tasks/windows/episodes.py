@@ -72,6 +72,8 @@ def evaluate_episodes(
             "the test recordings are simulated, expected real ones with annotated rhythms: get a "
             "database by `beatlens data get NAME`"
         )
+    if networks.teacher is None:
+        raise RecipeError(f"{recipe.name}: no teacher is given, expected one to compare with")
     validation, model = cut_windows(prepared.validation), networks.device
     of_teacher = run_network(networks.teacher.net, validation)
     teacher_limits = choose_limits(recipe, prepared, validation, of_teacher)

@@ -12,6 +12,7 @@ from beatlens.attribution.fidelity import shuffled_floor
 from beatlens.errors import RecipeError
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.teacher import Teacher
 from beatlens.runtime.bundle import Bundle
 from beatlens.tasks.contract import Evaluation, Int8Model, Networks, Row, Summary, count_weights
@@ -32,6 +33,8 @@ from beatlens.tasks.windows.recipe import WindowRecipe
 from beatlens.tasks.windows.tracks import Classes
 
 AGREEMENT = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
+RELATIVE = ("cosine", "pearson", "spearman", "top_iou", "same_peak", "label_set")
+"""Beginnings of the figures that need a teacher."""
 SHOWN = ("spearman", "spearman_p5", "same_peak", "bytes")
 REPLICATES = 500
 """Draws of records that intervals are made of."""
@@ -120,10 +123,13 @@ def evaluate_windows(
             f"{recipe.name}: no recording is left to test on, expected a split with test patients"
         )
     classes, model = recipe.task.classes, networks.device
-    validation, test = cut_windows(prepared.validation), cut_windows(prepared.test)
+    test = cut_windows(prepared.test)
+    if networks.teacher is None:
+        return _evaluate_alone(recipe, test, model, limits, replicates)
+    validation = cut_windows(prepared.validation)
     of_teacher = run_network(networks.teacher.net, validation)
 
-    def limits_of(run: Run) -> np.ndarray:
+    def find_limits(run: Run) -> np.ndarray:
         return choose_limits(recipe, prepared, validation, run, of_teacher)
 
     reference = Reference(
@@ -132,27 +138,50 @@ def evaluate_windows(
     )
     student = None
     if networks.student is not None:
-        own = limits_of(run_network(networks.student, validation))
+        own = find_limits(run_network(networks.student, validation))
         run = run_network(networks.student, test)
         student = measure(classes, test, run, own, reference)
     if limits is None:
-        limits = limits_of(run_integer(model.graph, model.geometry, validation))
+        limits = find_limits(run_integer(model.graph, model.geometry, validation))
     ran = run_integer(model.graph, model.geometry, test)
     device = measure(classes, test, ran, limits, reference)
     teacher = measure(classes, test, reference.run, reference.thresholds, reference)
     details = WindowDetails(test, classes, teacher, student, device, model.graph)
-    rows = _rows(recipe, networks, details, replicates)
+    rows = _rows(recipe, networks.teacher.net, networks.student, details, replicates)
     return Evaluation(rows, _summary(recipe, rows), details=details)
 
 
+def _evaluate_alone(
+    recipe: WindowRecipe,
+    test: WindowSet,
+    model: Int8Model,
+    limits: np.ndarray | None,
+    replicates: int,
+) -> Evaluation:
+    """The int8 model without a teacher: prediction and localisation only."""
+    if limits is None:
+        raise RecipeError(f"{recipe.name}: no teacher and no thresholds are given, expected one")
+    run = run_integer(model.graph, model.geometry, test)
+    reference = Reference(run, limits)
+    device = measure(recipe.task.classes, test, run, limits, reference)
+    row = {k: v for k, v in format_row(device, replicates).items() if not k.startswith(RELATIVE)}
+    about = {"model": "student", "form": "int8", "bytes": len(write_tflite(model.graph))}
+    rows: list[Row] = [{**about, "macs": model.graph.macs, "seed": recipe.seed, **row}]
+    return Evaluation(rows, _summary(recipe, rows))
+
+
 def _rows(
-    recipe: WindowRecipe, networks: Networks, found: WindowDetails, replicates: int
+    recipe: WindowRecipe,
+    net: EvidenceNet,
+    student: EvidenceNet | None,
+    found: WindowDetails,
+    replicates: int,
 ) -> list[Row]:
-    graph, seed, net = found.graph, recipe.seed, networks.teacher.net
+    graph, seed = found.graph, recipe.seed
     size: Row = {"bytes": 4 * net.weights, "weights": net.weights}
     rows = [{"model": "teacher", "matching": "-", "form": "float", **size, "seed": seed}
             | format_row(found.teacher, replicates)]  # fmt: skip
-    weights = count_weights(graph) if networks.student is None else networks.student.weights
+    weights = count_weights(graph) if student is None else student.weights
     about = {"matching": recipe.distill.matching, "weights": weights, "macs": graph.macs}
     file_bytes = len(write_tflite(graph))
     for form, measured in (("float", found.student), ("int8", found.device)):

@@ -122,6 +122,10 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
         """See `KindTraining.evaluate`."""
         return evaluation.evaluate_windows(recipe, prepared, networks, rule)
 
+    def describe_rule(self, bundle: Bundle) -> str:
+        """The thresholds."""
+        return ", ".join(f"{name} {value:.3f}" for name, value in bundle.thresholds.items())
+
     def read_rule(self, bundle: Bundle) -> np.ndarray:
         """The thresholds of a bundle, logits `[C]`."""
         return evaluation.device_limits(bundle)
