@@ -5,10 +5,8 @@ What each said is kept as a `Told`; tables are made of these, of one fold or of 
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from numpy.typing import NDArray
 
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import DataError
 from beatlens.evaluate.beats import integer_windows
 from beatlens.evaluate.bootstrap import interval, mean_statistic, quantile_statistic
 from beatlens.evaluate.wearable import (
@@ -34,7 +31,6 @@ from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables
-from beatlens.output import writing
 from beatlens.pipeline.wearable_data import PreparedWearable
 from beatlens.pipeline.wearable_steps import map_agreement
 from beatlens.runtime.recording_rule import RecordingRule
@@ -148,44 +144,6 @@ def told_of(
     )
 
 
-def save_told(path: Path, said: Mapping[str, Told], offsets: NDArray[np.float64]) -> None:
-    """Write what networks said, and the offsets `[C]` it was decided with; whole or not at all."""
-    arrays = {
-        f"{form}/{field.name}": np.asarray(getattr(told, field.name))
-        for form, told in said.items()
-        for field in fields(told)
-    }
-    part = path.with_suffix(".part.npz")
-    with writing(path):
-        np.savez(part, offsets=offsets, **arrays)  # type: ignore[arg-type]
-        part.replace(path)
-
-
-def load_told(path: Path, offsets: NDArray[np.float64]) -> dict[str, Told] | None:
-    """Read what `save_told` wrote; None if it was decided with other offsets, or nobody knows.
-
-    Raises:
-        DataError: the file is something else.
-    """
-    try:
-        with np.load(path) as archive:
-            told = {
-                form: Told(
-                    **{
-                        field.name: archive[f"{form}/{field.name}"]
-                        for field in fields(Told)
-                        if field.name != "bytes"
-                    },
-                    bytes=int(archive[f"{form}/bytes"]),
-                )
-                for form in FORMS
-            }
-            same = "offsets" in archive and np.array_equal(archive["offsets"], offsets)
-            return told if same else None
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a file of decisions ({error}); delete it") from error
-
-
 def rows_of(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[str, Any]]:
     """A row for each network: score, F1 by class, agreement with the teacher's maps.
 
@@ -209,28 +167,6 @@ def rows_of(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[str, 
             row |= agreement_figures(told)
         rows.append(row)
     return rows
-
-
-def wrong_rows(recipe: WearableRecipe, said: Mapping[str, Told]) -> list[dict[str, Any]]:
-    """A row for each recording that the int8 model tells otherwise than its label, surest first.
-
-    `probability` is that of what was decided, `probability_of_label` that of what it should have
-    been; `teacher` is what the teacher decided, `spearman` how far their maps agree.
-    """
-    told, teacher = said["device"], said["teacher"]
-    rows = []
-    for i in np.flatnonzero(told.decided != told.labels):
-        rows.append({
-            "model": recipe.name, "form": "int8", "seed": recipe.seed,
-            "record": str(told.records[i]),
-            "label": CLASSES[told.labels[i]],
-            "decided": CLASSES[told.decided[i]],
-            "probability": float(told.chances[i, told.decided[i]]),
-            "probability_of_label": float(told.chances[i, told.labels[i]]),
-            "teacher": CLASSES[teacher.decided[i]],
-            "spearman": float(told.agreement[i, AGREEMENT.index("spearman")]),
-        })  # fmt: skip
-    return sorted(rows, key=lambda row: (-row["probability"], row["record"]))
 
 
 def score_figures(told: Told) -> dict[str, float]:
