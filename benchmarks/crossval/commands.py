@@ -88,11 +88,12 @@ def wearable(
     from beatlens.errors import RecipeError
     from beatlens.evaluate.figures import merge_figures, write_figures
     from beatlens.tasks.recordings.data import read_recordings
-    from beatlens.tasks.recordings.evaluation import CROSSVAL_FIGURES, rows_of, wrong_rows
+    from beatlens.tasks.recordings.evaluation import CROSSVAL_FIGURES, rows_of
     from beatlens.verbs.runs import opened_any
     from beatlens.verbs.show import console, loading_bar, training_bar
     from beatlens.verbs.wearable import print_rows
     from beatlens.tasks.recordings.recipe import FOLDS, RecordingRecipe
+    from benchmarks.crossval.decisions import misclassified_rows
     from benchmarks.crossval.recordings import KEY, MISCLASSIFIED, out_of_fold, read_folds
 
     numbers = read_folds(folds)
@@ -113,7 +114,7 @@ def wearable(
     command = "python -m benchmarks wearable RECIPE"
     described = f"{recordings.described}; every one told by networks not trained on it, 5 folds"
     write_figures(folder / CROSSVAL_FIGURES, command, described, rows)
-    write_figures(folder / MISCLASSIFIED, command, described, wrong_rows(chosen, found))
+    write_figures(folder / MISCLASSIFIED, command, described, misclassified_rows(chosen, found))
     merge_figures(out / "wearable.json", command, described, rows, key=KEY)
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks wearable`: every recording told by networks that were not trained on it.
+"""`python -m benchmarks wearable`: every recording decided by networks that were not trained on it.
 
 Teacher, student and int8 model are trained anew for each of five folds; offsets and calibration are
 chosen on a part of the training folds. All is kept under the run folder, fold by fold.
@@ -17,14 +17,13 @@ from beatlens.tasks.recordings.data import Recordings
 from beatlens.tasks.recordings.evaluation import (
     FORMS,
     Told,
-    load_told,
-    save_told,
     tell,
 )
 from beatlens.tasks.recordings.training import compress_wearable, train_wearable_teacher
 from beatlens.recipe import read_json
 from beatlens.training.loop import Report
 from beatlens.tasks.recordings.recipe import FOLDS, RecordingRecipe
+from benchmarks.crossval.decisions import load_decisions, save_decisions
 
 MISCLASSIFIED = "crossval_misclassified.json"
 """Figures file in the run folder: the recordings that the int8 model misclassifies."""
@@ -48,10 +47,10 @@ def out_of_fold(
     report: Report | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Told]:
-    """Train a recipe's networks once per fold; returns what was said of the held-out recordings.
+    """Train a recipe's networks once per fold; returns the decisions on the held-out recordings.
 
     Args:
-        recipe: says the networks.
+        recipe: of the networks.
         recordings: all there are.
         folder: run folder; what is in it is used again.
         folds: which of the `FOLDS` to train or load.
@@ -60,29 +59,29 @@ def out_of_fold(
 
     Raises:
         RecipeError: the teachers of the other run folder are of other settings.
-        DataError: what is kept in the run folder was said of other recordings.
+        DataError: what is kept in the run folder is of other recordings.
     """
     if teachers is not None:
         _check_teachers(recipe, teachers)
-    said: dict[str, list[Told]] = {form: [] for form in FORMS}
+    decided: dict[str, list[Told]] = {form: [] for form in FORMS}
     for fold in folds:
         place = fold_folder(folder, recipe, fold)
         place.mkdir(parents=True, exist_ok=True)
         path, offsets = place / "told.npz", recipe.decision.by_class
         prepared = recordings.split(fold, recipe.data.validation)
-        told = load_told(path, offsets) if path.exists() else None
-        if told is None:
+        fold_decisions = load_decisions(path, offsets) if path.exists() else None
+        if fold_decisions is None:
             say(f"{recipe.name}, seed {recipe.seed}: fold {fold + 1} of {FOLDS}")
             if teachers is not None:
                 _take_teacher(fold_folder(teachers, recipe, fold), place)
             teacher, tables = train_wearable_teacher(recipe, prepared, place, report)
             student, quantized = compress_wearable(recipe, prepared, teacher, tables, place, report)
-            told = tell(recipe, prepared, (teacher, tables, student, quantized))
-            save_told(path, told, offsets)
-        for form, found in told.items():
+            fold_decisions = tell(recipe, prepared, (teacher, tables, student, quantized))
+            save_decisions(path, fold_decisions, offsets)
+        for form, found in fold_decisions.items():
             _check_records(path, found.records.tolist(), [t.record for t in prepared.test])
-            said[form].append(found)
-    return {form: Told.joined(parts) for form, parts in said.items()}
+            decided[form].append(found)
+    return {form: Told.joined(parts) for form, parts in decided.items()}
 
 
 def _check_records(path: Path, found: Sequence[str], wanted: Sequence[str]) -> None:

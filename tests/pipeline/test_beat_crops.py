@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.tasks.beats.recipe import BeatRecipe, UnlabelledSection
+from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.errors import RecipeError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables
@@ -16,7 +16,6 @@ from beatlens.tasks.beats.crops import heard_by_members, member_crops
 from beatlens.tasks.beats.data import PreparedBeats, prepare_beats, read_unlabelled
 from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
 from beatlens.tasks.beats.labels import CLASSES, NOT_S, UNKNOWN
-from benchmarks.crossval.beats import build_row, out_of_fold
 
 from .tiny import NETWORK, TINY_BEATS
 
@@ -130,30 +129,6 @@ def test_what_cannot_be_heard_is_refused(run: Run, tmp_path: Path) -> None:
             BeatRecipe.parse({
                 **TINY_BEATS, "teacher": {**NETWORK, "members": 2}, "unlabelled": section,
             })  # fmt: skip
-
-
-def test_cross_validation_tells_fibrillation_too(run: Run, tmp_path: Path) -> None:
-    recipe = BeatRecipe.parse({
-        **TINY_BEATS,
-        "teacher": {**NETWORK, "members": 2},
-        "unlabelled": {**HEARD, "members": 1},
-    })  # fmt: skip
-    prepared, *_ = run
-    others = read_unlabelled(recipe, prepared, tmp_path / "run")
-    found = out_of_fold(recipe, prepared, tmp_path, others)
-    quiet = [track.record for track in others if (track.labels == NOT_S).any()]
-    assert sorted(track.record for track in found.fibrillating.tracks) == sorted(quiet)
-    again = out_of_fold(recipe, prepared, tmp_path, others, say=pytest.fail)
-    for one, other in ((found.labelled, again.labelled), (found.fibrillating, again.fibrillating)):
-        assert all((a == b).all() for a, b in zip(one.logits, other.logits, strict=True))
-    row = build_row(recipe, found)
-    assert row["fibrillating"] == len(quiet)
-    assert 0 <= row["s_in_fibrillation_lo"] <= row["s_in_fibrillation"] <= 100
-    deaf = recipe.model_copy(update={"unlabelled": UnlabelledSection()})
-    first = out_of_fold(deaf, prepared, tmp_path / "deaf", others)
-    assert any(
-        (a != b).any() for a, b in zip(first.labelled.logits, found.labelled.logits, strict=True)
-    )
 
 
 def copied(data_dir: Path, data: Path, name: str, records: list[str], table: str) -> None:

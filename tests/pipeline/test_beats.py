@@ -55,7 +55,6 @@ from beatlens.tasks.beats.labels import CLASSES, beat_tables, beat_track
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.windows.labels import to_millivolts
 from beatlens.verbs.app import app
-from benchmarks.crossval.beats import build_row, out_of_fold
 
 from .tiny import NETWORK, TINY_BEATS
 
@@ -454,20 +453,6 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code != 0
         assert message in str(result.exception)
-
-
-def test_cross_validation_tells_every_recording_once(run: Run, tmp_path: Path) -> None:
-    recipe, prepared, *_ = run
-    found = out_of_fold(recipe, prepared, tmp_path)
-    records = [track.record for track in found.labelled.tracks]
-    assert sorted(records) == sorted(t.record for t in prepared.train + prepared.validation)
-    assert not found.fibrillating.tracks
-    row = build_row(recipe, found)
-    assert row["fibrillating"] == 0
-    for key in ("s_simulated", "v_simulated"):
-        assert 0 < row[f"ap_{key}"] <= 1
-        assert {f"ap_{key}_lo", f"ap_{key}_hi"} <= row.keys()
-        assert 0 < row[f"predictivity_{key}"] <= 100
 
 
 def test_recipes_name_their_task(tmp_path: Path) -> None:

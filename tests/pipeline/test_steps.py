@@ -22,7 +22,6 @@ from beatlens.tasks.windows.data import Prepared, prepare
 from beatlens.pipeline.train import keep_teacher, taken_teacher, train_teacher
 from beatlens.recipe import Recipe
 from beatlens.tasks.windows.labels import SPAN
-from benchmarks.compression.recipes import Tries
 
 from .tiny import tiny_recipe
 
@@ -125,27 +124,6 @@ def test_a_teacher_trained_elsewhere_is_taken_if_it_fits(ready: tuple, tmp_path:
         keep_teacher(tmp_path / "changed.pt", recipe, tmp_path / "run")
     with pytest.raises(ModelError, match="expected the recipe's teacher"):
         taken_teacher(path, recipe.model_copy(update={"teacher": recipe.student}))
-
-
-def test_whole_recipes_are_compared_with_the_same_teacher_and_crops(
-    ready: tuple, tmp_path: Path
-) -> None:
-    prepared, teacher = ready
-    short = [{"method": "distill"}, {"method": "quantize"}]
-    longer = [short[0], {"method": "low-bit"}, short[1]]
-    recipes = [
-        recipe_with(short).model_copy(update={"name": "short"}),
-        recipe_with(longer, packed_bytes=700).model_copy(update={"name": "longer"}),
-    ]
-    tries = Tries(recipes, prepared, teacher, tmp_path)
-    rows = [tries.row(recipe) for recipe in recipes]
-    assert [row["steps"] for row in rows] == ["distill, quantize", "distill, low-bit, quantize"]
-    assert rows[1]["packed_bytes"] <= 700 < rows[0]["packed_bytes"]
-    assert all(-1 <= row["spearman"] <= 1 and row["macs"] > 0 for row in rows)
-    assert tries.row(recipes[0]) == rows[0]  # loaded, not made again
-    other = recipes[0].model_copy(update={"seed": 7})
-    with pytest.raises(RecipeError, match="differ in seed"):
-        Tries([*recipes, other], prepared, teacher, tmp_path)
 
 
 def test_settings_and_budget_of_quantize_count(ready: tuple, tmp_path: Path) -> None:

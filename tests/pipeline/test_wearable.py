@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.errors import DataError, ModelError, RecipeError
+from beatlens.errors import ModelError, RecipeError
 from beatlens.tasks.beats.metrics import integer_windows
 from beatlens.evaluate.figures import write_figures
 from beatlens.tasks.recordings.metrics import (
@@ -27,12 +27,9 @@ from beatlens.tasks.recordings.evaluation import (
     CROSSVAL_FIGURES,
     FORMS,
     Told,
-    load_told,
     rows_of,
     rule_of,
-    save_told,
     tell,
-    wrong_rows,
 )
 from beatlens.tasks.recordings.training import (
     RecordingAgreement,
@@ -250,45 +247,6 @@ def test_rows_are_the_figures_of_what_was_told(run: Run, told: dict[str, Told]) 
     assert rows[2]["spearman"] == pytest.approx(agreement[:, 0].mean())
     assert rows[2]["same_peak"] == pytest.approx(agreement[:, 2].mean())
     assert rows[2]["spearman_p5"] <= rows[2]["spearman"]
-
-
-def test_recordings_told_wrong_are_named(run: Run, told: dict[str, Told]) -> None:
-    rows, said = wrong_rows(run[0], told), told["device"]
-    wrong = said.decided != said.labels
-    assert {row["record"] for row in rows} == set(said.records[wrong].tolist())
-    assert len(rows) == wrong.sum() > 0
-    for row in rows:
-        (i,) = np.flatnonzero(said.records == row["record"])
-        assert CLASSES[said.labels[i]] == row["label"] != row["decided"]
-        assert CLASSES[told["teacher"].decided[i]] == row["teacher"]
-        assert row["probability"] == said.chances[i, said.decided[i]]
-        assert row["probability_of_label"] == said.chances[i, said.labels[i]]
-        assert row["spearman"] == said.agreement[i, 0]
-    surest = [row["probability"] for row in rows]
-    assert surest == sorted(surest, reverse=True)
-
-
-def test_what_was_told_is_kept(told: dict[str, Told], tmp_path: Path) -> None:
-    offsets = np.array([0.0, 0.3, 0.0, -0.2])
-    path = tmp_path / "told.npz"
-    save_told(path, told, offsets)
-    again = load_told(path, offsets)
-    assert again is not None
-    for form in FORMS:
-        for name in ("records", "labels", "decided", "logits", "chances", "agreement"):
-            assert (getattr(again[form], name) == getattr(told[form], name)).all(), name
-        assert again[form].bytes == told[form].bytes
-    assert [p.name for p in tmp_path.iterdir()] == ["told.npz"]
-    assert load_told(path, np.zeros(4)) is None
-    joined = Told.joined([told["device"], again["student"]])
-    assert len(joined.records) == 2 * len(told["device"].records)
-    assert joined.bytes == max(told["device"].bytes, told["student"].bytes)
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(DataError, match=r"not a file of decisions .*; delete it"):
-        load_told(path, offsets)
-    np.savez(path, other=np.zeros(3))
-    with pytest.raises(DataError, match=r"not a file of decisions .*; delete it"):
-        load_told(path, offsets)
 
 
 def test_the_bundle_is_the_run(run: Run, exported: Exported, bundle: Bundle) -> None:

@@ -228,7 +228,10 @@ def _structure(net: EvidenceNet) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv1d):
-            found[name] = str(module)
+            found[name] = (
+                module.in_channels, module.out_channels, module.kernel_size, module.stride,
+                module.padding, module.dilation, module.groups, module.bias is None,
+            )  # fmt: skip
         elif isinstance(module, nn.BatchNorm1d):
             found[name] = module.num_features
         elif isinstance(module, ConvUnit):
