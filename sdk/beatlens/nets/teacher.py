@@ -1,4 +1,4 @@
-"""The uncompressed network with its lookup tables: one teacher, in the two files of a run folder."""
+"""The uncompressed network with its lookup tables, in two files of a run folder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec
+from beatlens.nets.ensemble import ensemble
+from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.files import load_net, save_net
 from beatlens.nets.lookup_tables import (
     TABLES_FILE,
     LookupTables,
@@ -19,9 +22,6 @@ from beatlens.nets.lookup_tables import (
     mean_tables,
     save_tables,
 )
-from beatlens.nets.ensemble import ensemble
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.files import load_net, save_net
 
 TEACHER_FILE = "teacher.pt"
 

@@ -70,7 +70,7 @@ def recipe_for_records(
         DataError: no such database.
     """
     database_type(database)
-    chosen = recipe or default_recipe(bundle.kind.name)
+    chosen = recipe or default_recipe(bundle.kind_name)
     bundle.check_decides(chosen.task.kind, chosen.classes)
     section = SourceSection(database=database, split=ListSplit(train=(), test=tuple(records)))
     own = chosen.data.sources if with_validation else ()

@@ -14,7 +14,7 @@ from beatlens.compress.distill import TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.quantized_files import load_quantized, save_quantized
 from beatlens.errors import ModelError, RecipeError
-from beatlens.nets.backbones import spec_of
+from beatlens.nets.backbones import read_spec
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
 from beatlens.nets.teacher import Teacher
@@ -58,7 +58,7 @@ def compress(
         student = load_net(student_path)[0]
         return student, load_quantized(quantized_path, student)
     student, quantized = make_steps(recipe, prepared, teacher, folder, report, progress).run()
-    save_net(student_path, student, spec_of(student))
+    save_net(student_path, student, read_spec(student))
     save_quantized(quantized_path, quantized)
     return student, quantized
 
@@ -111,7 +111,7 @@ def make_cache(
 
 
 def make_validation(recipe: Recipe, prepared: Prepared, teacher: Teacher) -> Validate:
-    """What measures students on validation recordings; the teacher is run when it is needed first."""
+    """What measures students on validation recordings; the teacher runs at the first call."""
     kind = find_training(recipe.task.kind)
 
     @cache

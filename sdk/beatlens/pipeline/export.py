@@ -63,10 +63,9 @@ def export_bundle(
     Bundle.create(
         folder / "bundle",
         name=recipe.name,
-        kind=recipe.task.kind,
         tflite=tflite,
         classes=recipe.titles,
-        rule=kind.choose_rule(recipe, prepared, teacher, model),
+        **_rule(recipe, kind.choose_rule(recipe, prepared, teacher, model)),
         golden_inputs=golden_inputs(length),
         measured=measured or NOT_MEASURED,
         versions={"torch": torch.__version__, "commit": commit()},
@@ -96,10 +95,9 @@ def export_again(
     Bundle.create(
         folder / "bundle",
         name=bundle.name,
-        kind=recipe.task.kind,
         tflite=bundle.tflite,
         classes=bundle.titles,
-        rule=kind.choose_rule(recipe, prepared, teacher, model),
+        **_rule(recipe, kind.choose_rule(recipe, prepared, teacher, model)),
         golden_inputs=bundle.golden.inputs,
         hop_columns=bundle.hop_columns,
         measured=measured or NOT_MEASURED,
@@ -125,6 +123,11 @@ def _measured(recipe: Recipe, folder: Path) -> dict[str, Any]:
     with checked_read(path, "a figures file", "delete it, or run `beatlens evaluate` again"):
         content = json.loads(path.read_text(encoding="utf-8"))
         return find_training(recipe.task.kind).bundle_figures(content)
+
+
+def _rule(recipe: Recipe, rule: Any) -> dict[str, Any]:
+    names = {"windows": "thresholds", "beats": "beats", "recordings": "recording"}
+    return {names[recipe.task.kind]: rule}
 
 
 def golden_inputs(length: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from beatlens.compress.contract import Budget, LogRow, Retraining
 from beatlens.compress.methods import build_method
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.quantized_files import load_quantized, save_quantized
-from beatlens.nets.backbones import build, spec_of
+from beatlens.nets.backbones import build, read_spec
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
 from beatlens.output import write_whole
@@ -116,4 +116,4 @@ def _save(path: Path, net: nn.Module, log: list[LogRow]) -> None:
     if isinstance(net, QuantizedEvidenceNet):
         save_quantized(path, net)
     elif isinstance(net, EvidenceNet):
-        save_net(path, net, spec_of(net))
+        save_net(path, net, read_spec(net))

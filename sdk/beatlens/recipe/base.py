@@ -22,7 +22,6 @@ from beatlens.recipe.training import (
     ScheduleSection,
     TeacherSection,
 )
-
 from beatlens.renamed_keys import refuse_renamed
 
 

@@ -1,4 +1,4 @@
-"""What all sections of a recipe share: checked values, no unknown keys, no changes after reading."""
+"""What all sections of a recipe share: checked values, no unknown keys, nothing changes."""
 
 from __future__ import annotations
 

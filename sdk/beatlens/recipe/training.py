@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
@@ -102,7 +103,7 @@ class StepSection(Section):
     """
 
     method: str
-    settings: dict[str, bool | int | float | str | list[int]] = {}
+    settings: Mapping[str, bool | int | float | str | list[int]] = Field(default={})
     matching: str | None = None
     schedule: ScheduleSection | None = None
     packed_bytes: Positive | None = None

@@ -98,6 +98,21 @@ class Manifest:
         return f"spans of {self.span_s:g} s" if self.beats is None else "beats"
 
     @property
+    def kind_name(self) -> str:
+        """The kind of span the model decides on."""
+        if self.recording is not None:
+            return "recordings"
+        return "windows" if self.beats is None else "beats"
+
+    def check_decides(self, kind: str, classes: tuple[str, ...]) -> None:
+        """Raise `ModelError` unless the model decides on such spans for these classes."""
+        if kind != self.kind_name or classes != self.classes:
+            raise ModelError(
+                f"bundle {self.name!r} decides on {self.kind_name} for {', '.join(self.classes)}, "
+                f"expected {kind} for {', '.join(classes)}"
+            )
+
+    @property
     def stream_name(self) -> str:
         """The method of a bundle that makes the stream for it."""
         if self.recording is not None:

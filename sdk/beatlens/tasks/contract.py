@@ -249,17 +249,15 @@ class KindTraining(ABC, Generic[R, P]):
             RecipeError: EC57 defines none for this kind, or for the recipe's classes.
         """
         raise RecipeError(
-            f"{recipe.name}: EC57 has no figures for {self.name}, expected a recipe of beats, or of "
-            "windows with a class of atrial fibrillation"
+            f"{recipe.name}: EC57 has no figures for {self.name}, expected a recipe of beats, or "
+            "of windows with a class of atrial fibrillation"
         )
 
     @abstractmethod
     def bundle_figures(self, figures: Mapping[str, Any]) -> dict[str, Any]:
         """What a bundle says of how its model was measured, out of a run's `figures.json`."""
 
-    def write_report(
-        self, recipe: R, prepared: P, found: Evaluation, folder: Path
-    ) -> Path | None:
+    def write_report(self, recipe: R, prepared: P, found: Evaluation, folder: Path) -> Path | None:
         """Write a report of an evaluation into the run folder; None: the kind has none."""
         return None
 

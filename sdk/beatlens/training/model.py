@@ -1,11 +1,11 @@
-"""What a teacher's training changes: an evidence network, and lookup tables where a kind has some."""
+"""What a training changes: an evidence network, and lookup tables where a kind has some."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from beatlens.nets.lookup_tables import LookupTables
 from beatlens.nets.evidence import EvidenceNet
+from beatlens.nets.lookup_tables import LookupTables
 
 
 class TabledNet(nn.Module):

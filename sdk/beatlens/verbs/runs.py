@@ -163,9 +163,7 @@ def _run_ec57(
     console.print(f"WFDB annotations of the int8 model: {out / ANNOTATIONS}")
 
 
-def print_evaluation(
-    recipe: Recipe, prepared: Prepared, found: Evaluation, folder: Path
-) -> None:
+def print_evaluation(recipe: Recipe, prepared: Prepared, found: Evaluation, folder: Path) -> None:
     """Print the table, write the report, and say where all is."""
     print_summary(found.summary)
     console.print(f"figures: {folder / FIGURES_FILE}")

@@ -134,7 +134,7 @@ class Assumptions:
     Args:
         normal_has_no_ectopy: cinc2017's recordings labelled normal are free of ectopic beats (those
             with them are labelled "other rhythm"; nobody has looked beat by beat).
-        ectopy_by_diagnosis: a ludb recording has an ectopic beat if and only if its diagnoses name an
+        ectopy_by_diagnosis: a recording has an ectopic beat if and only if its diagnoses name an
             extrasystole; recordings of paced hearts, whose beats look ventricular, are left out.
     """
 

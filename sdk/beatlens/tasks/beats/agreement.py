@@ -25,9 +25,7 @@ class BeatAgreement:
     validation recordings, and their mean `score`.
     """
 
-    def __init__(
-        self, recipe: BeatRecipe, teacher: Teacher, tracks: Sequence[BeatTrack]
-    ) -> None:
+    def __init__(self, recipe: BeatRecipe, teacher: Teacher, tracks: Sequence[BeatTrack]) -> None:
         self._task = recipe.task
         self._tracks = [track.first(COMPARED_S) for track in tracks]
         self._tables = add_set_entries(teacher.table_values, recipe.task.classes)

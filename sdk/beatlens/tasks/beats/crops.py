@@ -116,9 +116,7 @@ def _keep_usable(recipe: BeatRecipe, unlabelled: Sequence[BeatTrack]) -> list[Be
     return usable
 
 
-def _label(
-    recipe: BeatRecipe, tracks: Sequence[BeatTrack], teacher: Teacher
-) -> list[BeatTrack]:
+def _label(recipe: BeatRecipe, tracks: Sequence[BeatTrack], teacher: Teacher) -> list[BeatTrack]:
     """Recordings with a teacher's decisions as labels."""
     tables = add_set_entries(teacher.table_values, recipe.task.classes)
     run = run_beats(teacher.net, tables, tracks)

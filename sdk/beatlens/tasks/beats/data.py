@@ -129,7 +129,9 @@ def prepare_beats(
     others = recipe.unlabelled.databases
     besides = f"; besides, beats not labelled: {' and '.join(others)}" if others else ""
     return PreparedBeats(
-        **{role: tracks.get(role, []) for role in ROLES},
+        train=tracks.get("train", []),
+        validation=tracks.get("validation", []),
+        test=tracks.get("test", []),
         reference=reference,
         simulated=False,
         description=f"{describe_roles(assigned, roles)}; R peaks found by the system{besides}",
@@ -142,9 +144,7 @@ def _codes(recipe: BeatRecipe) -> tuple[str, ...]:
     return tuple(one.beats for one in recipe.task.classes.values())
 
 
-def _made_of(
-    recipe: BeatRecipe, sources: Sequence[Source], assigned: Roles
-) -> tuple[object, ...]:
+def _made_of(recipe: BeatRecipe, sources: Sequence[Source], assigned: Roles) -> tuple[object, ...]:
     """All that tracks depend on."""
     names = {role: [(s.name, record) for s, record in part] for role, part in assigned.items()}
     read = [(s.section.model_dump_json(), s.database.fingerprint) for s in sources]
@@ -207,9 +207,7 @@ class MakeBeatTrack:
         """The track of one record."""
         source, record = named
         recording = source.database.open(record)
-        return beat_track(
-            recording, source.annotations(record), source.lead(recording), self.codes
-        )
+        return beat_track(recording, source.annotations(record), source.lead(recording), self.codes)
 
 
 def make_unlabelled_track(named: tuple[Source, str]) -> BeatTrack:
@@ -253,7 +251,9 @@ def _simulated(recipe: BeatRecipe, progress: Progress | None) -> PreparedBeats:
             for one, name in made
         ]
     return PreparedBeats(
-        **tracks,
+        train=tracks["train"],
+        validation=tracks["validation"],
+        test=tracks["test"],
         reference={patient.recording.name: patient.annotations for patient in patients["test"]},
         simulated=True,
         description=(

@@ -37,8 +37,9 @@ from beatlens.tasks.common.one_class import (
 )
 from beatlens.training.loop import Schedule
 
+
 class BeatDistillObjective(nn.Module):
-    """Loss of a student (float, or fake-quantised) that is trained on beats from a `TeacherCache`.
+    """Loss of a student (float, or fake-quantised) on beats from a `TeacherCache`.
 
     `forward(windows, peaks, labels, features, evidence, activations)` takes a batch of the cache.
 

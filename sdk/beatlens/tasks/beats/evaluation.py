@@ -317,9 +317,7 @@ def _summary(rows: Sequence[Row]) -> Summary:
     for row in rows:
         if row["mapping"] != "aami":
             continue
-        pairs = [
-            f"{row[f'{n}_sensitivity']:.1f} / {row[f'{n}_predictivity']:.1f}" for n in SHOWN
-        ]
+        pairs = [f"{row[f'{n}_sensitivity']:.1f} / {row[f'{n}_predictivity']:.1f}" for n in SHOWN]
         spearman = f"{row['spearman']:.2f}" if "spearman" in row else "-"
         about = (row["model"], row["form"], row["decided"], row["split"])
         lines.append((*about, *pairs, spearman))

@@ -34,8 +34,8 @@ BEFORE, AFTER = 64, 72
 """Samples of a beat's span before its R peak's column, and then on: from the T wave before it,
 where an early P wave hides, to the end of its own T wave."""
 IRREGULAR = (6, 18)
-"""Steps of `rr_irregularity` up to which a rhythm counts as regular, and from which on RR intervals are as
-irregular as in atrial fibrillation."""
+"""Steps of `rr_irregularity` up to which a rhythm counts as regular, and from which on RR intervals
+are as irregular as in atrial fibrillation."""
 ON_TIME = (12, 16)
 """Sixteenths of an interval up to which a beat is premature, and from which on it is not."""
 PREMATURITY = ("rr_over_mean", "rr_before_over_after")
@@ -132,9 +132,7 @@ class BeatTrack:
             samples=n * self.rate_hz // MODEL_RATE_HZ,
         )
 
-    def annotations(
-        self, decided: NDArray[np.integer], symbols: Sequence[str]
-    ) -> Annotations:
+    def annotations(self, decided: NDArray[np.integer], symbols: Sequence[str]) -> Annotations:
         """The peaks as WFDB annotations.
 
         Args:

@@ -120,8 +120,9 @@ def choose_warnings(
 ) -> tuple[float, float]:
     """Below which lead a decision has a low margin, below which score it is out of distribution.
 
-    Those that `LOW_MARGIN_SHARE` and `OUT_OF_DISTRIBUTION_SHARE` of the right decisions on validation patients
-    stay below, the mean over the databases (see `beatlens.runtime.beat_rule.WarningRule`).
+    Those that `LOW_MARGIN_SHARE` and `OUT_OF_DISTRIBUTION_SHARE` of the right decisions on
+    validation patients stay below, the mean over the databases (see
+    `beatlens.runtime.beat_rule.WarningRule`).
     """
     logits, labels, databases = run.beats()
     decided = (logits + offsets).argmax(axis=1)

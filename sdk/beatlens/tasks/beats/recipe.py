@@ -208,7 +208,9 @@ class BeatRecipe(Recipe):
             check_names(labelled.shares, self.task.classes, "unlabelled.labelled.shares")
         for source in self.data.sources:
             if source.intervals or source.labels or source.decides:
-                given = "intervals" if source.intervals else "labels" if source.labels else "decides"
+                given = (
+                    "intervals" if source.intervals else "labels" if source.labels else "decides"
+                )
                 raise ValueError(
                     f"source {source.name} has {given}, expected none: classes of beats are made "
                     "by annotations of beats"

@@ -66,9 +66,7 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
         """How many beats of each class there are to train on."""
         return describe_beats(prepared, recipe.classes)
 
-    def teacher_crops(
-        self, recipe: BeatRecipe, prepared: PreparedBeats
-    ) -> MakeCrops[BeatRecipe]:
+    def teacher_crops(self, recipe: BeatRecipe, prepared: PreparedBeats) -> MakeCrops[BeatRecipe]:
         """Crops of labelled patients; of the last members also of unlabelled recordings."""
         last = recipe.unlabelled.members
         first = recipe.teacher.members - last

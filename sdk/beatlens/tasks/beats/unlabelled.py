@@ -29,7 +29,9 @@ class CropSource(Protocol):
         """Crop number `index`, without the first dimension of a batch."""
 
 
-def label_by_predictions(tracks: Sequence[BeatTrack], decided: Sequence[NDArray[np.integer]]) -> list[BeatTrack]:
+def label_by_predictions(
+    tracks: Sequence[BeatTrack], decided: Sequence[NDArray[np.integer]]
+) -> list[BeatTrack]:
     """Tracks with a network's decisions, class numbers `[b]` each, as their labels."""
     return [
         replace(track, labels=np.asarray(numbers, np.int64))

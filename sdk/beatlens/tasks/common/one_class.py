@@ -52,7 +52,7 @@ def attribute_centred(
     centred = head - head.mean(dim=0)
     return Attribution(
         logits=present,
-        weights_of=lambda classes: centred[classes],
+        channel_weights=lambda classes: centred[classes],
         class_maps=lambda: evidence - evidence.mean(dim=1, keepdim=True),
         activations=activations if activations.numel() else None,
     )

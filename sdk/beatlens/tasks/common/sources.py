@@ -263,12 +263,12 @@ def _by_patient(database: Database, split: ShareSplit) -> dict[str, Sequence[str
     """Shares of the patients; each share above 0 gets at least one."""
     patients = {record: database.patient(record) for record in database.records()}
     names = sorted(set(patients.values()))
-    wanted = {role: share for role, share in (("test", split.test),
-                                              ("validation", split.validation)) if share}  # fmt: skip
+    shares = {"test": split.test, "validation": split.validation}
+    wanted = {role: share for role, share in shares.items() if share}
     if len(names) <= len(wanted):
         raise DataError(
             f"{database.name} has {len(names)} patients, expected at least {len(wanted) + 1} to "
-            f"train, validate and test on different ones: give a split of its own, or other patients"
+            "train, validate and test on different ones: give a split of its own, or more patients"
         )
     drawn = [names[i] for i in np.random.default_rng(split.seed).permutation(len(names))]
     of: dict[str, str] = {}

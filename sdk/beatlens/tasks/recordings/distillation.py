@@ -22,8 +22,8 @@ from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.compress.retraining import build_retraining_with
-from beatlens.nets.evidence import EvidenceNet
 from beatlens.errors import ModelError
+from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables
 from beatlens.nets.teacher import Teacher
 from beatlens.tasks.common.one_class import (
@@ -32,13 +32,13 @@ from beatlens.tasks.common.one_class import (
     class_kd_loss,
     log_odds,
 )
+from beatlens.tasks.recordings.objective import columns_inside, mean_evidence, rr_contribution
 from beatlens.tasks.recordings.recipe import RecordingRecipe
 from beatlens.training.loop import Schedule
-from beatlens.tasks.recordings.objective import columns_inside, mean_evidence, rr_contribution
 
 
 class RecordingDistillObjective(nn.Module):
-    """Loss of a student (float, or fake-quantised) that is trained on recordings from a `TeacherCache`.
+    """Loss of a student (float, or fake-quantised) on recordings from a `TeacherCache`.
 
     `forward(windows, lengths, labels, rr, evidence, activations)` takes a batch of the cache.
 

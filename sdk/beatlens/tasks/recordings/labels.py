@@ -18,6 +18,7 @@ from beatlens.signals.recording import Recorded
 from beatlens.signals.rr_features import BINS, FEATURES, rr_features
 from beatlens.tasks.common.tracks import condition
 
+
 @dataclass(frozen=True, eq=False)
 class RecordingTrack:
     """One recording at 128 Hz with its R peaks and its label.

@@ -27,6 +27,7 @@ from beatlens.tasks.common.runs import (
 )
 from beatlens.tasks.recordings.labels import RecordingTrack
 
+
 @dataclass(frozen=True)
 class RecordingRun:
     """What a network said of recordings.
@@ -152,9 +153,7 @@ def weigh_as_published(
     return np.asarray(share[labels])
 
 
-def published_prior(
-    labels: NDArray[np.integer], published: Sequence[int]
-) -> NDArray[np.float64]:
+def published_prior(labels: NDArray[np.integer], published: Sequence[int]) -> NDArray[np.float64]:
     """What to add to logits, `[C]`, so that classes are expected as often as in the whole set.
 
     Args:

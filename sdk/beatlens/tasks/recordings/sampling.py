@@ -12,8 +12,8 @@ import numpy as np
 
 from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
-from beatlens.tasks.recordings.labels import RecordingTrack, rr_shares
 from beatlens.tasks.common.crops import Augmentation
+from beatlens.tasks.recordings.labels import RecordingTrack, rr_shares
 
 CROP_CONTEXT = 256
 """Samples of context on both sides, for networks of receptive fields up to 4 s."""

@@ -112,7 +112,9 @@ def prepare_windows(
     make = {role: partial(made, role) for role in ROLES if role in roles}
     tracks = kept_tracks(folder / "tracks", made_of, make, WindowTrack)
     return PreparedWindows(
-        **{role: tracks.get(role, []) for role in ROLES},
+        train=tracks.get("train", []),
+        validation=tracks.get("validation", []),
+        test=tracks.get("test", []),
         simulated=False,
         description=describe_roles(assigned, roles),
         test_sources={record: source for source, record in assigned["test"]},
@@ -149,7 +151,9 @@ def _simulated(
     tracks = kept_tracks(folder / "tracks", made_of, make, WindowTrack)
     counts = ", ".join(f"{len(tracks[role])} patients to {role}" for role in tracks)
     return PreparedWindows(
-        **{role: tracks.get(role, []) for role in ROLES},
+        train=tracks.get("train", []),
+        validation=tracks.get("validation", []),
+        test=tracks.get("test", []),
         simulated=True,
         description=(
             f"SIMULATED ECG made by beatlens (no database was found or asked for): {counts}. "

@@ -30,7 +30,6 @@ from beatlens.tasks.windows.metrics import run_integer, run_network
 from beatlens.tasks.windows.recipe import WindowRecipe
 
 
-
 @dataclass(frozen=True)
 class _Network:
     """A network whose episodes are counted.
@@ -126,9 +125,7 @@ def _count(
         reference = source.annotations(track.record)
         rate = source.database.header(track.record).rate_hz
         inside = _find_inside(net, track, number)
-        own = rhythm_annotations(
-            inside, track.record, net.geometry.stride, reference.length, rate
-        )
+        own = rhythm_annotations(inside, track.record, net.geometry.stride, reference.length, rate)
         counts[track.record] = compare_episodes(reference, own, rate)
         net.found.append((own, rate))
     unshared = {record for record in counts if record not in prepared.shared}

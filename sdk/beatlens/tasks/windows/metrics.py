@@ -131,8 +131,8 @@ def usable_thresholds(labels: np.ndarray, logits: np.ndarray, records: np.ndarra
 
     A class keeps probability 0.5 (logit 0) where fewer than `MIN_PATIENTS` records have it, since
     the best threshold for one patient says nothing of the next, and where even the best F1 is below
-    `MIN_F1`: for a class that scores do not separate, F1 is best where nearly everything is predicted
-    (Lipton et al., ECML 2014, sec. 3), which is no decision.
+    `MIN_F1`: for a class that scores do not separate, F1 is best where nearly everything is
+    predicted (Lipton et al., ECML 2014, sec. 3), which is no decision.
 
     Args:
         labels: `[S, C]`, NaN where not known.

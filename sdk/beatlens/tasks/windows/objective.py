@@ -15,8 +15,9 @@ class WindowObjective(nn.Module):
     """Loss of an evidence network trained on labels alone.
 
     `forward(windows [B, N] mV, labels [B, C])` returns the loss; windows are trimmed to the
-    network's own context around the 10 s window. With excerpts as well (`bounds [B, E, 2]` in samples
-    of the span, `excerpt_labels [B, E, C]`), it is the mean of the windows' and the excerpts' loss.
+    network's own context around the 10 s window. With excerpts as well (`bounds [B, E, 2]` in
+    samples of the span, `excerpt_labels [B, E, C]`), it is the mean of the windows' and the
+    excerpts' loss.
     """
 
     def __init__(self, net: EvidenceNet, smoothing: float = 0.05) -> None:

@@ -1,4 +1,4 @@
-"""The report of a run: the device's decisions and evidence beside the teacher's, on test windows."""
+"""The report of a run: the device's decisions and evidence beside the teacher's."""
 
 from __future__ import annotations
 

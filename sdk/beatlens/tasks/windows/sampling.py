@@ -16,7 +16,6 @@ from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
 from beatlens.tasks.common.crops import Augmentation
 from beatlens.tasks.windows.labels import CONTEXT, SPAN, WindowTrack
 
-
 EXCERPT_GRID = 16
 """Excerpts begin and end on multiples of this many samples, whole columns of strides up to 16."""
 
