@@ -41,7 +41,7 @@ from beatlens.training.loop import Schedule
 class BeatDistillObjective(nn.Module):
     """Loss of a student (float, or fake-quantised) on beats from a `TeacherCache`.
 
-    `forward(windows, peaks, labels, features, evidence, activations)` takes a batch of the cache.
+    `forward(windows, peaks, labels, beat_features, evidence, activations)` takes a batch of the cache.
 
     Args:
         student: the network.
@@ -75,15 +75,15 @@ class BeatDistillObjective(nn.Module):
         windows: Tensor,
         peaks: Tensor,
         labels: Tensor,
-        features: Tensor,
+        beat_features: Tensor,
         evidence: Tensor,
         activations: Tensor,
     ) -> Tensor:
         """Return the loss, a scalar."""
         geometry, weights = self.student.geometry, self._weights
-        features = self.student.features(geometry.trim(windows, self._span).unsqueeze(1))
-        maps = self.student.head(features).float()
-        tables = self._others[0](features)
+        activation = self.student.features(geometry.trim(windows, self._span).unsqueeze(1))
+        maps = self.student.head(activation).float()
+        tables = self._others[0](beat_features)
         stride = self._span // maps.shape[2]
         own = beat_evidence(maps, peaks, stride) + tables
         wanted = beat_evidence(evidence, peaks, self._span // evidence.shape[2]) + tables
@@ -97,7 +97,7 @@ class BeatDistillObjective(nn.Module):
         if self._matching is not None and weights.matching > 0:
             present = surest_beats(wanted, beats)
             head = self.student.head.weight.squeeze(2)
-            student = attribute_centred(maps, head, features, present)
+            student = attribute_centred(maps, head, activation, present)
             teacher = attribute_centred(evidence, self._head, activations, present)
             loss = loss + weights.matching * self._matching(student, teacher)
         return loss
