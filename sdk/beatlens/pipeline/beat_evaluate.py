@@ -40,7 +40,7 @@ from beatlens.pipeline.beat_steps import beat_fidelity
 from beatlens.runtime.beat_chain import rule_of as bundle_rule
 from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.finding import BEAT_LIMITS
+from beatlens.runtime.quality import BEAT_LIMITS
 from beatlens.signals.annotations import MAPPINGS, Annotations, write_annotations
 from beatlens.signals.splits import DS2_WITHOUT_202
 from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack, beat_tables

@@ -208,8 +208,8 @@ def _as_output(bundle: Bundle, database: Database, track: BeatTrack) -> Annotati
     lead = recording.lead(database.lead(recording))
     times, symbols = [], []
     for finding in findings_in(bundle, recording, lead):
-        times.append(finding.time_s)  # type: ignore[union-attr]
-        name = finding.class_name  # type: ignore[union-attr]
+        times.append(finding.time_s)
+        name = finding.class_name
         symbols.append(SYMBOLS[BEAT_CLASSES.index(name)] if name else UNDECIDED)
     at = np.round(np.array(times, np.float64) * track.rate_hz).astype(np.int64)
     inside = at < track.samples
