@@ -53,9 +53,8 @@ def test_a_stream_equals_the_fixed_windows_of_the_file(kind, bundle, residual):
         q = model.tensors["logits"]
         rounded = q.scale * (engine.logits(window).astype(float) - q.zero_point)
         # The file rounds its logits to int8, twice over; the stream has the mean itself.
-        np.testing.assert_allclose(
-            finding.scores() - finding.constants, rounded, atol=0.53 * q.scale
-        )
+        means = finding.scores() - finding.constants
+        np.testing.assert_allclose(means, rounded, atol=0.53 * q.scale)
 
 
 @cutting
