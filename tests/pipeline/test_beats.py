@@ -114,7 +114,7 @@ def test_a_teacher_trained_elsewhere_comes_with_its_tables(
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
     assert not (tmp_path / "new").exists()
     save_tables(other / "tables.pt", LookupTables(len(CLASSES), 6))
-    with pytest.raises(ModelError, match=r"not of 7 contexts: .*; train the teacher again"):
+    with pytest.raises(ModelError, match=r"not of 7 features: .*; train the teacher again"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
     save_tables(other / "tables.pt", LookupTables(len(CLASSES), len(TRAINED)))
     with pytest.raises(RecipeError, match="another teacher than the one given"):
