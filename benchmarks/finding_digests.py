@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from beatlens.pipeline.score import AnyFinding, findings_in, lead_of, opened_record
-from beatlens.runtime.beat_finding import BeatFinding
+from beatlens.pipeline.score import findings_in, lead_of, opened_record
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.stream import Piece
@@ -38,10 +37,9 @@ SECONDS = {"c": 1800, "litert": 600, "simulator": 60}
 """How much of a recording each engine is given: the slower, the less."""
 
 
-def list_facts(finding: AnyFinding, bundle: Bundle) -> list[Any]:
+def list_facts(finding: Finding, bundle: Bundle) -> list[Any]:
     """A finding as whole numbers and names, the same however its fields are called."""
-    at_s = finding.time_s if isinstance(finding, BeatFinding) else finding.start_s
-    facts: list[Any] = [round(at_s * 128), finding.assessable]
+    facts: list[Any] = [round(finding.time_s * 128), finding.assessable]
     facts.append(sorted(finding.warnings))
     if finding.evidence is None:
         return facts
@@ -49,10 +47,7 @@ def list_facts(finding: AnyFinding, bundle: Bundle) -> list[Any]:
     steps = np.round(finding.evidence / np.float32(scale)).astype(np.int16)
     facts.append(hashlib.sha256(steps.tobytes()).hexdigest())
     facts.append(steps.sum(axis=1, dtype=np.int64).tolist())
-    if isinstance(finding, Finding):
-        facts.append([name for name, found in (finding.decisions or {}).items() if found])
-    else:
-        facts.append(finding.class_name)
+    facts.append(list(finding.predicted) if finding.independent else finding.class_name)
     return facts
 
 

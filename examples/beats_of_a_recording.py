@@ -14,7 +14,7 @@ from pathlib import Path
 
 from beatlens import Bundle
 from beatlens.errors import BeatlensError
-from beatlens.runtime.beat_finding import BeatFinding, Contribution
+from beatlens.runtime.finding import OFFSET, Contribution, Finding
 from beatlens.signals.recording import Recording
 
 
@@ -37,20 +37,23 @@ def main() -> None:
     print("; ".join(f"{number} x {kind}" for kind, number in counts.most_common()))
 
 
-def show(bundle: Bundle, beat: BeatFinding) -> str:
+def show(bundle: Bundle, beat: Finding) -> str:
     if beat.class_name is None or beat.probabilities is None:
         return "not assessable"
     if beat.class_name != bundle.classes[0]:
-        reasons = ", ".join(map(described, beat.explain()[:3]))
+        reasons = ", ".join(described(part, beat.time_s) for part in beat.explain()[:3])
         chance = beat.probabilities[beat.class_name]
         print(f"{beat.time_s:8.2f} s  {beat.class_name} {chance:.2f}  {reasons}")
     return bundle.titles[beat.class_name]
 
 
-def described(part: Contribution) -> str:
+def described(part: Contribution, peak_s: float) -> str:
+    if part.what == OFFSET:
+        return f"the rule's offset ({part.logits:+.1f})"
     if part.start_s is None or part.end_s is None:
-        return f"{part.what} {part.ratio:.2f} ({part.contribution:+.1f})"
-    return f"{1000 * part.start_s:.0f} to {1000 * part.end_s:.0f} ms ({part.contribution:+.1f})"
+        return f"{part.what} {part.ratio:.2f} ({part.logits:+.1f})"
+    start, end = (1000 * (at - peak_s) for at in (part.start_s, part.end_s))
+    return f"{start:.0f} to {end:.0f} ms ({part.logits:+.1f})"
 
 
 def read(arguments: argparse.Namespace) -> Recording:

@@ -35,15 +35,16 @@ def main() -> None:
 
 def show(bundle: Bundle, finding: Finding) -> None:
     when = f"{finding.start_s:7.1f} .. {finding.end_s:7.1f} s"
-    if not finding.assessable or finding.decisions is None or finding.probabilities is None:
+    if not finding.assessable or finding.probabilities is None:
         print(f"{when}  not assessable: {'; '.join(finding.quality_notes)}")
         return
-    found = [name for name, yes in finding.decisions.items() if yes]
+    found = finding.predicted
     print(f"{when}  {', '.join(bundle.titles[name] for name in found) or 'nothing found'}")
     for name in found:
         places = ", ".join(
             f"{segment.start_s:.2f} to {segment.end_s:.2f} s"
-            for segment in finding.top_segments(name)
+            for segment in finding.explain(name)
+            if segment.logits > 0
         )
         print(f"{'':22}  {name} {finding.probabilities[name]:.2f}, seen at {places}")
 

@@ -1,29 +1,30 @@
-"""Does the network use what its map points at? Deletion, insertion, and weight randomisation.
+"""Faithfulness of maps: deletion, insertion and weight randomisation.
 
-Deletion (Samek et al. 2017; Petsiuk et al. 2018): columns are taken out of the signal in the order
-of the map, highest first, and the decision is watched. Insertion: the signal starts without any of
-its columns and they come back in that order. Column `t` is samples
-`[left + stride * t, left + stride * (t + 1))` of the input; context on either side stays as it is.
+Deletion (Samek et al. 2017; Petsiuk et al. 2018): columns are deleted from the signal in the order
+of the map, highest first, and the decision is recorded. Insertion: the signal starts without any of
+its columns, and they are inserted in that order. Column `t` is samples `[left + stride * t, left +
+stride * (t + 1))` of the input; the context on both sides is not changed.
 
-Taking out (`fill`):
+Replacement of deleted samples (`fill`):
 
-- "interpolate": a straight line between the nearest samples that are left on both sides (held flat
-  where there is one side only). No steps are made that the network might take for a beat.
-- "baseline": the median of each lead over the columns' samples, held (of an even number of
-  samples the lower middle one, as torch has it).
+- "interpolate": a straight line between the nearest samples that are left on both sides (a
+  constant where samples are left on one side only). It makes no steps, which the network might
+  classify as a beat.
+- "baseline": the median of each lead over the columns' samples (of an even number of samples the
+  lower middle one, as in torch).
 
 Order to compare with (`control`):
 
-- "random": any order of columns. It takes isolated columns out at first, which interpolation nearly
-  restores, so that *any* smooth map does better than it.
-- "shifted": the map's own values, rolled by a random number of columns. It takes out stretches as
-  long as the map does but elsewhere: better than this means that the *place* was right.
+- "random": a random order of columns. It first deletes isolated columns, which interpolation nearly
+  restores, so that *every* smooth map is better than it.
+- "shifted": the map's own values, rolled by a random number of columns. It deletes runs of columns
+  as long as the map's, at other places: a better map has the right *place*.
 
-What is watched (`watch`): the "probability" of the target class, or its "logit", the one to take
+Recorded value (`watch`): the "probability" of the target class, or its "logit". Take the logit
 where classes exclude each other and the target is a difference of two of them.
 
 Weight randomisation (Adebayo et al., NeurIPS 2018): a map that hardly changes when the network's
-last layers are drawn anew does not explain the network.
+last layers are randomised does not explain the network.
 """
 
 import copy
@@ -98,7 +99,7 @@ def deletion(
         control: the order to compare with.
         repeats: number of control orders to average over.
         seed: of the control's orders and of the order within ties.
-        watch: what of the target class the curves show.
+        watch: value of the target class that is recorded: "probability" or "logit".
 
     Raises:
         ModelError: columns that do not fit into the input, `steps` or `repeats` below 1, or an
@@ -131,7 +132,10 @@ def insertion(
     seed: int = 0,
     watch: Watch = "probability",
 ) -> FaithfulnessCurves:
-    """Insert columns into an input without any, highest in the map first; as `deletion`."""
+    """Insert columns into an input without any, highest in the map first.
+
+    Arguments, result and errors as of `deletion`.
+    """
     ranks = _orders(maps, steps, control, repeats, seed)
     return _curves(
         lambda kept: _decide(
@@ -179,12 +183,12 @@ def take_out(
 
 
 def randomised(model: nn.Module, layers: Iterable[str], *, seed: int = 0) -> nn.Module:
-    """A copy of a network with the weights of some layers drawn anew, as at construction.
+    """Return a copy of a network with new random weights in some layers, as at construction.
 
     Args:
-        model: left as it is.
-        layers: dotted names; everything inside a named layer is drawn anew.
-        seed: of the draw; torch's global random state is left as it is.
+        model: any network; not changed.
+        layers: dotted names; everything inside a named layer is randomised.
+        seed: of the new weights; torch's global random state is not changed.
 
     Raises:
         ModelError: there is no such layer, it has no weights, or no `reset_parameters()`.
@@ -205,13 +209,13 @@ def randomised(model: nn.Module, layers: Iterable[str], *, seed: int = 0) -> nn.
                 raise ModelError(f"the model has no layer {name!r}; its layers: {names}") from None
             weighted = [m for m in layer.modules() if list(m.parameters(recurse=False))]
             if not weighted:
-                raise ModelError(f"layer {name!r} has no weights to draw anew; name another one")
+                raise ModelError(f"layer {name!r} has no weights to randomise; name another one")
             for module in weighted:
                 reset = getattr(module, "reset_parameters", None)
                 if not callable(reset):
                     raise ModelError(
                         f"{type(module).__name__} in layer {name!r} has no reset_parameters(), "
-                        "so its weights cannot be drawn anew; give it one or leave it out"
+                        "so its weights cannot be randomised; give it one or leave it out"
                     )
                 reset()
     return twin
@@ -225,19 +229,19 @@ def weight_randomisation(
     *,
     seed: int = 0,
 ) -> dict[str, Fidelity]:
-    """Fidelity of the map to itself as layers are randomised one after another, from the head down.
+    """Compare a network's maps with its maps after randomising layers, one more at each step.
 
     Args:
         model: the network whose maps are checked.
-        layers: dotted names from the head downwards; at each step one more is drawn anew.
+        layers: dotted names from the head downwards; at each step one more is randomised.
         compute_maps: gives the maps `[S, C, T]` of a network over fixed strips.
         predicted: bool `[S, C]`, what the intact network predicts.
-        seed: of the draws.
+        seed: of the new weights.
 
     Returns:
         Per name, in the order given: fidelity with this layer and all before it randomised. A
-        sound map is at the level of `fidelity.shuffled_floor` or below; drawing a head anew can
-        turn signs, so look at the magnitude of the correlations over several seeds.
+        sound map is at the level of `fidelity.shuffled_floor` or below. Randomising the head can
+        flip signs, so look at the magnitude of the correlations over several seeds.
 
     Raises:
         ModelError: as `randomised`.

@@ -1,7 +1,7 @@
 """Decisions on beats taken apart: evidence by column, each beat feature, and the offset.
 
 What makes one class likelier than another is a sum, so parts of it can be counted without any
-approximation: `BeatFinding.explain` does so for one beat, this for thousands.
+approximation: `Finding.explain` does so for one beat, this for thousands.
 """
 
 from __future__ import annotations

@@ -27,7 +27,6 @@ from beatlens.evaluate.bootstrap import (
     ratio_statistic,
 )
 from beatlens.evaluate.ec57 import BeatCounts, Pair, count_pairs, pair_beats
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.finding import Finding
 from beatlens.signals.annotations import Annotations
 from beatlens.tasks.windows.labels import CLASSES
@@ -64,11 +63,11 @@ class BeatOutcome:
     compared: NDArray[np.str_]
     spearman: Floats
     same_peak: Floats
-    by_beat: Mapping[int, BeatFinding]
+    by_beat: Mapping[int, Finding]
 
 
 def beat_outcome(
-    findings: Sequence[BeatFinding],
+    findings: Sequence[Finding],
     reference: Annotations,
     rate_hz: int,
     segments: Segments,
@@ -118,7 +117,7 @@ def _within(pair: Pair, segments: Segments) -> bool:
 
 
 def _agreement(
-    clean: Mapping[int, BeatFinding], noisy: Mapping[int, BeatFinding], column_s: float
+    clean: Mapping[int, Finding], noisy: Mapping[int, Finding], column_s: float
 ) -> tuple[NDArray[np.str_], Floats, Floats]:
     """Classes without noise, Spearman and same peak `[k]` of the maps of beats that are in both."""
     names: list[str] = []
@@ -180,17 +179,20 @@ def strip_outcome(findings: Sequence[Finding], labels: Floats) -> StripOutcome:
     return StripOutcome(
         labels,
         np.array([
-            list(f.logits.values()) if f.logits else [UNDECIDED_LOGIT] * len(CLASSES)
+            _mean_evidence(f) if f.assessable else [UNDECIDED_LOGIT] * len(CLASSES)
             for f in findings
         ]),
         np.array([f.assessable for f in findings]),
         np.array([bool(f.warnings) for f in findings]),
-        np.array([
-            list(f.decisions.values()) if f.decisions else [False] * len(CLASSES)
-            for f in findings
-        ]),
+        np.array([[name in f.predicted for name in CLASSES] for f in findings]),
         np.stack([nothing if f.evidence is None else f.evidence for f in findings]),
     )  # fmt: skip
+
+
+def _mean_evidence(finding: Finding) -> Floats:
+    """Logits `[C]`: scores without the thresholds."""
+    assert finding.constants is not None
+    return finding.scores() - finding.constants
 
 
 def beat_row(outcomes: Sequence[BeatOutcome], clean: Sequence[BeatOutcome]) -> dict[str, float]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from beatlens.errors import RecipeError
 from beatlens.evaluate.ec57 import START_S
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.finding import Finding
 from beatlens.runtime.warning_bits import WARNINGS
 from beatlens.signals.databases import Database
 from beatlens.signals.frontend import MODEL_RATE_HZ
@@ -81,7 +81,7 @@ def warning_rows(
 
 def _outcomes(
     bundle: Bundle, group: Group, progress: Progress | None
-) -> Iterator[tuple[BeatOutcome, list[BeatFinding]]]:
+) -> Iterator[tuple[BeatOutcome, list[Finding]]]:
     column_s = bundle.geometry.stride / MODEL_RATE_HZ
     for index, record in enumerate(group.records):
         if progress is not None:

@@ -77,7 +77,7 @@ def said_by_python(bundle: Bundle, sensor: FrontEnd, counts: np.ndarray) -> list
     for finding in [*stream.push(counts), *stream.flush()]:
         columns_per_s = 128 / bundle.geometry.stride
         start, end = (round(at * columns_per_s) for at in (finding.start_s, finding.end_s))
-        decisions = sum(1 << i for i, yes in enumerate((finding.decisions or {}).values()) if yes)
+        decisions = sum(1 << bundle.classes.index(name) for name in finding.predicted)
         facts = (start, end - start, int(finding.assessable), decisions)
         lines.append(["finding", *map(str, facts)])
         if finding.evidence is None:

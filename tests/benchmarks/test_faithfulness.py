@@ -211,7 +211,7 @@ def test_bad_input_is_refused(small_net: SmallNet) -> None:
         deletion(BumpDetector(), x, good, 0, stride=STRIDE, fill="zero")
     with pytest.raises(ModelError, match="no layer 'tail'; its layers: body"):
         randomised(small_net, ["tail"])
-    with pytest.raises(ModelError, match="no weights to draw anew"):
+    with pytest.raises(ModelError, match="no weights to randomise"):
         randomised(small_net, ["body.2"])
     own = nn.Module()
     own.weight = nn.Parameter(torch.zeros(3))

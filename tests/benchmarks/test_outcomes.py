@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.finding import Finding
 from beatlens.signals.annotations import Annotations
 from beatlens.tasks.windows.labels import CLASSES
@@ -30,22 +29,22 @@ def reference(symbols: str) -> Annotations:
 
 
 def beat(time_s: float, kind: str | None, warnings: tuple[str, ...] = (), peak: int = 5,
-         late_s: float = 0.0) -> BeatFinding:  # fmt: skip
+         late_s: float = 0.0) -> Finding:  # fmt: skip
     """Evidence for every class peaks at a column, counted from where the beat's span usually is."""
     late = round(late_s / COLUMN_S)
     around = np.random.default_rng(round(time_s)).normal(0, 0.1, (4, 21)).astype(np.float32)
     evidence = around[:, 2 + late : 19 + late].copy()
     if kind is not None:
         evidence[KINDS.index(kind), peak - late] += 3
-    return BeatFinding(
-        time_s=time_s + late_s,
+    return Finding(
+        peak_s=time_s + late_s,
         start_s=time_s - 0.5 + late_s,
         end_s=time_s + 0.5625 + late_s,
         assessable=kind is not None,
         quality_notes=(),
         quality=1.0,
         warnings=warnings,
-        class_name=kind,
+        predicted=() if kind is None else (kind,),
         evidence=evidence if kind is not None else None,
         classes=KINDS,
     )
@@ -114,8 +113,9 @@ def strip(pvc: bool, warnings: tuple[str, ...] = (), peak: int = 3) -> Finding:
     logits = evidence.mean(axis=1)
     return Finding(
         start_s=0, end_s=10, assessable=True, quality_notes=(), quality=1.0, warnings=warnings,
-        probabilities={}, decisions=dict(zip(CLASSES, (logits > 0).tolist(), strict=True)),
-        logits=dict(zip(CLASSES, logits.tolist(), strict=True)), evidence=evidence,
+        classes=CLASSES, evidence=evidence, present=np.ones(20, bool), independent=True,
+        predicted=tuple(name for name, value in zip(CLASSES, logits, strict=True) if value > 0),
+        constants=np.zeros(len(CLASSES)),
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def test_the_summary_counts_the_findings(record: Path) -> None:
     done = explain(record, "beats", "--json")
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    counts = Counter(f["class"] for f in found)
+    counts = Counter(name for f in found for name in f["predicted"])
     assert counts["v"] >= 5
     text = explain(record, "beats").stdout
     assert f"beats       {len(found):,} found" in text
@@ -76,14 +76,16 @@ def test_the_summary_counts_the_findings(record: Path) -> None:
         assert int(shown[1]) == counts[name]
     percent = 100 * counts["v"] / sum(counts[name] for name in "nsvf")
     assert f"({percent:.1f} %) ventricular ectopic beat" in text
-    beats = np.array([f["time_s"] for f in found])
+    beats = np.array([f["peak_s"] for f in found])
     mean = 60 * (len(beats) - 1) / (beats[-1] - beats[0])
     assert re.search(rf"^heart rate  \d+ – {mean:.0f} – \d+ a minute", text, re.MULTILINE)
 
 
 def test_every_ectopic_beat_has_a_line_with_its_time(record: Path) -> None:
     found = [json.loads(line) for line in explain(record, "beats", "--json").stdout.splitlines()]
-    wanted = [f"{clock(f['time_s'], 2)}  {f['class']}" for f in found if f["class"] != "n"]
+    wanted = [
+        f"{clock(f['peak_s'], 2)}  {f['predicted'][0]}" for f in found if f["predicted"] != ["n"]
+    ]
     lines = explain(record, "beats").stdout.split("\n\n")[0].splitlines()[2:]
     assert [line[: len(want)] for line, want in zip(lines, wanted, strict=True)] == wanted
 

@@ -58,7 +58,7 @@ def test_a_page_needs_nothing_else(record: Path, folder: Path, bundle: str) -> N
 
 def test_counts_and_burden_are_those_of_the_findings(record: Path, folder: Path) -> None:
     found = [json.loads(line) for line in explain(record, "beats", "--json").stdout.splitlines()]
-    counts = Counter(f["class"] for f in found)
+    counts = Counter(name for f in found for name in f["predicted"])
     page = page_of(record, "beats", folder)
     share = 100 * counts["v"] / len(found)
     assert f"V ventricular ectopic beat {counts['v']} {share:.1f} %" in page.text
@@ -68,13 +68,13 @@ def test_counts_and_burden_are_those_of_the_findings(record: Path, folder: Path)
 def test_strips_show_the_beats_with_most_evidence(record: Path, folder: Path) -> None:
     """Every finding on a strip is one of the findings, with the probability it has."""
     found = [json.loads(line) for line in explain(record, "beats", "--json").stdout.splitlines()]
-    by_time = {clock(f["time_s"], 2): f for f in found}
+    by_time = {clock(f["peak_s"], 2): f for f in found}
     page = page_of(record, "beats", folder)
     said = re.findall(r"Beat at (\S+): \w+ ectopic beat \((\w)\), probability (\d+) %", page.text)
     assert {name for _, name, _ in said} >= {"V"}
     for when, name, chance in said:
         finding = by_time[when]
-        assert finding["class"] == name.lower()
+        assert finding["predicted"] == [name.lower()]
         assert int(chance) == round(100 * finding["probabilities"][name.lower()])
     assert "To compare with: normal beats" in page.text
     assert "V rather than N" in page.text

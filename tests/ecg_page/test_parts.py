@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.ecg_page.collect import BeatsCollected, EvidenceTrack, MostEvidence, SpansCollected
+from beatlens.ecg_page.collect import BeatsCollected, EvidenceTrack, SpansCollected, TopFindings
 from beatlens.ecg_page.lead_monitor import LeadMonitor, SignalQuality
 from beatlens.ecg_page.overview import tick_step
 from beatlens.ecg_page.page import About, render_page
@@ -17,7 +17,6 @@ from beatlens.ecg_page.signal_parts import read_parts
 from beatlens.ecg_page.strips import choose_strips
 from beatlens.ecg_page.summary import summarise
 from beatlens.errors import DataError
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.stream import explain_recording
@@ -37,7 +36,7 @@ def counts() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def beats(counts: np.ndarray) -> list[BeatFinding]:
+def beats(counts: np.ndarray) -> list[Finding]:
     return list(explain_beats(released("beats"), counts, RATE, 200.0))
 
 
@@ -46,14 +45,14 @@ def spans(counts: np.ndarray) -> list[Finding]:
     return list(explain_recording(released("strips"), counts, RATE, 200.0, hop_s=10.0))
 
 
-def collected_beats(beats: list[BeatFinding]) -> BeatsCollected:
+def collected_beats(beats: list[Finding]) -> BeatsCollected:
     collected = BeatsCollected(released("beats"), SECONDS)
     for finding in beats:
         collected.take(finding)
     return collected
 
 
-def test_parts_of_a_beat_sum_to_the_difference_of_its_scores(beats: list[BeatFinding]) -> None:
+def test_parts_of_a_beat_sum_to_the_difference_of_its_scores(beats: list[Finding]) -> None:
     ectopic = [f for f in beats if f.class_name not in (None, "n")]
     assert len(ectopic) > 5
     for finding in ectopic:
@@ -66,19 +65,17 @@ def test_parts_of_a_beat_sum_to_the_difference_of_its_scores(beats: list[BeatFin
 
 
 def test_segments_of_a_span_sum_to_its_logit_above_the_threshold(spans: list[Finding]) -> None:
-    found = [(f, name) for f in spans for name, yes in (f.decisions or {}).items() if yes]
+    found = [(f, name) for f in spans for name in f.predicted]
     assert found
     for finding, name in found:
-        assert finding.logits is not None
-        assert finding.levels is not None
         reasons = reasons_of_span(finding, name, [])
-        above = finding.logits[name] - finding.levels[name]
+        above = finding.scores()[finding.classes.index(name)]
         assert sum(part.logits for part in reasons.parts) == pytest.approx(above)
 
 
 def test_what_is_not_assessable_has_no_reasons() -> None:
-    finding = BeatFinding(
-        time_s=1.0, start_s=0.5, end_s=1.5, assessable=False, quality_notes=("flat",), quality=0.0
+    finding = Finding(
+        peak_s=1.0, start_s=0.5, end_s=1.5, assessable=False, quality_notes=("flat",), quality=0.0
     )
     with pytest.raises(DataError, match="no decision"):
         reasons_of_beat(finding, "n")
@@ -121,7 +118,7 @@ def test_waves_by_time_from_the_r_peak(span: tuple[float, float], name: str) -> 
     assert waves(*span) == name
 
 
-def test_evidence_is_kept_exactly(beats: list[BeatFinding]) -> None:
+def test_evidence_is_kept_exactly(beats: list[Finding]) -> None:
     track = collected_beats(beats).track
     for finding in beats[::7]:
         start, evidence = track.between(finding.start_s, finding.end_s)
@@ -141,8 +138,8 @@ def test_columns_that_no_decision_used_are_nan() -> None:
     assert np.nanmax(evidence) == pytest.approx(3 * scale)
 
 
-def test_one_finding_in_ten_seconds_and_most_evidence_first(beats: list[BeatFinding]) -> None:
-    most: MostEvidence[BeatFinding] = MostEvidence()
+def test_one_finding_in_ten_seconds_and_most_evidence_first(beats: list[Finding]) -> None:
+    most: TopFindings = TopFindings()
     for time_s, score in ((1.0, 5.0), (2.0, 7.0), (11.0, 6.0), (30.0, 1.0), (900.0, 4.0)):
         most.offer(score, time_s, beats[0])
     assert [time for time, _ in most.best(9)] == [2.0, 900.0, 30.0]
@@ -153,13 +150,13 @@ def test_one_finding_in_ten_seconds_and_most_evidence_first(beats: list[BeatFind
     assert len(most._of) <= 201, "memory does not grow with the recording"
 
 
-def test_runs_and_couplets(beats: list[BeatFinding]) -> None:
+def test_runs_and_couplets(beats: list[Finding]) -> None:
     """Findings put in an order: V V N V V V N (not assessable) V V."""
     by_class = {
         name: next(f for f in beats if f.class_name == name and not f.warnings) for name in "nv"
     }
-    refused = BeatFinding(
-        time_s=0.0,
+    refused = Finding(
+        peak_s=0.0,
         start_s=0.0,
         end_s=0.0,
         assessable=False,
@@ -180,9 +177,9 @@ def test_runs_and_couplets(beats: list[BeatFinding]) -> None:
     assert (run.beats, run.start_s, run.end_s) == (3, 4.0, 6.0)
 
 
-def _at(finding: BeatFinding, time_s: float) -> BeatFinding:
-    values = {**vars(finding), "time_s": time_s, "start_s": 1.0, "end_s": 2.0}
-    return BeatFinding(**{name: values[name] for name in BeatFinding.__dataclass_fields__})
+def _at(finding: Finding, time_s: float) -> Finding:
+    values = {**vars(finding), "peak_s": time_s, "start_s": 1.0, "end_s": 2.0}
+    return Finding(**{name: values[name] for name in Finding.__dataclass_fields__})
 
 
 def test_episodes_are_spans_in_a_row(spans: list[Finding]) -> None:
@@ -236,7 +233,7 @@ def test_a_segment_shorter_than_a_sample_at_128_hz_is_nothing() -> None:
     assert monitor.end().counts[0].sum() >= 127
 
 
-def test_strips_lie_in_the_recording_and_hold_their_beat(beats: list[BeatFinding]) -> None:
+def test_strips_lie_in_the_recording_and_hold_their_beat(beats: list[Finding]) -> None:
     collected = collected_beats(beats)
     strips = choose_strips(collected, collected.times_s, 3)
     assert {strip.class_name for strip in strips} >= {"v", ""}
@@ -251,7 +248,7 @@ def test_strips_lie_in_the_recording_and_hold_their_beat(beats: list[BeatFinding
         assert len(starts) <= 3
 
 
-def test_a_beat_at_the_very_end_is_on_its_strip(beats: list[BeatFinding]) -> None:
+def test_a_beat_at_the_very_end_is_on_its_strip(beats: list[Finding]) -> None:
     ectopic = next(f for f in beats if f.class_name == "v")
     collected = BeatsCollected(released("beats"), SECONDS + 0.4)
     collected.take(_at(ectopic, SECONDS + 0.35))
@@ -289,7 +286,7 @@ def test_a_trace_keeps_its_highest_and_lowest_samples() -> None:
 
 @pytest.mark.parametrize("calibrated", [True, False])
 def test_without_a_gain_heights_are_said_to_be_unknown(
-    beats: list[BeatFinding], calibrated: bool
+    beats: list[Finding], calibrated: bool
 ) -> None:
     about = About("r", "MLII", "", "", calibrated, RATE, "beats", "0", "beats", {})
     collected = collected_beats(beats)

@@ -22,7 +22,8 @@ from beatlens.firmware import plan, sensor_source, task_source
 from beatlens.integer.graph import IntegerGraph
 from beatlens.runtime import host, host_build
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.finding import Finding, Limits
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.quality import Limits
 from beatlens.runtime.stream import Stream, explain_recording
 from beatlens.signals.frontend import RATES_HZ, FrontEnd
 from beatlens.signals.wfdb_files import read_recording
@@ -80,7 +81,7 @@ def assert_equal(found: list[Finding], wanted: list[Finding]) -> None:
             else:
                 assert type(one) is type(other), field.name
                 assert one == other, field.name
-        assert a.segments == b.segments
+        assert a.explain() == b.explain()
 
 
 def both(bundle: Bundle, pieces: list[Any], rate: int = RATE, **options: Any) -> list[Finding]:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from beatlens.c_source.plan import plan
 from beatlens.errors import ModelError
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.c_beat_task import LATE, beat_memory_bytes, beat_task_source
-from beatlens.runtime.finding import BEAT_LIMITS, Limits
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.quality import BEAT_LIMITS, Limits
 from beatlens.signals import morphology
 from beatlens.signals.beat_features import FEATURES, KEPT
 from beatlens.signals.databases import find_database
@@ -44,7 +44,7 @@ def findings(
     pieces: list[np.ndarray | int],
     rate_hz: int = RATE_HZ,
     limits: Limits | None = None,
-) -> list[BeatFinding]:
+) -> list[Finding]:
     """What a stream gives for pieces of counts, and gaps of so many samples."""
     stream = BeatStream(
         bundle,
@@ -60,10 +60,10 @@ def findings(
     return found + stream.flush()
 
 
-def check_same(mine: list[BeatFinding], theirs: list[BeatFinding]) -> None:
+def check_same(mine: list[Finding], theirs: list[Finding]) -> None:
     assert len(mine) == len(theirs)
     for one, other in zip(mine, theirs, strict=True):
-        for field in fields(BeatFinding):
+        for field in fields(Finding):
             a, b = getattr(one, field.name), getattr(other, field.name)
             same = np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
             assert same, (one.time_s, field.name, a, b)
@@ -131,14 +131,12 @@ def test_an_explanation_of_a_clipped_beat_leaves_s_out(tmp_path: Path) -> None:
     found = findings(beat_bundle(tmp_path, likely="s"), "simulator", [loud(7, 3)])
     clipped = next(beat for beat in found if "clipped" in beat.warnings)
     scores = clipped.scores()
-    gap = sum(part.contribution for part in clipped.explain())
-    offsets = clipped.offsets
-    assert offsets is not None
+    gap = sum(part.logits for part in clipped.explain())
     mine = clipped.classes.index(clipped.class_name or "")
     rest = [i for i in range(4) if i not in (mine, 1)]
     second = max(rest, key=lambda i: scores[i])
     assert scores.argmax() == 1
-    assert gap + offsets[mine] - offsets[second] == pytest.approx(scores[mine] - scores[second])
+    assert gap == pytest.approx(scores[mine] - scores[second])
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 2.5, 7.0, 9.0])

@@ -13,7 +13,8 @@ from beatlens.errors import RecipeError
 from beatlens.firmware import sensor_source, task_source
 from beatlens.runtime import chain
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.finding import Columns, Finding
+from beatlens.runtime.columns import Columns
+from beatlens.runtime.finding import Finding
 from beatlens.runtime.warning_bits import NOISY
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.wfdb_files import read_recording
@@ -93,7 +94,7 @@ class Heard:
             columns = Columns.in_gap(end - start, len(self.bundle.classes))
         else:
             start = next(a for a in arguments if isinstance(a, int))
-        decisions = enumerate((finding.decisions or {}).values())
+        decisions = [self.bundle.classes.index(name) for name in finding.predicted]
         counts = {
             name: int(getattr(columns, name).sum())
             for name in ("flat", "saturated", "clipped", "bad", "noisy", "padded")
@@ -102,7 +103,7 @@ class Heard:
         return {
             "start": start,
             "columns": len(columns),
-            "decisions": sum(found << number for number, found in decisions),
+            "decisions": sum(1 << number for number in decisions),
             "lost": int(columns.lost.sum()) * self.bundle.geometry.stride,
             **counts,
             "assessable": int(finding.assessable),

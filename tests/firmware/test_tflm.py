@@ -15,7 +15,7 @@ from beatlens.firmware import tflm_model, tflm_project
 from beatlens.integer.tflite_read import output_position
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.finding import Limits
+from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.wfdb_files import read_recording
 

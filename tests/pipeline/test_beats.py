@@ -114,7 +114,7 @@ def test_a_teacher_trained_elsewhere_comes_with_its_tables(
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
     assert not (tmp_path / "new").exists()
     save_tables(other / "tables.pt", LookupTables(len(CLASSES), 6))
-    with pytest.raises(ModelError, match=r"not of 7 contexts: .*; train the teacher again"):
+    with pytest.raises(ModelError, match=r"not of 7 features: .*; train the teacher again"):
         keep_teacher(other / "teacher.pt", recipe, tmp_path / "new")
     save_tables(other / "tables.pt", LookupTables(len(CLASSES), len(TRAINED)))
     with pytest.raises(RecipeError, match="another teacher than the one given"):
@@ -251,14 +251,12 @@ def test_a_findings_reasons_sum_to_its_decision(bundle: Bundle) -> None:
         scores = finding.scores()
         mine = CLASSES.index(finding.class_name or "")
         assert scores.argmax() == mine
-        assert finding.offsets is not None
         for other, name in enumerate(CLASSES):
-            parts = sum(reason.contribution for reason in finding.explain(name))
-            offsets = finding.offsets[mine] - finding.offsets[other]
-            assert parts + offsets == pytest.approx(scores[mine] - scores[other], abs=1e-5)
-    assert json.loads(json.dumps(finding.as_dict()))["class"] == finding.class_name
+            parts = sum(part.logits for part in finding.explain(against=name))
+            assert parts == pytest.approx(scores[mine] - scores[other], abs=1e-5)
+    assert json.loads(json.dumps(finding.as_dict()))["predicted"] == [finding.class_name]
     with pytest.raises(RecipeError, match="class is 'x', expected one of n, s, v, f"):
-        finding.explain("x")
+        finding.explain(against="x")
 
 
 def test_a_lead_that_is_off_gives_no_decision(bundle: Bundle) -> None:
@@ -446,7 +444,7 @@ def test_the_command_line_takes_a_beats_recipe(tmp_path: Path) -> None:
     lines = CliRunner().invoke(app, [*explain, "--json", "--engine", "c"]).output.splitlines()
     found = [json.loads(line) for line in lines if line.startswith("{")]
     assert len(found) > 40
-    assert {"time_s", "class", "contributions"} <= found[0].keys()
+    assert {"peak_s", "predicted", "contributions"} <= found[0].keys()
     for arguments, message in (
         (["compress", str(path), "--run", str(tmp_path / "other")], "run `beatlens train` first"),
     ):

@@ -17,8 +17,8 @@ from beatlens.nets.files import save_net
 from beatlens.pipeline import bundle_records
 from beatlens.pipeline.bundle_records import asked_for, measure_records, read_record_list
 from beatlens.report.tables import load_figures
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.finding import Finding
 from beatlens.signals.simulate import simulate_patient
 from beatlens.signals.splits import VALIDATION
 from beatlens.tasks.windows.labels import CLASSES
@@ -107,8 +107,8 @@ def test_refused_beats_are_counted_as_the_device_outputs_them(
 
     def refusing(*arguments: Any) -> Any:
         for finding in whole(*arguments):
-            yield BeatFinding(
-                time_s=finding.time_s, start_s=finding.start_s, end_s=finding.end_s,
+            yield Finding(
+                peak_s=finding.peak_s, start_s=finding.start_s, end_s=finding.end_s,
                 assessable=False, quality_notes=("refused by this test",), quality=0.0,
             )  # fmt: skip
 

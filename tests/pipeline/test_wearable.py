@@ -296,11 +296,10 @@ def test_findings_of_simulated_recordings_add_up(bundle: Bundle) -> None:
         scores, mine = found.scores(), CLASSES.index(found.class_name or "")
         assert scores.argmax() == mine
         for other, name in enumerate(CLASSES):
-            parts = sum(reason.contribution for reason in found.explain(name))
-            offsets = found.offsets[mine] - found.offsets[other]
-            assert parts + offsets == pytest.approx(scores[mine] - scores[other], abs=1e-12)
+            parts = sum(part.logits for part in found.explain(against=name))
+            assert parts == pytest.approx(scores[mine] - scores[other], abs=1e-12)
     with pytest.raises(RecipeError, match="class is 'x', expected one of normal, afib, other"):
-        found.explain("x")
+        found.explain(against="x")
 
 
 def test_real_recordings_are_decided_as_they_are_evaluated(

@@ -84,7 +84,7 @@ def assert_same(found: list[Finding], expected: list[Finding]) -> None:
         for name in ("start_s", "end_s", "assessable", "quality_notes", "quality", "warnings"):
             assert getattr(a, name) == getattr(b, name), name
         assert a.probabilities == b.probabilities
-        assert a.decisions == b.decisions
+        assert a.predicted == b.predicted
         for name in ("evidence", "usable", "padded"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 

@@ -15,7 +15,7 @@ from beatlens.calibration import Calibration
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.recording_finding import RecordingFinding
+from beatlens.runtime.finding import Finding
 from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.runtime.recording_stream import RecordingStream
 from beatlens.signals.frontend import FrontEnd
@@ -136,7 +136,7 @@ def _columns(bundle: Bundle, x: np.ndarray, total: int) -> np.ndarray:
     return simulate(graph, padded[None, :, None])["evidence"][0]
 
 
-def run(stream: RecordingStream, pieces: Iterable[Any]) -> list[RecordingFinding]:
+def run(stream: RecordingStream, pieces: Iterable[Any]) -> list[Finding]:
     """Push pieces (arrays) and gaps (numbers); nothing may come before the end."""
     for piece in pieces:
         early = stream.gap(piece) if isinstance(piece, int) else stream.push(piece)
@@ -144,10 +144,10 @@ def run(stream: RecordingStream, pieces: Iterable[Any]) -> list[RecordingFinding
     return stream.flush()
 
 
-def assert_same(found: RecordingFinding, other: RecordingFinding) -> None:
+def assert_same(found: Finding, other: Finding) -> None:
     """Equal findings, bit for bit."""
     for name in ("start_s", "end_s", "assessable", "quality_notes", "quality", "shares", "warnings",
-                 "class_name", "probabilities", "classes"):  # fmt: skip
+                 "predicted", "probabilities", "classes", "features"):  # fmt: skip
         assert getattr(found, name) == getattr(other, name), name
-    for name in ("evidence", "there", "beat_times_s", "features", "beat_rhythm", "offsets"):
+    for name in ("evidence", "present", "beat_times_s", "feature_contributions", "constants"):
         np.testing.assert_array_equal(getattr(found, name), getattr(other, name), err_msg=name)

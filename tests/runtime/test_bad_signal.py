@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from beatlens.errors import DataError, RecipeError, SignalError
-from beatlens.runtime.finding import Limits
+from beatlens.runtime.quality import Limits
 from beatlens.runtime.stream import Stream, explain_recording
 from beatlens.signals.frontend import RATES_HZ, FrontEnd, quantize_millivolts
 from beatlens.signals.recording import Recording

@@ -152,7 +152,7 @@ found = explain_recording(bundle, np.load(counts), 360, 200.0, engine=engine)
 print(json.dumps({
     "engine": engine.name,
     "modules": sorted(sys.modules),
-    "findings": [[f.start_s, f.probabilities, f.decisions] for f in found],
+    "findings": [[f.start_s, f.probabilities, list(f.predicted)] for f in found],
 }))
 """
 
@@ -173,7 +173,7 @@ def run_script(python, bundle_dir, tmp_path, kind="auto", before=""):
 
 def expected_findings(bundle, interpreter):
     found = explain_recording(bundle, ecg_counts(14), RATE, GAIN, engine=interpreter)
-    return [[f.start_s, f.probabilities, f.decisions] for f in found]
+    return [[f.start_s, f.probabilities, list(f.predicted)] for f in found]
 
 
 def test_in_the_environment_of_tflite_runtime(bundle, interpreter, bundle_dir, tmp_path):

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from beatlens.errors import ModelError, RecipeError, SignalError
 from beatlens.runtime import recording_chain, recording_rule
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.finding import Limits
-from beatlens.runtime.recording_finding import RecordingFinding
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.quality import Limits
 from beatlens.runtime.recording_stream import RecordingStream, explain_whole, explain_whole_pieces
 from beatlens.signals.frontend import RATES_HZ
 from beatlens.signals.rr_features import FEATURES
@@ -37,7 +37,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def finding(whole: Bundle) -> RecordingFinding:
+def finding(whole: Bundle) -> Finding:
     return explain_whole(whole, ecg_counts(40, seed=2), RATE, GAIN)
 
 
@@ -49,7 +49,7 @@ def test_a_recording_is_decided_as_by_fractions(whole: Bundle, rate: int) -> Non
     quantization = whole.tensors["evidence"]
     steps = np.round(found.evidence / quantization.scale) + quantization.zero_point
     np.testing.assert_array_equal(steps, wanted.evidence)
-    assert found.there.all()
+    assert found.present.all()
     assert found.shares["missing"] == 0
     assert found.class_name == wanted.class_name
     assert (found.beat_times_s * 128).round().astype(int).tolist() == wanted.peaks
@@ -65,7 +65,7 @@ def test_the_other_kind_of_network_decides_on_recordings_too(tmp_path) -> None:
     counts = ecg_counts(12)
     found, wanted = explain_whole(bundle, counts, RATE, GAIN), expected_of(bundle, [counts])
     assert found.class_name == wanted.class_name
-    assert found.there.sum() == wanted.evidence.shape[1]
+    assert found.present.sum() == wanted.evidence.shape[1]
 
 
 @settings(max_examples=20, deadline=None)
@@ -105,7 +105,7 @@ def test_with_gaps_in_any_pieces_it_is_what_each_stretch_gives(whole, plan) -> N
         assert found.shares["missing"] == pytest.approx(1 - wanted.there.mean())
         assert found.assessable == wanted.there.any()
         if found.assessable:
-            np.testing.assert_array_equal(found.there, wanted.there)
+            np.testing.assert_array_equal(found.present, wanted.there)
             assert (found.evidence[:, ~wanted.there] == 0).all()
             assert found.class_name == wanted.class_name
             assert np.round(found.beat_times_s * 128).astype(int).tolist() == wanted.peaks
@@ -149,62 +149,55 @@ def test_millivolts_equal_counts_at_200_per_millivolt(whole: Bundle) -> None:
 # What a finding says
 
 
-def test_evidence_beats_and_offsets_add_up_to_the_scores(
-    whole: Bundle, finding: RecordingFinding
+def test_evidence_features_and_offsets_add_up_to_the_scores(
+    whole: Bundle, finding: Finding
 ) -> None:
     rule = whole.recording
-    sums = rule.sums(
-        np.round(finding.evidence / rule.scale).astype(np.int8),
-        np.round(finding.features * [16, 16, 16, 16, 16, 64]).astype(int),
-    )
+    beats = expected_of(whole, [ecg_counts(40, seed=2)]).features
+    sums = rule.sums(np.round(finding.evidence / rule.scale).astype(np.int8), beats)
     exact = rule.step * rule.scores(sums) / (sums.columns * sums.beats)
-    parts = finding.evidence.mean(axis=1, dtype=float) + finding.beat_rhythm.sum(axis=(0, 1))
+    parts = finding.evidence.mean(axis=1, dtype=float) + finding.feature_contributions.sum(axis=0)
     assert finding.scores() == pytest.approx(exact, abs=1e-6)
-    assert parts + finding.offsets == pytest.approx(exact, abs=1e-6)
-    assert finding.rhythm == pytest.approx(finding.beat_rhythm.sum(axis=0))
-    assert finding.beat_rhythm.shape == (len(finding.beat_times_s), len(FEATURES), len(CLASSES))
+    assert parts + finding.constants == pytest.approx(exact, abs=1e-6)
     looked_up = [
-        [rule.tables[i, step] * rule.step / sums.beats for i, step in enumerate(beat)]
-        for beat in np.round(finding.features * [16, 16, 16, 16, 16, 64]).astype(int)
+        [rule.tables[i, step] * rule.step for i, step in enumerate(beat)] for beat in beats
     ]
-    assert finding.beat_rhythm == pytest.approx(np.array(looked_up), abs=1e-12)
+    assert finding.feature_contributions == pytest.approx(np.mean(looked_up, axis=0), abs=1e-12)
+    ratios = beats.mean(axis=0) / [16, 16, 16, 16, 16, 64]
+    assert list(finding.features) == list(FEATURES)
+    assert list(finding.features.values()) == pytest.approx(ratios)
     assert finding.class_name == CLASSES[finding.scores().argmax()]
 
 
-def assert_reasons_sum(found: RecordingFinding) -> None:
+def assert_contributions_sum(found: Finding) -> None:
     scores, mine = found.scores(), found.classes.index(found.class_name)
     for other, name in enumerate(found.classes):
-        reasons = found.explain(name)
-        total = sum(r.contribution for r in reasons) + found.offsets[mine] - found.offsets[other]
+        parts = found.explain(against=name)
+        total = sum(part.logits for part in parts)
         assert total == pytest.approx(scores[mine] - scores[other], abs=1e-12)
-        assert [r.contribution for r in reasons] == sorted(
-            (r.contribution for r in reasons), reverse=True
-        )
-        times = sorted((r.start_s, r.end_s) for r in reasons if r.what == "evidence")
+        assert [p.logits for p in parts] == sorted((p.logits for p in parts), reverse=True)
+        times = sorted((p.start_s, p.end_s) for p in parts if p.what == "evidence")
         assert times[0][0] == found.start_s
         assert times[-1][1] == pytest.approx(found.end_s)
         assert all(a[1] == pytest.approx(b[0]) for a, b in pairwise(times))
 
 
-def test_reasons_sum_to_the_difference_of_the_scores(
-    whole: Bundle, finding: RecordingFinding
-) -> None:
-    assert_reasons_sum(finding)
-    features = [r.what for r in finding.explain() if r.what != "evidence"]
-    assert sorted(features) == sorted(FEATURES)
-    means = dict(zip(FEATURES, finding.features.mean(axis=0), strict=True))
-    for reason in finding.explain():
-        if reason.what != "evidence":
-            assert reason.ratio == pytest.approx(means[reason.what])
+def test_contributions_sum_to_the_difference_of_the_scores(whole: Bundle, finding: Finding) -> None:
+    assert_contributions_sum(finding)
+    features = [part for part in finding.explain() if part.what not in ("evidence", "offset")]
+    assert sorted(part.what for part in features) == sorted(FEATURES)
+    assert {part.what: part.ratio for part in features} == finding.features
     gaps = [ecg_counts(20), 1800, ecg_counts(20, seed=5), 700]
-    assert_reasons_sum(run(RecordingStream(whole, RATE, GAIN, limits=LOST), gaps)[0])
+    assert_contributions_sum(run(RecordingStream(whole, RATE, GAIN, limits=LOST), gaps)[0])
 
 
-def test_reasons_are_against_the_class_that_came_second(finding: RecordingFinding) -> None:
+def test_contributions_are_against_the_class_that_came_second(finding: Finding) -> None:
     second = CLASSES[np.argsort(finding.scores())[-2]]
-    assert finding.explain() == finding.explain(second)
+    assert finding.second() == second
+    assert finding.explain() == finding.explain(against=second)
+    assert finding.explain() == finding.explain(finding.class_name, second)
     with pytest.raises(RecipeError, match="class is 'flutter', expected one of normal, afib"):
-        finding.explain("flutter")
+        finding.explain(against="flutter")
 
 
 def test_a_recording_without_beats_is_decided_on_evidence(whole: Bundle) -> None:
@@ -214,21 +207,21 @@ def test_a_recording_without_beats_is_decided_on_evidence(whole: Bundle) -> None
     found = explain_whole(whole, counts, RATE, GAIN)
     assert found.assessable
     assert len(found.beat_times_s) == 0
-    assert found.beat_rhythm.shape == (0, len(FEATURES), len(CLASSES))
-    assert (found.rhythm == 0).all()
+    assert found.features == {}
+    assert found.feature_contributions is None
     means = found.evidence.mean(axis=1, dtype=float)
-    assert found.scores() == pytest.approx(means + found.offsets)
-    assert {r.what for r in found.explain()} == {"evidence"}
-    assert_reasons_sum(found)
+    assert found.scores() == pytest.approx(means + found.constants)
+    assert {part.what for part in found.explain()} == {"evidence", "offset"}
+    assert_contributions_sum(found)
     assert found.as_dict()["beats"] == 0
 
 
-def test_findings_are_plain_data(finding: RecordingFinding) -> None:
+def test_findings_are_plain_data(finding: Finding) -> None:
     said = json.loads(json.dumps(finding.as_dict()))
-    assert said["class"] == finding.class_name
+    assert said["predicted"] == [finding.class_name]
     assert said["beats"] == len(finding.beat_times_s)
-    assert len(said["contributions"]) == 5
-    assert said["contributions"][0]["contribution"] == finding.explain()[0].contribution
+    assert len(said["contributions"]) == 3
+    assert said["contributions"][0]["logits"] == finding.explain()[0].logits
     assert finding.as_dict(contributions=-1)["contributions"] == []
     assert not finding.evidence.flags.writeable
 
@@ -236,14 +229,14 @@ def test_findings_are_plain_data(finding: RecordingFinding) -> None:
 # What cannot be decided
 
 
-def assert_refused(found: RecordingFinding, words: str) -> None:
+def assert_refused(found: Finding, words: str) -> None:
     assert not found.assessable
     assert words in " ".join(found.quality_notes)
     assert found.class_name is found.probabilities is found.evidence is None
     assert found.explain() == ()
     assert len(found.scores()) == 0
     said = json.loads(json.dumps(found.as_dict()))
-    assert (said["class"], said["beats"], said["contributions"]) == (None, 0, [])
+    assert (said["predicted"], said["contributions"]) == ([], [])
 
 
 def test_a_lead_that_is_off_gives_no_decision(whole: Bundle) -> None:

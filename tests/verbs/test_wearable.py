@@ -14,7 +14,6 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.pipeline.result_files import rounded
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.recording_stream import explain_whole
-from beatlens.tasks.recordings.labels import CLASSES
 from beatlens.verbs.app import app
 
 from ..pipeline.wearable_runs import TINY, simulated
@@ -91,18 +90,18 @@ def test_explain_says_what_a_recording_is_and_why(bundle: Path, tmp_path: Path) 
     found = explain_whole(Bundle.load(bundle), counts, 300, 200.0)
     said = json.loads(done("explain", record, "--bundle", bundle, "--json"))
     assert said == rounded(found.as_dict())
-    assert said["class"] in CLASSES
+    assert said["predicted"] == [found.class_name]
     text = " ".join(done("explain", record, "--bundle", bundle).split())
     assert f"0:00:00 to 0:00:30 {found.class_name} " in text
     for name, chance in (found.probabilities or {}).items():
         assert f"{name} {100 * chance:.0f} %" in text
-    for reason in found.explain()[:4]:
+    for reason in [part for part in found.explain() if part.what != "offset"][:4]:
         what = (
             f"{reason.what} {reason.ratio:.2f}"
             if reason.start_s is None
             else f"0:00:{reason.start_s:04.1f}-0:00:{reason.end_s:04.1f}"
         )
-        assert f"{what} ({reason.contribution:+.1f})" in text
+        assert f"{what} ({reason.logits:+.1f})" in text
 
 
 def test_explain_says_why_a_recording_is_not_assessable(bundle: Path, tmp_path: Path) -> None:
@@ -112,7 +111,7 @@ def test_explain_says_why_a_recording_is_not_assessable(bundle: Path, tmp_path: 
     text = " ".join(done("explain", record, "--bundle", bundle).split())
     assert "not assessable: flat for 9." in text
     said = json.loads(done("explain", record, "--bundle", bundle, "--json"))
-    assert (said["assessable"], said["class"], said["contributions"]) == (False, None, [])
+    assert (said["assessable"], said["predicted"], said["contributions"]) == (False, [], [])
 
 
 def test_explain_takes_missing_samples_as_a_gap(bundle: Path, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
-"""Where the columns of a network's layer look, for any network, and whether two agree on it.
+"""Find the places of a layer's columns in the input, and check that two networks' columns agree.
 
-Maps of two networks can only be compared column by column where their columns look at the same
-places. A padded network begins at the first sample, an unpadded one half a receptive field later;
-stretching one map onto the other's number of columns then moves evidence by up to a second and a
-half. So the places are measured: a sample that is not a number makes every column that sees it not
-a number, which finds the first and the last sample that a column sees, whatever the layers are.
+Maps of two networks can be compared column by column only where their columns lie at the same
+places of the signal. The first column of a padded network lies at the first sample, that of an
+unpadded one half a receptive field later; resampling one map to the other's number of columns would
+then shift evidence by up to 1.5 s. Places are measured, for any kind of layer: a NaN sample makes
+every column whose receptive field contains it NaN, which gives the first and the last sample of
+each field.
 
-Of an untruncated column the place is its middle; one that padding truncates lies where an
-untruncated one with the same other end would. For a chain of convolutions this equals
+The place of a column is the middle of its receptive field; of a field that padding truncates, the
+middle of the full field with the same untruncated end. For a chain of convolutions this equals
 `start += ((kernel - 1) / 2 - padding) * jump; jump *= stride`.
 
 >>> net = nn.Sequential(nn.Conv1d(1, 2, 9, stride=2), nn.Conv1d(2, 2, 5))
@@ -30,12 +31,12 @@ from beatlens.attribution.maps import captured
 from beatlens.errors import ModelError
 
 LOCAL_LAYERS = ("kernel_size", "stride", "padding", "dilation")
-"""What says, of a convolution or a pooling, where its output looks."""
+"""Attributes of a convolution or pooling that set the places of its output columns."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """`count` columns of an input of `length` samples; the middles of the first and the last."""
+    """`count` columns in an input of `length` samples; `first` and `last` are their places."""
 
     count: int
     first: float
@@ -44,7 +45,7 @@ class Columns:
 
     @property
     def stride(self) -> float:
-        """Samples from one column to the next; all of them where there is one column."""
+        """Samples from one column to the next; `length` where there is one column."""
         return (self.last - self.first) / (self.count - 1) if self.count > 1 else self.length
 
     def __str__(self) -> str:
@@ -56,7 +57,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class ColumnProbe:
-    """A network, its layer and an input, of which it can be asked where the columns look."""
+    """A network, its layer and an input, from which the places of the columns can be measured."""
 
     model: nn.Module
     layer: str | nn.Module
@@ -79,13 +80,14 @@ _known: WeakKeyDictionary[nn.Module, dict[tuple[object, int], Columns | None]] =
 
 
 def find_columns(model: nn.Module, layer: str | nn.Module, x: Tensor) -> Columns | None:
-    """Where the columns `[B, K, T]` of a layer look in `x [B, leads, N]`; measured once for each N.
+    """Measure the places of the columns `[B, K, T]` of a layer in `x [B, leads, N]`.
 
-    Costs some 25 passes of three examples. The model is in `eval()` mode meanwhile.
+    Places are kept for every N. A measurement costs about 25 forward passes of three examples, with
+    the model in `eval()` mode.
 
     Returns:
-        None where it cannot be known: columns that depend on the whole input (a normalisation or an
-        attention over time), or whose receptive field is longer than the input.
+        The places; None where they cannot be measured: columns that depend on the whole input (a
+        normalisation or an attention over time), or a receptive field longer than the input.
 
     Raises:
         ModelError: there is no such layer, or it does not give `[B, K, T]`.
@@ -99,11 +101,11 @@ def find_columns(model: nn.Module, layer: str | nn.Module, x: Tensor) -> Columns
 
 
 def check_aligned(student: ColumnProbe, teacher: ColumnProbe) -> None:
-    """Raise `ModelError` where maps of two networks do not belong to the same places.
+    """Raise `ModelError` where the columns of two networks lie at different places.
 
-    For one input, the first columns must lie at most a column apart, and so must the last. Inputs
-    of different lengths are taken to be crops around one span, whose length is compared. Where it
-    cannot be known, networks with the same layers agree.
+    For inputs of one length, the first columns must lie at most a column apart, and so must the
+    last ones. Inputs of different lengths are taken as crops around one span, and the spans'
+    lengths are compared. Where places cannot be measured, networks with the same layers agree.
     """
     student_columns, teacher_columns = student.columns(), teacher.columns()
     if student_columns is None or teacher_columns is None:
@@ -135,13 +137,13 @@ def _refuse(what: str, student: Columns | None, teacher: Columns | None) -> NoRe
     raise ModelError(
         f"maps cannot be matched: {what}; student: {student or 'unknown'}; teacher: "
         f"{teacher or 'unknown'}; give both networks the same padding, or crop each one's input so "
-        "that both look at the same span (geometry.Geometry.trim), or match no maps"
+        "that both cover the same span (geometry.Geometry.trim), or match no maps"
     )
 
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """In `eval()` mode for a while: running statistics must not see what is not a number."""
+    """Keep the model in `eval()` mode for the block, so that no NaN reaches running statistics."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -154,8 +156,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 def _measured(model: nn.Module, layer: str | nn.Module, x: Tensor) -> Columns | None:
     length = x.shape[-1]
     count = _touched(model, layer, x).shape[-1]
-    asked = torch.tensor(sorted({0, count // 2, count - 1}))
-    reach = _reach(model, layer, x, asked)
+    probed = torch.tensor(sorted({0, count // 2, count - 1}))
+    reach = _reach(model, layer, x, probed)
     if reach is None:
         return None
     spans = [(int(first), int(last)) for first, last in reach]
@@ -165,13 +167,13 @@ def _measured(model: nn.Module, layer: str | nn.Module, x: Tensor) -> Columns | 
     outer = (spans[0], spans[-1])
     reaches_across = outer[0][1] == length - 1 or outer[1][0] == 0
     if reaches_across and any(last - first + 1 != field for first, last in outer):
-        return None  # truncated at the end that padding leaves alone elsewhere
+        return None  # truncated at an end that padding does not truncate elsewhere
     half = (field - 1) / 2
     return Columns(count, spans[0][1] - half, spans[-1][0] + half, length)
 
 
 def _touched(model: nn.Module, layer: str | nn.Module, x: Tensor) -> Tensor:
-    """Which columns are not numbers, bool `[B, T]`."""
+    """Which columns are NaN, bool `[B, T]`."""
     with captured(model, layer) as capture:
         model(x)
     if capture.value.ndim != 3:
@@ -183,18 +185,18 @@ def _touched(model: nn.Module, layer: str | nn.Module, x: Tensor) -> Tensor:
 
 
 def _reach(
-    model: nn.Module, layer: str | nn.Module, x: Tensor, asked: Tensor
+    model: nn.Module, layer: str | nn.Module, x: Tensor, columns: Tensor
 ) -> list[tuple[int, int]] | None:
-    """First and last sample that each of these columns sees, by bisection; None if it sees none."""
-    length, count = x.shape[-1], len(asked)
+    """First and last sample of each column's receptive field, by bisection; None if it is empty."""
+    length, count = x.shape[-1], len(columns)
     at = torch.arange(length)
 
     def sees(bad: Tensor) -> Tensor:
-        """Whether column `i` sees any of the samples `bad[i]`, bool `[count, N]`."""
+        """Whether the field of column `i` has any of the samples `bad[i]`, bool `[count, N]`."""
         probe = x.expand(count, -1, -1).clone()
         probe.masked_fill_(bad[:, None, :].to(probe.device), torch.nan)
         touched = _touched(model, layer, probe).cpu()
-        return touched[torch.arange(count), asked]
+        return touched[torch.arange(count), columns]
 
     if not sees(torch.ones(count, length, dtype=torch.bool)).all():
         return None
@@ -204,7 +206,7 @@ def _reach(
 
 
 def _bisected(sees: Callable[[Tensor], Tensor], count: int, length: int) -> Tensor:
-    """The smallest number of samples, from one end, of which each column sees one."""
+    """The smallest number of samples, from one end, that reaches each column's field."""
     low, high = torch.zeros(count, dtype=torch.long), torch.full((count,), length)
     while (high - low > 1).any():
         middle = (low + high) // 2
@@ -214,7 +216,7 @@ def _bisected(sees: Callable[[Tensor], Tensor], count: int, length: int) -> Tens
 
 
 def _field(spans: list[tuple[int, int]], length: int) -> int | None:
-    """Samples that an untruncated column sees, or None where that cannot be known."""
+    """Samples of an untruncated receptive field, or None where it cannot be measured."""
     sizes = {last - first + 1 for first, last in spans}
     inner = [last - first + 1 for first, last in spans if first > 0 and last < length - 1]
     if inner:

@@ -1,22 +1,22 @@
-"""Does the compressed network explain as the uncompressed one does? Agreement of map pairs.
+"""Fidelity: agreement of a compressed network's maps with those of the uncompressed network.
 
-A pair is the reference's and the compressed network's map `[T]` of one strip and one class, over
-the same span. Scores are given per strip and class over the classes the *reference* predicts.
+A pair is the maps `[T]` of the reference and of the compressed network for one strip and one class,
+over the same span. Pairs are scored for the classes that the *reference* predicts.
 
-- `cosine`, -1..1: of the raw signed maps. Fooled by a constant offset; kept for comparison.
+- `cosine`, -1..1: of the raw signed maps. A constant offset raises it; kept for comparison.
 - `pearson`, -1..1: cosine of the maps less their means.
 - `spearman`, -1..1: Pearson of the ranks, equal values sharing their average rank.
 - `top_iou`, 0..1: intersection over union of the two sets of the highest 20 % of columns.
 - `same_peak`, 0..1: share of the compressed map's peak columns within one of a reference peak.
 
-Ties, common in int8, are settled without preferring an order: of the columns at the edge of the top
-set each belongs to it by the same fraction, so that the memberships add up to the set's size and
-`top_iou` is the sum of the smaller over the sum of the larger memberships; a map at its maximum in
-several columns has several peaks.
+Ties, common in int8, do not depend on the order of columns: columns with the value at the edge of
+the top set belong to it by equal fractions, so that the memberships add up to the set's size, and
+`top_iou` is the sum of the smaller memberships over the sum of the larger ones. A map with its
+maximum in several columns has several peaks.
 
-Constant maps: a compressed map that is constant explains nothing and counts as **0 in every
-measure**, the raw cosine included, and is never left out. A constant reference map holds nothing to
-agree with: its scores are NaN. Both are counted. Constant means that the values differ by no more
+Constant maps: a constant compressed map explains nothing and scores **0 in every measure**, the raw
+cosine included; it is never left out. With a constant reference map there is nothing to agree with:
+the scores are NaN. Both are counted. Constant means that the values differ by no more
 than rounding: at most 1e-6 of the largest magnitude.
 """
 
@@ -59,11 +59,11 @@ class Fidelity:
         """Mean `NAME` and 5th percentile `NAME_p5` of every measure, and the number of `pairs`.
 
         Args:
-            where: bool, broadcast against `[S, C]`: the pairs to take, `agreeing` or `differing`
-                say, or a row of C for one class. None takes all. Pairs are pooled.
+            where: bool, broadcast against `[S, C]`: the pairs to average, such as `agreeing` or
+                `differing`, or a row of C for one class. None: all pairs.
 
         Returns:
-            NaN for every measure where no pair is scored.
+            Figures by name; NaN for every measure where no pair is scored.
         """
         take = np.isfinite(self.scores["cosine"])
         if where is not None:
@@ -82,14 +82,14 @@ def fidelity(
     reference_predicted: NDArray[np.bool_],
     compressed_predicted: NDArray[np.bool_] | None = None,
 ) -> Fidelity:
-    """Agreement of a compressed network's maps with the reference's, where the reference predicts.
+    """Score a compressed network's maps against the reference's, where the reference predicts.
 
     Args:
         reference: `[S, C, T]` maps of the uncompressed network, float or int8.
         compressed: `[S, C, T]` maps of the compressed one over the same spans; any positive scale.
-        reference_predicted: bool `[S, C]`.
-        compressed_predicted: bool `[S, C]`, to tell agreeing from differing predictions; None takes
-            every pair as agreeing.
+        reference_predicted: bool `[S, C]`, the classes the reference predicts.
+        compressed_predicted: bool `[S, C]`, to separate agreeing from differing predictions; None:
+            every pair is agreeing.
 
     Raises:
         SignalError: shapes that do not belong together, or a scored map that is not finite.
@@ -113,16 +113,16 @@ def shuffled_floor(
     *,
     seed: int = 0,
 ) -> Fidelity:
-    """The floor of `fidelity`: every reference map paired with *another* strip's compressed map.
+    """Compute the floor of `fidelity`: reference maps against *other* strips' compressed maps.
 
-    Within each class the strips that the reference predicts are put in a random circle and each is
-    paired with the next one, so no strip meets itself and every map is used once. Maps of one class
-    look alike in ways that have nothing to do with the strip; agreement counts only above this.
+    Within each class the strips that the reference predicts are put in a random circle, and each is
+    paired with the next one: no strip is paired with itself, and every map is used once. Maps of
+    one class agree to some degree on any strip; only agreement above this floor counts.
 
     Args:
         reference, compressed, reference_predicted, compressed_predicted: as in `fidelity`.
             Agreeing and differing refer to the reference's strip.
-        seed: of the circles.
+        seed: of the random circles.
 
     Returns:
         As `fidelity`, at the reference's strip; NaN for a class with a single strip.

@@ -1,4 +1,4 @@
-"""Attributions of samples: gradients with respect to the input, and maps made of them.
+"""Attributions of samples: gradients with respect to the input, and maps computed from them.
 
 Conventions are those of `maps`. Methods: guided backpropagation (Springenberg et al. 2015,
 sec. 3.4), guided Grad-CAM (Selvaraju et al. 2017, sec. 3.2), integrated gradients (Sundararajan et
@@ -21,13 +21,14 @@ from beatlens.errors import ModelError
 def input_gradients(
     model: nn.Module, x: Tensor, targets: int | Tensor, *, create_graph: bool = False
 ) -> Tensor:
-    """Gradient of the target's logit with respect to the input: `[B, leads, N]`, logit per mV.
+    """Compute the gradient of the target's logit with respect to the input: `[B, leads, N]`, logit
+    per mV.
 
     Args:
         model: `x -> logits [B, C]`.
         x: `[B, leads, N]`.
         targets: class, or class of every example.
-        create_graph: give gradients that can be differentiated with respect to the parameters.
+        create_graph: return gradients that can be differentiated with respect to the parameters.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
@@ -44,7 +45,7 @@ def integrated_gradients(
     baseline: Tensor | None = None,
     steps: int = 50,
 ) -> Tensor:
-    """Integrated gradients along the straight line from a baseline, by Gauss-Legendre quadrature.
+    """Compute integrated gradients from a baseline along a line, by Gauss-Legendre quadrature.
 
     The attributions of an example sum to `logit(x) - logit(baseline)` as `steps` grows.
 
@@ -166,10 +167,10 @@ def guided_grad_cam(
 def segment_map(
     attribution: Tensor, stride: int, *, left: int = 0, columns: int | None = None
 ) -> Tensor:
-    """Pool an attribution of samples to columns, so that it can be held against a column map.
+    """Sum an attribution of samples over columns, to compare it with a column map.
 
-    Values are summed with their sign: what integrated gradients give a column adds up to what its
-    samples were given. Column `t` is samples `[left + stride * t, left + stride * (t + 1))`.
+    Values are summed with their signs, so that totals, as of integrated gradients, stay. Column `t`
+    is samples `[left + stride * t, left + stride * (t + 1))`.
 
     Args:
         attribution: `[B, N]`, or `[B, leads, N]` whose leads are summed.

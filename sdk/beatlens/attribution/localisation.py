@@ -1,4 +1,4 @@
-"""Does a map point at what it should? ROC-AUC and pointing game against ground-truth masks.
+"""Localisation: ROC-AUC and pointing game of maps against ground-truth masks.
 
 Column `t` of a map covers samples `[stride * t, stride * (t + 1))` of the strip, `stride = N / T`;
 its centre is sample `stride * t + stride // 2`. Scores are given per strip and class, NaN where
@@ -11,7 +11,7 @@ has 0.5.
 
 Pointing game (Zhang et al., IJCV 2018): 1 where the centre of the map's highest column lies in the
 mask, else 0. Where several columns share the maximum (common in int8) it is the share of them that
-hit, which is what drawing one of them would give on average; no order of columns is preferred.
+hit, the mean over a random choice among them; it does not depend on the order of columns.
 """
 
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ class Localisation:
     """Localisation scores `[S, C]` of strips and classes, NaN where not defined.
 
     Defined where the class is present and its mask has samples inside and samples outside: in a
-    strip that is atrial fibrillation from end to end there is nowhere else to point.
+    strip of atrial fibrillation from end to end the mask has no outside.
 
     Attributes:
         auc: ROC-AUC over samples.
         pointing: pointing game, a hit share in 0 to 1.
         chance: what a random column would score in the pointing game (share of column centres
-            inside the mask). Masks of long or frequent events are hit by anything; look at it
-            before praising `pointing`. Chance of `auc` is 0.5 always.
+            inside the mask). It is high for long or frequent events; compare `pointing` with it.
+            The chance level of `auc` is always 0.5.
         detected: bool `[S, C]`, present and predicted.
     """
 
@@ -44,7 +44,7 @@ class Localisation:
     detected: NDArray[np.bool_]
 
     def where_detected(self) -> "Localisation":
-        """The same scores, NaN as well where the class is present but was not predicted."""
+        """The same scores, also NaN where the class is present but not predicted."""
         return Localisation(
             auc=np.where(self.detected, self.auc, np.nan),
             pointing=np.where(self.detected, self.pointing, np.nan),
@@ -77,7 +77,7 @@ def localisation(
             more of the class. Only maps of classes that are present are read.
         masks: bool `[S, C, N]`, where each class is; N is a multiple of T.
         present: bool `[S, C]`, the strip has the class.
-        predicted: bool `[S, C]`, the network says so.
+        predicted: bool `[S, C]`, the network predicts the class.
 
     Returns:
         Scores over all strips where the class is present; `.where_detected()` narrows them to those

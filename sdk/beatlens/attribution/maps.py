@@ -1,7 +1,7 @@
-"""Attribution maps of any torch network at a layer: CAM, Grad-CAM and what they are made of.
+"""Attribution maps of any torch network at a layer: CAM, Grad-CAM and their parts.
 
 A network is any `nn.Module` with `model(x[B, leads, N]) -> logits[B, C]`; a layer is a submodule
-(or its dotted name) whose output is an activation `A[B, K, T]`. Class `c` is asked for by
+(or its dotted name) whose output is an activation `A[B, K, T]`. Class `c` is chosen by
 `targets`: one int for the whole batch, or one per example, `int64 [B]`. Maps with respect to the
 input are in `gradients`.
 
@@ -23,7 +23,7 @@ from beatlens.errors import ModelError
 
 
 class Capture:
-    """What one layer gave in the latest forward pass; `captured` makes it and fills it."""
+    """The output of one layer in the latest forward pass; made and filled by `captured`."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -46,7 +46,7 @@ class Capture:
 
 @contextmanager
 def captured(model: nn.Module, layer: str | nn.Module) -> Iterator[Capture]:
-    """Watch one layer's output during the forward passes made inside the block.
+    """Capture one layer's output in the forward passes inside the block.
 
     The network computes on a copy of the captured tensor, so an in-place activation behind the
     layer cannot change what was captured. Where gradients are being recorded and nothing before
@@ -142,7 +142,7 @@ def sensitivities(
 
     The *sum* over columns, as attribution matching writes it, so that with mean pooling and one
     linear head `a[b, k]` is the head weight `W[target, k]` itself. Selvaraju et al. and captum
-    take the *mean*: theirs is ours divided by T.
+    take the *mean*: their weights are these divided by T.
 
     Args:
         logits: `[B, C]` of a forward pass that recorded a graph.

@@ -1,10 +1,10 @@
-"""Attribution matching: losses that keep a compressed network's map equal to its teacher's.
+"""Attribution matching: losses that keep a compressed network's maps equal to its teacher's.
 
 `EWA`, `SWA` and `SSWA` are the three of Park, Yang, Hwang & Yang, "Attribution Preservation in
 Network Compression for Reliable Network Interpretation" (NeurIPS 2020, arXiv 2010.15054, sec. 3);
-`Classwise` is ours. All are distances `1 - cos`, which for the paper's squared difference of
-L2-normalised maps is that divided by `2 / T`: a weight stated here does not depend on T (the
-reference's lambda = 100 at T = 49 is 4.1 on `1 - cos`).
+`Classwise` is ours. All losses are distances `1 - cos`. The paper's loss, the mean squared
+difference of L2-normalised maps, is `2 / T` times that; weights of `1 - cos` do not depend on T
+(the reference's lambda = 100 at T = 49 is 4.1 here).
 
 A loss takes two `Attribution`s of one batch, the student's and the teacher's.
 `attribute(model, x, layer)` makes one for any `nn.Module`; `attribute_evidence(net, x)` for an
@@ -40,22 +40,22 @@ from beatlens.errors import ModelError, RecipeError
 
 EPSILON = 1e-8
 OFFSETS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 80)
-"""Columns between two that are compared: from neighbours to half a strip, each further by about the
-same factor, so that the number of pairs grows with T and not with its square."""
+"""Distances, in columns, of the pairs that are compared: from neighbours to half a strip, growing
+by about the same factor, so that the number of pairs grows with T and not with its square."""
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a network showed of one batch.
+    """Logits and maps of a network for one batch.
 
     Args:
         logits: `[B, C]`.
         channel_weights: `channel_weights(classes [B])` returns the sensitivities `[B, K]` of those
             classes.
-        class_maps: gives the signed maps of all classes, `[B, C, T]`.
+        class_maps: returns the signed maps of all classes, `[B, C, T]`, in logit units.
         activations: `[B, K, T]`, or None where they were not kept (cached teachers).
-        probe: of what network, layer and input this is, so that it can be checked where the columns
-            look; None where that is known otherwise (evidence networks over one span).
+        probe: network, layer and input, to check the places of the columns; None where these are
+            known to agree (evidence networks over one span).
     """
 
     logits: Tensor
@@ -65,7 +65,7 @@ class Attribution:
     probe: ColumnProbe | None = None
 
     def activation(self) -> Tensor:
-        """The activations, or `ModelError` where this batch was seen without them."""
+        """Return the activations `[B, K, T]`; `ModelError` where they were not kept."""
         if self.activations is None:
             raise ModelError("this matching loss needs activations, but only evidence was kept")
         return self.activations
@@ -74,14 +74,17 @@ class Attribution:
 def attribute(
     model: nn.Module, x: Tensor, layer: str | nn.Module, *, differentiable: bool = False
 ) -> Attribution:
-    """Run any network and show a layer `[B, K, T]` of it.
+    """Run any network on a batch and return its attribution at a layer `[B, K, T]`.
 
     Args:
         model: `x -> logits [B, C]`.
         x: `[B, leads, N]`.
         layer: submodule or its dotted name.
-        differentiable: true for the student: maps carry gradients, through their sensitivities too
-            (double backward, by `torch.autograd.grad`, which leaves every `.grad` alone).
+        differentiable: true for the student: maps are differentiable, also through their
+            sensitivities (double backward by `torch.autograd.grad`, which changes no `.grad`).
+
+    Raises:
+        ModelError: there is no such layer, or it does not give `[B, K, T]`.
     """
     with torch.enable_grad(), captured(model, layer) as capture:
         logits = model(x)
@@ -112,12 +115,12 @@ class Headed(Protocol):
 
 
 def attribute_evidence(net: Headed, x: Tensor) -> Attribution:
-    """Run an evidence network; maps come from its head, first order."""
+    """Run an evidence network on `x [B, leads, N]`; maps are its evidence (first order)."""
     return attribute_head(net.features(x), net.head)
 
 
 def attribute_head(activations: Tensor, head: nn.Module) -> Attribution:
-    """`Attribution` from the last activation `[B, K, T]` and a 1x1 head, first order."""
+    """Return the attribution of a last activation `[B, K, T]` under a 1x1 head (first order)."""
     evidence = head(activations)
     return Attribution(
         logits=evidence.mean(dim=2),
@@ -130,8 +133,8 @@ def attribute_head(activations: Tensor, head: nn.Module) -> Attribution:
 def map_distance(a: Tensor, b: Tensor) -> Tensor:
     """`1 - cos` of maps `[..., T]`, along T; shape `[...]`.
 
-    Maps of different lengths are compared at the longer one's columns (linear interpolation). That
-    is right for one span and different strides only; the matching losses check it.
+    Maps of different lengths are compared at the longer one's columns, by linear interpolation.
+    This is right only for one span and different strides, which the matching losses check.
     """
     a, b = _same_length(a, b)
     return 1 - F.cosine_similarity(_wide(a), _wide(b), dim=-1, eps=EPSILON)
@@ -143,13 +146,13 @@ def _wide(values: Tensor) -> Tensor:
 
 
 def _check(student: Attribution, teacher: Attribution) -> None:
-    """Raise `ModelError` where the columns of the two do not look at the same places."""
+    """Raise `ModelError` where the columns of the two lie at different places."""
     if student.probe is not None and teacher.probe is not None:
         check_aligned(student.probe, teacher.probe)
 
 
 def _same_length(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both maps at the longer one's columns."""
+    """Return both maps at the columns of the longer one."""
     size = max(a.shape[-1], b.shape[-1])
     return _resample(a, size), _resample(b, size)
 
@@ -164,14 +167,14 @@ def _resample(maps: Tensor, size: int) -> Tensor:
 
 
 class Matching(Protocol):
-    """A matching loss: a callable, and whether it looks at activations or at class maps only."""
+    """A matching loss; `needs_activations` is false where it uses class maps only."""
 
     needs_activations: bool
 
     def __call__(self, student: Attribution, teacher: Attribution) -> Tensor:
         """Return the loss of a batch, a scalar in units of `1 - cos`.
 
-        Raises ModelError where the columns of the two networks look at different places.
+        Raises ModelError where the columns of the two networks lie at different places.
         """
 
 
@@ -193,9 +196,9 @@ class EWA(nn.Module):
 class SWA(nn.Module):
     """Sensitivity weighted activations: maps `relu(sum_k a_k A_k)` (paper, sec. 3.2).
 
-    Both maps are of the class the *teacher* ranks first. Where the student's map is negative in
-    every column, its rectified map is zero and so is the loss's gradient: such a map never
-    recovers. `Classwise` does not have this trap.
+    Both maps are of the class that the *teacher* ranks first. Where the student's map is negative
+    in every column, its rectified map and the loss's gradient are zero, and the map cannot recover.
+    `Classwise` does not have this problem.
     """
 
     needs_activations = True
@@ -218,8 +221,8 @@ class SSWA(SWA):
     """Stochastic `SWA`: a fraction of the teacher's channels is left out of its map, anew for every
     batch (paper, sec. 3.3; `fraction` .1 as in the reference code).
 
-    Which ones, depends on the seed and the batch's number only; the number is a buffer, so that
-    checkpoints hold it and a resumed training goes on exactly.
+    The choice depends on the seed and the batch's number only. The number is a buffer, so that
+    checkpoints hold it and a resumed training continues exactly.
     """
 
     batches: Tensor
@@ -243,21 +246,23 @@ class SSWA(SWA):
 class Classwise(nn.Module):
     """Ours: the *signed* map of every class, its shape and its order, `1 - cos` of each.
 
-    Shape: the map centred over the columns (so this is 1 - Pearson). Signs are kept, so no map can
-    die; the mean over columns is taken out, because it is the logit (distillation's matter) and
-    would fool the cosine. A map with a few high peaks is nearly all peak to this term: what lies
-    between them may come out in any order. Order: for pairs of columns `OFFSETS` apart, how surely
-    the one is higher, `tanh` of the difference over `softness` standard deviations of the map,
-    which counts every pair alike, near a peak or far from it.
+    Shape: `1 - cos` of the maps centred over the columns, which is 1 - Pearson. Signs are kept, so
+    that no map's gradient vanishes. The mean over columns is removed: it is the logit, which
+    distillation matches, and would dominate the cosine. In a map with a few high peaks the peaks
+    dominate this term, and the order of all other columns hardly matters.
 
-    Classes count by the teacher's probability plus `floor`: all that are present, not only the
-    first.
+    Order: for pairs of columns `OFFSETS` apart, `tanh` of their difference over `softness` standard
+    deviations of the map: how surely one is higher. Every pair has equal weight, near a peak or far
+    from it.
+
+    The weight of a class is the teacher's probability plus `floor`, so that all present classes
+    count, not only the first.
 
     Args:
-        floor: weight of a class the teacher is sure is absent.
+        floor: weight of a class that the teacher is sure is absent.
         order: share of the order term; 0 matches shape alone.
-        softness: see above; > 0.
-        centred: false keeps the mean in the shape, for comparison.
+        softness: see above; above 0.
+        centred: false keeps the mean in the shape term, for comparison.
     """
 
     needs_activations = False
@@ -300,7 +305,7 @@ class Classwise(nn.Module):
 
 
 def pair_order(maps: Tensor, softness: float = 0.2) -> Tensor:
-    """How surely one column is higher than another, in -1..1, for pairs of columns: `[..., P]`.
+    """Compute how surely one column is higher than another, -1..1, for pairs: `[..., P]`.
 
     Args:
         maps: `[..., T]`; T > 1.
@@ -318,8 +323,8 @@ def pair_order(maps: Tensor, softness: float = 0.2) -> Tensor:
 def input_gradient_distance(student: nn.Module, teacher: nn.Module, x: Tensor) -> Tensor:
     """`1 - cos` of the two input gradients of the teacher's top class, mean over the batch.
 
-    An addition to any of the losses, for every n-th step: what is kept is then not only the class
-    activation map. Both networks must take the same `x [B, leads, N]`. Costs a double backward.
+    It can be added to any of the losses, for example in every n-th step, to keep input gradients as
+    well as maps. Both networks must take the same `x [B, leads, N]`. It costs a double backward.
     """
     with torch.no_grad():
         classes = teacher(x).argmax(dim=1)
@@ -338,7 +343,7 @@ MATCHINGS: dict[str, Callable[[], Matching]] = {
 
 
 def build_matching(name: str) -> Matching | None:
-    """The matching loss a recipe names; None for `none`. Raises `RecipeError` for other names."""
+    """Build the matching loss that a recipe names; None for `none`; else `RecipeError`."""
     if name == "none":
         return None
     if name not in MATCHINGS:

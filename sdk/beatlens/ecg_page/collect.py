@@ -11,19 +11,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
-from beatlens.runtime.recording_finding import RecordingFinding
 from beatlens.signals.frontend import MODEL_RATE_HZ
 
-AnyFinding = Finding | BeatFinding | RecordingFinding
-Kept = TypeVar("Kept", Finding, BeatFinding)
 APART_S = 10.0
 """Of the findings of one class within as many seconds, the one with most evidence is kept."""
 CANDIDATES = 100
@@ -75,13 +70,13 @@ class EvidenceTrack:
         return float(self.used.sum()) * self.column_s
 
 
-class MostEvidence(Generic[Kept]):
+class TopFindings:
     """The findings of one class with most evidence, far enough from each other."""
 
     def __init__(self) -> None:
-        self._of: dict[int, tuple[float, float, Kept]] = {}
+        self._of: dict[int, tuple[float, float, Finding]] = {}
 
-    def offer(self, score: float, time_s: float, finding: Kept) -> None:
+    def offer(self, score: float, time_s: float, finding: Finding) -> None:
         """Keep the finding if it has more evidence than those near it."""
         bucket = int(time_s // APART_S)
         before = self._of.get(bucket)
@@ -91,13 +86,13 @@ class MostEvidence(Generic[Kept]):
             best = nlargest(CANDIDATES, self._of.items(), key=lambda item: item[1][0])
             self._of = dict(best)
 
-    def best(self, count: int, spread_s: float = APART_S) -> list[tuple[float, Kept]]:
+    def best(self, count: int, spread_s: float = APART_S) -> list[tuple[float, Finding]]:
         """At most `count` of them as (time, finding), most evidence first.
 
         They are `spread_s` apart; where there are too few such ones, others that are `APART_S`
         apart follow.
         """
-        chosen: list[tuple[float, Kept]] = []
+        chosen: list[tuple[float, Finding]] = []
         ranked = sorted(self._of.values(), key=lambda kept: (-kept[0], kept[1]))
         for apart in (max(spread_s, APART_S), APART_S):
             for _, time_s, finding in ranked:
@@ -117,7 +112,7 @@ class Run:
     start_s: float
     end_s: float
     score: float
-    finding: BeatFinding
+    finding: Finding
 
 
 class BeatsCollected:
@@ -136,18 +131,16 @@ class BeatsCollected:
         self.warnings: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         count = len(bundle.classes)
-        self.best: list[MostEvidence[BeatFinding]] = [MostEvidence() for _ in range(count)]
+        self.best: list[TopFindings] = [TopFindings() for _ in range(count)]
         self.longest: list[Run | None] = [None] * count
         self._run: Run | None = None
         self._numbers = {name: number for number, name in enumerate(bundle.classes)}
 
-    def take(self, finding: BeatFinding) -> None:
+    def take(self, finding: Finding) -> None:
         """Take the next finding."""
         number = UNDECIDED
         if finding.class_name is None or finding.evidence is None:
-            self.notes.update(
-                {note.split(":")[0].split(" for ")[0] for note in finding.quality_notes}
-            )
+            self.notes.update(_kinds_of_notes(finding))
             self._run = None
         else:
             number = self._numbers[finding.class_name]
@@ -158,7 +151,7 @@ class BeatsCollected:
         self._classes.append(number)
         self._warned.append(bool(finding.warnings))
 
-    def _rank(self, number: int, finding: BeatFinding) -> None:
+    def _rank(self, number: int, finding: Finding) -> None:
         scores = finding.scores()
         score = float(scores[number] - np.delete(scores, number).max())
         if number == 0:
@@ -205,25 +198,23 @@ class SpansCollected:
         self._starts, self._ends, self._decisions = array("d"), array("d"), array("b")
         self.warnings: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
-        self.best: list[MostEvidence[Finding]] = [MostEvidence() for _ in bundle.classes]
+        self.best: list[TopFindings] = [TopFindings() for _ in bundle.classes]
 
     def take(self, finding: Finding) -> None:
         """Take the next finding."""
         self._starts.append(finding.start_s)
         self._ends.append(finding.end_s)
         self.warnings.update(finding.warnings)
-        if finding.decisions is None or finding.evidence is None or finding.logits is None:
-            self.notes.update(
-                {note.split(":")[0].split(" for ")[0] for note in finding.quality_notes}
-            )
+        if finding.evidence is None:
+            self.notes.update(_kinds_of_notes(finding))
             self._decisions.extend([UNDECIDED] * len(self.bundle.classes))
             return
         self.track.add(finding.start_s, finding.evidence)
-        self._decisions.extend(finding.decisions[name] for name in self.bundle.classes)
-        for number, (name, found) in enumerate(finding.decisions.items()):
-            if found:
-                score = finding.logits[name] - self.bundle.levels[name]
-                self.best[number].offer(score, finding.start_s, finding)
+        self._decisions.extend(name in finding.predicted for name in self.bundle.classes)
+        scores = finding.scores()
+        for name in finding.predicted:
+            number = finding.classes.index(name)
+            self.best[number].offer(float(scores[number]), finding.start_s, finding)
 
     @property
     def starts_s(self) -> NDArray[np.float64]:
@@ -249,18 +240,21 @@ class RecordingCollected:
         self.track = EvidenceTrack(bundle, seconds)
         self.warnings: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
-        self.finding: RecordingFinding | None = None
+        self.finding: Finding | None = None
 
-    def take(self, finding: RecordingFinding) -> None:
+    def take(self, finding: Finding) -> None:
         """Take the one finding."""
         self.finding = finding
         self.warnings.update(finding.warnings)
         if finding.evidence is None:
-            self.notes.update(
-                {note.split(":")[0].split(" for ")[0] for note in finding.quality_notes}
-            )
+            self.notes.update(_kinds_of_notes(finding))
         else:
-            self.track.add(finding.start_s, finding.evidence, finding.there)
+            self.track.add(finding.start_s, finding.evidence, finding.present)
+
+
+def _kinds_of_notes(finding: Finding) -> dict[str, int]:
+    """Quality notes without their numbers, each once."""
+    return {note.split(":")[0].split(" for ")[0]: 1 for note in finding.quality_notes}
 
 
 Collected = BeatsCollected | SpansCollected | RecordingCollected

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.runtime.finding import Limits
+from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import MODEL_RATE_HZ, Conditioned, FrontEnd, FrontEndStream
 from beatlens.signals.qrs import QrsDetector
 from beatlens.signals.recording import Piece

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from beatlens.ecg_page.facts import NO_BEATS, rate_words
-from beatlens.ecg_page.reasons import waves, words_of_beat
+from beatlens.ecg_page.reasons import evidence_above, waves, words_of_beat
 from beatlens.ecg_page.summary import ClassCount, Summary
 from beatlens.ecg_page.words import clock, plural, share, warning
-from beatlens.runtime.beat_finding import BeatFinding, Contribution
-from beatlens.runtime.finding import Finding
-from beatlens.runtime.recording_finding import RecordingFinding
+from beatlens.runtime.finding import EVIDENCE, OFFSET, Contribution, Finding
 from beatlens.signals.leads import is_lead_two
-
-AnyFinding = Finding | BeatFinding | RecordingFinding
 
 
 def lead_words(lead_names: Sequence[str], row: int, asked: bool) -> str:
@@ -35,11 +32,11 @@ def lead_words(lead_names: Sequence[str], row: int, asked: bool) -> str:
     )
 
 
-def line(finding: AnyFinding) -> str:
+def line(finding: Finding) -> str:
     """One finding as a line."""
-    if isinstance(finding, BeatFinding):
+    if finding.peak_s is not None:
         text = _beat_line(finding)
-    elif isinstance(finding, RecordingFinding):
+    elif finding.shares:
         text = _recording_line(finding)
     else:
         text = _span_line(finding)
@@ -109,60 +106,65 @@ def _class_line(row: ClassCount, summary: Summary) -> str:
 
 def _span_line(finding: Finding) -> str:
     span = f"{clock(finding.start_s)} to {clock(finding.end_s)}  "
-    if finding.probabilities is None or finding.decisions is None:
+    if finding.probabilities is None:
         return f"{span}not assessable: {', '.join(finding.quality_notes)}"
     parts = []
     for name, chance in finding.probabilities.items():
-        found = "*" if finding.decisions[name] else " "
+        found = "*" if name in finding.predicted else " "
         text = f"{found}{name} {100 * chance:3.0f} %"
-        if finding.decisions[name]:
-            top = finding.top_segments(name, 2)
-            where = ", ".join(f"{clock(s.start_s, 1)}-{clock(s.end_s, 1)}" for s in top)
+        if name in finding.predicted:
+            where = ", ".join(segment_words(part) for part in evidence_above(finding, name)[:2])
             text = f"{text} ({where})"
         parts.append(text)
     note = f"  {', '.join(finding.quality_notes)}" if finding.quality_notes else ""
     return span + "  ".join(parts) + note
 
 
-def _beat_line(finding: BeatFinding) -> str:
+def _beat_line(finding: Finding) -> str:
     when = f"{clock(finding.time_s, 2)}  "
     if finding.class_name is None or finding.probabilities is None:
         return f"{when}not assessable: {', '.join(finding.quality_notes)}"
     chance = 100 * finding.probabilities[finding.class_name]
     normal = finding.classes[0]  # As on the page: what speaks for an ectopic beat, not a normal one
-    reasons = finding.explain(None if finding.class_name == normal else normal)
-    why = _said(reasons[:2], _beat_segment, words_of_beat)
+    reasons = finding.explain(against=None if finding.class_name == normal else normal)
+    why = _said(reasons, 2, partial(_beat_segment, finding.time_s), words_of_beat)
     return f"{when}{finding.class_name} {chance:3.0f} %  {why}"
 
 
-def _beat_segment(start_s: float, end_s: float) -> str:
+def _beat_segment(peak_s: float, part: Contribution) -> str:
+    start_s, end_s = (at - peak_s for at in (part.start_s or 0.0, part.end_s or 0.0))
     return f"{waves(start_s, end_s)} {1000 * start_s:+.0f} to {1000 * end_s:+.0f} ms"
 
 
-def _recording_line(finding: RecordingFinding) -> str:
+def _recording_line(finding: Finding) -> str:
     span = f"{clock(finding.start_s)} to {clock(finding.end_s)}  "
     if finding.class_name is None or finding.probabilities is None:
         return f"{span}not assessable: {', '.join(finding.quality_notes)}"
     chances = "  ".join(f"{n} {100 * chance:.0f} %" for n, chance in finding.probabilities.items())
     why = _said(
-        finding.explain()[:4],
-        lambda start, end: f"{clock(start, 1)}-{clock(end, 1)}",
+        finding.explain(),
+        4,
+        segment_words,
         lambda name, ratio: f"{name} {ratio:.2f}",
     )
     return f"{span}{finding.class_name}  {chances}  {why}"
 
 
+def segment_words(part: Contribution) -> str:
+    """A segment of evidence as its times."""
+    return f"{clock(part.start_s or 0.0, 1)}-{clock(part.end_s or 0.0, 1)}"
+
+
 def _said(
     parts: Sequence[Contribution],
-    segment: Callable[[float, float], str],
+    count: int,
+    segment: Callable[[Contribution], str],
     feature: Callable[[str, float], str],
 ) -> str:
-    """The largest contributions: segments of signal, and beat features, in logits."""
+    """The largest contributions in logits: segments of signal, and features; no offset."""
     said = []
-    for part in parts:
-        if part.start_s is None or part.end_s is None:
-            what = feature(part.what, part.ratio or 0.0)
-        else:
-            what = segment(part.start_s, part.end_s)
-        said.append(f"{what} ({part.contribution:+.1f})")
+    for part in [part for part in parts if part.what != OFFSET][:count]:
+        is_evidence = part.what == EVIDENCE
+        what = segment(part) if is_evidence else feature(part.what, part.ratio or 0.0)
+        said.append(f"{what} ({part.logits:+.1f})")
     return ", ".join(said)

@@ -24,16 +24,16 @@ step is said: RR before the beat at 11/16 of the mean RR is "early by 28 %".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from beatlens.ecg_page.words import clock
 from beatlens.errors import DataError
-from beatlens.runtime.beat_finding import BeatFinding, Contribution
-from beatlens.runtime.finding import Finding
-from beatlens.runtime.recording_finding import RecordingFinding
+from beatlens.runtime.finding import EVIDENCE, Contribution, Finding
+from beatlens.runtime.finding import OFFSET as RULE
 from beatlens.signals.rr_features import RATIO_STEPS
 
 LARGEST = 6
@@ -97,55 +97,58 @@ class Reasons:
         return "; ".join(list(dict.fromkeys(said))[: 2 * MAX_SAID])
 
 
-def reasons_of_beat(finding: BeatFinding, against: str) -> Reasons:
+def reasons_of_beat(finding: Finding, against: str) -> Reasons:
     """Why a beat was given its class rather than the class `against`."""
-    if finding.class_name is None or finding.offsets is None:
+    if finding.class_name is None:
         raise DataError(f"the beat at {finding.time_s:g} s has no decision to take apart")
-    mine, other = (finding.classes.index(name) for name in (finding.class_name, against))
-    offset = float(finding.offsets[mine] - finding.offsets[other])
-    parts = [
-        Part(_beat_words(part), part.contribution, _kind(part)) for part in finding.explain(against)
-    ]
-    parts = [*_largest(parts), Part(OFFSET, offset)]
-    return _reasons(finding.class_name, against, parts)
+    parts, offset = _split(finding, against, partial(_beat_words, finding.time_s))
+    return _reasons(finding.class_name, against, [*parts, Part(OFFSET, offset)])
 
 
-def reasons_of_recording(finding: RecordingFinding) -> Reasons:
+def reasons_of_recording(finding: Finding) -> Reasons:
     """Why a recording was given its class rather than the class that came second."""
-    if finding.class_name is None or finding.offsets is None:
+    if finding.class_name is None:
         raise DataError("the recording has no decision to take apart")
-    scores = finding.scores()
-    mine = finding.classes.index(finding.class_name)
-    scores[mine] = -np.inf
-    other = int(scores.argmax())
-    offset = float(finding.offsets[mine] - finding.offsets[other])
-    parts = [
-        Part(_recording_words(part), part.contribution, _kind(part))
-        for part in finding.explain(finding.classes[other])
-    ]
-    parts = _largest(parts)
+    other = finding.second()
+    parts, offset = _split(finding, other, _recording_words)
     if offset:
         parts.append(Part(OFFSET, offset))
-    return _reasons(finding.class_name, finding.classes[other], parts)
+    return _reasons(finding.class_name, other, parts)
+
+
+def _split(
+    finding: Finding, against: str, words: Callable[[Contribution], str]
+) -> tuple[list[Part], float]:
+    """The largest parts of a decision, and the rule's offset."""
+    found = finding.explain(against=against)
+    parts = [Part(words(part), part.logits, _kind(part)) for part in found if part.what != RULE]
+    return _largest(parts), sum(part.logits for part in found if part.what == RULE)
 
 
 def reasons_of_span(finding: Finding, name: str, peaks_s: Iterable[float]) -> Reasons:
     """Why class `name` was found in a span: segments of evidence above its threshold."""
-    if finding.logits is None or finding.levels is None:
+    if not finding.assessable:
         raise DataError(f"the span from {finding.start_s:g} s has no decision to take apart")
     peaks = np.array(list(peaks_s))
-    total = finding.logits[name] - finding.levels[name]
+    total = float(finding.scores()[finding.classes.index(name)])
     parts = []
-    for segment in finding.top_segments(name, LARGEST):
-        inside = peaks[(peaks >= segment.start_s) & (peaks <= segment.end_s)]
+    for segment in evidence_above(finding, name)[:LARGEST]:
+        start_s, end_s = segment.start_s or 0.0, segment.end_s or 0.0
+        inside = peaks[(peaks >= start_s) & (peaks <= end_s)]
         beats = "" if not len(inside) else f", R peak at {clock(inside[0], 2)}"
         if len(inside) > 1:
             beats = f", {len(inside)} R peaks"
-        words = f"{clock(segment.start_s, 2)} to {clock(segment.end_s, 2)}{beats}"
-        parts.append(Part(words, segment.contribution, "signal"))
+        words = f"{clock(start_s, 2)} to {clock(end_s, 2)}{beats}"
+        parts.append(Part(words, segment.logits, "signal"))
     rest = total - sum(part.logits for part in parts)
     parts.append(Part(SEGMENTS, rest))
     return Reasons(f"{name.upper()} above its threshold", tuple(parts), total)
+
+
+def evidence_above(finding: Finding, name: str) -> list[Contribution]:
+    """Segments of a window with evidence above the threshold of a class, the largest first."""
+    parts = finding.explain(name)
+    return [part for part in parts if part.what == EVIDENCE and part.logits > 0]
 
 
 def words_of_beat(feature: str, ratio: float) -> str:
@@ -204,11 +207,11 @@ def _ratio_words(feature: str, ratio: float) -> str:
             return f"RR before it {'as long as' if same else longer} the RR after it"
 
 
-def _beat_words(part: Contribution) -> str:
+def _beat_words(peak_s: float, part: Contribution) -> str:
     if part.start_s is None or part.end_s is None:
         return words_of_beat(part.what, part.ratio or 0.0)
-    span = f"{_ms(part.start_s)} to {_ms(part.end_s)} ms from R"
-    return f"{waves(part.start_s, part.end_s)} ({span})"
+    start_s, end_s = part.start_s - peak_s, part.end_s - peak_s
+    return f"{waves(start_s, end_s)} ({_ms(start_s)} to {_ms(end_s)} ms from R)"
 
 
 def _recording_words(part: Contribution) -> str:

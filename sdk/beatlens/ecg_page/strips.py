@@ -23,7 +23,6 @@ from beatlens.ecg_page.reasons import (
     reasons_of_span,
 )
 from beatlens.ecg_page.words import clock, plural, warning
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.finding import Finding
 
 STRIP_S = 10
@@ -97,7 +96,7 @@ def _strips_of_beats(collected: BeatsCollected, per_class: int) -> list[Strip]:
     times, classes, warned = collected.times_s, collected.classes, collected.warned
     found = [int((classes == number).sum()) for number in range(len(collected.bundle.classes))]
     for number in sorted(range(1, len(found)), key=lambda number: -found[number]):
-        chosen: list[tuple[float, BeatFinding, str]] = []
+        chosen: list[tuple[float, Finding, str]] = []
         run = collected.longest[number]
         if run is not None and run.beats >= 3:
             shown = min(max(run.finding.time_s, run.start_s + 4.0), run.start_s + 8.0)
@@ -117,7 +116,7 @@ def _strips_of_beats(collected: BeatsCollected, per_class: int) -> list[Strip]:
 
 def _beat_strip(
     collected: BeatsCollected,
-    finding: BeatFinding,
+    finding: Finding,
     note: str,
     start: float,
     end: float,
@@ -246,10 +245,7 @@ def _strips_of_recording(
     if finding is None or finding.class_name is None or finding.probabilities is None:
         return []
     reasons = reasons_of_recording(finding)
-    mine = finding.classes.index(finding.class_name)
-    scores = finding.scores()
-    scores[mine] = -np.inf
-    other = int(scores.argmax())
+    mine, other = map(finding.classes.index, (finding.class_name, finding.second()))
     track, title = collected.track, collected.bundle.titles[finding.class_name]
     strips = []
     for start in _most_evidence(track, mine, other, collected.seconds, per_class):

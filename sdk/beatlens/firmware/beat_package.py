@@ -22,11 +22,11 @@ from beatlens.firmware.package import (
 )
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_chain import rule_of
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.c_beat_task import beat_memory_bytes, beat_task_source
-from beatlens.runtime.finding import Limits
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.quality import Limits
 from beatlens.runtime.warning_bits import pack_warnings
 from beatlens.signals.beat_features import FEATURES, STEPS
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
@@ -146,7 +146,7 @@ def golden_counts(frontend: FrontEnd) -> NDArray[np.int16]:
     return np.clip(counts, low + 1, high - 1).astype(np.int16)
 
 
-def _beat(bundle: Bundle, finding: BeatFinding, scores: str) -> str:
+def _beat(bundle: Bundle, finding: Finding, scores: str) -> str:
     peak = round(finding.time_s * MODEL_RATE_HZ)
     start = round(finding.start_s * MODEL_RATE_HZ / bundle.geometry.stride)
     if not finding.assessable:
@@ -158,7 +158,7 @@ def _beat(bundle: Bundle, finding: BeatFinding, scores: str) -> str:
     return row(peak, start, 1, number, warnings, features, scores)
 
 
-def _scores(bundle: Bundle, finding: BeatFinding) -> list[int]:
+def _scores(bundle: Bundle, finding: Finding) -> list[int]:
     """Scores in steps, from a finding's parts in logits: as the device sums them up."""
     rule, evidence = rule_of(bundle), bundle.tensors["evidence"]
     assert finding.evidence is not None

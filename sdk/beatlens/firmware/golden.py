@@ -17,7 +17,8 @@ from beatlens.errors import ModelError
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.simulate import simulate
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.finding import Finding, Limits
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.quality import Limits
 from beatlens.runtime.stream import Stream
 from beatlens.runtime.warning_bits import pack_warnings
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
@@ -140,7 +141,7 @@ def ecg_at(frontend: FrontEnd, seconds: float) -> NDArray[np.int16]:
 def _finding(bundle: Bundle, finding: Finding, sums: str) -> str:
     column_s = bundle.geometry.stride / MODEL_RATE_HZ
     start, end = (round(at / column_s) for at in (finding.start_s, finding.end_s))
-    decisions = sum(1 << i for i, found in enumerate((finding.decisions or {}).values()) if found)
+    decisions = sum(1 << bundle.classes.index(name) for name in finding.predicted)
     named = sums if finding.assessable else 0
     warnings = pack_warnings(finding.warnings)
     return row(start, end - start, decisions, int(finding.assessable), warnings, named)

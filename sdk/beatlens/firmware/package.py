@@ -34,7 +34,7 @@ from beatlens.integer.graph import Convolution
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.c_task import memory_bytes, task_source
-from beatlens.runtime.finding import Limits
+from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
 
 KERNEL_FILES: Mapping[str, tuple[str, ...]] = {

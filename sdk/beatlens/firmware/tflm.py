@@ -36,7 +36,7 @@ from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle, geometry_of
-from beatlens.runtime.finding import Limits
+from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
 
 SHARED = (

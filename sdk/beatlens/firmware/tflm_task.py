@@ -10,7 +10,7 @@ from beatlens.c_source.lead import round_to_words
 from beatlens.c_source.text import CSource, guarded, numbers
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.c_task import build_lead, limits_row
-from beatlens.runtime.finding import Limits
+from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
 
 COUNTER_BYTES = 8

@@ -1,4 +1,4 @@
-"""The backbones: residual teacher, dense and depthwise students, and how a recipe names them.
+"""Backbones: the residual teacher, the dense and depthwise students, and their specifications.
 
 >>> net = build(TEACHER, ("pvc", "sve"))
 >>> net.geometry, 600_000 < net.weights < 800_000
@@ -27,13 +27,14 @@ class NetworkSpec:
             or `depthwise` (the first layer dense, the others depthwise then pointwise).
         channels: output channels.
         kernels: taps.
-        strides: steps; their product is the network's stride.
-        inner: channels between a residual block's two convolutions, where pruning made them differ
-            from the block's own; empty: the same as `channels`. The first layer has none and
-            repeats its channels.
-        shortcuts: whether a residual block has a 1x1 unit in its shortcut, where pruning made
-            widths meet that differed before; empty: where the shape changes. False for the first.
-        members: networks of this shape whose mean it is (see `beatlens.nets.ensemble`).
+        strides: strides; their product is the network's stride.
+        inner: channels between the two convolutions of each residual block, where pruning made
+            them differ from `channels`; empty: the same as `channels`. The entry of the first
+            layer, which has one convolution, is its `channels`.
+        shortcuts: whether each residual block has a 1x1 unit in its shortcut, where pruning made
+            the widths on both sides equal; empty: a unit where the shape changes. False for the
+            first layer.
+        members: number of networks of this shape in an ensemble (see `beatlens.nets.ensemble`).
     """
 
     kind: str
@@ -84,11 +85,11 @@ class NetworkSpec:
                 )
 
     def changes_shape(self, index: int) -> bool:
-        """Whether a layer but the first gives another width or rate than it takes."""
+        """Whether a layer after the first changes the width or the rate."""
         return self.channels[index - 1] != self.channels[index] or self.strides[index] != 1
 
     def as_dict(self) -> dict[str, object]:
-        """The specification as plain data, for a checkpoint or a bundle; defaults left out."""
+        """Return the specification as plain data, for a checkpoint or a bundle, less defaults."""
         plain: dict[str, object] = {
             "kind": self.kind,
             "channels": self.channels,
@@ -101,7 +102,7 @@ class NetworkSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> NetworkSpec:
-        """The inverse of `as_dict` (lists are accepted where tuples are meant)."""
+        """The inverse of `as_dict`; lists are accepted for tuples."""
         return cls(
             data["kind"],
             tuple(data["channels"]),
@@ -161,9 +162,9 @@ def build(spec: NetworkSpec, classes: tuple[str, ...], leads: int = 1) -> Eviden
 
 
 def read_spec(net: EvidenceNet) -> NetworkSpec:
-    """The specification that builds a network of this shape, whatever its widths.
+    """Read the specification of a network from its layers, also after pruning.
 
-    Raises `ModelError` for a backbone that `build` does not make.
+    Raises `ModelError` for a backbone that `build` cannot build.
 
     >>> read_spec(build(TEACHER, ("pvc", "sve"))) == TEACHER
     True
@@ -185,10 +186,10 @@ def read_spec(net: EvidenceNet) -> NetworkSpec:
 
 
 def _likely_spec(blocks: list[ConvUnit | ResidualBlock]) -> NetworkSpec | None:
-    """The specification of these blocks if there is one; whether they fit it is to be checked."""
+    """The specification these blocks would have; the caller checks that they fit it."""
     residual = any(isinstance(block, ResidualBlock) for block in blocks)
     depthwise = not residual and any(m.groups > 1 for m in _convolutions(blocks))
-    # The blocks that begin and that end a layer.
+    # The first and the last block of each layer.
     begin = blocks[:1] + blocks[1::2] if depthwise else blocks
     end = blocks[:1] + blocks[2::2] if depthwise else blocks
     if not blocks or len(begin) != len(end):

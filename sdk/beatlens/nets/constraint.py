@@ -1,9 +1,9 @@
-"""What a method imposes on a layer's weights, kept through every later step.
+"""Constraints on a layer's weights, which every later compression step keeps.
 
-A constraint stands between a layer's trained tensor and the weights the layer uses
-(`torch.nn.utils.parametrize`): masks, shared magnitudes, codebooks and low-bit grids are all
-constraints, so any training, float or quantisation-aware, holds them without knowing of them. All
-of them survive a rescaling of output channels, which is what folding batch norm is.
+A constraint maps a layer's trained tensor to the weights the layer uses
+(`torch.nn.utils.parametrize`). Masks, shared magnitudes, codebooks and low-bit grids are
+constraints, so every training, float or quantisation-aware, keeps them without code of its own. All
+of them survive a rescaling of output channels, which folding batch norm is.
 
 >>> conv = nn.Conv1d(1, 2, 3, bias=False)
 >>> impose(conv, Mask(torch.tensor([[[1.0, 0, 1]], [[0, 1, 0]]])))
@@ -30,14 +30,14 @@ HOMES = {
     "permuted-blocks": "beatlens.compress.permuted_blocks",
     "unified": "beatlens.compress.unify",
 }
-"""Modules that define kinds, imported when a file asks for one (they import this module)."""
+"""Modules that define kinds of constraint; imported when a file has one, since they import this."""
 
 
 class Constraint(nn.Module, ABC):
     """Maps a layer's trained tensor `[out, in, k]` to the weights it uses, same shape.
 
-    Subclasses name themselves by `kind` and are found again by it when a file is read. Everything
-    they hold is in buffers and parameters, so that `state_dict` is the whole of them.
+    Subclasses set `kind`, by which they are found when a file is read. All their state is in
+    buffers and parameters, so that `state_dict` holds it.
     """
 
     kind: ClassVar[str]
@@ -48,32 +48,32 @@ class Constraint(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, weight: Tensor) -> Tensor:
-        """The weights in use, differentiable in `weight`."""
+        """Return the weights to use, same shape, differentiable in `weight`."""
 
     @abstractmethod
     def rescaled(self, weight: Tensor) -> Constraint:
-        """The same constraint for a layer whose output channels were multiplied by numbers.
+        """Return the same constraint for a layer whose output channels were multiplied by factors.
 
         Args:
             weight: the multiplied weights `[out, in, k]`; a factor may be negative.
         """
 
     def steps(self, weight: Tensor) -> Tensor | None:
-        """The grid int8 weights must stand on: a step per output channel, `[out]`.
+        """Return the step of the int8 weights per output channel, `[out]`, for the trained
+        `weight`.
 
-        `weight` is the trained tensor. None: no grid of its own, the usual 127 steps to the
-        largest weight.
+        None: the constraint has no grid of its own, and the largest weight gets 127 steps.
         """
         return None
 
     def stored(self, whole: Tensor) -> Tensor:
-        """Of the weights as whole numbers `[out, in, k]`, those the device must store."""
+        """Return the part of the int8 weights `[out, in, k]` that the device must store."""
         return whole
 
     @classmethod
     @abstractmethod
     def empty(cls, state: dict[str, Tensor]) -> Constraint:
-        """A constraint with the tensors of a file's `state`."""
+        """Make a constraint of this kind from the tensors of a file's `state`."""
 
 
 class Mask(Constraint):
@@ -107,7 +107,7 @@ def impose(layer: nn.Module, constraint: Constraint, tensor: str = "weight") -> 
 
 
 def release(layer: nn.Module, tensor: str = "weight") -> None:
-    """Take a layer's constraint away and leave the weights as it had made them."""
+    """Remove a layer's constraint and keep the weights it gave."""
     if parametrize.is_parametrized(layer, tensor):
         # torch takes the tensor off the layer's class, which a deep copy of the layer shares.
         kind = type(layer)
@@ -125,14 +125,14 @@ def constraint_on(layer: nn.Module, tensor: str = "weight") -> Constraint | None
 
 
 def trained_tensor(layer: nn.Module, tensor: str = "weight") -> Tensor:
-    """The tensor that is trained: under a constraint, what goes into it."""
+    """Return the tensor that is trained: under a constraint, the constraint's input."""
     if not parametrize.is_parametrized(layer, tensor):
         return cast(Tensor, getattr(layer, tensor))
     return cast(Tensor, cast(nn.ModuleDict, layer.parametrizations)[tensor].original)
 
 
 def find_constraints(net: nn.Module) -> dict[str, Constraint]:
-    """Every constraint in a network, by the name of its layer and tensor (`layer:tensor`)."""
+    """Find every constraint in a network, by name of layer and tensor (`layer:tensor`)."""
     found: dict[str, Constraint] = {}
     for name, module in net.named_modules():
         if parametrize.is_parametrized(module):
@@ -144,7 +144,7 @@ def find_constraints(net: nn.Module) -> dict[str, Constraint]:
 
 
 def describe_constraints(net: nn.Module) -> dict[str, dict[str, Any]]:
-    """Plain data and tensors from which `impose_described` makes a network's constraints again."""
+    """Describe a network's constraints as plain data and tensors, for `impose_described`."""
     return {
         where: {"kind": c.kind, "state": dict(c.state_dict())}
         for where, c in find_constraints(net).items()
@@ -152,7 +152,7 @@ def describe_constraints(net: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def impose_described(net: nn.Module, described: dict[str, dict[str, Any]]) -> None:
-    """Impose what `describe_constraints` described. Raises `ModelError` for what does not fit."""
+    """Impose described constraints; `ModelError` where one is unknown or does not fit."""
     for where, entry in described.items():
         layer, _, tensor = where.partition(":")
         kind = entry["kind"]

@@ -1,13 +1,12 @@
-"""Several evidence networks as one, whose evidence is the mean of theirs.
+"""An ensemble of evidence networks as one network, whose evidence is the members' mean.
 
-    features [B, M K, T] = features of the M members, one after the other
-    head = their heads, one after the other, divided by M
+    features [B, M K, T] = features of the M members, concatenated
+    head                 = heads of the members, concatenated, divided by M
 
-An ensemble of evidence networks is an evidence network itself, since evidence is linear in the last
-features: nothing is approximated, every attribution and matching loss takes it as it is. Members
-that differ in nothing but their seed err in different places (Lakshminarayanan et al., NeurIPS
-2017, section 2.4), and point to different places where they err; their mean is the better teacher,
-and the easier one to follow.
+Evidence is linear in the last features, so the ensemble is itself an evidence network: nothing is
+approximated, and every attribution and matching loss works on it. Members that differ only in their
+seed make different errors (Lakshminarayanan et al., NeurIPS 2017, section 2.4), with evidence at
+different places; their mean is a better teacher, which a student agrees with more.
 """
 
 from __future__ import annotations
@@ -31,22 +30,22 @@ class Members(nn.Module):
 
     @property
     def backbones(self) -> list[nn.Sequential]:
-        """They themselves."""
+        """The members' backbones."""
         return [cast(nn.Sequential, backbone) for backbone in self.each]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Their features, one after the other."""
+        """Return the members' features, concatenated `[B, M K, T]`."""
         return torch.cat([backbone(x) for backbone in self.each], dim=1)
 
     def layers(self) -> list[tuple[int, int]]:
-        """The `(kernel, stride)` of the longer path of one of them."""
+        """The `(kernel, stride)` of every convolution of one member's longest path."""
         return chain_layers(self.backbones[0])
 
 
 def ensemble(nets: Sequence[EvidenceNet]) -> EvidenceNet:
-    """One network whose evidence is the mean of that of `nets`; of one network, that network.
+    """Join networks into one whose evidence is the mean of theirs; a single one is returned itself.
 
-    Raises `ModelError` where there are none, or their classes or geometries differ.
+    Raises `ModelError` where `nets` is empty, or classes or geometries differ.
 
     >>> from beatlens.nets.backbones import NetworkSpec, build
     >>> spec = NetworkSpec("dense", (4,), (8,), (8,))
@@ -79,7 +78,7 @@ def ensemble(nets: Sequence[EvidenceNet]) -> EvidenceNet:
 
 
 def list_blocks(net: nn.Module) -> list[list[str]]:
-    """Names of a backbone's blocks, first to last; of an ensemble those of all members together.
+    """Return the names of a backbone's blocks, in order; in an ensemble, of all members per block.
 
     >>> from beatlens.nets.backbones import NetworkSpec, build
     >>> spec = NetworkSpec("dense", (4, 4), (8, 3), (8, 1))

@@ -1,11 +1,11 @@
-"""`EvidenceNet`: a decision that is the mean of a map, so that the map is the explanation.
+"""`EvidenceNet`: a network whose decision is the mean of a map, which explains the decision.
 
     x [B, 1, N] -> backbone -> features [B, K, T] -> head (1x1, bias inside) -> evidence [B, C, T]
     logits [B, C] = mean of the evidence over the columns
 
 The evidence is the class activation map (Zhou et al., CVPR 2016) with the bias spread over the
-columns; taking the mean after the linear head instead of before it changes nothing but makes the
-map an output. No gradient, no second pass.
+columns. The mean is taken after the linear head instead of before it, which gives the same logits
+and makes the map an output. It needs no gradient and no second pass.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from beatlens.geometry import Geometry
 
 
 class ConvUnit(nn.Module):
-    """Unpadded convolution, batch norm and (unless `relu` is false) a ReLU on `[B, in, N]`.
+    """Unpadded convolution, batch norm and, with `relu`, a ReLU on `[B, in, N]`.
 
-    `depthwise` convolves each channel by itself (then `out_channels` must equal `in_channels`).
+    With `depthwise` each channel is convolved by itself, and `out_channels` must be `in_channels`.
     """
 
     def __init__(
@@ -53,15 +53,15 @@ class ConvUnit(nn.Module):
 class ResidualBlock(nn.Module):
     """Two unpadded convolutions with a shortcut cropped to their centre (He et al., CVPR 2016).
 
-    The shortcut is a strided 1x1 unit where the shape changes. Cropping, not padding, keeps columns
-    independent of where a window starts.
+    The shortcut has a strided 1x1 unit where the shape changes. Because it is cropped instead of
+    padded, a column does not depend on where the window starts.
 
     Args:
-        in_channels, out_channels: of the block.
-        kernel: taps of both convolutions.
-        stride: of the first.
-        inner: channels between the two; None: `out_channels`.
-        shortcut: whether there is a unit in the shortcut; None: where the shape changes.
+        in_channels, out_channels: channels of the block's input and output.
+        kernel: taps of the two convolutions.
+        stride: stride of the first convolution.
+        inner: channels between the two convolutions; None: `out_channels`.
+        shortcut: whether the shortcut has a 1x1 unit; None: where the shape changes.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class ResidualBlock(nn.Module):
         self.crop = (geometry.receptive_field - 1) // 2
 
     def cropped(self, x: Tensor, columns: int) -> Tensor:
-        """The part of the input `[B, in, N]` under the centres of the block's `columns`."""
+        """Crop the input `[B, in, N]` to the centres of the block's `columns` output columns."""
         step = self.first.conv.stride[0]
         return x[:, :, self.crop : self.crop + (columns - 1) * step + 1]
 
@@ -116,7 +116,9 @@ def chain_layers(backbone: nn.Sequential) -> list[tuple[int, int]]:
 
 
 class EvidenceNet(nn.Module):
-    """Backbone plus evidence head.
+    """A backbone with an evidence head.
+
+    `net(x)` returns logits `[B, C]`, `net.evidence(x)` the map `[B, C, T]` whose mean they are.
 
     Args:
         backbone: a sequence of modules with `layers()`; unpadded, `[B, leads, N] -> [B, K, T]`.
@@ -132,17 +134,17 @@ class EvidenceNet(nn.Module):
         self.geometry = Geometry.of(chain_layers(backbone))
 
     def features(self, x: Tensor) -> Tensor:
-        """Last activation `[B, K, T]` of `x [B, leads, N]` (millivolt)."""
+        """Return the last activation `[B, K, T]` of `x [B, leads, N]` in mV."""
         features: Tensor = self.backbone(x)
         return features
 
     def evidence(self, x: Tensor) -> Tensor:
-        """Evidence `[B, C, T]` in logit units."""
+        """Return the evidence `[B, C, T]` of `x [B, leads, N]` in mV, in logit units."""
         evidence: Tensor = self.head(self.features(x))
         return evidence
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits `[B, C]` over the whole input."""
+        """Return the logits `[B, C]`, the mean of the evidence over the whole input."""
         return self.evidence(x).mean(dim=2)
 
     @property

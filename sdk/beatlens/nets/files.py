@@ -1,6 +1,6 @@
-"""Network files: weights with the specification that builds the network again.
+"""Network files: weights, with the specification that builds the network.
 
-Constraints on weights (masks, codebooks and so on) go with them, so that a later step can hold
+Constraints on weights (masks, codebooks and others) are saved with them, so that later steps keep
 them.
 """
 
@@ -27,8 +27,9 @@ COMPILED = "_orig_mod"
 def save_net(path: Path, net: EvidenceNet, spec: NetworkSpec) -> None:
     """Write a network, whole or not at all.
 
-    What `torch.compile`, `DataParallel` and `DistributedDataParallel` wrap around a network or a
-    part of it is left out.
+    Wrappers of `torch.compile`, `DataParallel` and `DistributedDataParallel` are left out.
+
+    Raises `ModelError` where `net` is not an `EvidenceNet`, `OutputError` as `save_state`.
     """
     inner = without_wrappers(net)
     if not isinstance(inner, EvidenceNet):
@@ -43,7 +44,7 @@ def load_net(path: Path) -> tuple[EvidenceNet, NetworkSpec]:
     """Read a network, in `eval()` mode, and its specification.
 
     Raises `ModelError` when the file is missing or is not a network file. Only tensors and plain
-    data are read (`weights_only`), so a hostile file cannot run code.
+    data are read (`weights_only`), so a file cannot run code.
     """
     state = read_state(path, FORMAT)
     try:
@@ -70,7 +71,7 @@ def save_state(path: Path, state: object) -> None:
 
 
 def without_wrappers(net: nn.Module) -> nn.Module:
-    """The network itself, out of what `torch.compile` and the parallel wrappers made of it."""
+    """Return the network inside the wrappers of `torch.compile` and of parallel training."""
     while True:
         if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
             net = net.module
@@ -81,7 +82,7 @@ def without_wrappers(net: nn.Module) -> nn.Module:
 
 
 def plain_state(net: nn.Module) -> dict[str, dict[str, Any]]:
-    """`constraints` and `weights` of a network, named as if no part of it were compiled."""
+    """Return `constraints` and `weights` of a network, with the names of an uncompiled network."""
     inner = without_wrappers(net)
     constraints, weights = describe_constraints(inner), inner.state_dict()
     return {
@@ -110,5 +111,5 @@ def read_plain(path: Path) -> object:
         return torch.load(path, weights_only=True)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); train it first") from error
-    except Exception as error:  # torch's unpickler raises whatever a foreign file trips it over
+    except Exception as error:  # torch's unpickler may raise anything on a foreign file
         raise ModelError(f"{path}: not a network file: {error!r}") from error

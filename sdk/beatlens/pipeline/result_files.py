@@ -129,7 +129,7 @@ def write_result(
         usual["findings"] += 1
         usual["undecided"] += not finding["assessable"]
         usual["warned"] += bool(finding["warnings"])
-        classes.update(_classes_of(finding))
+        classes.update(finding["predicted"])
     counts = Counts(**usual, classes=dict(sorted(classes.items())))
     file.write(json_line({"end": True, **asdict(counts), "sha256": digest.hexdigest()}) + "\n")
     return counts
@@ -169,9 +169,3 @@ def _digest(file: BinaryIO, length: int) -> str:
         digest.update(part)
         length -= len(part)
     return digest.hexdigest()
-
-
-def _classes_of(finding: Mapping[str, Any]) -> list[str]:
-    """Classes that a finding counts for: spans have a decision for each, others one class."""
-    found = [name for name, yes in (finding.get("decisions") or {}).items() if yes]
-    return found + ([finding["class"]] if finding.get("class") else [])

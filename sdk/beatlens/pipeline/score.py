@@ -34,13 +34,11 @@ from beatlens.pipeline.result_files import (
     write_result,
 )
 from beatlens.pipeline.whole_files import WholeFile, remove_parts, write_first
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.beat_stream import explain_beat_pieces
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.engines import EngineKind, StreamEngine
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.folder import SUMS
-from beatlens.runtime.recording_finding import RecordingFinding
 from beatlens.runtime.recording_stream import explain_whole_pieces
 from beatlens.runtime.released import find_bundle
 from beatlens.runtime.stream import Piece, explain_pieces
@@ -51,7 +49,6 @@ from beatlens.signals.wfdb_files import check_signal_files
 from beatlens.signals.wfdb_pieces import Progress, RecordingFile
 from beatlens.version import __version__
 
-AnyFinding = Finding | BeatFinding | RecordingFinding
 ABOUT, SUMMARY = "about.json", "summary.csv"
 PARTS_S = 24 * 3600.0
 """Age in seconds at which a file that is not whole has no process any more that writes it."""
@@ -84,7 +81,7 @@ def findings_in(
     *,
     every: float | None = 10.0,
     engine: str = "auto",
-) -> Iterator[AnyFinding]:
+) -> Iterator[Finding]:
     """What a bundle finds in one lead: on spans, on beats or on the whole of it, as it decides.
 
     Args:

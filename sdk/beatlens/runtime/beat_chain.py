@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
-from beatlens.runtime.beat_finding import BeatFinding
+from beatlens.runtime.beat_finding import beat_finding, beat_without_decision
 from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
+from beatlens.runtime.columns import Columns
 from beatlens.runtime.contents import Contents
-from beatlens.runtime.engines import Engine, dequantize
-from beatlens.runtime.finding import Columns, Limits, Tally, described
+from beatlens.runtime.engines import Engine
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.quality import Limits
 from beatlens.runtime.segment import Segment
 from beatlens.runtime.segment_chain import SegmentChain
-from beatlens.runtime.warning_bits import CLIPPED, name_warnings
-from beatlens.signals.beat_features import STEPS, BeatFeatures
+from beatlens.runtime.warning_bits import CLIPPED
+from beatlens.signals.beat_features import BeatFeatures
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import QrsDetector
 
@@ -41,7 +43,7 @@ class _Taken:
     columns: Columns
 
 
-class BeatChain(SegmentChain[BeatFinding]):
+class BeatChain(SegmentChain[Finding]):
     """The chain in Python, with an engine that runs the network; see `Chain`.
 
     Args:
@@ -97,13 +99,13 @@ class _BeatSegment:
         self._kept_from = 0
         self._most = KEPT_S * MODEL_RATE_HZ // bundle.geometry.stride
 
-    def push(self, counts: NDArray[np.int64]) -> Iterable[BeatFinding]:
+    def push(self, counts: NDArray[np.int64]) -> Iterable[Finding]:
         """Take checked sensor counts; yield the beats that became ready."""
         for columns in self._columns_of.push(counts):
             self._add(columns)
         yield from self._ready()
 
-    def close(self, until: int | None) -> Iterable[BeatFinding]:
+    def close(self, until: int | None) -> Iterable[Finding]:
         """End the segment, at the stream's column `until` if given; yield the rest of its beats."""
         for columns in self._columns_of.close(None if until is None else until - self._first):
             self._add(columns)
@@ -147,11 +149,11 @@ class _BeatSegment:
             self._taken.append(_Taken(peak, start, self._kept[at : at + length]))
             self._peaks.popleft()
 
-    def _ready(self) -> Iterable[BeatFinding]:
+    def _ready(self) -> Iterable[Finding]:
         while self._taken and self._features:
             yield self._decide(self._taken.popleft(), self._features.popleft())
 
-    def _decide(self, beat: _Taken, features: tuple[int, ...]) -> BeatFinding:
+    def _decide(self, beat: _Taken, features: tuple[int, ...]) -> Finding:
         bundle, rule, stride = self._bundle, self._rule, self._bundle.geometry.stride
         peak, start = self._first * stride + beat.peak, self._first + beat.start
         whole = len(beat.columns) == rule.before + rule.after
@@ -165,66 +167,9 @@ class _BeatSegment:
         warnings = self._limits.noise(tally, stride) | int(rule.warnings(sums, rows, found)[0])
         warnings |= CLIPPED if clipped else 0
         evidence = beat.columns.evidence
-        return beat_finding(bundle, peak, start, tally, evidence, features, int(found[0]), warnings)
-
-
-def beat_without_decision(bundle: Contents, peak: int, start: int, tally: Tally) -> BeatFinding:
-    """The finding on a beat that is not assessable; `tally` is empty where evidence is missing.
-
-    Args:
-        bundle: what was run.
-        peak: sample of the R peak at 128 Hz, counted since the stream began.
-        start: first column of its span, counted likewise.
-        tally: what is wrong with its columns.
-    """
-    time_s = peak / MODEL_RATE_HZ
-    if not tally.columns:
-        reason = "the signal around it is shorter than what its evidence is summed over"
-        return BeatFinding(
-            time_s=time_s, start_s=time_s, end_s=time_s, assessable=False, quality_notes=(reason,),
-            quality=0.0,
-        )  # fmt: skip
-    return BeatFinding(time_s=time_s, assessable=False, **described(bundle, start, tally))
-
-
-def beat_finding(
-    bundle: Contents,
-    peak: int,
-    start: int,
-    tally: Tally,
-    evidence: NDArray[np.int8],
-    features: tuple[int, ...],
-    class_number: int,
-    warnings: int,
-) -> BeatFinding:
-    """The finding on a beat, decided by whoever summed its evidence.
-
-    Args:
-        bundle, peak, start, tally: as for `beat_without_decision`.
-        evidence: int8 `[T, C]`, of its columns.
-        features: its features.
-        class_number: what it is.
-        warnings: bits, see `beatlens.runtime.warning_bits`.
-    """
-    rule, classes = rule_of(bundle), bundle.classes
-    step = rule.step
-    sums = evidence.sum(axis=0, dtype=np.int64)[None]
-    chances = rule.probabilities(sums, np.array([features]))[0].tolist()
-    maps = dequantize(evidence.T, bundle.tensors["evidence"])
-    maps.flags.writeable = False
-    return BeatFinding(
-        time_s=peak / MODEL_RATE_HZ,
-        assessable=True,
-        **described(bundle, start, tally),
-        warnings=name_warnings(warnings),
-        class_name=classes[class_number],
-        probabilities=dict(zip(classes, chances, strict=True)),
-        evidence=maps,
-        worth=step * rule.tables[np.arange(len(features)), features].astype(float),
-        offsets=step * rule.offsets.astype(float),
-        features={name: v / STEPS[name] for name, v in zip(STEPS, features, strict=True)},
-        classes=classes,
-    )
+        return beat_finding(
+            bundle, rule, peak, start, tally, evidence, features, int(found[0]), warnings
+        )
 
 
 def rule_of(bundle: Contents) -> BeatRule:

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.runtime.beat_chain import BeatChain
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.chain import Chain
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine, StreamEngine
-from beatlens.runtime.finding import BEAT_LIMITS, Limits
+from beatlens.runtime.finding import Finding
 from beatlens.runtime.host_beats import HostBeatChain
+from beatlens.runtime.quality import BEAT_LIMITS, Limits
 from beatlens.runtime.stream import (
     LeadStream,
     Piece,
@@ -31,7 +31,7 @@ from beatlens.runtime.stream import (
 from beatlens.signals.frontend import FrontEnd
 
 
-class BeatStream(LeadStream[BeatFinding]):
+class BeatStream(LeadStream[Finding]):
     """Findings on beats, of one lead of one sensor; R peaks are found on the way.
 
     Args:
@@ -70,7 +70,7 @@ def explain_beats(
     *,
     missing: NDArray[np.bool_] | None = None,
     **options: Any,
-) -> Iterator[BeatFinding]:
+) -> Iterator[Finding]:
     """Findings on the beats of a whole recording; as `explain_recording`.
 
     Args:
@@ -88,7 +88,7 @@ def explain_beat_pieces(
     rate_hz: int,
     counts_per_mv: float | None = None,
     **options: Any,
-) -> Iterator[BeatFinding]:
+) -> Iterator[Finding]:
     """As `explain_beats`, of a recording that comes in consecutive pieces of any size.
 
     Args:
@@ -100,7 +100,7 @@ def explain_beat_pieces(
 
 def _beat_chain(
     bundle: Contents, frontend: FrontEnd, limits: Limits, engine: Engine | StreamEngine | None
-) -> Chain[BeatFinding]:
+) -> Chain[Finding]:
     if engine == "c":
         return HostBeatChain(bundle, frontend, limits)
     return BeatChain(bundle, frontend, limits, engine_of(bundle, engine))

@@ -12,7 +12,7 @@ from beatlens.runtime.beat_chain import rule_of
 from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
 from beatlens.runtime.c_task import TaskSource, limits_row
 from beatlens.runtime.contents import Contents
-from beatlens.runtime.finding import BEAT_LIMITS, Limits
+from beatlens.runtime.quality import BEAT_LIMITS, Limits
 from beatlens.signals.qrs import BESIDE, NEIGHBOURS, REACH, RECENT, REFRACTORY
 
 MAX_WAITING = 32

@@ -10,7 +10,7 @@ from beatlens.c_source.plan import Plan, plan
 from beatlens.c_source.text import CSource, check_identifier, numbers, row
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.contents import Contents
-from beatlens.runtime.finding import Limits
+from beatlens.runtime.quality import Limits
 
 
 @dataclass(frozen=True)

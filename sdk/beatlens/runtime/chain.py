@@ -13,10 +13,13 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.runtime.columns import Columns
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine
-from beatlens.runtime.finding import Columns, Finding, Limits, all_lost, assess, left_over
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.quality import Limits
 from beatlens.runtime.segment import MAX_COLUMNS, Segment
+from beatlens.runtime.window_finding import all_lost, assess, left_over
 from beatlens.signals.frontend import FrontEnd
 
 PIECE = 1 << 15

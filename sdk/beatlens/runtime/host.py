@@ -23,10 +23,13 @@ from beatlens.errors import ModelError, SignalError
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.c_task import TaskSource, task_source
 from beatlens.runtime.chain import PIECE
+from beatlens.runtime.columns import Tally
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import dequantize
-from beatlens.runtime.finding import Finding, Limits, Tally, all_lost, decided, rest, undecided
+from beatlens.runtime.finding import Finding
 from beatlens.runtime.host_build import build_library
+from beatlens.runtime.quality import Limits
+from beatlens.runtime.window_finding import all_lost, decided, rest, undecided
 from beatlens.signals.frontend import DELAY, MODEL_RATE_HZ, FrontEnd
 
 SHARED_SOURCES = (

@@ -9,12 +9,13 @@ import ctypes
 from collections.abc import Iterator
 from functools import lru_cache
 
-from beatlens.runtime.beat_chain import beat_finding, beat_without_decision, rule_of
-from beatlens.runtime.beat_finding import BeatFinding
+from beatlens.runtime.beat_chain import rule_of
+from beatlens.runtime.beat_finding import beat_finding, beat_without_decision
 from beatlens.runtime.c_beat_task import beat_task_source
 from beatlens.runtime.chain import PIECE
+from beatlens.runtime.columns import Tally
 from beatlens.runtime.contents import Contents
-from beatlens.runtime.finding import Limits, Tally
+from beatlens.runtime.finding import Finding
 from beatlens.runtime.host import (
     KEPT_LIBRARIES,
     SHARED_SOURCES,
@@ -24,6 +25,7 @@ from beatlens.runtime.host import (
     describe_sensor,
     load_library,
 )
+from beatlens.runtime.quality import Limits
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import REFRACTORY
@@ -42,7 +44,7 @@ INSIDE = 4096
 seconds, and more."""
 
 
-class HostBeatChain(HostChain[BeatFinding]):
+class HostBeatChain(HostChain[Finding]):
     """The chain of beats.
 
     Args:
@@ -57,13 +59,13 @@ class HostBeatChain(HostChain[BeatFinding]):
 
     def __init__(self, bundle: Contents, frontend: FrontEnd, limits: Limits) -> None:
         rule = rule_of(bundle)
-        self._bundle = bundle
+        self._bundle, self._rule = bundle, rule
         library = _library(bundle, describe_sensor(frontend), limits)
         room = (PIECE * MODEL_RATE_HZ // frontend.rate_hz + INSIDE) // REFRACTORY + 8
         columns = rule.before + rule.after
         super().__init__(library, frontend.rate_hz, FIELDS, room, columns, len(bundle.classes))
 
-    def _findings(self, count: int) -> Iterator[BeatFinding]:
+    def _findings(self, count: int) -> Iterator[Finding]:
         for row, evidence in zip(self._heads[:count].tolist(), self._evidence, strict=False):
             start, assessable, warnings, *counted = row[: len(SPAN_FIELDS)]
             peak, class_number, *features = row[len(SPAN_FIELDS) :]
@@ -73,6 +75,7 @@ class HostBeatChain(HostChain[BeatFinding]):
                 continue
             yield beat_finding(
                 self._bundle,
+                self._rule,
                 peak,
                 start,
                 tally,

@@ -13,20 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import ModelError, SignalError
+from beatlens.runtime.columns import Columns
 from beatlens.runtime.contents import Contents
-from beatlens.runtime.engines import Engine, dequantize
-from beatlens.runtime.finding import Columns, Limits, Tally, described
-from beatlens.runtime.recording_finding import RecordingFinding
+from beatlens.runtime.engines import Engine
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.quality import Limits
+from beatlens.runtime.recording_finding import recording_finding
 from beatlens.runtime.recording_rule import MAX_COLUMNS, RecordingRule
 from beatlens.runtime.segment import Segment
 from beatlens.runtime.segment_chain import SegmentChain
-from beatlens.runtime.warning_bits import name_warnings
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import QrsDetector
-from beatlens.signals.rr_features import FEATURES, STEPS, RRFeatures
+from beatlens.signals.rr_features import FEATURES, RRFeatures
 
 
-class RecordingChain(SegmentChain[RecordingFinding]):
+class RecordingChain(SegmentChain[Finding]):
     """The chain in Python, with an engine that runs the network; see `Chain`.
 
     Args:
@@ -55,17 +56,17 @@ class RecordingChain(SegmentChain[RecordingFinding]):
 
         super().__init__(bundle, frontend, begin)
 
-    def push(self, counts: NDArray[np.int64]) -> list[RecordingFinding]:
+    def push(self, counts: NDArray[np.int64]) -> list[Finding]:
         """See `Chain.push`; nothing is ready before the end."""
         self._check_length(len(counts))
         return super().push(counts)
 
-    def gap(self, samples: int) -> list[RecordingFinding]:
+    def gap(self, samples: int) -> list[Finding]:
         """See `Chain.gap`."""
         self._check_length(samples)
         return super().gap(samples)
 
-    def end(self) -> list[RecordingFinding]:
+    def end(self) -> list[Finding]:
         """The finding on the recording; none where nothing was recorded."""
         super().end()
         self._add_lost(self.column)
@@ -100,36 +101,10 @@ class RecordingChain(SegmentChain[RecordingFinding]):
                 "minutes: end the stream and make a new one"
             )
 
-    def _decide(self, columns: Columns) -> RecordingFinding:
-        stride = self._bundle.geometry.stride
-        tally = columns.tally(stride)
-        about = described(self._bundle, 0, tally)
-        shares = _shares(tally, stride)
-        there = ~columns.lost
-        good = shares["missing"] + tally.bad / (tally.columns * stride) <= self._limits.unusable
-        if not good or shares["clipped"] > self._limits.clipped or not there.any():
-            return RecordingFinding(**about, assessable=False, shares=shares)
-        rule, classes = self._rule, self._bundle.classes
+    def _decide(self, columns: Columns) -> Finding:
         features = np.array(self._features, np.int64).reshape(-1, len(FEATURES))
-        sums = rule.sums(columns.evidence[there].T, features)
-        evidence = dequantize(columns.evidence.T, self._bundle.tensors["evidence"])
-        evidence[:, ~there] = 0
-        evidence.flags.writeable = False
-        return RecordingFinding(
-            **about,
-            assessable=True,
-            shares=shares,
-            warnings=name_warnings(self._limits.noise(tally, stride)),
-            class_name=classes[rule.decide(sums)],
-            probabilities=dict(zip(classes, rule.probabilities(sums).tolist(), strict=True)),
-            evidence=evidence,
-            there=there,
-            beat_times_s=np.array(self._peaks, np.float64) / MODEL_RATE_HZ,
-            features=features / np.array(list(STEPS.values())),
-            beat_rhythm=rule.step * rule.looked_up(features) / max(1, len(features)),
-            offsets=rule.step * rule.offsets.astype(float),
-            classes=classes,
-        )
+        peaks = np.array(self._peaks, np.int64)
+        return recording_finding(self._bundle, self._rule, self._limits, columns, peaks, features)
 
 
 class _RecordingSegment:
@@ -156,13 +131,13 @@ class _RecordingSegment:
         )
         self._detector, self._rhythm = QrsDetector(), RRFeatures()
 
-    def push(self, counts: NDArray[np.int64]) -> Iterable[RecordingFinding]:
+    def push(self, counts: NDArray[np.int64]) -> Iterable[Finding]:
         """Take checked sensor counts."""
         for columns in self._columns_of.push(counts):
             self._chain.add(columns)
         return ()
 
-    def close(self, until: int | None) -> Iterable[RecordingFinding]:
+    def close(self, until: int | None) -> Iterable[Finding]:
         """End the segment, at the stream's column `until` if given."""
         for columns in self._columns_of.close(None if until is None else until - self._first):
             self._chain.add(columns)
@@ -179,18 +154,6 @@ class _RecordingSegment:
         features = [self._rhythm.push(peak) for peak in peaks]
         start = self._first * self._stride
         self._chain.add_beats([start + p for p in peaks], [c for c in features if c is not None])
-
-
-def _shares(tally: Tally, stride: int) -> dict[str, float]:
-    """What is wrong with a recording, shares of its samples."""
-    total = tally.columns * stride
-    return {
-        "missing": tally.lost / total,
-        "flat": tally.flat / total,
-        "saturated": tally.saturated / total,
-        "clipped": tally.clipped / total,
-        "noisy": tally.noisy / total,
-    }
 
 
 def rule_of(bundle: Contents) -> RecordingRule:

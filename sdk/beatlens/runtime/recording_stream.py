@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from beatlens.errors import ModelError, SignalError
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine, StreamEngine
-from beatlens.runtime.finding import Limits
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.quality import Limits
 from beatlens.runtime.recording_chain import RecordingChain, rule_of
-from beatlens.runtime.recording_finding import RecordingFinding
 from beatlens.runtime.stream import LeadStream, Piece, checked_pieces, engine_of, explained
 
 
-class RecordingStream(LeadStream[RecordingFinding]):
+class RecordingStream(LeadStream[Finding]):
     """The finding on one recording of one lead, pushed in pieces of any size.
 
     Args:
@@ -71,7 +71,7 @@ def explain_whole(
     *,
     missing: NDArray[np.bool_] | None = None,
     **options: Any,
-) -> RecordingFinding:
+) -> Finding:
     """The finding on a whole recording.
 
     Args:
@@ -92,7 +92,7 @@ def explain_whole_pieces(
     rate_hz: int,
     counts_per_mv: float | None = None,
     **options: Any,
-) -> RecordingFinding:
+) -> Finding:
     """As `explain_whole`, of a recording that comes in consecutive pieces of any size."""
     stream = RecordingStream(bundle, rate_hz, counts_per_mv, **options)
     found = list(explained(stream, pieces))

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.geometry import Geometry
+from beatlens.runtime.columns import Columns
 from beatlens.runtime.engines import Engine
-from beatlens.runtime.finding import Columns
 from beatlens.signals.frontend import Conditioned, FrontEnd
 
 MAX_COLUMNS = 1024

@@ -19,8 +19,9 @@ from beatlens.errors import ModelError, RecipeError, SignalError
 from beatlens.runtime.chain import PIECE, Chain, EngineChain, Found
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine, EngineKind, StreamEngine, make_engine
-from beatlens.runtime.finding import Finding, Limits
+from beatlens.runtime.finding import Finding
 from beatlens.runtime.host import HostWindowChain
+from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import (
     MODEL_RATE_HZ,
     UNITS_PER_MV,

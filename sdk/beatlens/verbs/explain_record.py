@@ -11,14 +11,14 @@ from rich.text import Text
 
 from beatlens.ecg_page.collect import Collected, collector
 from beatlens.ecg_page.lead_monitor import LeadMonitor
-from beatlens.ecg_page.lines import AnyFinding, lead_words, line, summary_lines
+from beatlens.ecg_page.lines import lead_words, line, summary_lines
 from beatlens.ecg_page.summary import Summary, peaks_of, summarise
 from beatlens.ecg_page.words import STATEMENT, printable
 from beatlens.ecg_page.write import about, check_page_path, write_page
 from beatlens.pipeline.result_files import json_line
 from beatlens.pipeline.score import findings_in, lead_of, opened_record
-from beatlens.runtime.beat_finding import BeatFinding
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.finding import Finding
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.recording import Piece
 from beatlens.signals.wfdb_pieces import Progress, RecordingFile
@@ -93,14 +93,14 @@ def show(text: str, *, go_on: bool = False) -> None:
             raise
 
 
-def _take(collected: Collected, finding: AnyFinding) -> None:
+def _take(collected: Collected, finding: Finding) -> None:
     """Collectors take the kind of finding that their bundle gives."""
     collected.take(finding)  # type: ignore[arg-type]
 
 
-def _is_normal(finding: AnyFinding, model: Bundle) -> bool:
+def _is_normal(finding: Finding, model: Bundle) -> bool:
     """Normal beats are counted, not printed."""
-    return isinstance(finding, BeatFinding) and finding.class_name == model.classes[0]
+    return finding.peak_s is not None and finding.class_name == model.classes[0]
 
 
 def _watched(recording: RecordingFile, row: int, progress: Progress) -> Iterator[Piece]:

@@ -1,0 +1,130 @@
+"""Findings on windows: every class is decided by itself, by the sum of its evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beatlens.runtime.columns import Columns, Tally
+from beatlens.runtime.engines import dequantize
+from beatlens.runtime.finding import Finding
+from beatlens.runtime.manifest import Manifest
+from beatlens.runtime.quality import Limits, describe_span, list_notes
+from beatlens.runtime.warning_bits import name_warnings
+from beatlens.signals.frontend import MODEL_RATE_HZ
+
+
+def assess(manifest: Manifest, limits: Limits, start: int, columns: Columns) -> Finding:
+    """The finding on the span of `columns` whose first one is number `start` of the stream."""
+    tally = columns.tally(manifest.geometry.stride)
+    if not limits.allow(tally, manifest.geometry.stride):
+        return undecided(manifest, start, tally)
+    sums = columns.evidence.sum(axis=0, dtype=np.int32).tolist()
+    return decided(
+        manifest,
+        start,
+        tally,
+        warnings=limits.noise(tally, manifest.geometry.stride),
+        sums=sums,
+        decisions=[
+            value >= manifest.sum_thresholds[name]
+            for name, value in zip(manifest.classes, sums, strict=True)
+        ],
+        evidence=dequantize(columns.evidence.T, manifest.tensors["evidence"]),
+        usable=(columns.bad + columns.clipped) == 0,
+        padded=columns.padded,
+    )
+
+
+def undecided(manifest: Manifest, start: int, tally: Tally) -> Finding:
+    """The finding on a span that is not assessable."""
+    return Finding(**describe_span(manifest.geometry.stride, start, tally), assessable=False)
+
+
+def decided(
+    manifest: Manifest,
+    start: int,
+    tally: Tally,
+    *,
+    warnings: int,
+    sums: Sequence[int],
+    decisions: Iterable[bool],
+    evidence: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    padded: NDArray[np.bool_],
+) -> Finding:
+    """The finding on an assessable window, decided by whoever summed its evidence.
+
+    Args:
+        manifest: of the model.
+        start: the span's first column, counted since the stream began.
+        tally: what is wrong with its columns.
+        warnings: bits, see `beatlens.runtime.warning_bits`.
+        sums: of the int8 evidence over the span, by class.
+        decisions: whether each class was found.
+        evidence, usable, padded: as in `Finding`; evidence and padded become read-only.
+    """
+    scale, zero_point = manifest.tensors["evidence"].scale, manifest.tensors["evidence"].zero_point
+    classes = manifest.classes
+    logits = [scale * (value / tally.columns - zero_point) for value in sums]
+    present = np.ones(tally.columns, bool)
+    for array in (evidence, padded, present):
+        array.flags.writeable = False
+    return Finding(
+        **describe_span(manifest.geometry.stride, start, tally),
+        assessable=True,
+        warnings=name_warnings(warnings),
+        classes=classes,
+        predicted=tuple(name for name, found in zip(classes, decisions, strict=True) if found),
+        probabilities=dict(zip(classes, map(_sigmoid, logits), strict=True)),
+        evidence=evidence,
+        present=present,
+        usable=usable,
+        padded=padded,
+        constants=-np.array([manifest.levels[name] for name in classes]),
+        independent=True,
+    )
+
+
+def all_lost(manifest: Manifest, start: int, end: int) -> Finding:
+    """The one finding on all spans inside a gap, columns `start` to `end` (exclusive)."""
+    column_s = manifest.geometry.stride / MODEL_RATE_HZ
+    return Finding(
+        start_s=start * column_s,
+        end_s=end * column_s,
+        assessable=False,
+        quality_notes=(f"gap: all of {(end - start) * column_s:g} s are missing",),
+        quality=0.0,
+    )
+
+
+def left_over(manifest: Manifest, start: int, columns: Columns, end_s: float) -> Finding:
+    """The finding on what a recording has after its last whole span, from column `start` on."""
+    return rest(manifest, start, columns.tally(manifest.geometry.stride), end_s)
+
+
+def rest(manifest: Manifest, start: int, tally: Tally, end_s: float) -> Finding:
+    """As `left_over`, of columns that were counted before."""
+    stride = manifest.geometry.stride
+    start_s = start * stride / MODEL_RATE_HZ
+    reason = (
+        f"the recording ends: {end_s - start_s:.2f} s are left, "
+        f"a decision needs {manifest.span_s:g} s"
+    )
+    good = (tally.columns * stride - tally.lost - tally.bad) / MODEL_RATE_HZ
+    return Finding(
+        start_s=start_s,
+        end_s=end_s,
+        assessable=False,
+        quality_notes=(reason, *list_notes(tally, stride)),
+        quality=min(good / (end_s - start_s), 1.0),
+    )
+
+
+def _sigmoid(value: float) -> float:
+    if value >= 0:
+        return 1.0 / (1.0 + math.exp(-value))
+    return math.exp(value) / (1.0 + math.exp(value))
