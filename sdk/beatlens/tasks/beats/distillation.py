@@ -41,7 +41,8 @@ from beatlens.training.loop import Schedule
 class BeatDistillObjective(nn.Module):
     """Loss of a student (float, or fake-quantised) on beats from a `TeacherCache`.
 
-    `forward(windows, peaks, labels, beat_features, evidence, activations)` takes a batch of the cache.
+    `forward(windows, peaks, labels, beat_features, evidence, activations)` takes a batch of the
+    cache.
 
     Args:
         student: the network.
