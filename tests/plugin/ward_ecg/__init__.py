@@ -1,0 +1,1 @@
+"""A package of somebody else's that adds a database and a class to beatlens."""
