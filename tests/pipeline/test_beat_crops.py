@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.errors import RecipeError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables
 from beatlens.tasks.beats.crops import heard_by_members, member_crops
 from beatlens.tasks.beats.data import PreparedBeats, prepare_beats, read_unlabelled
-from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
 from beatlens.tasks.beats.labels import CLASSES, NOT_S, UNKNOWN
+from beatlens.tasks.beats.recipe import BeatRecipe
+from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
 
 from .tiny import NETWORK, TINY_BEATS
 

@@ -13,21 +13,20 @@ import pytest
 import wfdb
 from typer.testing import CliRunner
 
-from beatlens.tasks.beats.recipe import BeatRecipe, PlacedShares, read_recipe
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError, ModelError, RecipeError
-from beatlens.tasks.beats.offsets import choose_offsets
-from beatlens.tasks.beats.metrics import (
-    calibrate,
-    integer_windows,
-    network_windows,
-    recording_evidence,
-    run_beats,
-    run_integer_beats,
-)
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables, load_tables, save_tables
+from beatlens.pipeline.export import export_beat_bundle, export_rule
+from beatlens.pipeline.train import keep_teacher
+from beatlens.recipe import Recipe
+from beatlens.runtime.beat_stream import explain_beats
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.stream import explain_recording
+from beatlens.signals.annotations import read_annotations
+from beatlens.signals.beat_features import FEATURES, TRAINED
+from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.beats.data import PreparedBeats, prepare_beats
 from beatlens.tasks.beats.evaluation import (
     ALL,
@@ -41,18 +40,19 @@ from beatlens.tasks.beats.evaluation import (
     rule_of,
     write_evaluation,
 )
-from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
-from beatlens.pipeline.export import export_beat_bundle, export_rule
-from beatlens.pipeline.train import keep_teacher
-from beatlens.recipe import Recipe
-from beatlens.runtime.beat_stream import explain_beats
-from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.stream import explain_recording
-from beatlens.signals.annotations import read_annotations
-from beatlens.signals.beat_features import FEATURES, TRAINED
-from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.beats.labels import CLASSES, beat_tables, beat_track
+from beatlens.tasks.beats.metrics import (
+    calibrate,
+    integer_windows,
+    network_windows,
+    recording_evidence,
+    run_beats,
+    run_integer_beats,
+)
+from beatlens.tasks.beats.offsets import choose_offsets
+from beatlens.tasks.beats.recipe import BeatRecipe, PlacedShares, read_recipe
 from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
 from beatlens.tasks.windows.labels import to_millivolts
 from beatlens.verbs.app import app
 

@@ -10,20 +10,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.tasks.beats.recipe import BeatDataSection, BeatRecipe
 from beatlens.errors import DataError, RecipeError
-from beatlens.tasks.windows.metrics import Run
 from beatlens.pipeline import data as step
-from beatlens.tasks.beats.data import prepare_beats, wanted_records
-from beatlens.tasks.windows.data import ROLES, Prepared, held_patients, prepare, simulates, trainable
-from beatlens.tasks.recordings.data import prepare_recordings
 from beatlens.recipe import Recipe
 from beatlens.signals import data_folders, splits
 from beatlens.signals.databases import Database, DatabaseNotFoundError, find_database
+from beatlens.tasks.beats.data import prepare_beats, wanted_records
+from beatlens.tasks.beats.recipe import BeatDataSection, BeatRecipe
 from beatlens.tasks.common.workers import Workers
-from beatlens.tasks.windows.labels import CLASSES, cut_windows
-from beatlens.tasks.windows.sampling import CropSampler
+from beatlens.tasks.recordings.data import prepare_recordings
 from beatlens.tasks.recordings.recipe import RecordingRecipe
+from beatlens.tasks.windows.data import (
+    ROLES,
+    Prepared,
+    held_patients,
+    prepare,
+    simulates,
+    trainable,
+)
+from beatlens.tasks.windows.labels import CLASSES, cut_windows
+from beatlens.tasks.windows.metrics import Run
+from beatlens.tasks.windows.sampling import CropSampler
 
 from ..signals.wfdb_cases import write_record
 

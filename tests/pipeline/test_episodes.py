@@ -13,13 +13,13 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.tasks.windows.data import Prepared
-from beatlens.tasks.windows.episodes import evaluate_bundle_episodes, evaluate_episodes
 from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.annotations import read_annotations
 from beatlens.signals.databases import find_database
+from beatlens.tasks.windows.data import Prepared
+from beatlens.tasks.windows.episodes import evaluate_bundle_episodes, evaluate_episodes
 from beatlens.tasks.windows.labels import CLASSES, LONG_NAMES, SPAN
 
 from ..tasks.tracks import load_tracks_of

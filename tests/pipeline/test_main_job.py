@@ -11,40 +11,42 @@ import torch
 
 from beatlens.errors import RecipeError
 from beatlens.evaluate.prediction import prediction
-from beatlens.tasks.windows.metrics import Run, run_integer, run_network
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.files import load_net
 from beatlens.pipeline.compress import compress
-from beatlens.tasks.windows.data import Prepared, prepare
-from beatlens.pipeline.evaluate import (
-    Evaluation,
-    evaluate,
-    evaluate_bundle,
-    shipped_thresholds,
-)
+from beatlens.pipeline.evaluate import evaluate, evaluate_bundle, load_networks
 from beatlens.pipeline.export import export_again, export_bundle
 from beatlens.pipeline.folder import claim
-from beatlens.pipeline.report import choose_strips, make_report
-from beatlens.pipeline.train import train_teacher
-from beatlens.recipe import Recipe
+from beatlens.pipeline.train import find_teacher, train_teacher
 from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.folder import GOLDEN
-from beatlens.tasks.windows.labels import CLASSES, WindowSet, cut_windows
+from beatlens.tasks.contract import Evaluation
+from beatlens.tasks.windows import metrics
+from beatlens.tasks.windows.data import PreparedWindows, prepare_windows
+from beatlens.tasks.windows.evaluation import device_limits
+from beatlens.tasks.windows.labels import WindowSet, cut_windows
+from beatlens.tasks.windows.metrics import run_integer, run_network
+from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.report import choose_windows, make_report
 
 from .tiny import tiny_recipe
 
 pytestmark = [pytest.mark.export, pytest.mark.rounding]
+CLASSES = tiny_recipe().classes
+Run = tuple[WindowRecipe, PreparedWindows, Evaluation, Path]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Prepared, Evaluation, Path]:
+def run(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[WindowRecipe, PreparedWindows, Evaluation, Path]:
     folder = tmp_path_factory.mktemp("run")
     recipe = tiny_recipe()
-    prepared = prepare(recipe, folder)
+    prepared = prepare_windows(recipe, folder)
     teacher = train_teacher(recipe, prepared, folder)
-    student, quantized = compress(recipe, prepared, teacher, folder)
-    found = evaluate(recipe, prepared, teacher, student, quantized, folder, replicates=20)
+    _, quantized = compress(recipe, prepared, teacher, folder)
+    found = evaluate(recipe, prepared, load_networks(recipe, folder), folder)
     export_bundle(recipe, prepared, teacher, quantized, folder)
     return recipe, prepared, found, folder
 
@@ -82,21 +84,21 @@ def test_bundle_verifies_and_streams(run: tuple) -> None:
 def test_shipped_thresholds_decide_as_often_as_the_teacher_on_validation(
     run: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def somewhere(validation: WindowSet, said: Run) -> np.ndarray:
+    def somewhere(validation: WindowSet, said: metrics.Run) -> np.ndarray:
         """A teacher that predicts every class in every record, however it was trained."""
         records = validation.records
         highest = [said.logits[records == record].max(axis=0) for record in set(records)]
         return np.min(highest, axis=0)
 
-    monkeypatch.setattr("beatlens.tasks.windows.data.choose_thresholds", somewhere)
+    monkeypatch.setattr("beatlens.tasks.windows.evaluation.choose_thresholds", somewhere)
     recipe, prepared, _, folder = run
-    teacher = load_net(folder / "teacher.pt")[0]
+    teacher = find_teacher(recipe, folder)
     export_again(recipe, prepared, teacher, Bundle.load(folder / "bundle"), tmp_path)
     bundle, validation = Bundle.load(tmp_path / "bundle"), cut_windows(prepared.validation)
-    said = run_network(teacher, validation)
+    said = run_network(teacher.net, validation)
     wanted = (said.logits >= somewhere(validation, said)).sum(axis=0)
     device = run_integer(read_tflite(bundle.tflite), bundle.geometry, validation)
-    found = (device.logits >= shipped_thresholds(bundle)).sum(axis=0)
+    found = (device.logits >= device_limits(bundle)).sum(axis=0)
     ties = [np.unique(column, return_counts=True)[1].max() for column in device.logits.T]
     assert (np.abs(found - wanted) <= ties).all()
     assert (found > 0).all()
@@ -104,11 +106,9 @@ def test_shipped_thresholds_decide_as_often_as_the_teacher_on_validation(
 
 def test_a_bundle_alone_is_measured_as_its_run_was(run: tuple, tmp_path: Path) -> None:
     recipe, prepared, found, folder = run
-    bundle, teacher = Bundle.load(folder / "bundle"), load_net(folder / "teacher.pt")[0]
-    again = evaluate_bundle(
-        recipe, prepared, teacher, bundle, tmp_path, "beatlens evaluate", replicates=20
-    )
-    assert again.student is None
+    bundle, teacher = Bundle.load(folder / "bundle"), find_teacher(recipe, folder)
+    again = evaluate_bundle(recipe, prepared, teacher, bundle, tmp_path, "beatlens evaluate")
+    assert again.details.student is None
     assert [(row["model"], row["form"]) for row in again.rows] == [
         ("teacher", "float"), ("student", "int8"), ("shuffled floor", "int8"),
     ]  # fmt: skip
@@ -123,7 +123,7 @@ def test_exported_again_a_bundle_keeps_its_network_and_gets_thresholds(
     run: tuple, tmp_path: Path
 ) -> None:
     recipe, prepared, _, folder = run
-    bundle, teacher = Bundle.load(folder / "bundle"), load_net(folder / "teacher.pt")[0]
+    bundle, teacher = Bundle.load(folder / "bundle"), find_teacher(recipe, folder)
     off = Bundle.create(
         tmp_path / "off", name=bundle.name, tflite=bundle.tflite, classes=bundle.titles,
         golden_inputs=bundle.golden.inputs, thresholds=dict.fromkeys(CLASSES, 0.001),
@@ -146,7 +146,8 @@ def test_f1_has_intervals_and_label_sets_are_held_against_the_teachers(run: tupl
     assert 0 < device["label_set"] <= 1
     for name in CLASSES:
         assert f"f1_{name}_lo" in device
-    figures = prediction(found.strips.labels, found.device.run.logits, found.device.thresholds)
+    windows, measured = found.details.windows, found.details.device
+    figures = prediction(windows.labels, measured.run.logits, measured.thresholds)
     assert device["f1_pvc"] == pytest.approx(figures.f1[0], nan_ok=True)
     assert device["macro_f1"] == pytest.approx(figures.macro_f1)
 
@@ -155,13 +156,13 @@ def test_streamed_decision_is_the_evaluated_one(run: tuple) -> None:
     """The runtime, fed sensor counts, gives the evidence the table was measured on."""
     _, _prepared, found, folder = run
     bundle = Bundle.load(folder / "bundle")
-    strips = found.strips
-    index = next(i for i in range(len(strips)) if strips.starts[i] == 1280)
-    window = bundle.geometry.trim(strips.windows[index], 1280)
+    windows = found.details.windows
+    index = next(i for i in range(len(windows)) if windows.starts[i] == 1280)
+    window = bundle.geometry.trim(windows.windows[index], 1280)
     quantization = bundle.tensors["evidence"]
     steps = bundle.engine().evidence(np.ascontiguousarray(window)).astype(np.float32)
     evidence = (steps - quantization.zero_point) * np.float32(quantization.scale)
-    assert np.allclose(evidence.T, found.device.run.evidence[index], atol=1e-6)
+    assert np.allclose(evidence.T, found.details.device.run.evidence[index], atol=1e-6)
 
 
 def test_report_is_written_and_says_simulated(run: tuple) -> None:
@@ -169,12 +170,12 @@ def test_report_is_written_and_says_simulated(run: tuple) -> None:
     text = make_report(recipe, prepared, found, folder).read_text(encoding="utf-8")
     assert "SIMULATED" in text
     assert "Evidence used by the model, not cause" in text
-    shown = choose_strips(found)
+    shown = choose_windows(found.details)
     assert shown
     assert {name for _, name in shown} <= set(CLASSES)
     assert len(set(shown)) == len(shown)
     for index, name in shown:
-        assert found.strips.labels[index, CLASSES.index(name)] == 1
+        assert found.details.windows.labels[index, CLASSES.index(name)] == 1
 
 
 def test_steps_are_not_done_twice(run: tuple) -> None:
@@ -197,14 +198,14 @@ def test_a_teacher_of_two_members_from_training_to_report(run: tuple, tmp_path: 
     recipe = alone.model_copy(update=changes)
     teacher = train_teacher(recipe, prepared, tmp_path)
     members = [load_net(tmp_path / "members" / str(i) / "teacher.pt")[0] for i in range(2)]
-    x = torch.randn(1, 1, teacher.geometry.input_length(9))
+    x = torch.randn(1, 1, teacher.net.geometry.input_length(9))
     with torch.no_grad():
-        said = [net.evidence(x) for net in (teacher, *members)]
+        said = [net.evidence(x) for net in (teacher.net, *members)]
     assert not torch.allclose(said[1], said[2], atol=1e-3)
     torch.testing.assert_close(said[0], (said[1] + said[2]) / 2, rtol=1e-4, atol=1e-5)
     assert load_net(tmp_path / "teacher.pt")[1].members == 2
-    networks = compress(recipe, prepared, teacher, tmp_path)
-    found = evaluate(recipe, prepared, teacher, *networks, tmp_path, replicates=20)
+    compress(recipe, prepared, teacher, tmp_path)
+    found = evaluate(recipe, prepared, load_networks(recipe, tmp_path), tmp_path)
     text = make_report(recipe, prepared, found, tmp_path).read_text()
     assert "Training of the teacher's member 0" in html.unescape(text)
     assert "Training of the teacher's member 1" in html.unescape(text)
@@ -239,9 +240,8 @@ def test_a_run_folder_of_an_older_version_had_the_defaults(tmp_path: Path) -> No
         last = getattr(recipe, name).model_copy(update={"keep": "last"})
         with pytest.raises(RecipeError, match=rf"{name}\.keep = 'best'.* says 'last'"):
             claim(tmp_path / "run", tiny_recipe(**{name: last}))
-    del older["sampling"]["excerpts"]
-    path.write_text(json.dumps(older))
-    with pytest.raises(RecipeError, match=r"sampling\.excerpts = 0, the recipe now says 6"):
+    path.write_text(json.dumps({**older, "task": "strips"}))
+    with pytest.raises(RecipeError, match="an older beatlens made this run folder"):
         claim(tmp_path / "run", recipe)
     path.write_text("[]")
     with pytest.raises(RecipeError, match="not a recipe"):
@@ -268,4 +268,4 @@ def test_compress_is_for_one_process(
     recipe, prepared, _, folder = run
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RecipeError, match="2 processes"):
-        compress(recipe, prepared, load_net(folder / "teacher.pt")[0], tmp_path)
+        compress(recipe, prepared, find_teacher(recipe, folder), tmp_path)

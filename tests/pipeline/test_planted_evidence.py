@@ -9,29 +9,30 @@ import pytest
 
 from beatlens.attribution.localisation import Localisation, localisation
 from beatlens.evaluate.prediction import average_precision
-from beatlens.tasks.windows.metrics import Run, run_network
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.windows.data import SIMULATION_SEED, prepare
-from beatlens.recipe import Recipe
 from beatlens.signals.simulate import simulate_database
-from beatlens.tasks.windows.labels import CLASSES, SPAN, WindowSet, cut_windows
-from beatlens.tasks.windows.tracks import to_model_rate
+from beatlens.tasks.common.tracks import to_model_rate
+from beatlens.tasks.windows.data import SIMULATION_SEED, prepare_windows
+from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
+from beatlens.tasks.windows.metrics import Run, run_network
+from beatlens.tasks.windows.objective import WindowObjective
+from beatlens.training.crops import make_batches
 from beatlens.training.loop import Schedule, fit
-from beatlens.tasks.windows.objective import TaskObjective, crops_of, seed_everything
+from beatlens.training.losses import seed_everything
+
+from .tiny import tiny_recipe
 
 pytestmark = pytest.mark.rounding
-PVC = CLASSES.index("pvc")
 PATIENTS, SECONDS = 40, 60
-RECIPE = Recipe.parse(
-    {
-        "data": {
-            "source": "simulated",
-            "simulated_patients": PATIENTS,
-            "simulated_seconds": SECONDS,
-        }
-    }
+RECIPE = tiny_recipe(
+    seed=0,
+    data=tiny_recipe().data.model_copy(
+        update={"simulated_patients": PATIENTS, "simulated_seconds": SECONDS}
+    ),
 )
+CLASSES = RECIPE.classes
+PVC = CLASSES.index("pvc")
 # It sees 1 s around a column: with few steps, a wider one may point beside what it has found.
 SPEC = NetworkSpec("dense", (8, 12, 16, 20, 24), (8, 8, 8, 6, 6), (2, 2, 2, 1, 1))
 
@@ -68,15 +69,15 @@ def planted_masks(strips: WindowSet) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    prepared = prepare(RECIPE, tmp_path_factory.mktemp("run"))
+    prepared = prepare_windows(RECIPE, tmp_path_factory.mktemp("run"))
     strips = cut_windows(prepared.test)
     seed_everything(0)
     net: EvidenceNet = build(SPEC, CLASSES)
     fresh = run_network(net, strips)
     fit(
-        TaskObjective(net),
+        WindowObjective(net),
         net,
-        crops_of(prepared.sampler(RECIPE, 0)),
+        make_batches(prepared.sampler(RECIPE, 0, excerpts=True)),
         Schedule(steps=300, batch=24, learning_rate=1e-2, validate_every=300),
         lambda: {"score": 0.0},
         score="score",

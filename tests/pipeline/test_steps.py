@@ -16,11 +16,13 @@ from beatlens.compress.size import weight_account
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import read_spec
 from beatlens.nets.constraint import find_constraints
-from beatlens.nets.files import load_net, save_net
+from beatlens.nets.files import load_net
+from beatlens.nets.teacher import Teacher
 from beatlens.pipeline.compress import compress
-from beatlens.tasks.windows.data import Prepared, prepare
-from beatlens.pipeline.train import keep_teacher, taken_teacher, train_teacher
+from beatlens.pipeline.train import keep_teacher, read_teacher, train_teacher
 from beatlens.recipe import Recipe
+from beatlens.tasks.registry import parse_recipe
+from beatlens.tasks.windows.data import PreparedWindows, prepare_windows
 from beatlens.tasks.windows.labels import SPAN
 
 from .tiny import tiny_recipe
@@ -30,16 +32,16 @@ SHORT = {"steps": 6, "batch": 8, "learning_rate": 3e-3, "validate_every": 6}
 
 
 def recipe_with(steps: list[dict], **changes: object) -> Recipe:
-    data = tiny_recipe().model_dump()
+    data = tiny_recipe().model_dump(mode="json")
     data["compress"] = {"steps": steps, "retrain_schedule": SHORT, **changes}
-    return Recipe.parse(data)
+    return parse_recipe(data)
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> tuple[Prepared, object]:
+def ready(tmp_path_factory: pytest.TempPathFactory) -> tuple[PreparedWindows, Teacher]:
     folder = tmp_path_factory.mktemp("run")
     recipe = tiny_recipe()
-    prepared = prepare(recipe, folder)
+    prepared = prepare_windows(recipe, folder)
     return prepared, train_teacher(recipe, prepared, folder)
 
 
@@ -68,7 +70,6 @@ def test_distil_prune_quantise_and_repair_compose(ready: tuple, tmp_path: Path) 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("beatlens.compress.contract.fit", not_again)
-        patch.setattr("beatlens.pipeline.student.fit", not_again)
         _, again = compress(recipe, prepared, teacher, tmp_path)
     for name, tensor in quantized.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
@@ -76,23 +77,24 @@ def test_distil_prune_quantise_and_repair_compose(ready: tuple, tmp_path: Path) 
 
 def test_the_teacher_itself_is_made_smaller(ready: tuple, tmp_path: Path) -> None:
     prepared, teacher = ready
-    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    net = teacher.net
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     settings = {"importance": "evidence", "batches": 1, "monitor": False}
     steps = [{"method": "prune-channels", "settings": settings}, {"method": "quantize"}]
-    limit = weight_account(teacher).packed_bytes // 2
+    limit = weight_account(net).packed_bytes // 2
     recipe = recipe_with(steps, packed_bytes=limit, start="teacher")
     student, quantized = compress(recipe, prepared, teacher, tmp_path)
     assert isinstance(quantized, QuantizedEvidenceNet)
     assert read_spec(student).kind == "residual"
-    assert student.weights < 0.7 * teacher.weights
+    assert student.weights < 0.7 * net.weights
     assert weight_account(quantized).packed_bytes <= limit * 1.02
     assert build_graph(quantized, SPAN).macs > 0
-    assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
 
 
 def test_a_step_has_a_budget_of_its_own(ready: tuple, tmp_path: Path) -> None:
     prepared, teacher = ready
-    size = weight_account(teacher).packed_bytes
+    size = weight_account(teacher.net).packed_bytes
     settings = {"importance": "l1", "monitor": False}
     steps = [
         {"method": "prune-channels", "settings": settings, "packed_bytes": size // 2},
@@ -111,19 +113,20 @@ def test_a_teacher_trained_elsewhere_is_taken_if_it_fits(ready: tuple, tmp_path:
     _, teacher = ready
     recipe = tiny_recipe()
     path = tmp_path / "elsewhere.pt"
-    save_net(path, teacher, recipe.teacher.spec)
+    teacher.save(path, recipe.teacher.spec)
     keep_teacher(path, recipe, tmp_path / "run")
     kept = load_net(tmp_path / "run" / "teacher.pt")[0]
-    assert all(torch.equal(t, kept.state_dict()[n]) for n, t in teacher.state_dict().items())
+    weights = kept.state_dict()
+    assert all(torch.equal(t, weights[n]) for n, t in teacher.net.state_dict().items())
     keep_teacher(path, recipe, tmp_path / "run")  # the same again
-    taken = taken_teacher(path, recipe)
+    other = read_teacher(path, recipe)
     with torch.no_grad():
-        taken.head.weight += 1
-    save_net(tmp_path / "changed.pt", taken, recipe.teacher.spec)
+        other.net.head.weight += 1
+    other.save(tmp_path / "changed.pt", recipe.teacher.spec)
     with pytest.raises(RecipeError, match="another teacher than the one given"):
         keep_teacher(tmp_path / "changed.pt", recipe, tmp_path / "run")
     with pytest.raises(ModelError, match="expected the recipe's teacher"):
-        taken_teacher(path, recipe.model_copy(update={"teacher": recipe.student}))
+        read_teacher(path, recipe.model_copy(update={"teacher": recipe.student}))
 
 
 def test_settings_and_budget_of_quantize_count(ready: tuple, tmp_path: Path) -> None:
@@ -163,17 +166,18 @@ def test_a_matching_loss_of_a_step_must_exist() -> None:
 def test_a_cache_is_read_back_as_it_was(ready: tuple, tmp_path: Path) -> None:
     prepared, teacher = ready
     recipe = tiny_recipe()
-    cache = TeacherCache(teacher, prepared.sampler(recipe, 1), 40, activations=True, seed=5)
+    net, sampler = teacher.net, prepared.sampler(recipe, 1, excerpts=False)
+    cache = TeacherCache(net, sampler, 40, span=SPAN, activations=True, seed=5)
     cache.save(tmp_path / "cache.pt")
-    again = TeacherCache.load(tmp_path / "cache.pt", teacher)
+    again = TeacherCache.load(tmp_path / "cache.pt", net)
     for mine, theirs in zip(cache.batch(30, 20), again.batch(30, 20), strict=True):
         assert torch.equal(mine, theirs)
-    loss = DistillObjective(teacher, again, recipe.distill.weights, SWA())(*again.batch(0, 4))
+    loss = DistillObjective(net, again, recipe.distill.weights, SWA())(*again.batch(0, 4))
     assert torch.isfinite(loss)
     other = train_teacher(recipe.model_copy(update={"seed": 1, "teacher_schedule":
         recipe.teacher_schedule.model_copy(update={"steps": 2})}), prepared, tmp_path)  # fmt: skip
     with pytest.raises(ModelError, match="cache of another teacher"):
-        TeacherCache.load(tmp_path / "cache.pt", other)
+        TeacherCache.load(tmp_path / "cache.pt", other.net)
     (tmp_path / "cache.pt").write_bytes(b"no cache")
     with pytest.raises(ModelError, match="not a teacher's cache"):
-        TeacherCache.load(tmp_path / "cache.pt", teacher)
+        TeacherCache.load(tmp_path / "cache.pt", net)

@@ -7,21 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from beatlens.pipeline.student import load_quantized
 
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
-from beatlens.tasks.beats.metrics import integer_windows
 from beatlens.evaluate.figures import write_figures
-from beatlens.tasks.recordings.metrics import (
-    challenge_score,
-    run_integer_recordings,
-    run_recordings,
-)
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
 from beatlens.nets.lookup_tables import LookupTables, load_tables
 from beatlens.pipeline.export import NOT_MEASURED, Exported, export_wearable_bundle
-from beatlens.pipeline.student import load_quantized
+from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.recording_stream import explain_whole
+from beatlens.signals.simulate import COUNTS_PER_MV, RAILS
+from beatlens.tasks.beats.metrics import integer_windows
 from beatlens.tasks.recordings.data import PreparedRecordings, prepare_recordings
 from beatlens.tasks.recordings.evaluation import (
     CROSSVAL_FIGURES,
@@ -31,6 +29,13 @@ from beatlens.tasks.recordings.evaluation import (
     rule_of,
     tell,
 )
+from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, recording_track
+from beatlens.tasks.recordings.metrics import (
+    challenge_score,
+    run_integer_recordings,
+    run_recordings,
+)
+from beatlens.tasks.recordings.recipe import RecordingRecipe
 from beatlens.tasks.recordings.training import (
     RecordingAgreement,
     compress_wearable,
@@ -38,11 +43,6 @@ from beatlens.tasks.recordings.training import (
     plain_score,
     train_wearable_teacher,
 )
-from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.recording_stream import explain_whole
-from beatlens.signals.simulate import COUNTS_PER_MV, RAILS
-from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, recording_track
-from beatlens.tasks.recordings.recipe import RecordingRecipe
 
 from .wearable_runs import TINY, simulated
 

@@ -10,6 +10,7 @@ import pytest
 
 from beatlens.errors import DataError
 from beatlens.pipeline import wearable_data
+from beatlens.signals.databases import find_database
 from beatlens.tasks.recordings.data import (
     PARTS_SEED,
     Recordings,
@@ -18,9 +19,8 @@ from beatlens.tasks.recordings.data import (
     read_recordings,
     stratified,
 )
-from beatlens.signals.databases import find_database
 from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, RecordingTrack
-from beatlens.tasks.recordings.recipe import FOLDS, WearableDataSection, RecordingRecipe
+from beatlens.tasks.recordings.recipe import FOLDS, RecordingRecipe, WearableDataSection
 
 SIMULATED = WearableDataSection(
     source="simulated", simulated_recordings=80, simulated_seconds=10, test_fold=1

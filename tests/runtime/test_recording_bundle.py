@@ -19,10 +19,9 @@ from beatlens.runtime.manifest import read_manifest
 from beatlens.runtime.recording_stream import explain_whole
 from beatlens.signals.beat_features import FEATURES as OF_BEATS
 from beatlens.signals.rr_features import BINS
-from beatlens.tasks.recordings.labels import CLASSES, LONG_NAMES
 
 from .cases import GAIN, RATE, TITLES, ecg_counts
-from .recordings import assert_same, make_recording_bundle, random_rule
+from .recordings import RECIPE, assert_same, make_recording_bundle, random_rule
 
 pytestmark = pytest.mark.export
 
@@ -70,8 +69,8 @@ def test_what_is_written_is_read(written: tuple[Bundle, Path]) -> None:
 def test_a_bundle_says_what_it_decides_on(written: tuple[Bundle, Path], bundle: Bundle) -> None:
     made, _ = written
     assert (made.decides_on, made.stream_name) == ("whole recordings", "recording_stream")
-    assert made.titles == LONG_NAMES
-    assert made.classes == CLASSES
+    assert made.titles == RECIPE.titles
+    assert made.classes == RECIPE.classes
     assert "recording" not in json.loads(bundle.document())
     assert bundle.recording is None
     assert (bundle.decides_on, bundle.stream_name) == ("spans of 10 s", "stream")

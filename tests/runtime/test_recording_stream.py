@@ -21,10 +21,9 @@ from beatlens.runtime.quality import Limits
 from beatlens.runtime.recording_stream import RecordingStream, explain_whole, explain_whole_pieces
 from beatlens.signals.frontend import RATES_HZ
 from beatlens.signals.rr_features import FEATURES
-from beatlens.tasks.recordings.labels import CLASSES
 
 from .cases import GAIN, RATE, ecg_counts
-from .recordings import assert_same, expected_of, make_recording_bundle, run
+from .recordings import CLASSES, assert_same, expected_of, make_recording_bundle, run
 
 pytestmark = pytest.mark.export
 LOST = Limits(unusable=1.0, clipped=1.0)

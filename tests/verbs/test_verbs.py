@@ -125,12 +125,12 @@ def test_a_bundle_is_exported_and_evaluated_without_its_run_folder(tmp_path: Pat
     from beatlens.nets.files import save_net
     from beatlens.recipe import Recipe
     from beatlens.runtime.bundle import Bundle
-    from beatlens.tasks.windows.labels import CLASSES
+    from beatlens.tasks.registry import default_recipe
 
     recipe, teacher = tmp_path / "tiny.toml", tmp_path / "teacher.pt"
     recipe.write_text(TINY)
     spec = Recipe.read(recipe).teacher.spec
-    save_net(teacher, build(spec, CLASSES), spec)
+    save_net(teacher, build(spec, default_recipe("windows").classes), spec)
     bundle, folder = MODELS / "strips-6k" / "bundle", tmp_path / "run"
     given = ("--run", folder, "--teacher", teacher)
 

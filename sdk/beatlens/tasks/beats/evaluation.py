@@ -18,7 +18,7 @@ from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.teacher import Teacher
 from beatlens.runtime.beat_rule import BeatRule
-from beatlens.runtime.finding import BEAT_LIMITS
+from beatlens.runtime.quality import BEAT_LIMITS
 from beatlens.signals.annotations import MAPPINGS, Annotations
 from beatlens.tasks.beats.agreement import beat_fidelity
 from beatlens.tasks.beats.data import PreparedBeats
