@@ -14,8 +14,20 @@ from collections.abc import Mapping
 
 from beatlens.errors import RecipeError
 
+_WINDOW_CLASSES = ("pvc", "sve", "afib", "bbb")
 RENAMED: dict[str, str] = {
     "distill.pool": "distill.cache",
+    "data.databases": "write a section [[data.sources]] with database = NAME for each of them",
+    "data.normal_has_no_ectopy": 'write assume = ["normal_has_no_ectopy"] into the source',
+    "data.ludb_ectopy": 'write assume = ["ectopy_by_diagnosis"] into the source',
+    "data.test_fold": "write split = { parts = 5, test_part = N } into the source",
+    "data.validation": "write split = { parts = 5, validation = SHARE } into the source",
+    "data.simulated_recordings": "data.simulated_patients",
+    "sampling.database_weights": "write weight = NUMBER into each source",
+    **{f"sampling.{name}": f"sampling.shares.{name}" for name in (*"svf", *_WINDOW_CLASSES)},
+    **{f"unlabelled.labelled.{name}": f"unlabelled.labelled.shares.{name}" for name in "svf"},
+    "decision.thresholds": "write threshold = NUMBER into each class of [task.classes]",
+    "decision.offsets": "write offset = NUMBER into the class of [task.classes]",
 }
 """Old key to new key, or to a sentence that says what to do instead (it has a space in it)."""
 
