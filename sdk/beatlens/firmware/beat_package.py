@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.c_source.plan import plan
+from beatlens.c_source.plan import lay_out
 from beatlens.c_source.sensor import sensor_source
 from beatlens.c_source.text import CSource, array, check_identifier, numbers, row
-from beatlens.firmware.cores import core_of
-from beatlens.firmware.golden import ecg_at, golden_source, net_golden_source
+from beatlens.firmware.cores import find_core
+from beatlens.firmware.golden import golden_counts, golden_source, net_golden_source
 from beatlens.firmware.package import (
     BEAT_HEADERS,
     GOLDEN_CASES,
@@ -32,7 +32,7 @@ from beatlens.signals.beat_features import FEATURES, STEPS
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 
 GOLDEN_S = 16.0
-"""Seconds of golden ECG: the detector learns from the first eight."""
+"""Seconds of golden ECG: the first eight set the detector's thresholds."""
 LARGE_FROM_S, LARGE = 10.0, 3
 """From when on golden ECG is how many times as large, so that the network's input clips, where the
 sensor's rails are that far apart."""
@@ -54,10 +54,10 @@ def write_beats(
         RecipeError, SignalError: as `write_task`.
         ModelError: as `write_task`, or the bundle decides on spans.
     """
-    target = core_of(core)
+    target = find_core(core)
     graph = read_tflite(bundle.tflite)
-    drawn = plan(graph, chunk, target.kernels)
-    task = beat_task_source(bundle, name, limits, drawn)
+    plan = lay_out(graph, chunk, target.kernels)
+    task = beat_task_source(bundle, name, limits, plan)
     inputs = bundle.golden.inputs[:GOLDEN_CASES, :, None]
     evidence = bundle.golden.evidence[:GOLDEN_CASES]
     made = {
@@ -72,7 +72,7 @@ def write_beats(
         ),
     }
     engine = ["bl_beats.c", "bl_features.c", "bl_qrs.c", "bl_selftest_beats.c",
-              *LEAD_SOURCES, *engine_sources(drawn)]  # fmt: skip
+              *LEAD_SOURCES, *engine_sources(plan)]  # fmt: skip
     memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
     tests = [
         f"bl_selftest_net(&{name}_golden_net, selftest_memory, sizeof selftest_memory)",
@@ -84,12 +84,12 @@ def write_beats(
         f"The whole chain for a sensor of {frontend.rate_hz} Hz with "
         f"{frontend.counts_per_mv:g} counts per mV: include `{name}.h` and `{name}_sensor.h`, "
         "and read `include/bl_beats.h`, which has an example.",
-        f"A stream needs {beat_memory_bytes(bundle, drawn, taps):,} bytes of memory (`{memory}`) "
+        f"A stream needs {beat_memory_bytes(bundle, plan, taps):,} bytes of memory (`{memory}`) "
         "and a `bl_beats`; a beat is decided on "
         f"{rule.before + rule.after} columns of evidence and {len(FEATURES)} features.",
     ]
     statics = "static bl_beats selftest_beats;"
-    files = package_files(name, target, drawn, made, engine, memory, tests, facts, statics)
+    files = package_files(name, target, plan, made, engine, memory, tests, facts, statics)
     return write_package(folder, files, engine, BEAT_HEADERS)
 
 
@@ -101,7 +101,7 @@ def beat_golden_source(
     name: str,
     limits: Limits | None = None,
 ) -> CSource:
-    """C that defines `const bl_golden_beats NAME`: simulated ECG and all beats in it.
+    """C that defines `const bl_golden_beats NAME`: golden ECG and all beats in it.
 
     Args:
         bundle: that decides on beats.
@@ -111,11 +111,11 @@ def beat_golden_source(
         limits: as for `beat_task_source`.
 
     Raises:
-        RecipeError: a name is none.
+        RecipeError: a name is not a C identifier.
     """
     for what in (task, sensor, name):
         check_identifier(what, "golden vectors")
-    counts = golden_counts(frontend)
+    counts = golden_beat_counts(bundle, frontend)
     stream = BeatStream(
         bundle, frontend.rate_hz, frontend.counts_per_mv, rails=frontend.rails, limits=limits,
         engine=bundle.engine("simulator"),
@@ -138,9 +138,9 @@ def beat_golden_source(
     return golden_source(name, "bl_golden_beats", [task, sensor], parts, "bl_selftest_beats.h")
 
 
-def golden_counts(frontend: FrontEnd) -> NDArray[np.int16]:
+def golden_beat_counts(bundle: Bundle, frontend: FrontEnd) -> NDArray[np.int16]:
     """Golden ECG, counts `[n]` of a sensor; its last part is large, but not saturated."""
-    counts = ecg_at(frontend, GOLDEN_S).astype(np.int64)
+    counts = golden_counts(bundle, frontend, GOLDEN_S).astype(np.int64)
     counts[round(LARGE_FROM_S * frontend.rate_hz) :] *= LARGE
     low, high = frontend.rails
     return np.clip(counts, low + 1, high - 1).astype(np.int16)

@@ -20,11 +20,11 @@ from string import Template
 
 from beatlens.c_source.files import c_folder
 from beatlens.c_source.model import model_source
-from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.plan import Plan, lay_out
 from beatlens.c_source.sensor import sensor_source
 from beatlens.c_source.text import CSource
 from beatlens.errors import ModelError
-from beatlens.firmware.cores import Core, core_of
+from beatlens.firmware.cores import Core, find_core
 from beatlens.firmware.golden import (
     example_inputs,
     net_golden_source,
@@ -74,20 +74,20 @@ def write_task(
         name: a C identifier.
         core: of `CORES`; the package runs on every other one too.
         limits: how much of a span may be bad, as for a `Stream`.
-        chunk: input columns the network works on at once, as for `plan`.
+        chunk: input columns the network works on at once, as for `lay_out`.
 
     Returns:
         The folder.
 
     Raises:
-        RecipeError: the name is none, or there is no such core.
+        RecipeError: the name is not a C identifier, or there is no such core.
         ModelError: the engine cannot run the bundle, or something is in the way.
         SignalError: the sensor's counts do not fit.
     """
-    target = core_of(core)
+    target = find_core(core)
     graph = read_tflite(bundle.tflite)
-    drawn = plan(graph, chunk, target.kernels)
-    task = task_source(bundle, name, limits, drawn)
+    plan = lay_out(graph, chunk, target.kernels)
+    task = task_source(bundle, name, limits, plan)
     taps = frontend.taps.shape[1]
     inputs = bundle.golden.inputs[:GOLDEN_CASES, :, None]
     evidence = bundle.golden.evidence[:GOLDEN_CASES]
@@ -102,7 +102,7 @@ def write_task(
             bundle, frontend, name, f"{name}_sensor", f"{name}_golden_stream", limits
         ),
     }
-    engine = ["beatlens.c", "bl_selftest_windows.c", *LEAD_SOURCES, *engine_sources(drawn)]
+    engine = ["beatlens.c", "bl_selftest_windows.c", *LEAD_SOURCES, *engine_sources(plan)]
     memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
     tests = [
         f"bl_selftest_net(&{name}_golden_net, selftest_memory, sizeof selftest_memory)",
@@ -112,11 +112,11 @@ def write_task(
         f"The whole chain for a sensor of {frontend.rate_hz} Hz with "
         f"{frontend.counts_per_mv:g} counts per mV: include `{name}.h` and `{name}_sensor.h`, "
         "and read `include/beatlens.h`, which has an example.",
-        f"A stream needs {memory_bytes(bundle, drawn, taps):,} bytes of memory (`{memory}`) and a "
+        f"A stream needs {memory_bytes(bundle, plan, taps):,} bytes of memory (`{memory}`) and a "
         "`bl_stream`; a decision is the sum of "
         f"{bundle.span_columns} columns of evidence, {bundle.span_s:g} s.",
     ]
-    files = package_files(name, target, drawn, made, engine, memory, tests, facts)
+    files = package_files(name, target, plan, made, engine, memory, tests, facts)
     return write_package(folder, files, engine, WINDOW_HEADERS)
 
 
@@ -127,27 +127,27 @@ def write_network(
 
     Args and errors are as those of `write_task`.
     """
-    target = core_of(core)
+    target = find_core(core)
     graph = read_tflite(tflite)
-    drawn = plan(graph, chunk, target.kernels)
+    plan = lay_out(graph, chunk, target.kernels)
     golden = f"{name}_golden_net"
     made = {
-        name: model_source(drawn, name),
+        name: model_source(plan, name),
         golden: net_golden_source(graph, example_inputs(graph), name, golden),
     }
-    engine = ["bl_selftest.c", *engine_sources(drawn)]
+    engine = ["bl_selftest.c", *engine_sources(plan)]
     memory = f"{name.upper()}_STATE_BYTES"
     tests = [f"bl_selftest_net(&{golden}, selftest_memory, sizeof selftest_memory)"]
-    kind = f"windows of {drawn.window} columns" if drawn.window else "an endless stream"
+    kind = f"windows of {plan.window} columns" if plan.window else "an endless stream"
     facts = [f"A network alone, which sees {kind}: include `{name}.h`, and read "
              "`include/bl_net.h`, which has an example."]  # fmt: skip
-    files = package_files(name, target, drawn, made, engine, memory, tests, facts)
+    files = package_files(name, target, plan, made, engine, memory, tests, facts)
     return write_package(folder, files, engine, NET_HEADERS)
 
 
-def engine_sources(drawn: Plan) -> list[str]:
+def engine_sources(plan: Plan) -> list[str]:
     """Sources of the engine that a network needs."""
-    kernels = {layer.code.kernel for layer in drawn.layers}
+    kernels = {layer.code.kernel for layer in plan.layers}
     files = {file for kernel in kernels for file in KERNEL_FILES.get(kernel, PORTABLE)}
     return ["bl_net.c", *sorted(files)]
 
@@ -155,7 +155,7 @@ def engine_sources(drawn: Plan) -> list[str]:
 def package_files(
     name: str,
     core: Core,
-    drawn: Plan,
+    plan: Plan,
     made: Mapping[str, CSource],
     engine: list[str],
     memory: str,
@@ -181,9 +181,9 @@ def package_files(
         "statics": f"\n{statics}" if statics else "",
         "tests": " ||\n        ".join(f"{test} != 0" for test in tests),
         "facts": "\n\n".join(facts),
-        "layers": _layers(drawn),
-        "state": f"{drawn.state_bytes:,}",
-        "chunk": str(drawn.chunk),
+        "layers": _layers(plan),
+        "state": f"{plan.state_bytes:,}",
+        "chunk": str(plan.chunk),
     }  # fmt: skip
     templates = c_folder() / "package"
     for template in sorted(templates.iterdir()):
@@ -192,15 +192,15 @@ def package_files(
     return texts
 
 
-def _layers(drawn: Plan) -> str:
+def _layers(plan: Plan) -> str:
     """A Markdown table of the layers."""
     lines = [
         "| operator | taps | stride | channels | kernel | proven |",
         "|---|---|---|---|---|---|",
     ]
-    for layer in drawn.layers:
+    for layer in plan.layers:
         op = layer.op
-        channels = drawn.graph.tensors[op.output].channels
+        channels = plan.graph.tensors[op.output].channels
         taps = layer.taps if isinstance(op, Convolution) else ""
         lines.append(
             f"| {op.name} | {taps} | {layer.stride} | {channels} | `{layer.code.kernel}` | "

@@ -114,11 +114,11 @@ def export(
     `evaluate` measured, golden vectors and checksums.
     """
     from beatlens.errors import RecipeError
-    from beatlens.firmware.cores import core_of
+    from beatlens.firmware.cores import find_core
     from beatlens.verbs.runs import opened_any, say_firmware, work_of, work_on_bundles
 
     chosen, folder = opened_any(recipe, run, None)
-    core = None if firmware is None else core_of(firmware)
+    core = None if firmware is None else find_core(firmware)
     if core is not None and chosen.task == "wearable":
         raise RecipeError(
             f"--firmware {firmware}: the task is {chosen.task!r}, expected strips or beats; "
