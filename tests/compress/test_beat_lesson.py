@@ -1,4 +1,4 @@
-"""The retraining on beats: what it teaches, and what it leaves alone."""
+"""Retraining on beats: its loss, and what the loss does not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The retraining on whole recordings: what it teaches, and what counts for nothing."""
+"""Retraining on recordings: its loss, and the columns that do not count in it."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_any_bytes_come_back(tensor):
     ],
 )
 def test_each_structure_is_found(make, coding):
-    """Without being told; and no other coding is as small."""
+    """Without a hint; and no other coding is as small."""
     tensor = make(rng(), SHAPE)
     packed = encode_tensor(tensor)
     assert name_coding(packed) == coding

@@ -98,8 +98,8 @@ class ActivationQuantizer(nn.Module):
             return values
         # Esser et al., sec. 2.2: the scale's gradient is balanced against the weights'.
         balance: float = (values.numel() * self.high) ** -0.5
-        learnt = 1 + balance * (self.log_scale - self.log_scale.detach())  # is 1
-        scale = self.scale.detach() * learnt
+        factor = 1 + balance * (self.log_scale - self.log_scale.detach())  # is 1
+        scale = self.scale.detach() * factor
         inside = torch.clamp(values / scale, self.low, self.high)
         if unit is None:
             steps = round_through(inside)

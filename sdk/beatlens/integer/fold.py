@@ -144,24 +144,24 @@ def _reordered(op: Op, orders: _Orders) -> Op:
 def _without_identities(graph: IntegerGraph, ops: list[Op]) -> IntegerGraph:
     """Drop permutations that change nothing; their two tensors become one."""
     kept_names = {graph.input, *graph.outputs.values()}
-    name_of = {name: name for name in graph.tensors}
+    new_names = {name: name for name in graph.tensors}
     kept: list[Op] = []
     for op in ops:
-        ends = {name_of[name] for name in (*op.inputs, op.output)}
+        ends = {new_names[name] for name in (*op.inputs, op.output)}
         identity = isinstance(op, Permute) and op.order == tuple(range(len(op.order)))
         if not identity or ends <= kept_names:
             kept.append(op)
             continue
-        one = next((name for name in ends if name in kept_names), name_of[op.inputs[0]])
-        name_of = {name: one if at in ends else at for name, at in name_of.items()}
-    tensors = {name: t for name, t in graph.tensors.items() if name_of[name] == name}
+        one = next((name for name in ends if name in kept_names), new_names[op.inputs[0]])
+        new_names = {name: one if at in ends else at for name, at in new_names.items()}
+    tensors = {name: t for name, t in graph.tensors.items() if new_names[name] == name}
     return IntegerGraph(
-        tensors, tuple(_renamed(op, name_of) for op in kept), graph.input, graph.outputs
+        tensors, tuple(_renamed(op, new_names) for op in kept), graph.input, graph.outputs
     )
 
 
-def _renamed(op: Op, name_of: dict[str, str]) -> Op:
-    output = name_of[op.output]
+def _renamed(op: Op, new_names: dict[str, str]) -> Op:
+    output = new_names[op.output]
     if isinstance(op, Add):
-        return replace(op, a=name_of[op.a], b=name_of[op.b], output=output)
-    return replace(op, input=name_of[op.input], output=output)
+        return replace(op, a=new_names[op.a], b=new_names[op.b], output=output)
+    return replace(op, input=new_names[op.input], output=output)
