@@ -107,7 +107,7 @@ def split_decisions(
     """Take a run's decisions apart.
 
     Args:
-        run: what a network said of some tracks.
+        run: evidence of a network on some tracks.
         decided: class of every beat, by track.
         tables: `[6, BINS, C]` in logits, as decided with: an int8 model's are rounded.
         offsets: `[C]` in logits, likewise.
