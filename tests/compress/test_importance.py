@@ -59,7 +59,7 @@ def test_l1_of_coupled_layers_is_the_mean_of_each_layers_share() -> None:
 
 
 @pytest.mark.parametrize("name", ["taylor", "evidence", "evidence-exact"])
-def test_a_channel_that_nobody_hears_is_worth_nothing(name: str) -> None:
+def test_a_channel_that_no_layer_reads_has_no_importance(name: str) -> None:
     net, groups = net_and_groups()
     net.backbone[2].conv.weight.data[:, 5] = 0
     net.backbone[1].conv.weight.data[5] *= 10  # by its size it would be the last to go

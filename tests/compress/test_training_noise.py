@@ -82,7 +82,7 @@ def test_noise_is_added_to_the_students_crops_and_the_targets_are_of_clean_ones(
     assert torch.equal(loaded.batch(0, 12)[0], loud[0])
 
 
-def test_a_recipe_says_how_much() -> None:
+def test_a_recipe_sets_the_noise() -> None:
     assert DistillSection().noise is None
     assert DistillSection(noise_share=0.5).noise == TrainingNoise(0.2, 0.5)
     with pytest.raises(RecipeError, match=r"distill\.noise_mv is 0\.001"):
