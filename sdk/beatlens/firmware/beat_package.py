@@ -7,20 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.c_source.plan import lay_out
-from beatlens.c_source.sensor import sensor_source
+from beatlens.c_source.plan import Plan
 from beatlens.c_source.text import CSource, array, check_identifier, numbers, row
-from beatlens.firmware.cores import find_core
-from beatlens.firmware.golden import golden_counts, golden_source, net_golden_source
-from beatlens.firmware.package import (
-    BEAT_HEADERS,
-    GOLDEN_CASES,
-    LEAD_SOURCES,
-    engine_sources,
-    package_files,
-    write_package,
-)
-from beatlens.integer.tflite_read import read_tflite
+from beatlens.firmware.golden import golden_counts, golden_source
+from beatlens.firmware.package import Chain, write_chain
 from beatlens.runtime.beat_chain import rule_of
 from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
@@ -52,45 +42,27 @@ def write_beats(
 
     Raises:
         RecipeError, SignalError: as `write_task`.
-        ModelError: as `write_task`, or the bundle decides on spans.
+        ModelError: as `write_task`, or the bundle decides on windows.
     """
-    target = find_core(core)
-    graph = read_tflite(bundle.tflite)
-    plan = lay_out(graph, chunk, target.kernels)
-    task = beat_task_source(bundle, name, limits, plan)
-    inputs = bundle.golden.inputs[:GOLDEN_CASES, :, None]
-    evidence = bundle.golden.evidence[:GOLDEN_CASES]
-    made = {
-        name: task.task,
-        f"{name}_net": task.net,
-        f"{name}_sensor": sensor_source(frontend, f"{name}_sensor"),
-        f"{name}_golden_net": net_golden_source(
-            graph, inputs, f"{name}_net", f"{name}_golden_net", evidence
-        ),
-        f"{name}_golden_beats": beat_golden_source(
-            bundle, frontend, name, f"{name}_sensor", f"{name}_golden_beats", limits
-        ),
-    }
-    engine = ["bl_beats.c", "bl_features.c", "bl_qrs.c", "bl_selftest_beats.c",
-              *LEAD_SOURCES, *engine_sources(plan)]  # fmt: skip
-    memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
-    tests = [
-        f"bl_selftest_net(&{name}_golden_net, selftest_memory, sizeof selftest_memory)",
-        f"bl_selftest_beats(&{name}_golden_beats, &selftest_beats, selftest_memory, "
-        "sizeof selftest_memory)",
-    ]
-    rule, taps = rule_of(bundle), frontend.taps.shape[1]
-    facts = [
-        f"The whole chain for a sensor of {frontend.rate_hz} Hz with "
-        f"{frontend.counts_per_mv:g} counts per mV: include `{name}.h` and `{name}_sensor.h`, "
-        "and read `include/bl_beats.h`, which has an example.",
-        f"A stream needs {beat_memory_bytes(bundle, plan, taps):,} bytes of memory (`{memory}`) "
-        "and a `bl_beats`; a beat is decided on "
-        f"{rule.before + rule.after} columns of evidence and {len(FEATURES)} features.",
-    ]
-    statics = "static bl_beats selftest_beats;"
-    files = package_files(name, target, plan, made, engine, memory, tests, facts, statics)
-    return write_package(folder, files, engine, BEAT_HEADERS)
+
+    def build(plan: Plan) -> Chain:
+        task = beat_task_source(bundle, name, limits, plan)
+        rule = rule_of(bundle)
+        return Chain(
+            task=task,
+            golden=beat_golden_source(
+                bundle, frontend, name, f"{name}_sensor", f"{name}_golden_beats", limits
+            ),
+            kind="beats",
+            sources=("bl_beats.c", "bl_features.c", "bl_qrs.c", "bl_selftest_beats.c"),
+            headers=("bl_beats.h", "bl_features.h", "bl_qrs.h", "bl_selftest_beats.h"),
+            memory_bytes=beat_memory_bytes(bundle, plan, frontend.taps.shape[1]),
+            fact=f"a beat is decided on {rule.before + rule.after} columns of evidence and "
+            f"{len(FEATURES)} features",
+            selftest_state="selftest_beats",
+        )
+
+    return write_chain(bundle, frontend, folder, name, core, chunk, build)
 
 
 def beat_golden_source(
