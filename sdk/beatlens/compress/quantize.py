@@ -112,7 +112,7 @@ class ActivationQuantizer(nn.Module):
         return rounded
 
     def settle(self) -> None:
-        """Set the scale to cover the observed values."""
+        """Set the scale to cover the observed values; `ModelError` where there are none."""
         if not self._largest:
             raise ModelError("calibration saw no data, expected at least one batch of windows")
         largest = torch.stack(self._largest).median().clamp(min=1e-4)

@@ -213,7 +213,7 @@ class _Run:
             self._save(self.checkpoint)
 
     def settle(self) -> None:
-        """Restore the weights that the schedule keeps."""
+        """Restore the weights that the schedule keeps; `ModelError` where none had a score."""
         if self.schedule.keep == "last":
             self.best = _copy(self.net)
         elif self.history.best_step == 0:
