@@ -3,7 +3,7 @@
     loss = (1 - w) * labels + w * KD + lambda * matching
 
 As in `beatlens.compress.beat_lesson`, with one decision a crop: KD is over its classes, only
-evidence is learnt (the teacher's context tables are added on both sides), and what is matched is
+evidence is learnt (the teacher's lookup tables are added on both sides), and what is matched is
 each class's evidence less the mean of all. Columns after the end of a short recording hold a signal
 that is made up, and count for nothing.
 """

@@ -101,7 +101,7 @@ class BeatRun:
 def run_beats(
     net: Explaining, tables: NDArray[np.floating], tracks: Sequence[BeatTrack]
 ) -> BeatRun:
-    """Run a torch network, float or fake-quantised, with context tables `[8, BINS, C]`."""
+    """Run a torch network, float or fake-quantised, with lookup tables `[8, BINS, C]`."""
     stride = net.geometry.stride
     evidence, logits = [], []
     for track in tracks:

@@ -51,7 +51,7 @@ class WearableRun:
 def run_wearable(
     net: Explaining, tables: NDArray[np.floating], tracks: Sequence[WearableTrack]
 ) -> WearableRun:
-    """Run a torch network, float or fake-quantised, with context tables `[6, BINS, C]`."""
+    """Run a torch network, float or fake-quantised, with lookup tables `[6, BINS, C]`."""
     run = network_windows(net)
     evidence = [recording_evidence(run, net.geometry, track.x) for track in tracks]
     means = np.array([found.mean(axis=1, dtype=np.float64) for found in evidence])

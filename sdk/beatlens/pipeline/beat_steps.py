@@ -1,4 +1,4 @@
-"""Steps 2 and 3 of the beats task: the teacher with its context tables, and the small network."""
+"""Steps 2 and 3 of the beats task: the teacher with its lookup tables, and the small network."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def train_beat_teacher(
     report: Report | None = None,
     unlabelled: Sequence[BeatTrack] = (),
 ) -> tuple[EvidenceNet, LookupTables]:
-    """Train the teacher of a recipe with its context tables, or load them from the run folder.
+    """Train the teacher of a recipe with its lookup tables, or load them from the run folder.
 
     Writes `teacher.pt`, `tables.pt` and `teacher.json`; an interrupted training goes on from
     `teacher.checkpoint`. Several members are trained one after the other, see
@@ -118,7 +118,7 @@ def train_beat_network(
     checkpoint: Path | None,
     report: Report | None = None,
 ) -> tuple[BeatNet, History]:
-    """Train one network with its context tables, on crops with labels.
+    """Train one network with its lookup tables, on crops with labels.
 
     Without `validation` tracks nothing is measured on the way; the schedule has to keep the last
     weights.

@@ -31,7 +31,7 @@ def joined_members(
     recipe: R,
     train: Callable[[R, Path, Sequence[Member]], Member],
 ) -> Member:
-    """Train the members of a teacher with context tables; write the mean of both, and return it.
+    """Train the members of a teacher with lookup tables; write the mean of both, and return it.
 
     Args:
         folder: run folder; gets `teacher.pt` and `tables.pt`.

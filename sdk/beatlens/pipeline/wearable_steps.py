@@ -1,4 +1,4 @@
-"""Steps 2 and 3 of the wearable task: the teacher with its context tables, the small network."""
+"""Steps 2 and 3 of the wearable task: the teacher with its lookup tables, the small network."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def train_wearable_teacher(
     folder: Path,
     report: Report | None = None,
 ) -> tuple[EvidenceNet, LookupTables]:
-    """Train the teacher of a recipe with its context tables, or load them from the run folder.
+    """Train the teacher of a recipe with its lookup tables, or load them from the run folder.
 
     Writes `teacher.pt`, `tables.pt` and `teacher.json`; an interrupted training goes on from
     `teacher.checkpoint`. Several members are trained one after the other, see

@@ -82,7 +82,7 @@ def _not_s(logits: Tensor, smoothing: float) -> Tensor:
 
 
 class BeatNet(nn.Module):
-    """An evidence network with the context tables that were trained with it."""
+    """An evidence network with the lookup tables that were trained with it."""
 
     def __init__(self, net: EvidenceNet) -> None:
         super().__init__()

@@ -53,7 +53,7 @@ def rhythm_worth(tables: LookupTables, rhythm: Tensor) -> Tensor:
 
 
 class WearableNet(nn.Module):
-    """An evidence network with the context tables that were trained with it."""
+    """An evidence network with the lookup tables that were trained with it."""
 
     def __init__(self, net: EvidenceNet) -> None:
         super().__init__()

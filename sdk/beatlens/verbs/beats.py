@@ -79,7 +79,7 @@ def unlabelled_for(
 
 
 def train(recipe: BeatRecipe, folder: Path, data: Path | None, workers: Workers = ALONE) -> None:
-    """Train the teacher and its context tables."""
+    """Train the teacher and its lookup tables."""
     prepared = prepared_for(recipe, folder, data, workers)
     others = unlabelled_for(recipe, prepared, folder, data, workers)
     with training_bar("teacher") as report:
@@ -206,7 +206,7 @@ def _teacher(folder: Path) -> tuple[EvidenceNet, LookupTables]:
 def networks_of(
     folder: Path,
 ) -> tuple[EvidenceNet, LookupTables, EvidenceNet, QuantizedEvidenceNet]:
-    """Teacher, context tables, student and int8 model of a run folder.
+    """Teacher, lookup tables, student and int8 model of a run folder.
 
     Raises:
         ModelError: the recipe was not trained or not compressed yet.

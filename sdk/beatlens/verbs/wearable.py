@@ -36,7 +36,7 @@ def prepared_for(
 def train(
     recipe: WearableRecipe, folder: Path, data: Path | None, workers: Workers = ALONE
 ) -> None:
-    """Train the teacher and its context tables."""
+    """Train the teacher and its lookup tables."""
     prepared = prepared_for(recipe, folder, data, workers)
     with training_bar("teacher") as report:
         train_wearable_teacher(recipe, prepared, folder, report)
