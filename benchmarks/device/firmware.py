@@ -129,7 +129,7 @@ def _simulate_counts(seconds: float) -> NDArray[np.int16]:
     patient = simulate_patient(PATIENT, seconds, rate_hz=SENSOR.rate_hz, pvc_per_minute=15)
     millivolts = patient.recording.counts[0] / COUNTS_PER_MV
     counts = np.rint(millivolts * SENSOR.counts_per_mv)
-    return np.clip(counts, *SENSOR.rails).astype(np.int16)
+    return np.asarray(np.clip(counts, *SENSOR.rails), np.int16)
 
 
 def _chain(task: TaskSource, counts: NDArray[np.int16]) -> dict[str, CSource]:
