@@ -35,7 +35,7 @@ class MapsBench:
     Args:
         folder: run folder of `python -m benchmarks attribution`.
         strips: test strips.
-        count: strips looked at, evenly taken from those where `CLASS` is and the teacher says so.
+        count: strips, evenly taken from those where `CLASS` is and the teacher predicts it.
     """
 
     def __init__(self, folder: Path, strips: WindowSet, count: int = 60) -> None:

@@ -156,14 +156,14 @@ class Grid:
         return digest.hexdigest()[:12]
 
     def reference(self, seed: int) -> tuple[Run, np.ndarray]:
-        """What a seed's teacher says of the test strips, and its thresholds."""
-        run = self._said(seed, "test", self.strips)
+        """A seed's teacher on the test strips, and its thresholds."""
+        run = self._run_teacher(seed, "test", self.strips)
         validation = cut_windows(self.prepared.validation)
-        chosen_on = self._said(seed, "validation", validation)
+        chosen_on = self._run_teacher(seed, "validation", validation)
         return run, self.prepared.thresholds(self.recipe, validation, chosen_on)
 
-    def _said(self, seed: int, role: str, strips: WindowSet) -> Run:
-        """What a seed's teacher says of strips; kept on disk."""
+    def _run_teacher(self, seed: int, role: str, strips: WindowSet) -> Run:
+        """A seed's teacher on strips; kept on disk."""
         path = self.folder / f"teacher-{seed}-{role}.npz"
         with self._alone(path):
             if not path.exists():
@@ -171,7 +171,7 @@ class Grid:
         return Run.load(path)
 
     def cache(self, seed: int) -> TeacherCache:
-        """The crops of a seed with what the teacher said of them; kept on disk."""
+        """The crops of a seed with the teacher's evidence on them; kept on disk."""
         path = self.folder / f"cache-{seed}.pt"
         teacher = self.teacher(seed)
         with self._alone(path):
@@ -199,8 +199,8 @@ class Grid:
         place, plan = self.place(cell), self.plans[cell.method, cell.share]
         cache = self.cache(cell.seed)
         recipe = self._recipe(cell, plan)
-        said = self._said(cell.seed, "validation", cut_windows(self.prepared.validation))
-        agreement = Agreement.of(recipe, self.prepared, cache.teacher, said)
+        predicted = self._run_teacher(cell.seed, "validation", cut_windows(self.prepared.validation))
+        agreement = Agreement.of(recipe, self.prepared, cache.teacher, predicted)
         started = time.perf_counter()
         net = self._start(cell, plan, recipe, cache, agreement)
         schedule = recipe.compress.retrain_schedule.schedule

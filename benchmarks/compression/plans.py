@@ -4,7 +4,7 @@ A third budget, for the smallest models, is tried with the methods that lead at 
 
 A method starts from the teacher where it can reach the budget from there by itself. Where it cannot
 (a codebook cannot take 0.8 M weights to 32 KB), it starts from a distilled network of a size from
-which it can, and the table says so: `start` is that network's name.
+which it can, and the table states it: `start` is that network's name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from beatlens.compress.unify import UnifyWeights
 from beatlens.nets.backbones import STUDENTS, NetworkSpec
 
 PAPER = ("ewa", "swa", "sswa")
-BOTH = ("none", "classwise")
+WITH_AND_WITHOUT = ("none", "classwise")
 SMALL, TINY, LARGE = 100, 300, 20
 SHARES = (SMALL, TINY, LARGE)
 """Budgets: the teacher's float bytes divided by these."""
@@ -82,7 +82,7 @@ class Plan:
 
     start: str
     make: Callable[[int], tuple[Method, ...]] = lambda seed: ()
-    matchings: tuple[str, ...] = BOTH
+    matchings: tuple[str, ...] = WITH_AND_WITHOUT
     after: tuple[Method, ...] = ()
     trained: bool = True
     rate: float | None = None
@@ -111,7 +111,7 @@ def _tiny() -> dict[str, Plan]:
         "channels evidence, 3 rounds": pruning["channels evidence, 3 rounds"],
         "unified blocks": replace(formats["unified blocks"], start="dense-48k"),
         "coded kernels": replace(formats["coded kernels"], start="dense-48k"),
-        "4 bit": replace(formats["4 bit"], start="dense-20k", matchings=BOTH),
+        "4 bit": replace(formats["4 bit"], start="dense-20k", matchings=WITH_AND_WITHOUT),
     }
 
 
@@ -127,7 +127,7 @@ def _pruning(share: int) -> dict[str, Plan]:
         return lambda seed: (PruneChannels(**settings),)  # type: ignore[arg-type]
 
     return {
-        "channels L1": Plan(TEACHER, channels(importance="l1"), (*BOTH, *PAPER)),
+        "channels L1": Plan(TEACHER, channels(importance="l1"), (*WITH_AND_WITHOUT, *PAPER)),
         "channels Taylor": Plan(TEACHER, channels(importance="taylor")),
         "channels evidence": Plan(TEACHER, channels(importance="evidence")),
         "channels evidence, 3 rounds": Plan(TEACHER, channels(importance="evidence", rounds=3)),
@@ -153,7 +153,7 @@ def _formats(share: int) -> dict[str, Plan]:
         "4 bit": Plan(
             "dense-289k" if large else "dense-48k",
             lambda seed: (LowBitWeights(bits=4),),
-            (*BOTH, *PAPER),
+            (*WITH_AND_WITHOUT, *PAPER),
         ),
     }
 
@@ -161,7 +161,7 @@ def _formats(share: int) -> dict[str, Plan]:
 def _heads(student: str) -> dict[str, Plan]:
     """Distillation into a student, its quantisation, and heads fitted anew."""
     return {
-        "distilled": Plan(student, matchings=(*BOTH, *PAPER)),
+        "distilled": Plan(student, matchings=(*WITH_AND_WITHOUT, *PAPER)),
         "distilled, int8 after training": Plan(student, trained=False),
         "head, ridge": Plan(student, after=(RefitHead(kind="ridge"),)),
         "head, manifold": Plan(student, after=(ManifoldHead(crops=512, unknown="teacher"),)),

@@ -1,12 +1,12 @@
 """`python -m benchmarks beats-crossval`: a recipe for beats, on every patient of DS1 and svdb.
 
 Most S beats of the validation records are of one patient, and figures on them promise too much.
-Here every recording is told by a network that was trained on others: all patients but those of the
-test, in folds of whole recordings, and with them recordings in atrial fibrillation, of which there
-are hardly any in DS1 and svdb. It is the small network that is trained, without a teacher, since
-that takes a minute; what helps it is tried on the teacher then. Where the teacher's last members
-hear recordings whose beats nobody labelled, so does a second small network, and their mean is
-judged.
+Here every recording is classified by a network that was trained on others: all patients but those
+of the test, in folds of whole recordings, and with them recordings in atrial fibrillation, of which
+there are hardly any in DS1 and svdb. It is the small network that is trained, without a teacher,
+since that takes a minute; what helps it is tried on the teacher then. Where the teacher's last
+members are trained on recordings whose beats nobody labelled, so is a second small network, and the
+mean of both is measured.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Logits = Sequence[NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """What networks said of recordings that they were not trained on.
+    """Logits of recordings by networks that were not trained on them.
 
     Attributes:
         labelled: of DS1 and svdb.
@@ -61,7 +61,7 @@ def out_of_fold(
     report: Report | None = None,
     say: Callable[[str], None] = print,
 ) -> OutOfFold:
-    """Train the recipe's student once or twice per fold; returns what was said of the held-out.
+    """Train the recipe's student once or twice per fold; returns the logits of the held-out.
 
     Args:
         recipe: its student section's network is trained by its student schedule.
@@ -74,18 +74,18 @@ def out_of_fold(
     """
     everyone = sorted(prepared.train + prepared.validation, key=lambda t: (t.database, t.record))
     fibrillating = [track for track in unlabelled if (track.labels == NOT_S).any()]
-    told: list[tuple[BeatTrack, NDArray[np.float64]]] = []
+    classified: list[tuple[BeatTrack, NDArray[np.float64]]] = []
     folder.mkdir(parents=True, exist_ok=True)
     for number in folds:
-        quiet = fibrillating[number::FOLDS]
-        names = {track.record for track in quiet}
+        in_fibrillation = fibrillating[number::FOLDS]
+        names = {track.record for track in in_fibrillation}
         others = [track for track in unlabelled if track.record not in names]
-        held_out = [*everyone[number::FOLDS], *quiet]
+        held_out = [*everyone[number::FOLDS], *in_fibrillation]
         path = folder / f"seed-{recipe.seed}-fold-{number}-of-{len(held_out)}.npz"
         if not path.exists():
             say(f"{recipe.name}, seed {recipe.seed}: fold {number + 1} of {FOLDS}")
             rest = [track for track in everyone if track not in held_out]
-            logits = _told(recipe, replace(prepared, train=rest), others, held_out, report)
+            logits = _classify(recipe, replace(prepared, train=rest), others, held_out, report)
             part = path.with_suffix(".part.npz")
             with writing(path):
                 np.savez(part, *logits)
@@ -94,16 +94,18 @@ def out_of_fold(
             checked_read(path, "a fold's logits", "delete it, and they are made again"),
             np.load(path) as archive,
         ):
-            told += [(track, archive[f"arr_{i}"]) for i, track in enumerate(held_out)]
+            classified += [(track, archive[f"arr_{i}"]) for i, track in enumerate(held_out)]
 
-    def run_recordings(quiet: bool) -> BeatRun:
-        chosen = [pair for pair in told if bool((pair[0].labels == NOT_S).any()) == quiet]
+    def join_run(in_fibrillation: bool) -> BeatRun:
+        chosen = [
+            pair for pair in classified if bool((pair[0].labels == NOT_S).any()) == in_fibrillation
+        ]
         return BeatRun([track for track, _ in chosen], [], [logits for _, logits in chosen])
 
-    return OutOfFold(run_recordings(quiet=False), run_recordings(quiet=True))
+    return OutOfFold(join_run(in_fibrillation=False), join_run(in_fibrillation=True))
 
 
-def _told(
+def _classify(
     recipe: BeatRecipe,
     fold: PreparedBeats,
     unlabelled: Sequence[BeatTrack],
@@ -113,8 +115,9 @@ def _told(
     schedule = recipe.student_schedule.model_copy(update={"keep": "last"}).schedule
 
     def trained(one: BeatRecipe, crops: Crops) -> Member:
-        both = train_beat_network(one.student.spec, schedule, one.seed, crops, (), None, report)[0]
-        return both.net.eval(), both.tables
+        spec = one.student.spec
+        member = train_beat_network(spec, schedule, one.seed, crops, (), None, report)[0]
+        return member.net.eval(), member.tables
 
     first, last = recipe.of_member(0), recipe.of_member(recipe.teacher.members - 1)
     members = [trained(first, fold.sampler(first, first.seed))]
@@ -126,7 +129,7 @@ def _told(
         return run_beats(net.eval(), beat_tables(tables.array()), held_out).logits
 
 
-def build_row(recipe: BeatRecipe, told: OutOfFold) -> dict[str, Any]:
+def build_row(recipe: BeatRecipe, predicted: OutOfFold) -> dict[str, Any]:
     """A row of docs/figures/beats_crossval.json.
 
     `ap_s_DATABASE`, `ap_v_DATABASE` with intervals by recording, and `predictivity_...`: that of
@@ -134,7 +137,7 @@ def build_row(recipe: BeatRecipe, told: OutOfFold) -> dict[str, Any]:
     percent of the beats in fibrillation that are called S where so many S beats are found, of all
     databases together.
     """
-    found = told.labelled
+    found = predicted.labelled
     row: dict[str, Any] = {
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -158,7 +161,7 @@ def build_row(recipe: BeatRecipe, told: OutOfFold) -> dict[str, Any]:
             row[f"predictivity_{key}"] = 100 * _predictivity(truth, score, sensitivity)
     s = CLASSES.index("s")
     level = np.quantile(chances[labels == s, s], 1 - AT_SENSITIVITY["s"])
-    called = [100 * (_chances(each)[:, s] >= level) for each in told.fibrillating.logits]
+    called = [100 * (_chances(each)[:, s] >= level) for each in predicted.fibrillating.logits]
     row["fibrillating"] = len(called)
     if len(called) > 1:
         groups = np.repeat(np.arange(len(called)), [len(each) for each in called])

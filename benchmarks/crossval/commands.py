@@ -112,7 +112,9 @@ def wearable(
     if sorted(numbers) != list(range(FOLDS)):
         return
     command = "python -m benchmarks wearable RECIPE"
-    described = f"{recordings.described}; every one told by networks not trained on it, 5 folds"
+    described = (
+        f"{recordings.described}; every one classified by networks not trained on it, 5 folds"
+    )
     write_figures(folder / CROSSVAL_FIGURES, command, described, rows)
     write_figures(folder / MISCLASSIFIED, command, described, misclassified_rows(chosen, found))
     merge_figures(out / "wearable.json", command, described, rows, key=KEY)
@@ -153,8 +155,8 @@ def beats_crossval(
             rows.append(build_row(seeded, found))
     command = "python -m benchmarks beats-crossval RECIPE"
     described = (
-        "MIT-BIH DS1 and svdb, and cinc2017's recordings in fibrillation, every recording told by "
-        "networks not trained on it"
+        "MIT-BIH DS1 and svdb, and cinc2017's recordings in fibrillation, every recording "
+        "classified by networks not trained on it"
     )
     key = ("recipe", "seed")
     merge_figures(out / "beats_crossval.json", command, described, rows, key)

@@ -67,7 +67,7 @@ def out_of_fold(
     for fold in folds:
         place = fold_folder(folder, recipe, fold)
         place.mkdir(parents=True, exist_ok=True)
-        path, offsets = place / "told.npz", recipe.decision.by_class
+        path, offsets = place / "decisions.npz", recipe.decision.by_class
         prepared = recordings.split(fold, recipe.data.validation)
         fold_decisions = load_decisions(path, offsets) if path.exists() else None
         if fold_decisions is None:

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,24 @@ from numpy.typing import NDArray
 
 from beatlens.c_source.files import c_folder
 from beatlens.c_source.model import model_source
-from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.plan import Plan, lay_out
 from beatlens.c_source.sensor import sensor_source
 from beatlens.c_source.text import CSource, numbers
 from beatlens.errors import BeatlensError
-from beatlens.firmware.golden import ecg_at, example_counts, example_inputs
+from beatlens.firmware.golden import example_inputs
 from beatlens.integer.graph import Convolution
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.c_beat_task import beat_memory_bytes, beat_task_source
 from beatlens.runtime.c_task import TaskSource, memory_bytes, task_source
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
+from beatlens.signals.simulate import COUNTS_PER_MV, simulate_patient
 from benchmarks.device import measure
 from benchmarks.device.boards import BOARDS, COMPILER, Board, build, port, run
 
 SENSOR = FrontEnd(256, 400.0, (-2048, 2047))
+PATIENT = 7
+"""Seed of the simulated patient."""
 WINDOWS = (1, 3)
 SECONDS = (30, 60)
 TFLM = Path(__file__).parents[2] / "docs" / "figures" / "tflm.json"
@@ -52,7 +56,7 @@ class Case:
 
     Args:
         model: its name.
-        drawn: its network.
+        plan: its network.
         made: C of the model, by file name.
         main: of `ports/qemu`.
         entry: functions whose stack counts.
@@ -65,7 +69,7 @@ class Case:
     """
 
     model: str
-    drawn: Plan
+    plan: Plan
     made: Mapping[str, CSource]
     main: str
     entry: tuple[str, ...]
@@ -80,38 +84,52 @@ class Case:
 def window_case(path: Path, board: Board) -> Case:
     """A network that sees windows, from a `.tflite`."""
     graph = read_tflite(path.read_bytes())
-    drawn = plan(graph, kernels=board.core.kernels)
+    plan = lay_out(graph, kernels=board.core.kernels)
     window = example_inputs(graph, 1)[0].ravel().tolist()
     made = {
-        "model": model_source(drawn, "model"),
+        "model": model_source(plan, "model"),
         "input": CSource("#include <stdint.h>\n" + numbers("int8_t", "input", window), ""),
     }
     lengths = ("WINDOWS", *WINDOWS)
     pointers = {**measure.STREAM_POINTERS, "on_column": ()}
-    return Case(path.stem, drawn, made, "bench_net.c", ("bl_net_push", "bl_net_end"), lengths,
-                graph.macs, drawn.state_bytes, "window", pointers)  # fmt: skip
+    return Case(path.stem, plan, made, "bench_net.c", ("bl_net_push", "bl_net_end"), lengths,
+                graph.macs, plan.state_bytes, "window", pointers)  # fmt: skip
 
 
 def stream_case(bundle: Bundle, board: Board) -> Case:
     """The whole chain of a bundle: a second of ECG, a finding on every hop."""
-    drawn = plan(read_tflite(bundle.tflite), kernels=board.core.kernels)
-    made = _chain(task_source(bundle, "model", drawn=drawn), example_counts(SENSOR, bundle))
-    ram = memory_bytes(bundle, drawn, SENSOR.taps.shape[1])
+    plan = lay_out(read_tflite(bundle.tflite), kernels=board.core.kernels)
+    made = _chain(task_source(bundle, "model", plan=plan), _simulate_window_counts(bundle))
+    ram = memory_bytes(bundle, plan, SENSOR.taps.shape[1])
     entry = ("bl_push", "bl_gap", "bl_end")
-    return Case(bundle.name, drawn, made, "bench_chain.c", entry, ("SECONDS", *SECONDS),
-                products_per_second(drawn), ram, "second", measure.STREAM_POINTERS,
+    return Case(bundle.name, plan, made, "bench_chain.c", entry, ("SECONDS", *SECONDS),
+                products_per_second(plan), ram, "second", measure.STREAM_POINTERS,
                 ("bl_stream", "beatlens.h"))  # fmt: skip
 
 
 def beat_case(bundle: Bundle, board: Board) -> Case:
     """The whole chain of a bundle that decides on beats: a second of ECG, a finding on each."""
-    drawn = plan(read_tflite(bundle.tflite), kernels=board.core.kernels)
-    made = _chain(beat_task_source(bundle, "model", drawn=drawn), ecg_at(SENSOR, SECONDS[0]))
-    ram = beat_memory_bytes(bundle, drawn, SENSOR.taps.shape[1])
+    plan = lay_out(read_tflite(bundle.tflite), kernels=board.core.kernels)
+    made = _chain(beat_task_source(bundle, "model", plan=plan), _simulate_counts(SECONDS[0]))
+    ram = beat_memory_bytes(bundle, plan, SENSOR.taps.shape[1])
     entry = ("bl_beats_push", "bl_beats_gap", "bl_beats_end")
-    return Case(bundle.name, drawn, made, "bench_chain.c", entry, ("SECONDS", *SECONDS),
-                products_per_second(drawn), ram, "second", measure.BEAT_POINTERS,
+    return Case(bundle.name, plan, made, "bench_chain.c", entry, ("SECONDS", *SECONDS),
+                products_per_second(plan), ram, "second", measure.BEAT_POINTERS,
                 ("bl_beats", "bl_beats.h"))  # fmt: skip
+
+
+def _simulate_window_counts(bundle: Bundle) -> NDArray[np.int16]:
+    """Counts `[n]` of a simulated patient at the sensor, enough for two findings and a rest."""
+    needed = 1.5 * bundle.span_s + bundle.geometry.receptive_field / MODEL_RATE_HZ
+    return _simulate_counts(float(ceil(needed)))
+
+
+def _simulate_counts(seconds: float) -> NDArray[np.int16]:
+    """Counts `[n]` of a simulated patient with premature ventricular beats at the sensor."""
+    patient = simulate_patient(PATIENT, seconds, rate_hz=SENSOR.rate_hz, pvc_per_minute=15)
+    millivolts = patient.recording.counts[0] / COUNTS_PER_MV
+    counts = np.rint(millivolts * SENSOR.counts_per_mv)
+    return np.asarray(np.clip(counts, *SENSOR.rails), np.int16)
 
 
 def _chain(task: TaskSource, counts: NDArray[np.int16]) -> dict[str, CSource]:
@@ -130,12 +148,12 @@ def _chain(task: TaskSource, counts: NDArray[np.int16]) -> dict[str, CSource]:
     }
 
 
-def products_per_second(drawn: Plan) -> int:
+def products_per_second(plan: Plan) -> int:
     """Multiply-accumulates of one second of a stream."""
-    strides = {drawn.graph.input: 1}
+    strides = {plan.graph.input: 1}
     products = 0
-    for layer in drawn.layers:
-        source = drawn.buffers[layer.input].tensor
+    for layer in plan.layers:
+        source = plan.buffers[layer.input].tensor
         strides[layer.op.output] = strides[source] * layer.stride
         if isinstance(layer.op, Convolution):
             products += layer.op.taps.size * MODEL_RATE_HZ // strides[layer.op.output]
@@ -164,7 +182,7 @@ def measure_case(case: Case, name: str, board: Board) -> Row:
             for length in lengths
         ]  # fmt: skip
         counts = [_counted(board, program) for program in programs]
-        used = {layer.code.kernel for layer in case.drawn.layers}
+        used = {layer.code.kernel for layer in case.plan.layers}
         flags = (*board.core.flags, board.core.optimise, f"-I{folder}")
         objects = measure.compile_objects(board.core.cpu, engine, folder, *flags)
         pointers = {**case.pointers, "kernel": tuple(sorted(used))}
@@ -199,7 +217,7 @@ def rows(windows: list[Path], bundles: list[Bundle], cores: list[str]) -> Iterat
 
 
 def against_tflm(model: str, core: str, instructions: int) -> Row:
-    """What TensorFlow Lite Micro takes for a model's window, and how often ours goes into it.
+    """What TensorFlow Lite Micro takes for a model's window, as a multiple of ours.
 
     A stream with a decision every second runs a window a second there. Measured apart from this
     benchmark, see `TFLM`; None where it was not.
@@ -209,8 +227,8 @@ def against_tflm(model: str, core: str, instructions: int) -> Row:
         listed = json.loads(TFLM.read_text(encoding="utf-8"))["rows"]
         plain = core.removesuffix("-long")
         found = next((r for r in listed if (r["model"], r["core"]) == (model, plain)), None)
-    theirs = found and found["instructions"]
-    return {"tflm_instructions": theirs, "tflm_ratio": theirs and theirs / instructions}
+    of_tflm = found and found["instructions"]
+    return {"tflm_instructions": of_tflm, "tflm_ratio": of_tflm and of_tflm / instructions}
 
 
 def _counted(board: Board, program: Path) -> int:
@@ -256,8 +274,8 @@ def _state_bytes(kind: str, header: str, folder: Path, board: Board) -> int:
 
 
 def _version() -> str:
-    said = subprocess.run([COMPILER, "-dumpfullversion"], capture_output=True, check=True).stdout
-    return f"GCC {said.decode().strip()}"
+    printed = subprocess.run([COMPILER, "-dumpfullversion"], capture_output=True, check=True).stdout
+    return f"GCC {printed.decode().strip()}"
 
 
 GATED = ("instructions", "flash_bytes", "model_bytes", "ram_bytes", "stack_bytes")

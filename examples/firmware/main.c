@@ -1,9 +1,9 @@
 /*
  * A whole device in one file: counts of a sensor go in a few at a time, as an
  * interrupt would hand them over, and every finding is printed with the
- * evidence it is the sum of. Runs on QEMU's Cortex-M boards; on a real one,
- * `say` becomes a log line or a Bluetooth packet, and the counts come from the
- * sensor's queue.
+ * evidence it is the sum of. Runs on QEMU's Cortex-M boards. On a real one,
+ * `print_finding` writes a log line or a Bluetooth packet, and the counts come
+ * from the sensor's queue.
  *
  * run_on_qemu.py makes `strips`, `strips_sensor` (beatlens firmware) and
  * `recording` (an ECG as C), compiles all and compares the output.
@@ -18,7 +18,8 @@
 
 static uint32_t memory[BYTES / 4];
 
-static void say(void *context, const bl_stream *stream, const bl_finding *f)
+static void print_finding(void *context, const bl_stream *stream,
+                          const bl_finding *f)
 {
     uint32_t classes = stream->task->lead.model->classes, c, column;
 
@@ -29,7 +30,7 @@ static void say(void *context, const bl_stream *stream, const bl_finding *f)
     host_number(f->assessable);
     host_number((int32_t)f->decisions);
     host_write("\n");
-    if (!f->assessable) /* only f->defects says more: no evidence, no sums */
+    if (!f->assessable) /* there is no evidence: see f->defects */
         return;
     for (c = 0; c < classes; c++) {
         host_write("class ");
@@ -48,9 +49,9 @@ int main(void)
 
     for (done = 0; rc == BL_OK && done < COUNTS; done += now) {
         now = COUNTS - done < AT_ONCE ? COUNTS - done : AT_ONCE;
-        rc = bl_push(&stream, counts + done, now, say, 0);
+        rc = bl_push(&stream, counts + done, now, print_finding, 0);
     }
     if (rc == BL_OK)
-        rc = bl_end(&stream, say, 0);
+        rc = bl_end(&stream, print_finding, 0);
     return rc;
 }

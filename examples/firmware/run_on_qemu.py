@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from beatlens.c_source.files import c_folder
-from beatlens.firmware.cores import core_of
+from beatlens.firmware.cores import find_core
 from beatlens.firmware.package import write_task
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.stream import Stream
@@ -51,7 +51,7 @@ def build(folder: Path, bundle: Bundle, sensor: FrontEnd, counts: np.ndarray) ->
     sources = [HERE / "main.c", *model, *sorted((package / "src").glob("*.c")), *port.glob("s*.c")]
     program = folder / "device.elf"
     subprocess.run(
-        ["arm-none-eabi-gcc", *core_of("m4").flags, "-std=c99", "-O2", "-ffreestanding",
+        ["arm-none-eabi-gcc", *find_core("m4").flags, "-std=c99", "-O2", "-ffreestanding",
          "-nostdlib", f"-I{folder}", f"-I{package}", f"-I{package / 'include'}", f"-I{port}",
          *sources, f"-T{port / 'board.ld'}", "-Wl,--defsym=CODE=0", "-Wl,--defsym=DATA=0x20000000",
          "-lgcc", "-o", program],

@@ -163,7 +163,8 @@ uint32_t bl_lead_padded_ends(const bl_lead *lead, uint32_t start,
                              uint32_t columns);
 
 /* Whether defects of a span allow a decision: 0 or 1. */
-uint8_t bl_lead_assessable(const bl_defects *defects, const bl_limits *limits);
+uint8_t bl_lead_is_assessable(const bl_defects *defects,
+                              const bl_limits *limits);
 
 /* Evidence of the stream's column `column`, which is kept, for a class. */
 int8_t bl_lead_evidence(const bl_lead *lead, uint32_t column,

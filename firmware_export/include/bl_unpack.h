@@ -79,8 +79,8 @@ int bl_unpack_open(bl_unpack *u, const uint8_t *data, uint32_t size);
 /*
  * Writes the weights of the next output channel, taps * inputs bytes, tap by
  * tap, to `row`, which has room for `room` bytes. Returns BL_OK, or
- * BL_ERROR_MEMORY where a row has more bytes, or BL_ERROR_NO_ROW after the last
- * one; after any other error of packed weights all rows are invalid.
+ * BL_ERROR_MEMORY where a row has more bytes, or BL_ERROR_NO_ROW after the
+ * last one; after any other error of packed weights all rows are invalid.
  */
 int bl_unpack_row(bl_unpack *u, int8_t *row, uint32_t room);
 

@@ -32,7 +32,7 @@ static void decide(bl_stream *s)
 
     begin_finding(s, &f, s->next, t->lead.kept);
     f.defects = s->defects;
-    f.assessable = bl_lead_assessable(&f.defects, &t->limits);
+    f.assessable = bl_lead_is_assessable(&f.defects, &t->limits);
     for (c = 0; f.assessable && c < t->lead.model->classes; c++)
         if (s->sums[c] >= t->sum_thresholds[c])
             f.decisions |= UINT32_C(1) << c;

@@ -105,7 +105,7 @@ static void take(bl_beats *b, uint32_t start, uint32_t columns)
     f->columns = (uint8_t)columns;
     bl_lead_sum_defects(l, f->start, columns, &f->defects);
     f->assessable =
-        columns > 0 && bl_lead_assessable(&f->defects, &b->task->limits);
+        columns > 0 && bl_lead_is_assessable(&f->defects, &b->task->limits);
     f->padded_ends = (uint8_t)bl_lead_padded_ends(l, f->start, columns);
     for (i = 0; i < columns; i++)
         for (c = 0; c < classes; c++)

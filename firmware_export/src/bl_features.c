@@ -26,7 +26,7 @@
 
 /* The median; of two in the middle the upper one. It is the largest number that
  * at most half of the values are below, and found bit by bit. */
-static uint32_t median(const uint16_t *values, uint32_t count)
+static uint32_t find_median(const uint16_t *values, uint32_t count)
 {
     uint32_t found = 0, bit, i;
 
@@ -41,7 +41,7 @@ static uint32_t median(const uint16_t *values, uint32_t count)
     return found;
 }
 
-static uint16_t difference(uint16_t a, uint16_t b)
+static uint16_t measure_difference(uint16_t a, uint16_t b)
 {
     return (uint16_t)(a < b ? b - a : a - b);
 }
@@ -92,7 +92,7 @@ static void measure_rhythm(const bl_features *r, uint16_t after,
     features[BL_FEATURE_RR_VARIABILITY] = 0;
     if (r->change_count > 0)
         features[BL_FEATURE_RR_VARIABILITY] =
-            divide(median(r->changes, r->change_count), last, recent,
+            divide(find_median(r->changes, r->change_count), last, recent,
                    CHANGE_STEPS);
 }
 
@@ -120,7 +120,7 @@ static void remember_interval(bl_features *r)
     if (r->interval_count > 0)
         r->change_count = append(
             r->changes, r->change_count, CHANGES,
-            difference(r->intervals[r->interval_count - 1], r->before));
+            measure_difference(r->intervals[r->interval_count - 1], r->before));
     r->interval_count =
         append(r->intervals, r->interval_count, INTERVALS, r->before);
 }
@@ -133,7 +133,7 @@ static uint8_t measure_irregularity(bl_features *r, uint16_t interval)
     uint16_t nearest = MAX_INTERVAL;
 
     for (i = count < NEAREST_OF ? 0 : count - NEAREST_OF; i < count; i++) {
-        uint16_t distance = difference(r->intervals[i], interval);
+        uint16_t distance = measure_difference(r->intervals[i], interval);
 
         if (distance < nearest)
             nearest = distance;
@@ -143,8 +143,8 @@ static uint8_t measure_irregularity(bl_features *r, uint16_t interval)
             append(r->distances, r->distance_count, DISTANCES, nearest);
     if (r->distance_count < MIN_DISTANCES)
         return 0;
-    return divide(median(r->distances, r->distance_count), r->intervals, count,
-                  DISTANCE_STEPS);
+    return divide(find_median(r->distances, r->distance_count), r->intervals,
+                  count, DISTANCE_STEPS);
 }
 
 /* Morphology similarity */

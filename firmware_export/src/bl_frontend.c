@@ -127,7 +127,7 @@ static int condition(bl_frontend *f, int16_t y, uint32_t saturated,
 /* Stage 1: resampling */
 
 /* Products of a phase stay below 2^31 together: the exporter sees to it. */
-static int32_t filtered(const bl_frontend *f)
+static int32_t filter(const bl_frontend *f)
 {
     const bl_sensor *s = f->sensor;
     const int16_t *taps = s->taps + (uint32_t)f->phase * s->width;
@@ -161,7 +161,7 @@ static int resample(bl_frontend *f, int16_t count, bl_sample *out)
 
     store(f, count);
     for (f->wait--; f->wait == 0;) {
-        int32_t exact = rescale(filtered(f), s->gain), next;
+        int32_t exact = rescale(filter(f), s->gain), next;
         int32_t y = clamp(exact, INT16_MIN, INT16_MAX);
 
         ready += condition(f, (int16_t)y, f->since_rail < s->width, exact != y,

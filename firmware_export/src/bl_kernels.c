@@ -23,7 +23,7 @@ static int32_t dot(const int8_t *w, const int8_t *x, uint32_t count)
 }
 
 /* The sum of output channel `o` over the window at `x`, without bias. */
-static int32_t window_sum(const bl_layer *layer, uint32_t o, const int8_t *x)
+static int32_t sum_window(const bl_layer *layer, uint32_t o, const int8_t *x)
 {
     uint32_t width = (uint32_t)layer->inputs / layer->groups, t;
     const int8_t *w = (const int8_t *)layer->weights + o * layer->taps * width;
@@ -39,7 +39,7 @@ static int32_t window_sum(const bl_layer *layer, uint32_t o, const int8_t *x)
  * Four windows at once, `step` values apart, each `count` values that lie one
  * behind the other: a weight is loaded once for four products.
  */
-static void four_columns(const bl_layer *layer, const int8_t *x, uint32_t step,
+static void convolve_four(const bl_layer *layer, const int8_t *x, uint32_t step,
                          uint32_t count, int8_t *out)
 {
     const int8_t *w = layer->weights;
@@ -71,14 +71,14 @@ void bl_convolve_rows(const bl_layer *layer, const bl_job *job)
     int8_t *out = job->out;
 
     for (count = job->count; layer->groups == 1 && count >= 4; count -= 4) {
-        four_columns(layer, x, step, (uint32_t)layer->taps * layer->inputs,
+        convolve_four(layer, x, step, (uint32_t)layer->taps * layer->inputs,
                      out);
         x += 4 * step;
         out += 4 * layer->channels;
     }
     for (; count > 0; count--, x += step, out += layer->channels)
         for (o = 0; o < layer->channels; o++)
-            put(layer, o, window_sum(layer, o, x), out);
+            put(layer, o, sum_window(layer, o, x), out);
 }
 
 void bl_add(const bl_layer *layer, const bl_job *job)

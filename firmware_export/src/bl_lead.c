@@ -48,7 +48,7 @@ uint32_t bl_lead_padded_ends(const bl_lead *l, uint32_t start, uint32_t columns)
     return is_padded(l, start) | is_padded(l, start + columns - 1) << 1;
 }
 
-uint8_t bl_lead_assessable(const bl_defects *d, const bl_limits *limits)
+uint8_t bl_lead_is_assessable(const bl_defects *d, const bl_limits *limits)
 {
     return d->lost == 0 && d->unusable <= limits->max_unusable &&
            d->clipped <= limits->max_clipped;

@@ -17,38 +17,39 @@
 #include "bl_kernels.h"
 
 #define BITS 21
-#define AT_ONCE 5 /* whose sums three long ones hold */
+#define AT_ONCE 5 /* windows whose sums three long sums hold */
 
-/* Of the layer. */
+/* First constants of a layer. */
 typedef struct {
-    int32_t inputs;   /* of a part */
-    int32_t channels; /* of a block, whose sums wait while parts are added */
+    int32_t inputs;   /* inputs of a part */
+    int32_t channels; /* channels of a block: their sums are kept while parts
+                         are added */
 } sizes;
 
-/* Of a channel. */
+/* Constants of a channel. */
 typedef struct {
-    int32_t first; /* its bias, less what keeps sums of parts above zero */
+    int32_t first; /* bias, less 2^20 for each part: see ABOVE_ZERO */
     bl_rescale rescale;
 } constants;
 
 /* A part of five windows for the channels of a block. */
 typedef struct {
     const uint32_t *weights; /* [channels][words] */
-    uint32_t bytes;          /* of a channel's; a multiple of 8 */
-    const uint32_t *x;       /* three a word: of windows 0, 2 and 4 */
-    int32_t *sums;           /* [channels][AT_ONCE], added to */
-    int32_t *end;            /* of them */
+    uint32_t bytes;          /* of a channel's weights, a multiple of 8 */
+    const uint32_t *x;       /* [words][3], values of windows 0, 2 and 4 */
+    int32_t *sums;           /* [channels][AT_ONCE], that are added to */
+    int32_t *end;            /* end of the sums */
 } products;
 
 /* What all windows of a layer have in common. */
 typedef struct {
-    uint32_t width; /* of a column as wide as a stride */
-    uint32_t pairs; /* of taps */
-    uint32_t used;  /* inputs of a column that taps see */
+    uint32_t width; /* values of a column as wide as a stride */
+    uint32_t pairs; /* pairs of taps of a window */
+    uint32_t used;  /* values of such a column that have weights */
     const bl_layer *layer;
     const constants *c;
-    uint32_t part;  /* inputs */
-    uint32_t block; /* channels */
+    uint32_t part;  /* inputs of a part */
+    uint32_t block; /* channels of a block */
 } shape;
 
 static uint32_t smaller(uint32_t a, uint32_t b)
@@ -56,7 +57,7 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Words of so many inputs. */
+/* Words of weights of so many inputs, an even number. */
 static uint32_t count_words(const shape *s, uint32_t inputs)
 {
     uint32_t words = inputs * s->pairs;
@@ -118,14 +119,14 @@ static void add_products(const products *p)
     }
 }
 
-/* Values of an input in two columns. */
-static uint32_t two(const int8_t *x, uint32_t width)
+/* Values of an input in two columns, as a word. */
+static uint32_t join_two(const int8_t *x, uint32_t width)
 {
     return (uint32_t)(int32_t)x[0] +
            ((uint32_t)(int32_t)x[width] << BITS);
 }
 
-/* Values of a part of windows 0, 2 and 4, times each pair of taps. */
+/* Places values of a part of windows 0, 2 and 4, for each pair of taps. */
 static void place_values(const shape *s, const int8_t *x, uint32_t inputs,
                          uint32_t *to)
 {
@@ -134,10 +135,11 @@ static void place_values(const shape *s, const int8_t *x, uint32_t inputs,
 
     for (; x != end; x++) {
         const int8_t *at = x + 2 * step;
-        uint32_t a = two(x, width), b = two(x + step, width), i = pairs;
+        uint32_t a = join_two(x, width), b = join_two(x + step, width);
+        uint32_t i = pairs;
 
         do {
-            uint32_t c = two(at, width);
+            uint32_t c = join_two(at, width);
 
             bl_two_words(to, a, b);
             to[2] = c;
@@ -161,7 +163,7 @@ static BL_APART void begin_sums(const constants *c, uint32_t channels,
         to[0] = to[1] = to[2] = to[3] = to[4] = c->first;
 }
 
-/* As int8, of `count` windows. */
+/* Writes the sums of `count` windows as int8. */
 static BL_APART void finish(const shape *s, const constants *c,
                             uint32_t channels, const int32_t *sums,
                             uint32_t count, int8_t *out)
@@ -184,8 +186,8 @@ static BL_APART void finish(const shape *s, const constants *c,
     }
 }
 
-/* Up to five windows. */
-static void five(const shape *s, const bl_job *job, const int8_t *x,
+/* Convolves `count` windows, 1 to 5. */
+static void convolve_five(const shape *s, const bl_job *job, const int8_t *x,
                  uint32_t count, int8_t *out)
 {
     uint32_t *values = job->scratch + AT_ONCE * s->block;
@@ -201,7 +203,7 @@ static void five(const shape *s, const bl_job *job, const int8_t *x,
         begin_sums(s->c + done, channels, p.sums);
         for (from = 0; from < s->used; from += now) {
             now = smaller(s->part, s->used - from);
-            if (done == 0 || now < s->used) /* else they are still there */
+            if (done == 0 || now < s->used) /* else they are placed */
                 place_values(s, x + from, now, values);
             p.bytes = 4 * count_words(s, now);
             add_products(&p);
@@ -228,7 +230,7 @@ void bl_convolve_long(const bl_layer *l, const bl_job *job)
     s.block = (uint32_t)of->channels;
     for (; count > 0; count -= now) {
         now = smaller(count, AT_ONCE);
-        five(&s, job, x, now, out);
+        convolve_five(&s, job, x, now, out);
         x += now * s.width;
         out += now * l->channels;
     }

@@ -9,7 +9,7 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 
 /* Buffers */
 
-static int8_t *column(const bl_net *net, uint32_t buffer, uint32_t index)
+static int8_t *find_column(const bl_net *net, uint32_t buffer, uint32_t index)
 {
     const bl_buffer *b = &net->model->buffers[buffer];
 
@@ -39,7 +39,7 @@ static void drop(bl_net *net, uint32_t buffer, uint32_t count)
 
     fill->have = (uint16_t)(fill->have - gone);
     fill->skip = (uint16_t)(fill->skip + count - gone);
-    copy(column(net, buffer, 0), column(net, buffer, gone),
+    copy(find_column(net, buffer, 0), find_column(net, buffer, gone),
          (uint32_t)fill->have * net->model->buffers[buffer].channels);
 }
 
@@ -58,7 +58,7 @@ static void add_columns(bl_net *net, uint32_t buffer, uint32_t count)
 static void pad(bl_net *net, uint32_t buffer, uint32_t count)
 {
     const bl_buffer *b = &net->model->buffers[buffer];
-    int8_t *to = column(net, buffer, net->fills[buffer].have);
+    int8_t *to = find_column(net, buffer, net->fills[buffer].have);
     uint32_t i;
 
     for (i = 0; i < count * b->channels; i++)
@@ -69,7 +69,7 @@ static void pad(bl_net *net, uint32_t buffer, uint32_t count)
 /* Operators */
 
 /* How many columns an operator can make of what is there. */
-static uint32_t ready(const bl_net *net, const bl_layer *layer)
+static uint32_t count_ready(const bl_net *net, const bl_layer *layer)
 {
     uint32_t have = net->fills[layer->input].have;
 
@@ -83,8 +83,9 @@ static void compute(const bl_net *net, const bl_layer *layer, uint32_t count,
 {
     bl_job job;
 
-    job.x = column(net, layer->input, 0);
-    job.other = layer->operands == 2 ? column(net, layer->input + 1u, 0) : 0;
+    job.x = find_column(net, layer->input, 0);
+    job.other =
+        layer->operands == 2 ? find_column(net, layer->input + 1u, 0) : 0;
     job.count = count;
     job.scratch = net->scratch;
     job.out = out;
@@ -95,16 +96,16 @@ static void compute(const bl_net *net, const bl_layer *layer, uint32_t count,
 static void run(bl_net *net, const bl_layer *layer)
 {
     const uint16_t *writes = net->model->writes + layer->output;
-    uint32_t count = ready(net, layer), i;
+    uint32_t count = count_ready(net, layer), i;
     const int8_t *made;
 
     if (count == 0)
         return;
     compute(net, layer, count,
-            column(net, writes[0], net->fills[writes[0]].have));
-    made = column(net, writes[0], net->fills[writes[0]].have);
+            find_column(net, writes[0], net->fills[writes[0]].have));
+    made = find_column(net, writes[0], net->fills[writes[0]].have);
     for (i = 1; i < layer->outputs_to; i++)
-        copy(column(net, writes[i], net->fills[writes[i]].have), made,
+        copy(find_column(net, writes[i], net->fills[writes[i]].have), made,
              count * layer->channels);
     for (i = 0; i < layer->outputs_to; i++)
         add_columns(net, writes[i], count);
@@ -117,7 +118,7 @@ static void hand_out(bl_net *net, bl_on_column on_column, void *context)
     uint32_t evidence = net->model->evidence, i;
 
     for (i = 0; on_column != 0 && i < net->fills[evidence].have; i++)
-        on_column(context, column(net, evidence, i));
+        on_column(context, find_column(net, evidence, i));
     net->fills[evidence].have = 0;
 }
 
@@ -163,8 +164,8 @@ int bl_net_push(bl_net *net, const int8_t *x, uint32_t count,
     for (; count > 0; count -= now, x += now * m->leads) {
         now = smaller(count, m->chunk);
         for (i = 0; i < m->input_writes; i++) {
-            copy(column(net, m->writes[i], net->fills[m->writes[i]].have), x,
-                 now * m->leads);
+            copy(find_column(net, m->writes[i], net->fills[m->writes[i]].have),
+                 x, now * m->leads);
             add_columns(net, m->writes[i], now);
         }
         for (i = 0; i < m->layer_count; i++)

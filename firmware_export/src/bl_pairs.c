@@ -16,9 +16,9 @@
 /* Constants of a pair of channels; assembly does not name its members. */
 typedef struct {
     /* cppcheck-suppress unusedStructMember */
-    int32_t first; /* bias of the first one */
+    int32_t first; /* bias of the first channel */
     /* cppcheck-suppress unusedStructMember */
-    int32_t both; /* and 256 times that of the second one */
+    int32_t both; /* that and 256 times the bias of the second channel */
     /* cppcheck-suppress unusedStructMember */
     bl_rescale rescale[2];
 } constants;
@@ -34,17 +34,17 @@ typedef struct {
     uint32_t *scratch;
     const constants *c;
     const uint32_t *weights;
-    uint32_t channels;  /* of the group */
+    uint32_t channels;  /* output channels of the group */
     uint32_t row_quads; /* quads of a row: the last one may go beyond it */
-    uint32_t quads;     /* of a window */
-    uint32_t step;      /* from a window to the next one */
-    uint32_t count;     /* of windows, up to four */
+    uint32_t quads;     /* quads of a window */
+    uint32_t step;      /* values from a window to the next one */
+    uint32_t count;     /* windows, 1 to 4 */
 } shape;
 
-/* Four windows, and how far into them one is. */
+/* Four windows that are being gathered. */
 typedef struct {
-    const int8_t *x; /* the first one's next value */
-    uint32_t quads;  /* left in this row */
+    const int8_t *x; /* next value of the first window */
+    uint32_t quads;  /* quads that are left in this row */
 } windows;
 
 static uint32_t smaller(uint32_t a, uint32_t b)
@@ -54,19 +54,19 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 
 /* Products */
 
-/* A part of four windows, for pairs of channels that go on as they are done. */
+/* A part of four windows by pairs of channels; moved on pair by pair. */
 typedef struct {
     const uint32_t *weights;
-    uint32_t words; /* of weights, of a pair */
+    uint32_t words; /* words of weights of a pair */
     const uint32_t *x;
     const constants *c;
-    int8_t *out;    /* of the first window */
-    uint32_t step;  /* from there to the next one's */
-    uint32_t skip;  /* words of weights to the next pair's */
-    uint32_t pairs;
-    const sums *from; /* sums so far; null: they begin here, from the biases */
-    sums *to;         /* null: they end here, as int8 at `out` */
-    uint32_t relu;    /* values below the zero point are cut off */
+    int8_t *out;    /* results of the first window */
+    uint32_t step;  /* values from there to the next window's results */
+    uint32_t skip;  /* words of weights from a pair's end to the next pair */
+    uint32_t pairs; /* pairs of channels that are left */
+    const sums *from; /* sums so far; null: begin with the biases */
+    sums *to;         /* where sums go; null: to `out`, as int8 */
+    uint32_t relu;    /* 1: values below the zero point become the zero point */
 } products;
 
 #ifdef BL_HAS_DSP
@@ -180,13 +180,14 @@ static void gather(const shape *s, windows *w, uint32_t quads, uint32_t *to)
 
 /* Channels */
 
-/* What is below the zero point becomes the smallest value. */
+/* Whether values below the zero point become the zero point: it is the smallest
+ * int8. */
 static uint32_t cuts_off(const bl_layer *l)
 {
     return l->zero_point == -128;
 }
 
-/* What multiplies all of a group's channels in whole windows at `out`. */
+/* Prepares products of whole windows by all channels of a group. */
 static void prepare(const shape *s, products *p, int8_t *out)
 {
     p->weights = s->weights;
@@ -206,8 +207,8 @@ static void prepare(const shape *s, products *p, int8_t *out)
  * Whole fours of windows, each one row that is gathered at once, by an even
  * number of channels. Returns how many windows were made.
  */
-static BL_APART uint32_t fours(shape *s, const int8_t *x, uint32_t count,
-                               int8_t *out)
+static BL_APART uint32_t convolve_fours(shape *s, const int8_t *x,
+                                        uint32_t count, int8_t *out)
 {
     uint32_t done;
     products p;
@@ -227,9 +228,9 @@ static BL_APART uint32_t fours(shape *s, const int8_t *x, uint32_t count,
     return done;
 }
 
-/* Pairs of channels by windows of which a part is gathered at a time. */
-static BL_APART void in_parts(const shape *s, const windows *from,
-                              const products *whole)
+/* Pairs of channels by windows that are gathered part by part. */
+static BL_APART void convolve_in_parts(const shape *s, const windows *from,
+                                       const products *whole)
 {
     sums *waiting = (sums *)s->scratch;
     uint32_t *x = (uint32_t *)(waiting + BL_PAIRS_BLOCK), done, quads;
@@ -250,7 +251,8 @@ static BL_APART void in_parts(const shape *s, const windows *from,
     }
 }
 
-/* Windows that were made apart, since not all of four, or of a pair, counts. */
+/* Copies results that were made apart: of fewer than four windows, or of an odd
+ * number of channels. */
 static BL_APART void copy_out(const shape *s, const int8_t *from,
                               uint32_t step, uint32_t channels, int8_t *out)
 {
@@ -262,7 +264,8 @@ static BL_APART void copy_out(const shape *s, const int8_t *from,
 }
 
 /* Up to four windows of any kind, by a block of channels at a time. */
-static BL_APART void blocks(const shape *s, const windows *w, int8_t *out)
+static BL_APART void convolve_blocks(const shape *s, const windows *w,
+                                     int8_t *out)
 {
     int8_t apart[4 * 2 * BL_PAIRS_BLOCK];
     uint32_t done, now;
@@ -286,26 +289,27 @@ static BL_APART void blocks(const shape *s, const windows *w, int8_t *out)
             gather(s, &from, s->quads, s->scratch);
             multiply(&p);
         } else {
-            in_parts(s, &from, &p);
+            convolve_in_parts(s, &from, &p);
         }
         if (!direct)
             copy_out(s, apart, 2 * ((now + 1) / 2), now, out + done);
     }
 }
 
-static void group(shape *s, const int8_t *x, uint32_t count, int8_t *out)
+static void convolve_group(shape *s, const int8_t *x, uint32_t count,
+                           int8_t *out)
 {
     uint32_t done = 0;
     windows w;
 
     if (s->quads <= PART_QUADS && s->quads == s->row_quads &&
         s->channels % 2 == 0)
-        done = fours(s, x, count, out);
+        done = convolve_fours(s, x, count, out);
     for (; done < count; done += s->count) {
         s->count = smaller(count - done, 4);
         w.x = x + done * s->step;
         w.quads = s->row_quads;
-        blocks(s, &w, out + done * s->layer->channels);
+        convolve_blocks(s, &w, out + done * s->layer->channels);
     }
 }
 
@@ -330,7 +334,8 @@ void bl_convolve_pairs(const bl_layer *l, const bl_job *job)
     s.row_quads = (width + 3) / 4;
     s.quads = rows * s.row_quads;
     for (i = 0; i < l->groups; i++) {
-        group(&s, job->x + i * width, job->count, job->out + i * s.channels);
+        convolve_group(&s, job->x + i * width, job->count,
+                       job->out + i * s.channels);
         s.c += (s.channels + 1) / 2;
         s.weights += 2 * s.quads * ((s.channels + 1) / 2);
     }

@@ -37,7 +37,7 @@ typedef struct {
 /* Medians */
 
 /* The fifth of eight numbers in order. */
-static uint32_t median(const uint32_t *values)
+static uint32_t find_median(const uint32_t *values)
 {
     uint32_t sorted[REMEMBERED] = {0}, i, j;
 
@@ -50,13 +50,13 @@ static uint32_t median(const uint32_t *values)
 }
 
 /* The same of sums, which are not below 0. */
-static int32_t median_sum(const int16_t *values)
+static int32_t find_median_sum(const int16_t *values)
 {
     uint32_t wide[REMEMBERED], i;
 
     for (i = 0; i < REMEMBERED; i++)
         wide[i] = (uint32_t)values[i];
-    return (int32_t)median(wide);
+    return (int32_t)find_median(wide);
 }
 
 static void remember(int16_t *values, int32_t newest)
@@ -77,24 +77,25 @@ static void halve(int16_t *values)
 }
 
 /* `part` 32nds of the way from noise to beats. */
-static int32_t threshold(int32_t noise, int32_t beat, int32_t part)
+static int32_t mix_threshold(int32_t noise, int32_t beat, int32_t part)
 {
     return noise + ((beat - noise) * part >> 5);
 }
 
 static int32_t find_threshold(const bl_qrs *q)
 {
-    return threshold(median_sum(q->noise), median_sum(q->beats), HIGH);
+    return mix_threshold(find_median_sum(q->noise), find_median_sum(q->beats),
+                         HIGH);
 }
 
 /* Sums of beats that were missed are among those of noise, which is why noise
  * is capped here. */
 static int32_t find_overdue_threshold(const bl_qrs *q)
 {
-    int32_t noise = median_sum(q->noise), beat = median_sum(q->beats);
+    int32_t noise = find_median_sum(q->noise), beat = find_median_sum(q->beats);
     int32_t cap = NOISE_CAP * beat >> 5;
 
-    return threshold(noise < cap ? noise : cap, beat, LOW);
+    return mix_threshold(noise < cap ? noise : cap, beat, LOW);
 }
 
 /* Decisions */
@@ -134,7 +135,7 @@ static void accept(bl_qrs *q, uint32_t at, int16_t value, int32_t counts,
 static void accept_overdue(bl_qrs *q, uint32_t now, const receiver *to)
 {
     while (q->last_value >= 0 &&
-           2 * (now - q->last) > 3 * median(q->intervals)) {
+           2 * (now - q->last) > 3 * find_median(q->intervals)) {
         int16_t value = 0;
         uint32_t at = 0, i;
 
@@ -184,7 +185,7 @@ static void decide(bl_qrs *q, uint32_t at, int16_t value, const receiver *to)
         flat = is_flat(q, since, value);
     }
     if (value > find_threshold(q) && !flat) {
-        int32_t cap = LARGEST_BEAT * median_sum(q->beats);
+        int32_t cap = LARGEST_BEAT * find_median_sum(q->beats);
 
         accept(q, at, value, value < cap ? value : cap, to);
         return;
@@ -231,7 +232,7 @@ static void take_sum(bl_qrs *q, uint32_t at, int16_t value,
 
 /* Sums and their maxima */
 
-static int16_t sum_at(const bl_qrs *q, uint32_t index)
+static int16_t read_sum(const bl_qrs *q, uint32_t index)
 {
     return q->sums[index % WINDOW];
 }
@@ -239,14 +240,14 @@ static int16_t sum_at(const bl_qrs *q, uint32_t index)
 /* Is the sum at a sample the first of the largest around it? */
 static uint32_t is_largest(const bl_qrs *q, uint32_t at)
 {
-    int16_t value = sum_at(q, at);
+    int16_t value = read_sum(q, at);
     uint32_t k;
 
     if (value <= FLOOR)
         return 0;
     for (k = 1; k <= NEIGHBOURS; k++)
-        if ((k <= at && sum_at(q, at - k) >= value) ||
-            sum_at(q, at + k) > value)
+        if ((k <= at && read_sum(q, at - k) >= value) ||
+            read_sum(q, at + k) > value)
             return 0;
     return 1;
 }
@@ -270,7 +271,7 @@ static void add_sum(bl_qrs *q, int16_t sum, const receiver *to)
     if (q->summed++ >= NEIGHBOURS) {
         uint32_t candidate = is_largest(q, at);
 
-        take_sum(q, at, sum_at(q, at), candidate,
+        take_sum(q, at, read_sum(q, at), candidate,
                  candidate ? find_peak(q, at) : 0, to);
     }
 }
@@ -297,7 +298,7 @@ static void smooth(bl_qrs *q, int8_t x)
 }
 
 /* |2 y[n] - y[n - 4] - y[n + 4]| in the middle of the newest smoothed ones. */
-static int16_t newest_curvature(const bl_qrs *q)
+static int16_t measure_curvature(const bl_qrs *q)
 {
     const int16_t *y = q->smoothed;
     int32_t bend = 2 * y[REACH] - y[0] - y[2 * REACH];
@@ -336,7 +337,7 @@ void bl_qrs_push(bl_qrs *q, int8_t x, bl_on_peak on_peak, void *context)
     smooth(q, x);
     q->samples++;
     if (q->samples > 2 * SIDE)
-        add_curvature(q, newest_curvature(q), &to);
+        add_curvature(q, measure_curvature(q), &to);
     else if (q->samples > SIDE)
         add_curvature(q, 0, &to);
 }

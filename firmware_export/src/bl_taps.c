@@ -10,7 +10,8 @@ typedef struct {
 } constants;
 
 /* A window; of four channels weights are halves: 0 and 2, then 1 and 3. */
-static BL_APART void window(const bl_layer *l, const int8_t *x, int8_t *out)
+static BL_APART void convolve_window(const bl_layer *l, const int8_t *x,
+                                     int8_t *out)
 {
     const constants *c = (const constants *)(const void *)l->constants;
     const uint32_t *w = l->weights;
@@ -48,7 +49,7 @@ void bl_convolve_taps(const bl_layer *l, const bl_job *job)
     int8_t *out = job->out;
 
     for (left = job->count; left > 0; left--) {
-        window(l, x, out);
+        convolve_window(l, x, out);
         x += (uint32_t)l->stride * l->channels;
         out += l->channels;
     }

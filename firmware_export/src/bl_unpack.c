@@ -14,7 +14,7 @@ enum { LAST, FIRST, SIGNS }; /* sections */
 
 /* Bits */
 
-static uint32_t left(const bl_unpack_bits *bits)
+static uint32_t count_left(const bl_unpack_bits *bits)
 {
     return bits->end - bits->at;
 }
@@ -36,7 +36,7 @@ static int take(const bl_unpack *u, bl_unpack_bits *bits, uint32_t count,
 {
     uint32_t found = 0;
 
-    if (count > left(bits))
+    if (count > count_left(bits))
         return BL_ERROR_BITS_END;
     while (count > 0) {
         uint32_t step = count < 16 ? count : 16;
@@ -139,8 +139,8 @@ static int read_code(bl_unpack *u, bl_unpack_code *code)
     return read_symbols(u, code, head);
 }
 
-static int huffman_symbol(const bl_unpack *u, bl_unpack_bits *bits,
-                          const bl_unpack_code *code, uint32_t *symbol)
+static int read_symbol(const bl_unpack *u, bl_unpack_bits *bits,
+                       const bl_unpack_code *code, uint32_t *symbol)
 {
     uint32_t window = peek(u, bits, LONGEST);
     uint32_t first = 0, index = 0, length, word;
@@ -154,7 +154,7 @@ static int huffman_symbol(const bl_unpack *u, bl_unpack_bits *bits,
         index += count;
         first = (first + count) << 1;
     }
-    if (length > left(bits))
+    if (length > count_left(bits))
         return BL_ERROR_BITS_END;
     bits->at += length;
     *symbol = code->symbols[index + word - first];
@@ -162,14 +162,14 @@ static int huffman_symbol(const bl_unpack *u, bl_unpack_bits *bits,
 }
 
 /* Reads a number of a section into *value, `largest` at most. */
-static int number(const bl_unpack *u, bl_unpack_bits *bits,
-                  const bl_unpack_code *code, uint32_t largest,
-                  uint32_t *value)
+static int read_number(const bl_unpack *u, bl_unpack_bits *bits,
+                       const bl_unpack_code *code, uint32_t largest,
+                       uint32_t *value)
 {
     uint32_t base = code->base, extra = code->width, symbol, low;
 
     if (code->used > 0) {
-        if (huffman_symbol(u, bits, code, &symbol) != BL_OK)
+        if (read_symbol(u, bits, code, &symbol) != BL_OK)
             return BL_ERROR_BITS_END;
         base = compute_base(symbol, code->mantissa);
         extra = count_extra_bits(symbol, code->mantissa);
@@ -189,10 +189,11 @@ static int8_t decode_zigzag(uint32_t zigzag)
 }
 
 /* A weight of the last section; zigzag numbers from `lowest` on. */
-static int weight(bl_unpack *u, uint32_t lowest, int8_t *value)
+static int read_weight(bl_unpack *u, uint32_t lowest, int8_t *value)
 {
     uint32_t found;
-    int rc = number(u, &u->bits[LAST], &u->code[LAST], 255 - lowest, &found);
+    int rc = read_number(u, &u->bits[LAST], &u->code[LAST], 255 - lowest,
+                         &found);
 
     if (rc == BL_OK)
         *value = decode_zigzag(found + lowest);
@@ -271,7 +272,7 @@ static int read_book(bl_unpack *u)
         return rc;
     if (width > 8)
         return BL_ERROR_CODE;
-    if (width > 0 && u->entries * length > left(bits) / width)
+    if (width > 0 && u->entries * length > count_left(bits) / width)
         return BL_ERROR_BITS_END;
     u->book = bits->at;
     u->book_width = (uint8_t)width;
@@ -294,7 +295,7 @@ static int read_sections(bl_unpack *u, uint32_t sections)
             rc = take(u, bits, width, &section[i].end);
     }
     for (i = 0; rc == BL_OK && i < sections; i++) {
-        if (section[i].end > left(bits))
+        if (section[i].end > count_left(bits))
             return BL_ERROR_BITS_END;
         section[i].at = bits->at;
         bits->at += section[i].end;
@@ -338,7 +339,7 @@ int bl_unpack_open(bl_unpack *u, const uint8_t *data, uint32_t size)
 
 /* Rows, by coding */
 
-static int plain_row(bl_unpack *u, int8_t *row, uint32_t size)
+static int read_plain_row(bl_unpack *u, int8_t *row, uint32_t size)
 {
     uint32_t byte = u->bits[LAST].at >> 3, i;
 
@@ -353,21 +354,22 @@ static int plain_row(bl_unpack *u, int8_t *row, uint32_t size)
     return BL_OK;
 }
 
-static int number_row(bl_unpack *u, int8_t *row, uint32_t size)
+static int read_number_row(bl_unpack *u, int8_t *row, uint32_t size)
 {
     uint32_t i;
     int rc = BL_OK;
 
     for (i = 0; rc == BL_OK && i < size; i++)
-        rc = weight(u, 0, &row[i]);
+        rc = read_weight(u, 0, &row[i]);
     return rc;
 }
 
-static int segment(bl_unpack *u, int8_t *first)
+static int read_segment(bl_unpack *u, int8_t *first)
 {
     bl_unpack_bits entry;
     uint32_t length = u->block_taps * u->block_inputs, index, t, i, value = 0;
-    int rc = number(u, &u->bits[LAST], &u->code[LAST], u->entries - 1, &index);
+    int rc = read_number(u, &u->bits[LAST], &u->code[LAST], u->entries - 1,
+                         &index);
 
     if (rc != BL_OK)
         return rc;
@@ -381,11 +383,11 @@ static int segment(bl_unpack *u, int8_t *first)
     return BL_OK;
 }
 
-static int block(bl_unpack *u, int8_t *row, uint32_t tap, uint32_t input)
+static int read_block(bl_unpack *u, int8_t *row, uint32_t tap, uint32_t input)
 {
     uint32_t taps = u->taps - tap, inputs = u->inputs - input;
     uint32_t kind, t, i, sign;
-    int rc = number(u, &u->bits[FIRST], &u->code[FIRST], 128, &kind);
+    int rc = read_number(u, &u->bits[FIRST], &u->code[FIRST], 128, &kind);
 
     taps = taps < u->block_taps ? taps : u->block_taps;
     inputs = inputs < u->block_inputs ? inputs : u->block_inputs;
@@ -395,7 +397,7 @@ static int block(bl_unpack *u, int8_t *row, uint32_t tap, uint32_t input)
 
             sign = 0;
             if (kind == 0)
-                rc = weight(u, 0, value);
+                rc = read_weight(u, 0, value);
             else if (kind > 1)
                 rc = take(u, &u->bits[SIGNS], 1, &sign);
             if (kind > 0)
@@ -405,19 +407,20 @@ static int block(bl_unpack *u, int8_t *row, uint32_t tap, uint32_t input)
     return rc;
 }
 
-static int block_row(bl_unpack *u, int8_t *row)
+static int read_block_row(bl_unpack *u, int8_t *row)
 {
     uint32_t t, i;
     int rc = BL_OK;
 
     for (t = 0; t < u->taps; t += u->block_taps)
         for (i = 0; rc == BL_OK && i < u->inputs; i += u->block_inputs)
-            rc = u->coding == CODEBOOK ? segment(u, &row[t * u->inputs + i])
-                                       : block(u, row, t, i);
+            rc = u->coding == CODEBOOK
+                     ? read_segment(u, &row[t * u->inputs + i])
+                     : read_block(u, row, t, i);
     return rc;
 }
 
-static int sparse_row(bl_unpack *u, int8_t *row, uint32_t size)
+static int read_sparse_row(bl_unpack *u, int8_t *row, uint32_t size)
 {
     uint32_t i;
     int rc = BL_OK;
@@ -426,13 +429,14 @@ static int sparse_row(bl_unpack *u, int8_t *row, uint32_t size)
         uint32_t rest = (u->outputs - u->row) * size - i;
 
         if (!u->in_run)
-            rc = number(u, &u->bits[FIRST], &u->code[FIRST], rest, &u->run);
+            rc = read_number(u, &u->bits[FIRST], &u->code[FIRST], rest,
+                             &u->run);
         u->in_run = u->run > 0;
         row[i] = 0;
         if (u->in_run)
             u->run--;
         else if (rc == BL_OK)
-            rc = weight(u, 1, &row[i]);
+            rc = read_weight(u, 1, &row[i]);
     }
     return rc;
 }
@@ -441,9 +445,10 @@ static int sparse_row(bl_unpack *u, int8_t *row, uint32_t size)
 static int check_end(bl_unpack *u)
 {
     bl_unpack_bits *last = &u->bits[LAST];
-    uint32_t rest = left(last);
+    uint32_t rest = count_left(last);
 
-    if (left(&u->bits[FIRST]) > 0 || left(&u->bits[SIGNS]) > 0 || rest > 7)
+    if (count_left(&u->bits[FIRST]) > 0 || count_left(&u->bits[SIGNS]) > 0 ||
+        rest > 7)
         return BL_ERROR_BITS_LEFT;
     return rest > 0 && peek(u, last, rest) > 0 ? BL_ERROR_BITS_LEFT : BL_OK;
 }
@@ -458,13 +463,13 @@ int bl_unpack_row(bl_unpack *u, int8_t *row, uint32_t room)
     if (room < size)
         return BL_ERROR_MEMORY;
     if (u->coding == PLAIN)
-        rc = plain_row(u, row, size);
+        rc = read_plain_row(u, row, size);
     else if (u->coding == SPARSE)
-        rc = sparse_row(u, row, size);
+        rc = read_sparse_row(u, row, size);
     else if (u->coding == CODEBOOK || has_blocks(u))
-        rc = block_row(u, row);
+        rc = read_block_row(u, row);
     else
-        rc = number_row(u, row, size);
+        rc = read_number_row(u, row, size);
     if (rc == BL_OK && ++u->row == u->outputs)
         rc = check_end(u);
     return rc;

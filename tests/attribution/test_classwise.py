@@ -13,7 +13,7 @@ from .attributions import wrap_maps
 pytestmark = pytest.mark.rounding
 
 
-def test_classwise_ignores_what_is_added_to_a_map_unless_told_otherwise() -> None:
+def test_classwise_ignores_a_constant_added_to_a_map_unless_not_centred() -> None:
     torch.manual_seed(0)
     mine, theirs, logits = torch.randn(4, 3, 30), torch.randn(4, 3, 30), torch.randn(4, 3)
     shift, gain = torch.randn(4, 3, 1) * 5, torch.rand(4, 3, 1) + 0.5

@@ -98,7 +98,7 @@ def test_a_mask_that_is_everywhere_or_nowhere_is_not_scored(mask: list[int]) -> 
     assert scores.means()["strips"][0] == 0
 
 
-def test_only_present_classes_are_scored_and_detected_ones_can_be_told_apart() -> None:
+def test_only_present_classes_are_scored_and_detected_ones_can_be_selected() -> None:
     maps = np.tile(np.array([1.0, 3.0, 2.0]), (3, 2, 1))
     maps[2, 1] = np.nan  # not present there, so never read
     masks = np.tile(np.array([0, 0, 1, 1, 0, 0], bool), (3, 2, 1))

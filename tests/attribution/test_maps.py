@@ -226,7 +226,7 @@ def test_segments_add_up_and_leads_are_summed() -> None:
     )
 
 
-def test_captured_before_any_pass_says_so(mean_net: MeanPooledNet) -> None:
+def test_capture_before_any_pass_is_refused(mean_net: MeanPooledNet) -> None:
     with (
         maps.captured(mean_net, mean_net.head) as activation,
         pytest.raises(ModelError, match="no forward pass"),

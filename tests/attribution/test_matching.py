@@ -310,7 +310,7 @@ def test_a_dead_map_stays_dead_under_swa_but_not_under_classwise() -> None:
     assert found[Classwise] > 1e-4
 
 
-def test_activation_losses_say_when_only_evidence_was_kept() -> None:
+def test_activation_losses_refuse_a_batch_without_activations() -> None:
     seen = wrap_maps(torch.zeros(1, 3, 4), torch.zeros(1, 3))
     for matching in (EWA(), SWA(), SSWA()):
         assert matching.needs_activations

@@ -20,7 +20,6 @@ from beatlens.report.tables import load_figures
 from beatlens.tasks.windows.labels import CLASSES
 from benchmarks.compression.grid import Grid, GridCell, all_seeds, list_cells
 from benchmarks.compression.plans import (
-    BOTH,
     LARGE,
     NETWORKS,
     PAPER,
@@ -28,6 +27,7 @@ from benchmarks.compression.plans import (
     SMALL,
     TEACHER,
     TINY,
+    WITH_AND_WITHOUT,
     plans,
 )
 from benchmarks.compression.rates import RATES_TRIED
@@ -51,7 +51,7 @@ def test_every_method_is_compared_with_and_without_matching_at_two_budgets() -> 
     assert at[SMALL] == at[LARGE] == methods
     assert len(at[TINY]) == 4
     for plan in found.values():
-        assert set(BOTH) <= set(plan.matchings)
+        assert set(WITH_AND_WITHOUT) <= set(plan.matchings)
         assert plan.start == TEACHER or plan.start in NETWORKS
         for step in plan.make(0):
             step.check(lively(NETWORKS["dense-203k"]))

@@ -1,4 +1,4 @@
-"""`bench wearable`: every recording told by networks not trained on it; what is kept and shared."""
+"""`python -m benchmarks wearable`: folds; what is kept and shared."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ def test_decisions_on_other_recordings_are_not_taken_for_these(
 ) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
     fewer = Recordings(recordings.tracks[:60], True, "fewer")
-    with pytest.raises(DataError, match=r"told\.npz: decisions on 16 recordings from sim\d+ to"):
+    found = r"decisions\.npz: decisions on 16 recordings from sim\d+ to"
+    with pytest.raises(DataError, match=found):
         out_of_fold(RECIPE, fewer, copy, FOLDS, say=pytest.fail)
 
 

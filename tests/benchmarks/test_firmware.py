@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from beatlens.c_source.plan import plan
+from beatlens.c_source.plan import lay_out
 from beatlens.errors import BeatlensError
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.report.tables import load_figures
@@ -92,7 +92,7 @@ def test_products_of_a_second_are_those_of_long_windows(released: Bundle) -> Non
     second = 128
     length = graph.tensors[graph.input].length
     longer = graph.with_input_length(length + second).macs - graph.macs
-    assert products_per_second(plan(graph)) == longer
+    assert products_per_second(lay_out(graph)) == longer
 
 
 def test_a_program_that_fails_is_no_figure(released: Bundle) -> None:

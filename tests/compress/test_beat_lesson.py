@@ -1,4 +1,4 @@
-"""The retraining on beats: what it teaches, and what it leaves alone."""
+"""Retraining on beats: its loss, and what the loss does not change."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_teacher_itself_has_nothing_to_learn_but_labels(cache: TeacherCache)
 
 
 @pytest.mark.parametrize("matching", ["none", "classwise", "ewa", "swa", "sswa"])
-def test_every_matching_loss_teaches_evidence_and_not_tables(
+def test_every_matching_loss_trains_evidence_and_not_tables(
     cache: TeacherCache, matching: str
 ) -> None:
     torch.manual_seed(2)
@@ -94,7 +94,7 @@ def test_what_all_classes_share_is_not_matched(cache: TeacherCache) -> None:
     assert objective(*cache.batch(0, 8)).item() == pytest.approx(before, rel=1e-4)
 
 
-def test_kd_is_least_where_the_student_says_the_same() -> None:
+def test_kd_is_least_where_the_students_logits_are_the_teachers() -> None:
     teacher = torch.randn(5, 4)
     assert beat_kd_loss(teacher + 2.0, teacher).item() == pytest.approx(0, abs=1e-5)
     assert beat_kd_loss(torch.randn(5, 4), teacher).item() > 0.01

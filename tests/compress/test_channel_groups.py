@@ -22,7 +22,7 @@ NETS["own"] = lambda: OwnResidual().eval()
 
 @pytest.mark.parametrize("name", NETS)
 @torch.no_grad()
-def test_a_network_without_channels_is_the_one_that_does_not_hear_them(name: str) -> None:
+def test_removing_channels_is_the_same_as_silencing_them(name: str) -> None:
     torch.manual_seed(1)
     net, x = NETS[name](), crops(0, 4)
     groups = channel_groups(net, x)

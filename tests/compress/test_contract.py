@@ -98,7 +98,7 @@ def test_the_account_sees_masks() -> None:
     assert after.packed_bytes < before.packed_bytes
 
 
-def test_norms_are_recalibrated_to_what_is_seen() -> None:
+def test_norms_are_recalibrated_to_the_given_batches() -> None:
     net = lively(SMALL["dense"])
     x = [crops(0, 32), crops(32, 32)]
     recalibrate_norms(net, x)

@@ -55,7 +55,7 @@ def make_cache(size: int = 10, activations: bool = True, seed: int = 0) -> Teach
     return TeacherCache(teacher, sampler, size, activations=activations, seed=seed)
 
 
-def test_the_cache_remembers_what_the_teacher_said_of_its_very_crops() -> None:
+def test_the_cache_keeps_the_teachers_evidence_of_its_crops() -> None:
     cache = make_cache()
     windows, labels, evidence, activations = cache.batch(0, 10)
     assert windows.shape[0] == labels.shape[0] == evidence.shape[0] == 10

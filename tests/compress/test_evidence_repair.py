@@ -358,7 +358,7 @@ def test_without_examples_nothing_is_trained() -> None:
     assert all(torch.equal(net.state_dict()[name], tensor) for name, tensor in before.items())
 
 
-def test_a_cache_that_is_too_small_says_so(cache: TeacherCache) -> None:
+def test_a_cache_that_is_too_small_is_refused(cache: TeacherCache) -> None:
     with pytest.raises(RecipeError, match="the cache has 256: crops would repeat"):
         RepairEvidence(crops=250, held_out=50)(
             lively(SMALL["dense"]), cached_retraining(cache), BUDGET

@@ -59,7 +59,7 @@ def test_l1_of_coupled_layers_is_the_mean_of_each_layers_share() -> None:
 
 
 @pytest.mark.parametrize("name", ["taylor", "evidence", "evidence-exact"])
-def test_a_channel_that_nobody_hears_is_worth_nothing(name: str) -> None:
+def test_a_channel_that_no_layer_reads_has_no_importance(name: str) -> None:
     net, groups = net_and_groups()
     net.backbone[2].conv.weight.data[:, 5] = 0
     net.backbone[1].conv.weight.data[5] *= 10  # by its size it would be the last to go
@@ -161,11 +161,11 @@ def test_a_foreign_network_shows_its_map_at_a_named_layer(name: str) -> None:
     )
     groups = channel_groups(net, crops(0, 2))
     before = importance(net, groups, name, sensitivity)
-    heard, seen = int(before["left"].argmax()), int(before["last"].argmax())
-    net.last.weight.data[:, heard] = 0
+    read, seen = int(before["left"].argmax()), int(before["last"].argmax())
+    net.last.weight.data[:, read] = 0
     net.hidden.weight.data[:, 4 * seen : 4 * seen + 4] = 0
     after = importance(net, groups, name, sensitivity)
-    assert float(before["left"][heard]) > 1e-6
+    assert float(before["left"][read]) > 1e-6
     assert float(before["last"][seen]) > 1e-6
-    assert float(after["left"][heard]) < 1e-7
+    assert float(after["left"][read]) < 1e-7
     assert float(after["last"][seen]) < 1e-7

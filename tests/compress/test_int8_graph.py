@@ -38,7 +38,7 @@ def strips() -> tuple[WindowSet, bool]:
 
 
 def trained(spec: NetworkSpec, strips: WindowSet, steps: int = 30) -> QuantizedEvidenceNet:
-    """A student that has learnt a little, quantised and trained a little further."""
+    """A student after a short training, quantised and trained a little further."""
     seed_everything(1)
     net = build(spec, CLASSES)
     sampler = CropSampler(ecg()[0], 0, {"pvc": 0.4, "sve": 0.2}, augmentation=Augmentation())

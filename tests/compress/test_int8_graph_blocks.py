@@ -217,7 +217,7 @@ def test_on_ecg_a_trained_network_with_blocks_gives_the_same_bits_everywhere() -
     fit(Louder(), quantized, lambda first, size: (signal[:size],), schedule,
         lambda: {"s": 0.0}, score="s")  # fmt: skip
     after = quantized.backbone[1].first.float_weight.detach()
-    assert not torch.equal(before, after)  # it has learnt, within its blocks:
+    assert not torch.equal(before, after)  # it was trained, within its blocks:
     assert torch.equal(before != 0, after != 0)
     graph = build_graph(quantized, SPAN)
     x = np.ascontiguousarray(windows)[:, :, None]

@@ -1,4 +1,4 @@
-"""Kernel quantisation: cutting, k-means, codes on their grid, what learns, and the budget."""
+"""Kernel quantisation: cutting, k-means, codes on their grid, trained parts, and the budget."""
 
 from __future__ import annotations
 

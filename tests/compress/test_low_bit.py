@@ -1,4 +1,4 @@
-"""Low-bit weights: the grid, its best step, what learns, and how many bits a budget allows."""
+"""Low-bit weights: the grid, its best step, trained parts, and the bits a budget allows."""
 
 from __future__ import annotations
 

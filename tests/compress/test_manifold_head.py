@@ -99,7 +99,7 @@ def auc(outputs: Tensor, labels: Tensor) -> float:
     return float((present[:, None] > absent).double().mean())
 
 
-def test_planted_classes_are_told_apart() -> None:
+def test_planted_classes_are_separated() -> None:
     x, labels = planted(n=1200)
     layer = fit_manifold(x[:600], labels[:600], ridge=1e-6)
     outputs = x[600:] @ layer.weight + layer.bias

@@ -111,7 +111,7 @@ def test_a_method_of_another_package_is_found_and_runs(others: list[EntryPoint])
         ("nowhere", {}, "method is 'nowhere', expected one of .*, unify-weights, scale"),
     ],
 )
-def test_what_is_wrong_with_it_is_said_in_one_sentence(
+def test_errors_are_one_sentence(
     others: list[EntryPoint], name: str, settings: dict[str, object], message: str
 ) -> None:
     with pytest.raises(RecipeError, match=message) as refused:

@@ -173,7 +173,7 @@ def test_it_trains_within_the_blocks(spec: NetworkSpec, method: BlockWeights) ->
     for name, conv in _convs(done.net).items():
         constraint = constraint_on(conv)
         part = before[name] if constraint is None else constraint(before[name])
-        assert not torch.allclose(conv.weight, part, atol=1e-4)  # it has learnt
+        assert not torch.allclose(conv.weight, part, atol=1e-4)  # it was trained
         if constraint is not None:
             assert int(constraint.groups) == 4
             outside = constraint.mask()[:, :, None] == 0

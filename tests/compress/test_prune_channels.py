@@ -319,7 +319,7 @@ def test_what_it_cannot_handle_is_refused_by_check(make, words: str) -> None:
     assert str(refusal.value).startswith("prune-channels: ")
 
 
-def test_a_foreign_network_must_say_where_its_map_is() -> None:
+def test_a_network_without_evidence_needs_a_layer() -> None:
     net = OwnResidual()
     PruneChannels("taylor").check(net)
     PruneChannels("evidence", layer="relu").check(net)

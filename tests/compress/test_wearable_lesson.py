@@ -1,4 +1,4 @@
-"""The retraining on whole recordings: what it teaches, and what counts for nothing."""
+"""Retraining on recordings: its loss, and the columns that do not count in it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_teacher_itself_has_nothing_to_learn_but_labels(cache: TeacherCache)
 
 
 @pytest.mark.parametrize("matching", ["none", "classwise", "ewa", "swa", "sswa"])
-def test_every_matching_loss_teaches_evidence_and_not_tables(
+def test_every_matching_loss_trains_evidence_and_not_tables(
     cache: TeacherCache, matching: str
 ) -> None:
     torch.manual_seed(2)
@@ -99,12 +99,13 @@ def test_the_loss_without_maps_is_labels_and_kd(cache: TeacherCache, kd: float) 
     loss = retraining(cache, "none", weights).objective(student)(*batch).item()
     windows, lengths, labels, rhythm, evidence, _ = batch
     maps = student.evidence(student.geometry.trim(windows, cache.span)[:, None]).detach()
-    worth = np.einsum("bks,ksc->bc", rhythm.numpy(), tables().array())
+    contribution = np.einsum("bks,ksc->bc", rhythm.numpy(), tables().array())
     terms = []
     for i, label in enumerate(labels.tolist()):
         columns = int(lengths[i]) // 8
         mine, theirs = (
-            m[i, :, :columns].double().mean(dim=1).numpy() + worth[i] for m in (maps, evidence)
+            m[i, :, :columns].double().mean(dim=1).numpy() + contribution[i]
+            for m in (maps, evidence)
         )
         wanted = np.full(len(CLASSES), 0.1 / len(CLASSES)) + 0.9 * np.eye(len(CLASSES))[label]
         s, t = softmax(mine / 2), softmax(theirs / 2)

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from beatlens.firmware import KernelSet, model_source, plan
+from beatlens.firmware import KernelSet, lay_out, model_source
 from beatlens.integer.tflite_read import read_tflite
 
 from .boards import BOARDS, build, require_tools, run
@@ -28,7 +28,7 @@ def write_case(
 ) -> list[Path]:
     """Sources of a program that compares a reference model's vectors."""
     graph = read_tflite((shared / f"{name}.tflite").read_bytes())
-    model = write_c(model_source(plan(graph, kernels=kernels), "model"), folder, "model")
+    model = write_c(model_source(lay_out(graph, kernels=kernels), "model"), folder, "model")
     with np.load(shared / f"{name}.npz") as vectors:
         x, evidence = vectors["input"][:windows], vectors["evidence"][:windows]
     lines = [

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import beatlens
 from beatlens.errors import ModelError, SignalError
-from beatlens.firmware import plan, sensor_source, task_source
+from beatlens.firmware import lay_out, sensor_source, task_source
 from beatlens.integer.graph import IntegerGraph
 from beatlens.runtime import host, host_build
 from beatlens.runtime.bundle import Bundle
@@ -218,7 +218,7 @@ def test_rails_that_are_no_counts(dense: Bundle) -> None:
 def test_a_network_that_c_cannot_run(dense: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     host._library.cache_clear()
     # The package's attribute of this name is the function.
-    monkeypatch.setattr(sys.modules["beatlens.c_source.plan"], "LARGEST_STATE", 64)
+    monkeypatch.setattr(sys.modules["beatlens.c_source.plan"], "MAX_STATE", 64)
     with pytest.raises(ModelError, match="the state takes"):
         Stream(dense, RATE, GAIN, engine="c")
 
@@ -503,5 +503,5 @@ def graphs() -> list[IntegerGraph]:
 def test_kernels_give_what_the_simulator_gives(builder: HostBuilder, number: int) -> None:
     graph = graphs()[number]
     test_net.agree(builder, graph)
-    if not plan(graph).window:
-        test_net.agree(builder, graph, chunk=16 * plan(graph).stride + 3)
+    if not lay_out(graph).window:
+        test_net.agree(builder, graph, chunk=16 * lay_out(graph).stride + 3)

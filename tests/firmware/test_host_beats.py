@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beatlens.c_source.plan import plan
+from beatlens.c_source.plan import lay_out
 from beatlens.errors import ModelError
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_stream import BeatStream
@@ -187,15 +187,15 @@ def test_constants_in_c_are_those_of_python() -> None:
 def test_what_the_generator_refuses(bundle: Bundle) -> None:
     graph = read_tflite(bundle.tflite)
     with pytest.raises(ModelError, match="R peaks that may wait for their evidence, expected at"):
-        beat_task_source(bundle, "wrist", drawn=plan(graph, 1024))
+        beat_task_source(bundle, "wrist", plan=lay_out(graph, 1024))
     strips = Bundle.load(Path(__file__).parents[2] / "models" / "strips" / "bundle")
     with pytest.raises(ModelError, match="decides on spans of 10 s, expected one that decides on"):
         beat_task_source(strips, "wrist")
 
 
 def test_the_header_says_how_much_memory_a_stream_needs(bundle: Bundle) -> None:
-    drawn = plan(read_tflite(bundle.tflite))
-    header = beat_task_source(bundle, "wrist", drawn=drawn).task.header
+    plan = lay_out(read_tflite(bundle.tflite))
+    header = beat_task_source(bundle, "wrist", plan=plan).task.header
     assert "enum { WRIST_N, WRIST_S, WRIST_V, WRIST_F }" in header
     without = int(header.split("(((")[1].split("u")[0])
-    assert beat_memory_bytes(bundle, drawn, 36) == -(-(without + 72) // 4) * 4
+    assert beat_memory_bytes(bundle, plan, 36) == -(-(without + 72) // 4) * 4

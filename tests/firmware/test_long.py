@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beatlens.c_source.long_products import BITS, SUM, LongLayout, long_layout
-from beatlens.firmware import plan
+from beatlens.firmware import lay_out
 from beatlens.integer.graph import Conv, IntegerGraph, Mean, Quantization, Tensor
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
@@ -120,9 +120,9 @@ def graph_of(taps: np.ndarray, stride: int) -> IntegerGraph:
 @pytest.mark.parametrize("stride", [1, 2])
 def test_c_at_the_limit(builder: Builder, total: int, sign: int, stride: int) -> None:  # noqa: F811
     graph = graph_of(sign * limit_taps(total), stride)
-    drawn = plan(graph, kernels="long")
-    assert [layer.code.kernel for layer in drawn.layers] == ["bl_convolve_long"]
-    program = builder.program(drawn)
+    plan = lay_out(graph, kernels="long")
+    assert [layer.code.kernel for layer in plan.layers] == ["bl_convolve_long"]
+    program = builder.program(plan)
     length = graph.tensors["input"].length
     alternating = np.where(np.arange(length) % 2, LEAST, MOST)[:, None]
     for x in (
@@ -144,10 +144,10 @@ def test_every_layer_of_the_reference_models_fits(
     shared_dir: Path, name: str, kernels: set[str]
 ) -> None:
     graph = read_tflite((shared_dir / "anchors" / f"{name}.tflite").read_bytes())
-    assert {layer.code.kernel for layer in plan(graph, kernels="long").layers} == kernels
+    assert {layer.code.kernel for layer in lay_out(graph, kernels="long").layers} == kernels
 
 
 def test_the_file_says_what_was_proven() -> None:
-    drawn = plan(graph_of(limit_taps(8191), 1), kernels="long")
-    (layer,) = drawn.layers
+    plan = lay_out(graph_of(limit_taps(8191), 1), kernels="long")
+    (layer,) = plan.layers
     assert "reach 1048448, below 2^20" in layer.code.bound

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from beatlens.errors import ModelError, RecipeError
-from beatlens.firmware import KernelSet, Plan, model_source, plan
+from beatlens.firmware import KernelSet, Plan, lay_out, model_source
 from beatlens.integer.graph import (
     Conv,
     Crop,
@@ -35,12 +35,12 @@ class Builder:
         self.folder, self.made = folder, 0
         self.objects = [compile_c([source(name)], folder / f"{name}.o", "-c") for name in ENGINE]
 
-    def program(self, drawn: Plan) -> Path:
+    def program(self, plan: Plan) -> Path:
         """A program of one network."""
         self.made += 1
         folder = self.folder / str(self.made)
         folder.mkdir()
-        made = write_c(model_source(drawn, "model"), folder, "model")
+        made = write_c(model_source(plan, "model"), folder, "model")
         return compile_c(
             [*self.objects, made, HERE / "net_harness.c"], folder / "net", f"-I{folder}"
         )
@@ -64,23 +64,23 @@ def agree(
     kernels: KernelSet = "portable",
 ) -> Plan:
     """Assert that C and the simulator agree on adversarial and on random input."""
-    drawn = plan(graph, chunk, kernels)
-    program = builder.program(drawn)
+    plan = lay_out(graph, chunk, kernels)
+    program = builder.program(plan)
     x = adversarial_inputs(graph)
-    classes = drawn.buffers[-1].channels
-    if drawn.window:
+    classes = plan.buffers[-1].channels
+    if plan.window:
         wanted = simulate(graph, x)["evidence"].reshape(-1, classes)
         np.testing.assert_array_equal(evidence(program, x, classes), wanted)
-        return drawn
+        return plan
     joined = x.reshape(1, -1, x.shape[2])
     length = graph.tensors[graph.input].length
-    whole = length + (joined.shape[1] - length) // drawn.stride * drawn.stride
+    whole = length + (joined.shape[1] - length) // plan.stride * plan.stride
     wanted = simulate(graph.with_input_length(whole), joined[:, :whole])["evidence"][0]
     for seed in range(2):
         found = evidence(program, joined[0], classes, seed)
         np.testing.assert_array_equal(found[: len(wanted)], wanted)
         assert len(found) - len(wanted) in (0, 1)  # what is behind `whole`
-    return drawn
+    return plan
 
 
 each_kernel_set = pytest.mark.parametrize("kernels", get_args(KernelSet))
@@ -111,10 +111,10 @@ def test_reference_models(
 ) -> None:
     """Padded networks of another maker, window by window: 48 vectors of the LiteRT kernels."""
     graph = read_tflite((shared_dir / "anchors" / f"{name}.tflite").read_bytes())
-    drawn = plan(graph, kernels=kernels)
+    plan = lay_out(graph, kernels=kernels)
     with np.load(shared_dir / "anchors" / f"{name}.npz") as vectors:
         x, wanted = vectors["input"], vectors["evidence"]
-    found = evidence(builder.program(drawn), x, wanted.shape[-1])
+    found = evidence(builder.program(plan), x, wanted.shape[-1])
     np.testing.assert_array_equal(found, wanted.reshape(found.shape))
 
 
@@ -122,7 +122,7 @@ def test_reference_models(
 def test_state_is_small(shared_dir: Path, kernels: KernelSet) -> None:
     """What an arena of 20,936 bytes is in TensorFlow Lite Micro."""
     graph = read_tflite((shared_dir / "anchors" / "std_cam.tflite").read_bytes())
-    assert plan(graph, kernels=kernels).state_bytes <= 4096
+    assert lay_out(graph, kernels=kernels).state_bytes <= 4096
 
 
 def one_convolution(
@@ -168,7 +168,7 @@ def test_a_crop_of_a_padded_network_must_lead_to_a_sum() -> None:
         {"logits": "logits", "evidence": "evidence"},
     )
     with pytest.raises(ModelError, match=r"operator 'conv'.*SLICE"):
-        plan(graph)
+        lay_out(graph)
 
 
 def test_a_mean_must_be_of_the_evidence() -> None:
@@ -182,22 +182,22 @@ def test_a_mean_must_be_of_the_evidence() -> None:
     }
     other = IntegerGraph(tensors, (*layers, replace(mean, input=before)), "input", graph.outputs)
     with pytest.raises(ModelError, match="MEAN of"):
-        plan(other)
+        lay_out(other)
 
 
 def test_a_state_beyond_16_bit_offsets_is_refused() -> None:
     with pytest.raises(ModelError, match="state takes"):
-        plan(student_graph(columns=4), chunk=20_000)
+        lay_out(student_graph(columns=4), chunk=20_000)
 
 
 def test_a_stride_that_a_layer_cannot_hold_is_refused() -> None:
     with pytest.raises(ModelError, match="operator 'conv': stride or padding is 300"):
-        plan(one_convolution(length=601, evidence=3, stride=300, kernel=1))
+        lay_out(one_convolution(length=601, evidence=3, stride=300, kernel=1))
 
 
 def test_long_windows_are_refused_and_long_streams_planned_at_once() -> None:
     graph = one_convolution(length=(1 << 17) + 2, evidence=1 << 17)
-    assert plan(graph).state_bytes < 1000
+    assert lay_out(graph).state_bytes < 1000
     conv, mean = graph.ops
     padded = IntegerGraph(
         {**graph.tensors, "evidence": replace(graph.tensors["evidence"], length=(1 << 17) + 2)},
@@ -206,17 +206,17 @@ def test_long_windows_are_refused_and_long_streams_planned_at_once() -> None:
         graph.outputs,
     )
     with pytest.raises(ModelError, match="window is 131074 columns"):
-        plan(padded)
+        lay_out(padded)
 
 
 def test_chunks_have_a_column() -> None:
     with pytest.raises(ModelError, match="chunk is 0"):
-        plan(student_graph(columns=4), chunk=0)
+        lay_out(student_graph(columns=4), chunk=0)
 
 
 def test_names_that_c_does_not_know_are_refused() -> None:
     with pytest.raises(RecipeError, match="C identifier"):
-        model_source(plan(student_graph(columns=4)), "a b")
+        model_source(lay_out(student_graph(columns=4)), "a b")
 
 
 def test_zero_points_that_break_an_accumulator_are_refused() -> None:
@@ -224,4 +224,4 @@ def test_zero_points_that_break_an_accumulator_are_refused() -> None:
     largest = (1 << 31) - 1 - 255 * 3
     graph = one_convolution(length=10, evidence=8, scale=2.0**-24, bias=largest)
     with pytest.raises(ModelError, match="operator 'conv': sums reach"):
-        model_source(plan(graph), "model")
+        model_source(lay_out(graph), "model")

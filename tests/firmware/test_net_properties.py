@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beatlens.errors import ModelError
-from beatlens.firmware import KernelSet, Plan, model_source, plan
+from beatlens.firmware import KernelSet, Plan, lay_out, model_source
 from beatlens.integer.graph import Crop, IntegerGraph
 from beatlens.integer.simulate import simulate
 
@@ -52,7 +52,7 @@ WAYS = 3
 class Case:
     """A network, its input, and what the simulator makes of it."""
 
-    drawn: Plan
+    plan: Plan
     x: np.ndarray
     wanted: np.ndarray
 
@@ -61,14 +61,14 @@ class Case:
         graph = network(draw)
         x = network_input(graph, draw)
         chunk = draw(1, 20) if draw(0, 1) else None
-        return cls(plan(graph, chunk, kernels), x, simulate(graph, x[None])["evidence"][0])
+        return cls(lay_out(graph, chunk, kernels), x, simulate(graph, x[None])["evidence"][0])
 
     @property
     def graph(self) -> IntegerGraph:
-        return self.drawn.graph
+        return self.plan.graph
 
     def encode(self, seed: int) -> bytes:
-        return encode_case(model_source(self.drawn, "model"), seed, len(self.x), self.x.tobytes())
+        return encode_case(model_source(self.plan, "model"), seed, len(self.x), self.x.tobytes())
 
     def check(self, rc: int, evidence: bytes) -> None:
         """Assert that a run gave the simulator's evidence.
@@ -136,8 +136,8 @@ def test_random_networks(harness: Path, kernels: KernelSet) -> None:
         begin = SEED * 1_000_000_000 + first
         for case in check_batch(harness, range(begin, begin + min(BATCH, SHAPES - first)), kernels):
             kinds.update(op.kind for op in case.graph.ops)
-            used.update(layer.code.kernel for layer in case.drawn.layers)
-            kinds["window" if case.drawn.window else "stream"] += 1
+            used.update(layer.code.kernel for layer in case.plan.layers)
+            kinds["window" if case.plan.window else "stream"] += 1
             factors += log2_of_factors(case.graph)
             values += case.wanted.size
             at_rails += int((np.abs(case.wanted.astype(int)) >= 127).sum())
@@ -195,7 +195,7 @@ def negated(values: bytes) -> bytes:
 
 def test_a_read_beside_an_array_ends_the_run(harness: Path) -> None:
     """The sanitizers are on: weights cut short are noticed."""
-    case = next(c for c in map(of_seed, range(100)) if c.drawn.layers[0].taps > 3)
+    case = next(c for c in map(of_seed, range(100)) if c.plan.layers[0].taps > 3)
     results, said = runs(harness, with_first_array(case.encode(0), lambda values: values[:-1]))
     assert len(results) < WAYS
     assert "AddressSanitizer" in said

@@ -47,14 +47,16 @@ def made_by_make(folder: Path, *targets: str) -> subprocess.CompletedProcess[str
 
 
 def spoil(source: Path, array: str) -> None:
-    """Change the last number of an array of C."""
+    """Change the last number of an array of C, by much."""
     text = source.read_text()
     start = text.index("{", text.index(array))
     end = text.index("}", start)
     number = re.search(r"(-?\d+)\s*$", text[start:end])
     assert number is not None
     at = start + number.start()
-    source.write_text(f"{text[:at]}{(int(number[1]) + 1) % 100}{text[start + number.end() :]}")
+    other = 77 if re.search(rf"int8_t {array}", text) else 7777
+    assert int(number[1]) != other
+    source.write_text(f"{text[:at]}{other}{text[start + number.end() :]}")
 
 
 @pytest.mark.parametrize("core", CORES)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from beatlens.errors import BeatlensError
-from beatlens.firmware import KernelSet, plan, sensor_source, task_source
+from beatlens.firmware import KernelSet, lay_out, sensor_source, task_source
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.packed import encode_tensor, name_coding
 from beatlens.signals.frontend import FrontEnd
@@ -54,8 +54,8 @@ def case(kernels: KernelSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a task, a sensor, counts, and packed tensors of every coding, as C."""
     folder = tmp_path_factory.mktemp("stack")
     bundle = make_bundle("residual", tmp_path_factory.mktemp("bundle") / "residual")
-    drawn = plan(read_tflite(bundle.tflite), kernels=kernels)
-    made = task_source(bundle, "task", drawn=drawn)
+    plan = lay_out(read_tflite(bundle.tflite), kernels=kernels)
+    made = task_source(bundle, "task", plan=plan)
     sensor = sensor_source(FrontEnd(RATE, GAIN), "sensor")
     for name, part in {"task": made.task, "task_net": made.net, "sensor": sensor}.items():
         write_c(part, folder, name)

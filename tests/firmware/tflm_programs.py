@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
 
 from beatlens.c_source.files import c_folder
-from beatlens.firmware import model_source, plan, tflm_project
+from beatlens.firmware import lay_out, model_source, tflm_project
 from beatlens.integer.tflite_read import operators, output_position, read_tflite
 from beatlens.integer.tflite_schema import IDENTIFIER
 from beatlens.integer.tflite_write import write_tflite
@@ -60,8 +60,8 @@ class Program:
 
     def build(self, bundle: Bundle, evidence: int = 1) -> Path:
         """The program; `evidence` is where the double has it among its outputs."""
-        drawn = plan(read_tflite(bundle.tflite))
-        engine = write_c(model_source(drawn, "engine_net"), self.folder, "engine_net")
+        plan = lay_out(read_tflite(bundle.tflite))
+        engine = write_c(model_source(plan, "engine_net"), self.folder, "engine_net")
         include = f"-I{c_folder() / 'include'}"
         listed = ", ".join(f'"{kind}"' for kind in operators(bundle.tflite))
         double = (

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from beatlens.errors import BeatlensError
-from beatlens.firmware import CSource, Plan, model_source, plan, sensor_source
+from beatlens.firmware import CSource, Plan, lay_out, model_source, sensor_source
 from beatlens.integer.graph import IntegerGraph
 from beatlens.signals.frontend import FrontEnd
 
@@ -83,17 +83,17 @@ def small_graph() -> IntegerGraph:
     return builder.head(source, classes=3)
 
 
-def receptive_field(drawn: Plan) -> int:
+def receptive_field(plan: Plan) -> int:
     """Input columns behind one column of evidence."""
-    field, graph = drawn.graph.tensors[drawn.graph.input].length, drawn.graph
+    field, graph = plan.graph.tensors[plan.graph.input].length, plan.graph
     columns = graph.tensors[graph.outputs["evidence"]].length
-    return field - (columns - 1) * drawn.stride
+    return field - (columns - 1) * plan.stride
 
 
 def write_sources(folder: Path) -> list[Path]:
     """The model and the sensors of the stream's target as C."""
-    drawn = plan(small_graph())
-    made: dict[str, CSource] = {"model": model_source(drawn, "model")}
+    plan = lay_out(small_graph())
+    made: dict[str, CSource] = {"model": model_source(plan, "model")}
     for rate in RATES_HZ:
         made[f"hz{rate}"] = sensor_source(FrontEnd(rate, 200.0, (-1900, 2047)), f"hz{rate}")
     for name, part in made.items():
@@ -102,8 +102,8 @@ def write_sources(folder: Path) -> list[Path]:
     names = [name for name in made if name != "model"]
     lines = [f'#include "{name}.h"' for name in names]
     lines += [
-        f"#define FIELD {receptive_field(drawn)}u",
-        f"#define STRIDE {drawn.stride}u",
+        f"#define FIELD {receptive_field(plan)}u",
+        f"#define STRIDE {plan.stride}u",
         f"#define SENSORS {len(names)}u",
         f"static const bl_sensor *const sensors[] = {{{', '.join(f'&{n}' for n in names)}}};",
     ]

@@ -61,7 +61,7 @@ def test_promises_hold_for_any_bytes(target: Path, tmp_path: Path) -> None:
 
 BUGS = (
     ("unpack", "bl_unpack.c", "if (room < size)", "if (room + 1 < size)"),
-    ("unpack", "bl_unpack.c", "|| rest > 7)", "|| rest > 15)"),
+    ("unpack", "bl_unpack.c", "rest > 7)", "rest > 15)"),
     ("unpack", "bl_unpack.c", "#define SLACK_BYTES 32", "#define SLACK_BYTES 64"),
     ("qrs", "bl_qrs.c", "if (since < REFRACTORY)", "if (since + 2 < REFRACTORY)"),
     ("qrs", "bl_qrs.c", "q->curvature[i] = 0;", "(void)q;"),

@@ -55,7 +55,7 @@ def test_biases_and_scales_lie_at_multiples_of_four():
     assert struct.unpack("<I", packed[-4:])[0] == zlib.crc32(packed[:-4])
 
 
-def test_another_network_is_told_apart():
+def test_another_network_is_refused():
     graph = student_graph(seed=0)
     with pytest.raises(ModelError, match="layer 0 of shape"):
         check_model(pack_model(student_graph(seed=1)), graph)
@@ -117,7 +117,7 @@ def signed(data: bytes) -> bytes:
         (PACKED[:18] + b"\2" + PACKED[19:-4], "of kind 2.0"),
     ],
 )
-def test_messages_say_what_is_wrong(data, message):
+def test_messages_name_the_error(data, message):
     with pytest.raises(ModelError, match=message):
         unpack_model(signed(data))
 

@@ -29,7 +29,7 @@ def tensorflow():
 
 
 def run_tensorflow(tensorflow, model, x):
-    """Outputs of TensorFlow's interpreter, told apart by rank: its converter renames them."""
+    """Outputs of TensorFlow's interpreter, found by rank: its converter renames them."""
     interpreter = tensorflow.lite.Interpreter(
         model_content=model,
         experimental_op_resolver_type=tensorflow.lite.experimental.OpResolverType.BUILTIN_REF,

@@ -113,7 +113,7 @@ def test_a_failed_write_leaves_the_old_file(
     assert path.read_bytes() == before
 
 
-def test_a_missing_file_says_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"net\.pt: cannot be read .*train it first"):
         load_net(tmp_path / "net.pt")
 

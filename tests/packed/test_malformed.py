@@ -149,6 +149,6 @@ def test_memory_is_bounded_by_the_weights(make):
         (b"\x14\1\4\4\5\1\0", "blocks of 5 x 1 weights in channels of 4 x 4"),
     ],
 )
-def test_messages_say_what_is_wrong(data, message):
+def test_messages_name_the_error(data, message):
     with pytest.raises(ModelError, match=message):
         decode_tensor(data)

@@ -59,7 +59,7 @@ def test_any_bytes_come_back(tensor):
     ],
 )
 def test_each_structure_is_found(make, coding):
-    """Without being told; and no other coding is as small."""
+    """Without a hint; and no other coding is as small."""
     tensor = make(rng(), SHAPE)
     packed = encode_tensor(tensor)
     assert name_coding(packed) == coding
@@ -85,7 +85,7 @@ def test_unusual_shapes(make, shape):
     ("shared magnitude", made.shared_magnitudes), ("sparse blocks", made.zero_blocks),
     ("sparse elements", made.sparse),
 ])  # fmt: skip
-def test_sizes_foretold_are_those_written(coding, make):
+def test_computed_sizes_are_those_written(coding, make):
     """Of every plan, not of the smallest only."""
     from beatlens.packed.plans import every_plan
 

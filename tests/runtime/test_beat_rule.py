@@ -70,7 +70,7 @@ def test_a_rule_of_before_there_were_all_contexts_is_read(missing: tuple[str, ..
     document = made.document()
 
     def read(section: dict[str, object]) -> BeatRule:
-        return BeatRule.read(Fields("bundle.json", section, "beats"), 3, 11, SCALE)
+        return BeatRule.read(Fields("bundle.json", section, "beats"), ("n", "s", "v"), 11, SCALE)
 
     again = read(document)
     assert (again.tables == made.tables).all()

@@ -1,4 +1,4 @@
-"""The training loop: it learns, stops, keeps the best, resumes exactly, and runs on two ranks."""
+"""The training loop: it trains, stops, keeps the best, resumes exactly, and runs on two ranks."""
 
 from __future__ import annotations
 

@@ -67,7 +67,9 @@ def compress(
     crops = _Crops.collect(loader)
     methods: list[Method] = [PruneChannels(round_to=1, monitor=False)]
     if head is not None:
-        methods.append(RepairEvidence(crops=crops.trained, held_out=batch, head=head, layer=explain))
+        methods.append(
+            RepairEvidence(crops=crops.trained, held_out=batch, head=head, layer=explain)
+        )
     schedule = Schedule(steps, batch, learning_rate, validate_every=max(1, steps // 5))
     retraining = build_own_retraining(
         net, explain, crops.batches, build_matching(matching), schedule,

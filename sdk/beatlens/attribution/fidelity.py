@@ -138,8 +138,8 @@ def shuffled_floor(
             strips.append(circle)
             partners.append(np.roll(circle, -1))
             labels.append(np.full(len(circle), label))
-    strip, partner, label_of = (np.concatenate(parts) for parts in (strips, partners, labels))
-    return _scored(reference, compressed, strip, partner, label_of, compressed_predicted)
+    strip, partner, of_class = (np.concatenate(parts) for parts in (strips, partners, labels))
+    return _scored(reference, compressed, strip, partner, of_class, compressed_predicted)
 
 
 def cosine(a: Floats, b: Floats) -> Floats:

@@ -153,6 +153,9 @@ def sensitivities(
 
     Returns:
         `[B, K]`.
+
+    Raises:
+        ModelError: the activation is not `[B, K, T]`, or a target is not a class.
     """
     if activation.ndim != 3:
         raise ModelError(

@@ -1,6 +1,6 @@
-"""Which kernel of the C engine runs an operator, and how its constants lie for it.
+"""Which kernel of the C engine runs an operator, and the order of its constants.
 
-Kernels differ in speed, never in bits, and all of them run on every core. What a kernel demands is
+Kernels differ in speed, never in bits, and all of them run on every core. What a kernel requires is
 proven here, from the weights; an operator that does not meet it gets the portable one.
 """
 
@@ -20,9 +20,14 @@ from beatlens.integer.arithmetic import Multiplier
 from beatlens.integer.graph import Add, Conv, Convolution, IntegerGraph, Permute
 
 KernelSet = Literal["portable", "long", "dsp", "mve"]
-"""`long`: Cortex-M3, and others with long multiplications; on cores with DSP instructions fewer of
-them too, for twice the flash a weight takes. `dsp`: M4, M7, M33, and others with the DSP extension;
-`mve`: M55, M85."""
+"""Kernels by the instructions they use.
+
+- `portable`: any core.
+- `long`: Cortex-M3, and others with long multiplications. Cores with DSP instructions need fewer
+  instructions with these than with `dsp`, and twice the flash for weights.
+- `dsp`: M4, M7, M33, and others with the DSP extension.
+- `mve`: M55, M85.
+"""
 
 PAIRS_PART = 96
 PAIRS_BLOCK = 16
@@ -43,7 +48,7 @@ class Code:
         constants: int32, what the kernel reads there.
         factors: mantissas and shifts.
         scratch_bytes: memory the kernel needs while it runs.
-        bound: what was proven of the sums, for the reader of the C.
+        bound: what was proven of the sums: a comment in the C.
     """
 
     kernel: str
@@ -55,22 +60,22 @@ class Code:
 
 
 def check_kernels(kernels: str) -> None:
-    """Raise `RecipeError` for a set of kernels that there is not."""
+    """Raise `RecipeError` for a set of kernels that does not exist."""
     if kernels not in get_args(KernelSet):
         raise RecipeError(f"kernels are {kernels!r}, expected one of {get_args(KernelSet)}")
 
 
-def code_of(
+def choose_code(
     op: Convolution | Add | Permute,
     graph: IntegerGraph,
     kernels: KernelSet = "portable",
 ) -> Code:
-    """The kernel for an operator and its constants.
+    """The kernel for an operator, and its constants.
 
     Args:
         op: the operator.
-        graph: it is of.
-        kernels: that the core is fastest with.
+        graph: that the operator belongs to.
+        kernels: those the core is fastest with.
 
     Raises:
         ModelError: a sum could leave 32 bits without the zero points taken off first.
@@ -82,7 +87,7 @@ def code_of(
         case Add():
             a, b = (graph.tensors[name].quantization for name in op.inputs)
             factors = arithmetic.add_multipliers(a.scale, b.scale, result.scale)
-            return Code("bl_add", None, (a.zero_point, b.zero_point), _pairs_of(factors))
+            return Code("bl_add", None, (a.zero_point, b.zero_point), _list_factors(factors))
         case Convolution():
             return _convolution(_Sums.of(op, graph), kernels)
 
@@ -135,7 +140,7 @@ def _convolution(sums: _Sums, kernels: KernelSet) -> Code:
             return _channels(sums)
         if sums.groups == 1:
             return _vectors(sums)
-    factors = _pairs_of([sums.factors])
+    factors = _list_factors([sums.factors])
     weights = sums.taps.astype(np.int8).ravel()
     return Code("bl_convolve_rows", weights, tuple(sums.bias.tolist()), factors)
 
@@ -251,7 +256,7 @@ def _pair_constants(sums: _Sums) -> NDArray[np.int64]:
     return np.concatenate([np.stack(biases, axis=1), paired[:, :, 1:].reshape(-1, 6)], axis=1)
 
 
-def _pairs_of(multipliers: Iterable[Multiplier]) -> tuple[tuple[int, int], ...]:
+def _list_factors(multipliers: Iterable[Multiplier]) -> tuple[tuple[int, int], ...]:
     return tuple(
         (int(mantissa), int(shift))
         for m in multipliers

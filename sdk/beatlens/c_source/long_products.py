@@ -1,4 +1,4 @@
-"""How weights lie for four products per long multiplication: `bl_convolve_long`.
+"""The order of weights for four products per long multiplication: `bl_convolve_long`.
 
 Two values in a word times two weights in a word are three sums in 64 bits, 21 bits apart; see
 `bl_long.c`, and SPEC.md, "Long products". That the sums stay in their bits is proven here from the
@@ -32,7 +32,7 @@ class LongLayout:
         block: channels whose sums wait while parts are added.
         scratch_bytes: what the kernel needs while it runs.
         largest: of the sums of a part, 128 times the weights.
-        instructions: about how many five windows take on a Cortex-M.
+        instructions: that five windows take on a Cortex-M, about.
     """
 
     words: NDArray[np.int64]
@@ -85,13 +85,13 @@ def long_layout(taps: NDArray[np.int64], stride: int) -> LongLayout | None:
 
 def _block(channels: int, values: int) -> int:
     """Channels of a block: as few blocks as there is room for, all of about the same size."""
-    most = max(1, (SCRATCH_BYTES - values) // (4 * WINDOWS))
-    blocks = -(-channels // most)
+    largest = max(1, (SCRATCH_BYTES - values) // (4 * WINDOWS))
+    blocks = -(-channels // largest)
     return -(-channels // blocks)
 
 
 def _instructions(channels: int, words: int, parts: int) -> float:
-    """Of five windows: products, what comes with each part, and with each channel."""
+    """Instructions of five windows: for products, for each part, and for each channel."""
     return channels * (4.75 * words + 33 * parts + 70)
 
 

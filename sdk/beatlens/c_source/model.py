@@ -25,7 +25,7 @@ def model_source(plan: Plan, name: str) -> CSource:
         name: a C identifier.
 
     Raises:
-        RecipeError: the name is none.
+        RecipeError: the name is not a C identifier.
     """
     check_identifier(name, "the model")
     upper = name.upper()

@@ -1,12 +1,12 @@
 """An integer graph as the C engine runs it: layers, and buffers of columns between them.
 
-Each layer works on its input as soon as it is there, so a buffer holds what its reader still has to
-see, and no whole activation is anywhere. How full a buffer gets is found by running the schedule
-itself, on counts of columns.
+Each layer works on its input as soon as it is known, so a buffer holds the columns that its reader
+still has to see, and whole activations are never kept. How full a buffer gets is found by running
+the schedule itself on numbers of columns.
 
-A crop becomes columns that the next buffer drops at the beginning; its other end is where an ADD
-waits for its other branch, so streams go on for ever. Convolutions padded as TensorFlow's "same"
-make the network one of windows: zero points are put before and behind each.
+A crop becomes columns that the next buffer drops at the beginning. A stream has no end, so nothing
+is cropped there: an ADD waits for its other branch. With convolutions padded as TensorFlow's "same"
+a network sees windows: zero points are put before and behind each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from beatlens.c_source.kernels import Code, KernelSet, check_kernels, code_of
+from beatlens.c_source.kernels import Code, KernelSet, check_kernels, choose_code
 from beatlens.errors import ModelError
 from beatlens.integer.graph import (
     Add,
@@ -29,10 +29,10 @@ from beatlens.integer.graph import (
 )
 
 FILL_BYTES = 4
-LARGEST_STATE = 1 << 16
-LARGEST_WINDOW = 1 << 16
+MAX_STATE = 1 << 16
+MAX_WINDOW = 1 << 16
 """Columns: eight minutes at 128 Hz."""
-LARGEST_STEP = 255
+MAX_STEP = 255
 """Of strides, and of padding on one side: bytes of a layer's and a buffer's constants."""
 COLUMNS_AT_ONCE: Mapping[KernelSet, int] = {"portable": 4, "long": 5, "dsp": 4, "mve": 4}
 """Columns of evidence that a chunk of input makes: as many as kernels take at a time."""
@@ -42,10 +42,16 @@ SMALL_STATE = 3072
 
 @dataclass(frozen=True)
 class Buffer:
-    """Columns that wait for one reader; `columns` fit, `offset` is in bytes from the data's start.
+    """Columns that wait for one reader.
 
-    `skip` columns are dropped at the beginning, `pad` are those of `zero_point` before and behind a
-    window.
+    Args:
+        tensor: its name.
+        channels: of a column.
+        zero_point: of the tensor.
+        skip: columns that are dropped at the beginning.
+        pad: columns of `zero_point` before and behind a window.
+        columns: that fit.
+        offset: bytes from the start of the data.
     """
 
     tensor: str
@@ -59,7 +65,14 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Layer:
-    """An operator, how it is run, the first of the buffers it reads, and those it writes."""
+    """An operator.
+
+    Args:
+        op: the operator.
+        code: how it is run.
+        input: first of the buffers it reads.
+        writes: buffers it writes.
+    """
 
     op: Convolution | Add | Permute
     code: Code
@@ -68,12 +81,12 @@ class Layer:
 
     @property
     def taps(self) -> int:
-        """Columns it needs for the first it makes."""
+        """Columns that it needs for the first one it makes."""
         return self.op.kernel if isinstance(self.op, Convolution) else 1
 
     @property
     def stride(self) -> int:
-        """Columns it is done with for each it makes."""
+        """Columns that it is done with for each one it makes."""
         return self.op.stride if isinstance(self.op, Convolution) else 1
 
     @property
@@ -87,7 +100,7 @@ class Plan:
     """What the C engine runs.
 
     Args:
-        graph: what it was made of.
+        graph: the network.
         layers: in order.
         buffers: the last one is where columns of evidence come out.
         input_writes: buffers that get the input.
@@ -116,18 +129,18 @@ class Plan:
         return FILL_BYTES * len(self.buffers) + -(-data // 4) * 4 + self.scratch_bytes
 
 
-def plan(graph: IntegerGraph, chunk: int | None = None, kernels: KernelSet = "portable") -> Plan:
+def lay_out(graph: IntegerGraph, chunk: int | None = None, kernels: KernelSet = "portable") -> Plan:
     """Lay a graph out for the C engine.
 
     Args:
-        graph: its length only matters where it is padded.
+        graph: the network; its length only matters where it is padded.
         chunk: input columns worked on at once; None takes as many as make four of evidence (five
             for long products), or twice that where the state stays small.
-        kernels: that the core is fastest with; any core runs them all.
+        kernels: those the core is fastest with; any core runs them all.
 
     Raises:
-        ModelError: the graph is none the engine can run; the message names operator and reason.
-        RecipeError: there are no such kernels.
+        ModelError: the engine cannot run the graph; the message names operator and reason.
+        RecipeError: `kernels` is not one of `KernelSet`.
     """
     check_kernels(kernels)
     if chunk is not None and chunk < 1:
@@ -135,22 +148,22 @@ def plan(graph: IntegerGraph, chunk: int | None = None, kernels: KernelSet = "po
     ops = _operators(graph)
     length = graph.tensors[graph.input].length
     padded = any(isinstance(op, Convolution) and op.padding == "same" for op in ops)
-    if padded and length > LARGEST_WINDOW:
+    if padded and length > MAX_WINDOW:
         raise ModelError(
             f"input {graph.input!r}: a padded network's window is {length} columns, expected at "
-            f"most {LARGEST_WINDOW}"
+            f"most {MAX_WINDOW}"
         )
     buffers, readers = _wired(graph, ops, padded)
     _check_read(graph, ops, readers)
     firsts = accumulate((len(op.inputs) for op in ops), initial=0)
     layers = tuple(
-        Layer(op, code_of(op, graph, kernels), first, tuple(readers[op.output]))
+        Layer(op, choose_code(op, graph, kernels), first, tuple(readers[op.output]))
         for op, first in zip(ops, firsts, strict=False)
     )
     _check_steps(layers, buffers)
     stride = _stride(graph, layers, buffers)
     least = COLUMNS_AT_ONCE[kernels] * stride
-    drawn = Plan(
+    plan = Plan(
         graph,
         layers,
         tuple(buffers),
@@ -160,18 +173,19 @@ def plan(graph: IntegerGraph, chunk: int | None = None, kernels: KernelSet = "po
         length if padded else 0,
     )
     if chunk is None:
-        faster = _with_room(replace(drawn, chunk=2 * least))
+        faster = _with_room(replace(plan, chunk=2 * least))
         if faster.state_bytes <= SMALL_STATE:
             return _checked(faster)
-    return _checked(_with_room(drawn))
+    return _checked(_with_room(plan))
 
 
 def _wired(
     graph: IntegerGraph, ops: list[Convolution | Add | Permute], padded: bool
 ) -> tuple[list[Buffer], dict[str, list[int]]]:
-    """A buffer per input of each operator, and one for the evidence; by tensor, those that get it.
+    """Buffers, and by the name of a tensor the numbers of the buffers that get it.
 
-    Buffers of one operator follow each other, in the order of operators and inputs.
+    There is one for each input of each operator, in the order of operators and inputs, and a last
+    one for the evidence.
     """
     sources = {op.output: op for op in graph.ops}
     buffers: list[Buffer] = []
@@ -197,7 +211,7 @@ def _stride(graph: IntegerGraph, layers: tuple[Layer, ...], buffers: list[Buffer
 
 
 def _operators(graph: IntegerGraph) -> list[Convolution | Add | Permute]:
-    """The operators that become layers; the mean and crops become something else, or nothing."""
+    """The operators that become layers: all but the mean and crops."""
     found: list[Convolution | Add | Permute] = []
     for op in graph.ops:
         match op:
@@ -215,7 +229,7 @@ def _operators(graph: IntegerGraph) -> list[Convolution | Add | Permute]:
 
 
 def _uncropped(op: Op, name: str, sources: dict[str, Op], padded: bool) -> tuple[str, int]:
-    """Where an input comes from, behind crops, and how many columns those drop at its beginning."""
+    """The tensor that an input is a crop of, and how many columns are cropped at its beginning."""
     skip = 0
     while isinstance(crop := sources.get(name), Crop):
         if padded and not isinstance(op, Add):
@@ -244,27 +258,27 @@ def _check_read(
 def _check_steps(layers: tuple[Layer, ...], buffers: list[Buffer]) -> None:
     for layer in layers:
         most = max(layer.stride, *(side for b in layer.reads for side in buffers[b].pad))
-        if most > LARGEST_STEP:
+        if most > MAX_STEP:
             raise ModelError(
                 f"operator {layer.op.name!r}: stride or padding is {most} columns, expected at "
-                f"most {LARGEST_STEP}"
+                f"most {MAX_STEP}"
             )
 
 
-def _with_room(drawn: Plan) -> Plan:
+def _with_room(plan: Plan) -> Plan:
     """The plan with its buffers as large as they get, one behind the other."""
-    columns = _fullest(drawn)
+    columns = _fullest(plan)
     buffers, offset = [], 0
-    for buffer, most in zip(drawn.buffers, columns, strict=True):
+    for buffer, most in zip(plan.buffers, columns, strict=True):
         buffers.append(replace(buffer, columns=most, offset=offset))
         offset += most * buffer.channels
-    return replace(drawn, buffers=tuple(buffers))
+    return replace(plan, buffers=tuple(buffers))
 
 
 def _checked(done: Plan) -> Plan:
-    if done.state_bytes >= LARGEST_STATE:
+    if done.state_bytes >= MAX_STATE:
         raise ModelError(
-            f"the state takes {done.state_bytes} bytes, expected below {LARGEST_STATE}; take a "
+            f"the state takes {done.state_bytes} bytes, expected below {MAX_STATE}; take a "
             "smaller chunk or a narrower network"
         )
     return done
@@ -273,11 +287,11 @@ def _checked(done: Plan) -> Plan:
 class _Counts:
     """The engine's schedule on counts of columns."""
 
-    def __init__(self, drawn: Plan) -> None:
-        self.plan = drawn
-        self.have = [buffer.pad[0] for buffer in drawn.buffers]
-        self.skip = [buffer.skip for buffer in drawn.buffers]
-        self.written = [buffer.pad[0] for buffer in drawn.buffers]
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.have = [buffer.pad[0] for buffer in plan.buffers]
+        self.skip = [buffer.skip for buffer in plan.buffers]
+        self.written = [buffer.pad[0] for buffer in plan.buffers]
         self.fullest = list(self.have)
 
     def push(self) -> None:
@@ -316,14 +330,14 @@ class _Counts:
         self.skip[buffer] += count - gone
 
 
-def _fullest(drawn: Plan) -> list[int]:
+def _fullest(plan: Plan) -> list[int]:
     """How many columns each buffer holds at most, however the input is cut into pushes.
 
     What is left after a push only depends on how much was pushed in all, so it is enough to push
     column by column, and to add what a whole chunk would bring at each point. A stream repeats
     itself every `stride` columns once its first column of evidence came out.
     """
-    counts = _Counts(drawn)
+    counts = _Counts(plan)
     left, written = [list(counts.have)], [list(counts.written)]
 
     def push(times: int) -> None:
@@ -332,18 +346,18 @@ def _fullest(drawn: Plan) -> list[int]:
             left.append(list(counts.have))
             written.append(list(counts.written))
 
-    if drawn.window:
-        push(drawn.window)
+    if plan.window:
+        push(plan.window)
     else:
         while counts.written[-1] == 0:
             push(1)
-        push(2 * drawn.stride + drawn.chunk)
-    most = [0] * len(drawn.buffers)
+        push(2 * plan.stride + plan.chunk)
+    most = [0] * len(plan.buffers)
     for at, waiting in enumerate(left):
-        then = written[min(at + drawn.chunk, len(written) - 1)]
+        then = written[min(at + plan.chunk, len(written) - 1)]
         for buffer, have in enumerate(waiting):
             most[buffer] = max(most[buffer], have + then[buffer] - written[at][buffer])
-    if drawn.window:
+    if plan.window:
         counts.end()
         most = [max(pair) for pair in zip(most, counts.fullest, strict=True)]
     return most

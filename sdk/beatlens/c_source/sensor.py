@@ -19,7 +19,7 @@ from beatlens.c_source.text import CSource, check_identifier, constant, guarded,
 from beatlens.errors import SignalError
 from beatlens.signals.frontend import FrontEnd
 
-LARGEST_COUNT = 1 << 15
+MAX_COUNT = 1 << 15
 
 
 def sensor_source(frontend: FrontEnd, name: str) -> CSource:
@@ -30,17 +30,17 @@ def sensor_source(frontend: FrontEnd, name: str) -> CSource:
         name: a C identifier.
 
     Raises:
-        RecipeError: the name is none.
+        RecipeError: the name is not a C identifier.
         SignalError: a rail is no 16 bit count, or the taps' products could leave 32 bit.
     """
     check_identifier(name, "the sensor")
     for rail in frontend.rails:
-        if not -LARGEST_COUNT <= rail < LARGEST_COUNT:
+        if not -MAX_COUNT <= rail < MAX_COUNT:
             raise SignalError(
                 f"rails are {frontend.rails}, expected 16 bit counts (-32768 to 32767): the "
                 "firmware's samples are int16"
             )
-    largest = int(np.abs(frontend.taps.astype(np.int64)).sum(axis=1).max()) * LARGEST_COUNT
+    largest = int(np.abs(frontend.taps.astype(np.int64)).sum(axis=1).max()) * MAX_COUNT
     if largest >= 1 << 31:
         raise SignalError(
             f"taps of {frontend.rate_hz} Hz reach {largest}, expected below 2^31 for 16 bit counts"

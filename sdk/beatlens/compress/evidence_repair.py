@@ -120,7 +120,10 @@ class _Equations:
         self.side[:, :-1] += torch.einsum("bc,bck->ck", map_weight, along)
 
     def solve(self, start: Tensor, free: Tensor, ridge: float) -> Tensor:
-        """The solution `[C, K + 1]` nearest `start`; weights that are not `free` stay."""
+        """Solve for `[C, K + 1]` nearest to `start`; weights that are not `free` stay.
+
+        Raises `ModelError` where features or evidence are not finite.
+        """
         if not (self.matrix.isfinite().all() and self.side.isfinite().all()):
             raise ModelError(
                 "the features or the teacher's evidence are not finite, expected numbers; check "

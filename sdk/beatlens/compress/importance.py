@@ -196,7 +196,10 @@ def exact_evidence_importance(
 
 
 def attribute_differentiable(net: nn.Module, x: Tensor, layer: str | None) -> Attribution:
-    """Return a differentiable attribution of a batch: of the evidence, or of a named layer."""
+    """Return a differentiable attribution of a batch: of the evidence, or of a named layer.
+
+    Raises `ModelError` where a network without evidence has no `layer` given.
+    """
     if isinstance(net, EvidenceNet):
         return attribute_evidence(net, x)
     if layer is None:

@@ -225,7 +225,10 @@ class Pooled:
 
 
 def pooled(head: LinearHead, retraining: Retraining, crops: int, batch: int = 32) -> Pooled:
-    """Run the frozen network on the retraining's first `crops` examples, `batch` at a time."""
+    """Run the frozen network on the retraining's first `crops` examples, `batch` at a time.
+
+    Raises `RecipeError` for fewer than 2 crops, and where the retraining has no examples.
+    """
     if crops < 2 or batch < 1:
         raise RecipeError(f"crops are {crops} and batch is {batch}, expected at least 2 and 1")
     head.net.eval()

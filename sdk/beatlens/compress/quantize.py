@@ -98,8 +98,8 @@ class ActivationQuantizer(nn.Module):
             return values
         # Esser et al., sec. 2.2: the scale's gradient is balanced against the weights'.
         balance: float = (values.numel() * self.high) ** -0.5
-        learnt = 1 + balance * (self.log_scale - self.log_scale.detach())  # is 1
-        scale = self.scale.detach() * learnt
+        factor = 1 + balance * (self.log_scale - self.log_scale.detach())  # is 1
+        scale = self.scale.detach() * factor
         inside = torch.clamp(values / scale, self.low, self.high)
         if unit is None:
             steps = round_through(inside)
@@ -112,7 +112,7 @@ class ActivationQuantizer(nn.Module):
         return rounded
 
     def settle(self) -> None:
-        """Set the scale to cover the observed values."""
+        """Set the scale to cover the observed values; `ModelError` where there are none."""
         if not self._largest:
             raise ModelError("calibration saw no data, expected at least one batch of windows")
         largest = torch.stack(self._largest).median().clamp(min=1e-4)

@@ -2,7 +2,7 @@
 
 from beatlens.c_source.kernels import KernelSet
 from beatlens.c_source.model import model_source
-from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.plan import Plan, lay_out
 from beatlens.c_source.sensor import sensor_source
 from beatlens.c_source.text import CSource
 from beatlens.firmware.tflm import tflm_model, tflm_project
@@ -13,8 +13,8 @@ __all__ = [
     "KernelSet",
     "Plan",
     "TaskSource",
+    "lay_out",
     "model_source",
-    "plan",
     "sensor_source",
     "task_source",
     "tflm_model",

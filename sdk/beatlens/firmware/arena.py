@@ -21,14 +21,14 @@ SECONDS = 120
 
 @dataclass(frozen=True)
 class Arena:
-    """Bytes of an arena, and where the number comes from, in words that follow it."""
+    """Bytes of an arena, and where the number comes from, as text."""
 
     bytes: int
     origin: str
 
 
 def estimated_arena(tflite: bytes) -> int:
-    """Bytes of an arena that is large enough, for a model whose arena nobody measured.
+    """Bytes of an arena that is large enough, for a model whose arena was not measured.
 
     All activations at once, though they share memory when the network runs; records of 192 bytes
     for each tensor and each operator, and 8 bytes for each channel's factor, as TensorFlow Lite
@@ -76,17 +76,17 @@ def measure_arena(tflite: bytes, python: Path | str | None = None) -> Arena | No
                 f"the arena cannot be measured with {command[0]} ({error}), expected a Python with "
                 "silabs-mltk; name another one, or give the arena's bytes"
             ) from error
-    said = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+    message = (done.stderr.strip().splitlines() or ["no message"])[-1]
     if done.returncode == arena_search.NOT_INSTALLED:
         return None
     if done.returncode == arena_search.NOT_ACCEPTED:
         raise ModelError(
-            f"TensorFlow Lite Micro does not accept the model: {said}, expected one of operators "
-            "it knows; give the arena's bytes where yours knows more"
+            f"TensorFlow Lite Micro does not accept the model: {message}, expected one of "
+            "operators it knows; give the arena's bytes where yours knows more"
         )
     if done.returncode != 0:
         raise RecipeError(
-            f"the arena cannot be measured with {command[0]}: {said}; name another Python with "
+            f"the arena cannot be measured with {command[0]}: {message}; name another Python with "
             "silabs-mltk, or give the arena's bytes"
         )
     facts = json.loads(done.stdout.splitlines()[-1])

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-LARGEST_ARENA = 1 << 20
+MAX_ARENA = 1 << 20
 NOT_INSTALLED, NOT_ACCEPTED = 3, 4
 
 
@@ -68,7 +68,7 @@ def arena_suffices(wrapper: Any, model: bytes, arena_bytes: int) -> bool:
 
 def smallest_arena(wrapper: Any, model: bytes) -> int | None:
     """Bytes of the smallest arena the model loads in, to a multiple of 16; None if in no arena."""
-    low, high = 0, LARGEST_ARENA // 16
+    low, high = 0, MAX_ARENA // 16
     if not arena_suffices(wrapper, model, 16 * high):
         return None
     while high - low > 1:
@@ -87,7 +87,7 @@ def main(model: str) -> int:
     wrapper.init()
     found = smallest_arena(wrapper, Path(model).read_bytes())
     if found is None:
-        print(f"TFLM does not load it in {LARGEST_ARENA} bytes", file=sys.stderr)
+        print(f"TFLM does not load it in {MAX_ARENA} bytes", file=sys.stderr)
         return NOT_ACCEPTED
     print(json.dumps({"arena_bytes": found, "version": importlib.metadata.version("silabs-mltk")}))
     return 0

@@ -7,20 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.c_source.plan import plan
-from beatlens.c_source.sensor import sensor_source
+from beatlens.c_source.plan import Plan
 from beatlens.c_source.text import CSource, array, check_identifier, numbers, row
-from beatlens.firmware.cores import core_of
-from beatlens.firmware.golden import ecg_at, golden_source, net_golden_source
-from beatlens.firmware.package import (
-    BEAT_HEADERS,
-    GOLDEN_CASES,
-    LEAD_SOURCES,
-    engine_sources,
-    package_files,
-    write_package,
-)
-from beatlens.integer.tflite_read import read_tflite
+from beatlens.firmware.golden import golden_counts, golden_source
+from beatlens.firmware.package import Chain, write_chain
 from beatlens.runtime.beat_chain import rule_of
 from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
@@ -32,7 +22,7 @@ from beatlens.signals.beat_features import FEATURES, STEPS
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 
 GOLDEN_S = 16.0
-"""Seconds of golden ECG: the detector learns from the first eight."""
+"""Seconds of golden ECG: the first eight set the detector's thresholds."""
 LARGE_FROM_S, LARGE = 10.0, 3
 """From when on golden ECG is how many times as large, so that the network's input clips, where the
 sensor's rails are that far apart."""
@@ -52,45 +42,27 @@ def write_beats(
 
     Raises:
         RecipeError, SignalError: as `write_task`.
-        ModelError: as `write_task`, or the bundle decides on spans.
+        ModelError: as `write_task`, or the bundle decides on windows.
     """
-    target = core_of(core)
-    graph = read_tflite(bundle.tflite)
-    drawn = plan(graph, chunk, target.kernels)
-    task = beat_task_source(bundle, name, limits, drawn)
-    inputs = bundle.golden.inputs[:GOLDEN_CASES, :, None]
-    evidence = bundle.golden.evidence[:GOLDEN_CASES]
-    made = {
-        name: task.task,
-        f"{name}_net": task.net,
-        f"{name}_sensor": sensor_source(frontend, f"{name}_sensor"),
-        f"{name}_golden_net": net_golden_source(
-            graph, inputs, f"{name}_net", f"{name}_golden_net", evidence
-        ),
-        f"{name}_golden_beats": beat_golden_source(
-            bundle, frontend, name, f"{name}_sensor", f"{name}_golden_beats", limits
-        ),
-    }
-    engine = ["bl_beats.c", "bl_features.c", "bl_qrs.c", "bl_selftest_beats.c",
-              *LEAD_SOURCES, *engine_sources(drawn)]  # fmt: skip
-    memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
-    tests = [
-        f"bl_selftest_net(&{name}_golden_net, selftest_memory, sizeof selftest_memory)",
-        f"bl_selftest_beats(&{name}_golden_beats, &selftest_beats, selftest_memory, "
-        "sizeof selftest_memory)",
-    ]
-    rule, taps = rule_of(bundle), frontend.taps.shape[1]
-    facts = [
-        f"The whole chain for a sensor of {frontend.rate_hz} Hz with "
-        f"{frontend.counts_per_mv:g} counts per mV: include `{name}.h` and `{name}_sensor.h`, "
-        "and read `include/bl_beats.h`, which has an example.",
-        f"A stream needs {beat_memory_bytes(bundle, drawn, taps):,} bytes of memory (`{memory}`) "
-        "and a `bl_beats`; a beat is decided on "
-        f"{rule.before + rule.after} columns of evidence and {len(FEATURES)} features.",
-    ]
-    statics = "static bl_beats selftest_beats;"
-    files = package_files(name, target, drawn, made, engine, memory, tests, facts, statics)
-    return write_package(folder, files, engine, BEAT_HEADERS)
+
+    def build(plan: Plan) -> Chain:
+        task = beat_task_source(bundle, name, limits, plan)
+        rule = rule_of(bundle)
+        return Chain(
+            task=task,
+            golden=beat_golden_source(
+                bundle, frontend, name, f"{name}_sensor", f"{name}_golden_beats", limits
+            ),
+            kind="beats",
+            sources=("bl_beats.c", "bl_features.c", "bl_qrs.c", "bl_selftest_beats.c"),
+            headers=("bl_beats.h", "bl_features.h", "bl_qrs.h", "bl_selftest_beats.h"),
+            memory_bytes=beat_memory_bytes(bundle, plan, frontend.taps.shape[1]),
+            fact=f"a beat is decided on {rule.before + rule.after} columns of evidence and "
+            f"{len(FEATURES)} features",
+            selftest_state="selftest_beats",
+        )
+
+    return write_chain(bundle, frontend, folder, name, core, chunk, build)
 
 
 def beat_golden_source(
@@ -101,7 +73,7 @@ def beat_golden_source(
     name: str,
     limits: Limits | None = None,
 ) -> CSource:
-    """C that defines `const bl_golden_beats NAME`: simulated ECG and all beats in it.
+    """C that defines `const bl_golden_beats NAME`: golden ECG and all beats in it.
 
     Args:
         bundle: that decides on beats.
@@ -111,11 +83,11 @@ def beat_golden_source(
         limits: as for `beat_task_source`.
 
     Raises:
-        RecipeError: a name is none.
+        RecipeError: a name is not a C identifier.
     """
     for what in (task, sensor, name):
         check_identifier(what, "golden vectors")
-    counts = golden_counts(frontend)
+    counts = golden_beat_counts(bundle, frontend)
     stream = BeatStream(
         bundle, frontend.rate_hz, frontend.counts_per_mv, rails=frontend.rails, limits=limits,
         engine=bundle.engine("simulator"),
@@ -138,9 +110,9 @@ def beat_golden_source(
     return golden_source(name, "bl_golden_beats", [task, sensor], parts, "bl_selftest_beats.h")
 
 
-def golden_counts(frontend: FrontEnd) -> NDArray[np.int16]:
+def golden_beat_counts(bundle: Bundle, frontend: FrontEnd) -> NDArray[np.int16]:
     """Golden ECG, counts `[n]` of a sensor; its last part is large, but not saturated."""
-    counts = ecg_at(frontend, GOLDEN_S).astype(np.int64)
+    counts = golden_counts(bundle, frontend, GOLDEN_S).astype(np.int64)
     counts[round(LARGE_FROM_S * frontend.rate_hz) :] *= LARGE
     low, high = frontend.rails
     return np.clip(counts, low + 1, high - 1).astype(np.int16)

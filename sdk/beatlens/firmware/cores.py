@@ -15,8 +15,8 @@ class Core:
 
     Args:
         title: as its maker writes it.
-        flags: that GCC and Clang compile for it with; none: whatever they compile for.
-        kernels: that a model gets for it.
+        flags: of GCC and Clang, to compile for it; none for any core.
+        kernels: those a model gets for it.
     """
 
     title: str
@@ -30,7 +30,7 @@ class Core:
 
     @property
     def cpu(self) -> str:
-        """As `-mcpu` takes it; nothing for any core."""
+        """The value of `-mcpu`; empty for any core."""
         return self.flags[0].removeprefix("-mcpu=") if self.flags else ""
 
 
@@ -54,13 +54,13 @@ CORES: Mapping[str, Core] = {
 }
 
 
-def core_of(name: str) -> Core:
+def find_core(name: str) -> Core:
     """The core of that name.
 
     Raises:
-        RecipeError: there is none.
+        RecipeError: no core has it.
 
-    >>> core_of("m4").kernels
+    >>> find_core("m4").kernels
     'dsp'
     """
     if name not in CORES:

@@ -1,8 +1,8 @@
 """Golden vectors as C, for `firmware_export/src/bl_selftest.c`: what a device has to compute.
 
-Those of a bundle's network are the ones recorded in the bundle. Findings on simulated ECG, which
-depend on the sensor, are computed here; labels and thresholds are in them as `bundle.json` has them
-(see `beatlens.runtime.bundle_checks` for what ties these to the network).
+Those of a bundle's network are the ones recorded in the bundle. Findings depend on the sensor, so
+they are computed here, on the ECG of the same golden inputs. Labels and thresholds are in them as
+`bundle.json` has them; `beatlens.runtime.bundle_checks` says how they are checked.
 """
 
 from __future__ import annotations
@@ -21,16 +21,13 @@ from beatlens.runtime.finding import Finding
 from beatlens.runtime.quality import Limits
 from beatlens.runtime.stream import Stream
 from beatlens.runtime.warning_bits import pack_warnings
-from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
-from beatlens.signals.simulate import COUNTS_PER_MV, simulate_patient
+from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ, FrontEnd
 
-PATIENT = 7
-"""Seed of the simulated patient: has premature ventricular beats."""
 Int8 = NDArray[np.int8]
 
 
 def example_inputs(graph: IntegerGraph, cases: int = 2) -> Int8:
-    """Inputs int8 `[cases, N, leads]`: noise over the whole range, and a slow wave of it."""
+    """Inputs int8 `[cases, N, leads]`: first noise over the whole range, then random walks."""
     source = graph.tensors[graph.input]
     rng = np.random.default_rng(0)
     steps = rng.integers(-12, 13, (cases, source.length, source.channels))
@@ -54,7 +51,7 @@ def net_golden_source(
         name: a C identifier.
 
     Raises:
-        RecipeError: a name is none.
+        RecipeError: a name is not a C identifier.
         ModelError: inputs have another shape.
     """
     for what in (model, name):
@@ -86,7 +83,7 @@ def stream_golden_source(
     name: str,
     limits: Limits | None = None,
 ) -> CSource:
-    """C that defines `const bl_golden_stream NAME`: simulated ECG and all findings on it.
+    """C that defines `const bl_golden_stream NAME`: golden ECG and all findings on it.
 
     Args:
         bundle: of a streaming network.
@@ -96,11 +93,11 @@ def stream_golden_source(
         limits: as for `task_source`.
 
     Raises:
-        RecipeError: a name is none.
+        RecipeError: a name is not a C identifier.
     """
     for what in (task, sensor, name):
         check_identifier(what, "golden vectors")
-    counts = example_counts(frontend, bundle)
+    counts = golden_counts(bundle, frontend, _count_seconds(bundle))
     stream = Stream(
         bundle, frontend.rate_hz, frontend.counts_per_mv, rails=frontend.rails, limits=limits,
         engine=bundle.engine("simulator"),
@@ -124,18 +121,23 @@ def stream_golden_source(
     return golden_source(name, "bl_golden_stream", [task, sensor], parts, "bl_selftest_windows.h")
 
 
-def example_counts(frontend: FrontEnd, bundle: Bundle) -> NDArray[np.int16]:
-    """Counts `[n]` of a simulated patient at a sensor, enough for two findings and a rest."""
-    needed = 1.5 * bundle.span_s + bundle.geometry.receptive_field / MODEL_RATE_HZ
-    return ecg_at(frontend, float(ceil(needed)))  # whole columns, to the last one
+def golden_counts(bundle: Bundle, frontend: FrontEnd, seconds: float) -> NDArray[np.int16]:
+    """Counts `[n]` of a sensor: the ECG of a bundle's golden inputs, one behind the other.
 
-
-def ecg_at(frontend: FrontEnd, seconds: float) -> NDArray[np.int16]:
-    """Counts `[n]` of a simulated patient at a sensor."""
-    patient = simulate_patient(PATIENT, seconds, rate_hz=frontend.rate_hz, pvc_per_minute=15)
-    millivolts = patient.recording.counts[0] / COUNTS_PER_MV
+    Inputs are samples at 128 Hz, and each is held until the next one, so that the front end's
+    filter has steps to smooth. They are repeated where they are shorter than `seconds`.
+    """
+    wanted = round(seconds * frontend.rate_hz)
+    samples = np.resize(bundle.golden.inputs, ceil(seconds * MODEL_RATE_HZ))
+    millivolts = samples[np.arange(wanted) * MODEL_RATE_HZ // frontend.rate_hz] * LSB_MV
     counts = np.rint(millivolts * frontend.counts_per_mv)
     return np.clip(counts, *frontend.rails).astype(np.int16)
+
+
+def _count_seconds(bundle: Bundle) -> float:
+    """Seconds of counts that are enough for two findings and a rest."""
+    needed = 1.5 * bundle.span_s + bundle.geometry.receptive_field / MODEL_RATE_HZ
+    return float(ceil(needed))  # whole columns, to the last one
 
 
 def _finding(bundle: Bundle, finding: Finding, sums: str) -> str:

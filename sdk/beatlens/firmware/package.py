@@ -1,9 +1,9 @@
 """A firmware package: one folder with all C that a model needs on a device, and how to build it.
 
-    include/, src/       the engine: what this model needs of it
-    NAME.h, NAME.c       what is decided (of a bundle); NAME_net, the network; NAME_sensor
-    NAME_golden_*.h, .c  golden vectors
-    selftest.c           a program that runs them: `make check` on a computer
+    include/, src/          the engine: what this model needs of it
+    NAME.h, NAME.c          the task, of a bundle
+    NAME_net.*, NAME_sensor.*, NAME_golden_*.*    network, sensor and golden vectors
+    selftest.c              a program that runs them: `make check` on a computer
     Makefile, CMakeLists.txt, README.md
 
 >>> from beatlens.integer.tflite_read import read_tflite  # doctest: +SKIP
@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from beatlens.c_source.files import c_folder
 from beatlens.c_source.model import model_source
-from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.plan import Plan, lay_out
 from beatlens.c_source.sensor import sensor_source
 from beatlens.c_source.text import CSource
 from beatlens.errors import ModelError
-from beatlens.firmware.cores import Core, core_of
+from beatlens.firmware.cores import Core, find_core
 from beatlens.firmware.golden import (
     example_inputs,
     net_golden_source,
@@ -33,7 +34,7 @@ from beatlens.firmware.golden import (
 from beatlens.integer.graph import Convolution
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.c_task import memory_bytes, task_source
+from beatlens.runtime.c_task import TaskSource, memory_bytes, task_source
 from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
 
@@ -44,15 +45,38 @@ KERNEL_FILES: Mapping[str, tuple[str, ...]] = {
     "bl_convolve_vectors": ("bl_mve.c", "bl_scale.h"),
     "bl_convolve_channels": ("bl_mve.c", "bl_scale.h"),
 }
-"""Sources of kernels; of all others, the first entry's."""
+"""Sources of kernels; those of all others are `PORTABLE`."""
 PORTABLE = ("bl_kernels.c", "bl_scale.h")
 GOLDEN_CASES = 2
 NET_HEADERS = ("bl_error.h", "bl_kernels.h", "bl_net.h", "bl_selftest.h", "bl_version.h")
 LEAD_HEADERS = (*NET_HEADERS, "bl_frontend.h", "bl_lead.h")
-WINDOW_HEADERS = (*LEAD_HEADERS, "beatlens.h", "bl_selftest_windows.h")
-BEAT_HEADERS = (*LEAD_HEADERS, "bl_beats.h", "bl_features.h", "bl_qrs.h", "bl_selftest_beats.h")
 LEAD_SOURCES = ("bl_frontend.c", "bl_lead.c", "bl_selftest.c")
 Files = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a package needs of the chain that decides.
+
+    Args:
+        task: its C.
+        golden: golden vectors `NAME_golden_KIND`, of the type `bl_golden_KIND`.
+        kind: `stream` or `beats`: names of its types and of its self-test, `bl_selftest_KIND`.
+        sources: files of `src/` beside those that every chain needs.
+        headers: files of `include/` beside those; the first one is its interface.
+        memory_bytes: that a stream needs.
+        fact: what a decision is made of, for the README.
+        selftest_state: name of a static `bl_KIND` that the self-test gets; empty: none.
+    """
+
+    task: TaskSource
+    golden: CSource
+    kind: str
+    sources: tuple[str, ...]
+    headers: tuple[str, ...]
+    memory_bytes: int
+    fact: str
+    selftest_state: str = ""
 
 
 def write_task(
@@ -65,7 +89,7 @@ def write_task(
     limits: Limits | None = None,
     chunk: int | None = None,
 ) -> Path:
-    """Write the package of a bundle: the whole chain, counts of a sensor in, findings out.
+    """Write the package of a bundle that decides on windows: counts of a sensor in, findings out.
 
     Args:
         bundle: of a streaming network with one lead.
@@ -73,51 +97,83 @@ def write_task(
         folder: a new one.
         name: a C identifier.
         core: of `CORES`; the package runs on every other one too.
-        limits: how much of a span may be bad, as for a `Stream`.
-        chunk: input columns the network works on at once, as for `plan`.
+        limits: how much of a window may be bad, as for a `Stream`.
+        chunk: input columns the network works on at once, as for `lay_out`.
 
     Returns:
         The folder.
 
     Raises:
-        RecipeError: the name is none, or there is no such core.
+        RecipeError: the name is not a C identifier, or there is no such core.
         ModelError: the engine cannot run the bundle, or something is in the way.
         SignalError: the sensor's counts do not fit.
     """
-    target = core_of(core)
+
+    def build(plan: Plan) -> Chain:
+        return Chain(
+            task=task_source(bundle, name, limits, plan),
+            golden=stream_golden_source(
+                bundle, frontend, name, f"{name}_sensor", f"{name}_golden_stream", limits
+            ),
+            kind="stream",
+            sources=("beatlens.c", "bl_selftest_windows.c"),
+            headers=("beatlens.h", "bl_selftest_windows.h"),
+            memory_bytes=memory_bytes(bundle, plan, frontend.taps.shape[1]),
+            fact=f"a decision is the sum of {bundle.span_columns} columns of evidence, "
+            f"{bundle.span_s:g} s",
+        )
+
+    return write_chain(bundle, frontend, folder, name, core, chunk, build)
+
+
+def write_chain(
+    bundle: Bundle,
+    frontend: FrontEnd,
+    folder: Path,
+    name: str,
+    core: str,
+    chunk: int | None,
+    build: Callable[[Plan], Chain],
+) -> Path:
+    """Write the package of a bundle with the chain that `build` makes of its network's plan.
+
+    Other args, result and errors are as those of `write_task`.
+    """
+    target = find_core(core)
     graph = read_tflite(bundle.tflite)
-    drawn = plan(graph, chunk, target.kernels)
-    task = task_source(bundle, name, limits, drawn)
-    taps = frontend.taps.shape[1]
+    plan = lay_out(graph, chunk, target.kernels)
+    chain = build(plan)
+    golden = f"{name}_golden_{chain.kind}"
     inputs = bundle.golden.inputs[:GOLDEN_CASES, :, None]
     evidence = bundle.golden.evidence[:GOLDEN_CASES]
     made = {
-        name: task.task,
-        f"{name}_net": task.net,
+        name: chain.task.task,
+        f"{name}_net": chain.task.net,
         f"{name}_sensor": sensor_source(frontend, f"{name}_sensor"),
         f"{name}_golden_net": net_golden_source(
             graph, inputs, f"{name}_net", f"{name}_golden_net", evidence
         ),
-        f"{name}_golden_stream": stream_golden_source(
-            bundle, frontend, name, f"{name}_sensor", f"{name}_golden_stream", limits
-        ),
+        golden: chain.golden,
     }
-    engine = ["beatlens.c", "bl_selftest_windows.c", *LEAD_SOURCES, *engine_sources(drawn)]
+    engine = [*chain.sources, *LEAD_SOURCES, *engine_sources(plan)]
     memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
+    room = "selftest_memory, sizeof selftest_memory"
+    state = f"&{chain.selftest_state}, " if chain.selftest_state else ""
     tests = [
-        f"bl_selftest_net(&{name}_golden_net, selftest_memory, sizeof selftest_memory)",
-        f"bl_selftest_stream(&{name}_golden_stream, selftest_memory, sizeof selftest_memory)",
+        f"bl_selftest_net(&{name}_golden_net, {room})",
+        f"bl_selftest_{chain.kind}(&{golden}, {state}{room})",
     ]
+    interface = chain.headers[0]
     facts = [
         f"The whole chain for a sensor of {frontend.rate_hz} Hz with "
         f"{frontend.counts_per_mv:g} counts per mV: include `{name}.h` and `{name}_sensor.h`, "
-        "and read `include/beatlens.h`, which has an example.",
-        f"A stream needs {memory_bytes(bundle, drawn, taps):,} bytes of memory (`{memory}`) and a "
-        "`bl_stream`; a decision is the sum of "
-        f"{bundle.span_columns} columns of evidence, {bundle.span_s:g} s.",
+        f"and read `include/{interface}`, which has an example.",
+        f"A stream needs {chain.memory_bytes:,} bytes of memory (`{memory}`) and a "
+        f"`bl_{chain.kind}`; {chain.fact}.",
     ]
-    files = package_files(name, target, drawn, made, engine, memory, tests, facts)
-    return write_package(folder, files, engine, WINDOW_HEADERS)
+    statics = f"static bl_{chain.kind} {chain.selftest_state};" if chain.selftest_state else ""
+    files = package_files(name, target, plan, made, engine, memory, tests, facts, statics)
+    return write_package(folder, files, engine, (*LEAD_HEADERS, *chain.headers))
 
 
 def write_network(
@@ -127,27 +183,27 @@ def write_network(
 
     Args and errors are as those of `write_task`.
     """
-    target = core_of(core)
+    target = find_core(core)
     graph = read_tflite(tflite)
-    drawn = plan(graph, chunk, target.kernels)
+    plan = lay_out(graph, chunk, target.kernels)
     golden = f"{name}_golden_net"
     made = {
-        name: model_source(drawn, name),
+        name: model_source(plan, name),
         golden: net_golden_source(graph, example_inputs(graph), name, golden),
     }
-    engine = ["bl_selftest.c", *engine_sources(drawn)]
+    engine = ["bl_selftest.c", *engine_sources(plan)]
     memory = f"{name.upper()}_STATE_BYTES"
     tests = [f"bl_selftest_net(&{golden}, selftest_memory, sizeof selftest_memory)"]
-    kind = f"windows of {drawn.window} columns" if drawn.window else "an endless stream"
+    kind = f"windows of {plan.window} columns" if plan.window else "an endless stream"
     facts = [f"A network alone, which sees {kind}: include `{name}.h`, and read "
              "`include/bl_net.h`, which has an example."]  # fmt: skip
-    files = package_files(name, target, drawn, made, engine, memory, tests, facts)
+    files = package_files(name, target, plan, made, engine, memory, tests, facts)
     return write_package(folder, files, engine, NET_HEADERS)
 
 
-def engine_sources(drawn: Plan) -> list[str]:
+def engine_sources(plan: Plan) -> list[str]:
     """Sources of the engine that a network needs."""
-    kernels = {layer.code.kernel for layer in drawn.layers}
+    kernels = {layer.code.kernel for layer in plan.layers}
     files = {file for kernel in kernels for file in KERNEL_FILES.get(kernel, PORTABLE)}
     return ["bl_net.c", *sorted(files)]
 
@@ -155,7 +211,7 @@ def engine_sources(drawn: Plan) -> list[str]:
 def package_files(
     name: str,
     core: Core,
-    drawn: Plan,
+    plan: Plan,
     made: Mapping[str, CSource],
     engine: list[str],
     memory: str,
@@ -181,9 +237,9 @@ def package_files(
         "statics": f"\n{statics}" if statics else "",
         "tests": " ||\n        ".join(f"{test} != 0" for test in tests),
         "facts": "\n\n".join(facts),
-        "layers": _layers(drawn),
-        "state": f"{drawn.state_bytes:,}",
-        "chunk": str(drawn.chunk),
+        "layers": _layers(plan),
+        "state": f"{plan.state_bytes:,}",
+        "chunk": str(plan.chunk),
     }  # fmt: skip
     templates = c_folder() / "package"
     for template in sorted(templates.iterdir()):
@@ -192,15 +248,15 @@ def package_files(
     return texts
 
 
-def _layers(drawn: Plan) -> str:
+def _layers(plan: Plan) -> str:
     """A Markdown table of the layers."""
     lines = [
         "| operator | taps | stride | channels | kernel | proven |",
         "|---|---|---|---|---|---|",
     ]
-    for layer in drawn.layers:
+    for layer in plan.layers:
         op = layer.op
-        channels = drawn.graph.tensors[op.output].channels
+        channels = plan.graph.tensors[op.output].channels
         taps = layer.taps if isinstance(op, Convolution) else ""
         lines.append(
             f"| {op.name} | {taps} | {layer.stride} | {channels} | `{layer.code.kernel}` | "

@@ -60,7 +60,7 @@ PACKAGING = (
     "zephyr/CMakeLists.txt",
     "zephyr/Kconfig",
 )
-LARGEST_ARENA = (1 << 31) - 1
+MAX_ARENA = (1 << 31) - 1
 _PLACE = re.compile(r"@([a-z_]+)@")
 
 
@@ -76,7 +76,7 @@ def tflm_model(tflite: bytes, folder: Path | str, name: str) -> list[Path]:
         The files.
 
     Raises:
-        RecipeError: the name is none.
+        RecipeError: the name is not a C identifier.
         ModelError: the file is damaged or uses an operator that is not known here, or the folder
             is in use or cannot be written.
     """
@@ -114,7 +114,7 @@ def tflm_project(
         The files.
 
     Raises:
-        RecipeError: name, core, arena or Python is none.
+        RecipeError: name, core, arena or Python cannot be used; the message says which.
         SignalError: the sensor's counts are not of 16 bit.
         ModelError: the bundle cannot run this way (the message says why), or the folder is in use
             or cannot be written.
@@ -154,8 +154,8 @@ def _check_options(name: str, arena_bytes: int | None, core: str | None) -> None
         )
     if core is not None and core not in CORES:
         raise RecipeError(f"core is {core!r}, expected one of {', '.join(CORES)}")
-    if arena_bytes is not None and not 0 < arena_bytes <= LARGEST_ARENA:
-        raise RecipeError(f"arena is {arena_bytes} bytes, expected 1 to {LARGEST_ARENA}")
+    if arena_bytes is not None and not 0 < arena_bytes <= MAX_ARENA:
+        raise RecipeError(f"arena is {arena_bytes} bytes, expected 1 to {MAX_ARENA}")
 
 
 def _check_network(graph: IntegerGraph, core: str | None) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""A model's operators as TensorFlow Lite Micro has to be told of them."""
+"""C++ that registers a model's operators with TensorFlow Lite Micro."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def resolver_header(tflite: bytes, name: str) -> str:
         '#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"\n',
         f"/* Room for the operators of {name}_model_data. */\n"
         f"typedef tflite::MicroMutableOpResolver<{len(used)}> {name}_resolver;\n",
-        "/* Adds them. Returns kTfLiteOk, or what the first that failed returned. */\n"
+        "/* Adds them. Returns kTfLiteOk, or the status of the first that failed. */\n"
         f"inline TfLiteStatus {name}_add_operators({name}_resolver &resolver)\n"
         "{\n    TfLiteStatus status;\n",
         *(

@@ -17,7 +17,7 @@ from beatlens.version import __version__
 
 @dataclass(frozen=True)
 class Project:
-    """What a project is made of; `unsafe` is what `mve_unsafe` says of its network."""
+    """What a project is made of; `unsafe` is the result of `mve_unsafe` for its network."""
 
     name: str
     bundle: Bundle
@@ -78,8 +78,8 @@ class Project:
                 "arena_macro": _macro(
                     macro,
                     size,
-                    "Bytes of the arena: an estimate from above, nobody has measured it for this "
-                    "network. README.md says how to.",
+                    "Bytes of the arena: an estimate from above. Measure it for this network: "
+                    "README.md says how.",
                 ),
             }
         size, origin = self.arena.bytes, self.arena.origin

@@ -1,4 +1,4 @@
-"""What a model costs: bytes in flash, in a file and packed, RAM, multiply-accumulates.
+"""The cost of a model: bytes in a file and packed, RAM, multiply-accumulates.
 
 >>> from beatlens.integer.graph import Conv, Mean, Quantization, Tensor
 >>> import numpy as np
@@ -30,7 +30,7 @@ DECODER_CORE = "cortex-m4"
 
 @dataclass(frozen=True)
 class SizeAccount:
-    """What a model costs.
+    """The cost of a model.
 
     Attributes:
         file_bytes: the `.tflite` file.
@@ -53,7 +53,7 @@ class SizeAccount:
 
 
 def size_account(graph: IntegerGraph) -> SizeAccount:
-    """Count what a model costs; writes its file to do so."""
+    """Measure what a model costs; the file is written in memory for that."""
     from beatlens.integer.tflite_write import write_tflite
 
     return SizeAccount(
@@ -66,12 +66,12 @@ def size_account(graph: IntegerGraph) -> SizeAccount:
 
 
 def ram_bytes(graph: IntegerGraph) -> int:
-    """Most bytes of int8 activations alive at once when the graph runs one window, op by op.
+    """Compute the peak bytes of int8 activations when the graph runs one window, op by op.
 
-    An activation lives from the operator that writes it to the last that reads it; input and
-    outputs of an operator do not overlap, and the graph's outputs stay. This is a lower bound of an
-    interpreter's arena: alignment, holes, scratch buffers and the interpreter's own records come on
-    top. An engine that streams, or works depth first, needs less.
+    An activation lives from the operator that writes it to the last one that reads it. Input and
+    output of an operator do not overlap, and the graph's outputs stay. This is a lower bound of an
+    interpreter's arena, which also holds alignment, gaps, scratch buffers and the interpreter's
+    records. An engine that streams, or works depth first, needs less.
     """
     last_use = {name: i for i, op in enumerate(graph.ops) for name in op.inputs}
     last_use |= dict.fromkeys(graph.outputs.values(), len(graph.ops))
@@ -88,7 +88,7 @@ def ram_bytes(graph: IntegerGraph) -> int:
 
 
 def decoder_bytes(figures: Path = DECODER_FIGURES, core: str = DECODER_CORE) -> int | None:
-    """Code and constants of the C decoder on a core as last measured; None where that is unknown.
+    """Read the bytes of the C decoder on a core as last measured; None without a measurement.
 
     Raises ModelError if the measurement cannot be read.
     """

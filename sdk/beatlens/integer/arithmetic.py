@@ -1,9 +1,10 @@
 """The integer arithmetic of the LiteRT and TensorFlow Lite Micro reference kernels, in numpy.
 
-Every function does what the C++ of the same name does, element by element, with *double rounding*
-(a saturating rounding doubling high multiplication, then a rounding division by a power of two).
-That is what `OpResolverType.BUILTIN_REF` of LiteRT, tflite-runtime 2.14 and upstream TensorFlow
-Lite Micro compute; XNNPACK and single-rounding builds of TFLM do not, and differ by a few LSB.
+Every function computes what the C++ of the same name computes, element by element, with *double
+rounding* (a saturating rounding doubling high multiplication, then a rounding division by a power
+of two). That is what `OpResolverType.BUILTIN_REF` of LiteRT, tflite-runtime 2.14 and upstream
+TensorFlow Lite Micro compute; XNNPACK and single-rounding builds of TFLM do not, and differ by a
+few LSB.
 
 Sources: `tensorflow/lite/kernels/internal/{common.h, quantization_util.cc}`,
 `reference/integer_ops/{conv,depthwise_conv,add}.h`, `reference/reduce.h`, and gemmlowp's
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 INT8_MIN, INT8_MAX = -128, 127
 ADD_LEFT_SHIFT = 20
-"""Head room, in bits, that the ADD kernel gives its 8-bit inputs before rescaling them."""
+"""Bits by which the ADD kernel shifts its 8-bit inputs to the left before rescaling them."""
 
 Int64 = NDArray[np.int64]
 
@@ -38,7 +39,7 @@ class Multiplier:
 
 
 def quantize_multiplier(real: float | NDArray[np.float64]) -> Multiplier:
-    """Write positive real factors as 31-bit mantissas and shifts (`QuantizeMultiplier`).
+    """Convert positive real factors to 31-bit mantissas and shifts (`QuantizeMultiplier`).
 
     Factors below about `2**-32` are flushed to zero, as in the C++.
 
@@ -89,7 +90,7 @@ def multiply_by_multiplier(x: Int64, multiplier: Multiplier) -> Int64:
 def convolution_multiplier(
     input_scale: float, weight_scales: NDArray[np.float32], output_scale: float
 ) -> Multiplier:
-    """Per-channel rescaling of a convolution's accumulator, `[C]`.
+    """Return the factors that rescale a convolution's accumulator, `[C]`.
 
     The scales are float32 values, their product and quotient are taken in double, in this order,
     as `PopulateConvolutionQuantizationParams` does.
@@ -102,7 +103,7 @@ def convolution_multiplier(
 def add_multipliers(
     a_scale: float, b_scale: float, output_scale: float
 ) -> tuple[Multiplier, Multiplier, Multiplier]:
-    """Rescaling of both inputs and of the sum in the ADD kernel (`add.cc`, `Prepare`)."""
+    """Return the factors of both inputs and of the sum in the ADD kernel (`add.cc`, `Prepare`)."""
     twice_max = 2.0 * max(a_scale, b_scale)
     return (
         quantize_multiplier(a_scale / twice_max),
@@ -112,7 +113,7 @@ def add_multipliers(
 
 
 def mean_multiplier(input_scale: float, output_scale: float, count: int) -> Multiplier:
-    """Rescaling of the sum over `count` elements in the MEAN kernel (`reference/reduce.h`).
+    """Return the factor of the sum over `count` elements in the MEAN kernel (`reference/reduce.h`).
 
     The kernel quantises the ratio of the scales, then divides its mantissa by `count` in integers,
     truncating; so the factor is *not* the quantised `input_scale / (count * output_scale)`.
@@ -124,7 +125,7 @@ def mean_multiplier(input_scale: float, output_scale: float, count: int) -> Mult
 
 
 def activation_range(zero_point: int, relu: bool) -> tuple[int, int]:
-    """Lowest and highest int8 an operator may put out (`CalculateActivationRangeQuantized`)."""
+    """Return the lowest and highest int8 output (`CalculateActivationRangeQuantized`)."""
     return (max(INT8_MIN, zero_point) if relu else INT8_MIN), INT8_MAX
 
 
@@ -137,7 +138,7 @@ def to_int8(x: Int64, zero_point: int, relu: bool) -> NDArray[np.int8]:
 def requantize(
     accumulator: Int64, multiplier: Multiplier, zero_point: int, relu: bool
 ) -> NDArray[np.int8]:
-    """Bring convolution accumulators int64 `[..., C]` to int8, with an optional fused ReLU."""
+    """Rescale convolution accumulators int64 `[..., C]` to int8, with an optional fused ReLU."""
     return to_int8(multiply_by_multiplier(accumulator, multiplier), zero_point, relu)
 
 
@@ -148,7 +149,7 @@ def add(
     scales: tuple[float, float, float],
     relu: bool,
 ) -> NDArray[np.int8]:
-    """Sum of two int8 tensors of one shape (`reference_integer_ops::AddFunc`).
+    """Add two int8 tensors of one shape (`reference_integer_ops::AddFunc`).
 
     `zero_points` and `scales` are those of `a`, of `b` and of the output.
     """
@@ -166,7 +167,7 @@ def mean(
     output_zero_point: int,
     output_scale: float,
 ) -> NDArray[np.int8]:
-    """Mean of int8 `[B, T, C]` over time, int8 `[B, C]` (`reference_ops::QuantizedMeanOrSum`)."""
+    """Average int8 `[B, T, C]` over time to int8 `[B, C]` (`reference_ops::QuantizedMeanOrSum`)."""
     count = x.shape[1]
     total = x.sum(axis=1, dtype=np.int64) - input_zero_point * count
     factor = mean_multiplier(input_scale, output_scale, count)

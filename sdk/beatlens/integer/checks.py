@@ -1,8 +1,8 @@
-"""What makes an integer graph sound: scales, and ranges that cannot overflow 32 bits.
+"""Checks of an integer graph: scales, and ranges that cannot overflow 32 bits.
 
-Called by :mod:`beatlens.integer.graph` while it constructs graphs; what an operator can check alone
-it checks itself (:mod:`beatlens.integer.ops`). Every function raises ModelError naming operator and
-tensor, or returns nothing.
+:mod:`beatlens.integer.graph` calls them when a graph is constructed; operators check their own
+parameters (:mod:`beatlens.integer.ops`). Every function raises ModelError naming operator and
+tensor, or returns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from beatlens.integer.ops import Add, Convolution, Mean, Op, Tensor, refuse
 INT32_LIMIT = 1 << 31
 LARGEST_ZERO_POINT = 128
 MAX_ELEMENTS = 1 << 24
-"""Most values an activation may hold; keeps every index within 32 bits, and a bad file harmless."""
+"""Largest number of values of an activation: keeps every index within 32 bits."""
 
 
 def tensor(tensor: Tensor, key: str) -> None:
@@ -46,18 +46,18 @@ def tensor(tensor: Tensor, key: str) -> None:
 
 
 def largest_offset(tensor: Tensor) -> int:
-    """Largest `|q - zero_point|` over all int8 q."""
+    """Return the largest `|q - zero_point|` over all int8 q."""
     zero_point = tensor.quantization.zero_point
     return max(arithmetic.INT8_MAX - zero_point, zero_point - arithmetic.INT8_MIN)
 
 
 def convolution_bound(op: Convolution, source: Tensor) -> NDArray[np.int64]:
-    """Largest `|accumulator|`, int64 `[C]`, over all inputs and all orders of summation."""
+    """Return the largest `|accumulator|`, int64 `[C]`, over all inputs and orders of summation."""
     return partial_sum_bound(op, source) + np.abs(op.bias.astype(np.int64))
 
 
 def partial_sum_bound(op: Convolution, source: Tensor) -> NDArray[np.int64]:
-    """Largest absolute sum of any of a channel's products, int64 `[C]`, over all inputs."""
+    """Return the largest absolute sum of any of a channel's products, int64 `[C]`."""
     weights: NDArray[np.int64] = np.abs(op.taps.astype(np.int64)).sum(axis=1)
     return weights * largest_offset(source)
 
@@ -121,8 +121,8 @@ def _rescaling(
             "a rescaling factor is below 2**-32 and would flush to zero; "
             "a weight scale is too small or the output scale too large",
         )
-    # Shifts beyond 31 are out of range whatever the bound, and would wrap in int64. What is not
-    # moved to the right can come out nearly as large as it went in, and gets a zero point added.
+    # Shifts beyond 31 are out of range for every bound, and would wrap in int64. Without a right
+    # shift the result can be nearly as large as the input, and a zero point is added to it.
     left = np.clip(factor.shift, 0, 32)
     limit = np.where(factor.shift < 0, INT32_LIMIT, INT32_LIMIT - LARGEST_ZERO_POINT)
     if (np.maximum(bound, 1) << left >= limit).any():

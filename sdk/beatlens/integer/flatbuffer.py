@@ -1,7 +1,7 @@
-"""Flatbuffers in numpy alone: a reader that checks every offset, and a writer.
+"""Flatbuffers with numpy only: a reader that checks every offset, and a writer.
 
-The format is that of https://flatbuffers.dev/internals. Interpreters follow offsets unchecked,
-so that a changed file makes them read elsewhere; this reader gives a ModelError. The writer gives
+The format is that of https://flatbuffers.dev/internals. Interpreters follow offsets without checks,
+so that a damaged file makes them read any memory; this reader raises ModelError. The writer writes
 the same bytes as the `flatbuffers` package for the same calls.
 
     builder = Builder()
@@ -25,24 +25,24 @@ from beatlens.integer.tflite_schema import TABLES
 
 _WORD, _HALF, _SIGNED = struct.Struct("<I"), struct.Struct("<H"), struct.Struct("<i")
 OFFSET = "offset"
-"""Type of a field that says where its content lies: a table, a vector or a text."""
+"""Type of a field that holds an offset: to a table, a vector or a text."""
 
 
 def root(data: bytes, kind: str) -> Table:
-    """The first table of a file."""
+    """Return the first table of a file."""
     return Table(data, _follow(data, 0), kind)
 
 
 class Table:
-    """A table of the schema: fields by name, each checked when it is asked for.
+    """A table of the schema: fields by name, each checked when it is read.
 
     Args:
         data: the whole file.
-        at: where the table lies.
+        at: position of the table, in bytes.
         kind: its name in `tflite_schema.TABLES`.
 
     Raises:
-        ModelError: it, or later one of its fields, does not lie inside the file.
+        ModelError: the table, or later one of its fields, lies outside the file.
     """
 
     def __init__(self, data: bytes, at: int, kind: str) -> None:
@@ -54,27 +54,27 @@ class Table:
         _check(data, at, self._size)
 
     def has(self, name: str) -> bool:
-        """Whether a field is there, rather than left at its default."""
+        """Whether the table has a field; else it has the default."""
         return self._place(name) is not None
 
     def number(self, name: str) -> int:
-        """A number, or its default; 0 or 1 for what is true or false."""
+        """Return a number, or its default; 0 or 1 for a boolean."""
         _, code, default = self._fields[name]
         place = self._place(name)
         return default if place is None else _unpack(struct.Struct(f"<{code}"), self._data, place)
 
     def table(self, name: str, kind: str) -> Table | None:
-        """A table inside this one, or None."""
+        """Return a table of this table, or None."""
         place = self._place(name)
         return None if place is None else Table(self._data, _follow(self._data, place), kind)
 
     def tables(self, name: str, kind: str) -> Tables:
-        """A vector of tables; empty if it is not there."""
+        """Return a vector of tables; empty if it is missing."""
         start, count = self._vector(name, _WORD.size) or (0, 0)
         return Tables(self._data, start, count, kind)
 
     def numbers(self, name: str, dtype: type[np.generic]) -> NDArray[Any] | None:
-        """A vector of numbers `[n]`, or None."""
+        """Return a vector of numbers `[n]`, or None."""
         stored = np.dtype(dtype).newbyteorder("<")
         found = self._vector(name, stored.itemsize)
         if found is None:
@@ -82,7 +82,7 @@ class Table:
         return np.frombuffer(self._data, stored, found[1], found[0])
 
     def text(self, name: str) -> str:
-        """A text; empty if it is not there."""
+        """Return a text; empty if it is missing."""
         start, count = self._vector(name, 1) or (0, 0)
         try:
             return self._data[start : start + count].decode()
@@ -90,7 +90,7 @@ class Table:
             _refuse(f"the text at byte {start} is no UTF-8")
 
     def _place(self, name: str) -> int | None:
-        """Where a field lies, or None where the table lacks it."""
+        """Position of a field, or None where the table lacks it."""
         number, code, _ = self._fields[name]
         slot = 4 + 2 * number
         if slot + 2 > self._places_size:
@@ -115,7 +115,7 @@ class Table:
 
 
 class Tables:
-    """A vector of tables, each read when it is asked for; ModelError for an index outside."""
+    """A vector of tables, each read when it is indexed; ModelError for an index outside."""
 
     def __init__(self, data: bytes, start: int, count: int, kind: str) -> None:
         self._data, self._start, self._count, self._kind = data, start, count, kind
@@ -125,7 +125,7 @@ class Tables:
 
     def __getitem__(self, index: int) -> Table:
         if not 0 <= index < self._count:
-            _refuse(f"entry {index} of {self._count} is asked for")
+            _refuse(f"entry {index} of {self._count}")
         return Table(self._data, _follow(self._data, self._start + 4 * index), self._kind)
 
     def __iter__(self) -> Iterator[Table]:
@@ -133,7 +133,7 @@ class Tables:
 
 
 def _follow(data: bytes, at: int) -> int:
-    """Where the offset at a place leads."""
+    """Return the position that an offset points to."""
     return at + _unpack(_WORD, data, at)
 
 
@@ -144,7 +144,7 @@ def _unpack(code: struct.Struct, data: bytes, at: int) -> int:
 
 def _check(data: bytes, at: int, size: int) -> None:
     if at < 0 or at + size > len(data):
-        _refuse(f"bytes {at} to {at + size} of {len(data)} are asked for")
+        _refuse(f"bytes {at} to {at + size} of {len(data)}")
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -154,9 +154,9 @@ def _refuse(reason: str) -> NoReturn:
 
 
 class Builder:
-    """Writes a flatbuffer from its end to its beginning, so that what is used comes first.
+    """Writes a flatbuffer from its end to its start: content is written before its users.
 
-    Each method returns where its content lies, counted in bytes from the end of the file.
+    Each method returns the position of its content, in bytes from the end of the file.
     """
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class Builder:
         self._texts: dict[str, int] = {}
 
     def table(self, kind: str, values: Mapping[str, int]) -> int:
-        """A table with these fields, written in this order; defaults take no room."""
+        """Write a table with these fields, in this order; defaults take no bytes."""
         end, placed = self._size, {}
         for name, value in values.items():
             number, code, default = TABLES[kind][name]
@@ -193,7 +193,7 @@ class Builder:
         return at
 
     def tables(self, places: Sequence[int]) -> int:
-        """A vector of tables, or of texts."""
+        """Write a vector of tables, or of texts."""
         self._align(4, 4 * len(places))
         for place in reversed(places):
             self._offset(place)
@@ -201,7 +201,7 @@ class Builder:
         return self._size
 
     def numbers(self, values: NDArray[Any], alignment: int = 1) -> int:
-        """A vector of numbers, its first one aligned to as many bytes or more."""
+        """Write a vector of numbers whose first one is aligned to at least `alignment` bytes."""
         stored = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
         for to in (4, max(alignment, stored.itemsize)):
             self._align(to, stored.nbytes)
@@ -210,7 +210,7 @@ class Builder:
         return self._size
 
     def text(self, value: str) -> int:
-        """A text; one that was written before is used again."""
+        """Write a text; one that was written before is used again."""
         if value not in self._texts:
             content = value.encode()
             self._align(4, len(content) + 1)
@@ -220,7 +220,7 @@ class Builder:
         return self._texts[value]
 
     def finish(self, first: int, identifier: bytes) -> bytes:
-        """The whole file, whose first table is `first`."""
+        """Return the whole file, whose first table is `first`."""
         self._align(self._alignment, 4 + len(identifier))
         self._put(identifier)
         self._offset(first)
@@ -231,7 +231,7 @@ class Builder:
         self._put(_WORD.pack(self._size + 4 - place))
 
     def _align(self, to: int, after: int = 0) -> None:
-        """Fill up so that what begins `after` bytes further ahead lies at a multiple of `to`."""
+        """Pad so that the content that begins after `after` more bytes is aligned to `to` bytes."""
         self._alignment = max(self._alignment, to)
         self._put(bytes(-(self._size + after) % to))
 

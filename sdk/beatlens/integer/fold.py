@@ -1,13 +1,13 @@
-"""Channel permutations worked into the weights beside them, so that few or none are left to run.
+"""Fold channel permutations into the weights of neighbouring operators, so that few remain to run.
 
-The order of a tensor's channels is nobody's business but its reader's and writer's. A convolution
-over all channels takes any order: its weights' columns and rows move along. Depthwise convolutions
-and crops keep the order they are given, both inputs of an addition need the same one, and a grouped
-convolution, the network's input and its outputs need exactly the one they have. So a graph falls
-into sets of tensors that share one order, joined by its permutations; those that need their own
-order count as one set. A spanning tree of these sets can be freed of its permutations; the tree is
-grown from the permutation that moves most values to the one that moves fewest (Kruskal's greedy
-algorithm). What remains is one permutation where two neighbours that cannot yield met.
+The order of a tensor's channels matters only to the operators that read and write it. A convolution
+over all channels works with any order: its weights are permuted accordingly. Depthwise convolutions
+and crops keep the order of their input, the two inputs of an addition need the same order, and a
+grouped convolution, the network's input and its outputs need the order they have. So tensors form
+sets that share one order, which permutations connect; all tensors with a fixed order are one set.
+The permutations of a spanning tree of these sets can be removed. The tree is grown from the
+permutation that moves most values to the one that moves fewest (Kruskal's greedy algorithm). One
+permutation remains where two neighbours both need their own order.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Order = NDArray[np.intp]
 
 
 def fold_permutations(graph: IntegerGraph) -> IntegerGraph:
-    """The same network, output for output and bit for bit, with as few permutations as possible.
+    """Return the same network, bit for bit, with as few permutations as possible.
 
-    Neighbouring permutations become one, those beside convolutions over all channels go into their
-    weights, and those that change nothing are dropped. Multiply-accumulates stay as they are.
+    Neighbouring permutations are joined, those beside convolutions over all channels are folded
+    into their weights, and identities are dropped. Multiply-accumulates do not change.
 
     >>> from beatlens.integer.graph import Quantization, Tensor
     >>> q = Quantization(scale=0.5, zero_point=0)
@@ -53,7 +53,7 @@ def fold_permutations(graph: IntegerGraph) -> IntegerGraph:
 
 
 def _moved(graph: IntegerGraph, op: Permute) -> int:
-    """Values that a permutation moves."""
+    """Number of values that a permutation moves."""
     tensor = graph.tensors[op.output]
     return tensor.length * tensor.channels
 
@@ -61,8 +61,8 @@ def _moved(graph: IntegerGraph, op: Permute) -> int:
 class _Orders:
     """The new order of every tensor: new channel `i` is old channel `of[name][i]`.
 
-    Tensors whose orders depend on each other are in one set; the set of the graph's input is the
-    one whose orders are never changed.
+    Tensors whose orders depend on each other are in one set; the orders in the set of the graph's
+    input are fixed.
     """
 
     def __init__(self, graph: IntegerGraph) -> None:
@@ -76,7 +76,7 @@ class _Orders:
             self._join(graph.input, name)
 
     def absorb(self, op: Permute) -> None:
-        """Choose orders that make this permutation the identity, if they are still free."""
+        """Choose orders that make this permutation the identity, if one is not fixed yet."""
         source, result = self.sets[op.input], self.sets[op.output]
         if source is result:
             return
@@ -90,12 +90,13 @@ class _Orders:
         self._join(op.input, op.output)
 
     def remaining(self, op: Permute) -> Order:
-        """What is left of a permutation between the new orders of its input and output."""
+        """The permutation that remains between the new orders of its input and output."""
         order: Order = np.argsort(self.of[op.input])[np.array(op.order)[self.of[op.output]]]
         return order
 
     def _reorder(self, names: set[str], change: Order) -> None:
-        # All of a free set have equally many channels, and permutations absorbed inside it stay so.
+        # All tensors of a free set have the same number of channels; absorbed permutations stay
+        # identities.
         for name in names:
             self.of[name] = self.of[name][change]
 
@@ -106,7 +107,7 @@ class _Orders:
 
 
 def _tied(op: Op, fixed: str) -> Iterator[tuple[str, str]]:
-    """Pairs of tensors that an operator needs in one order; `fixed` stands for its own order."""
+    """Pairs of tensors that an operator needs in one order; `fixed` is the set of fixed orders."""
     match op:
         case Conv():
             if op.groups > 1:
@@ -143,24 +144,24 @@ def _reordered(op: Op, orders: _Orders) -> Op:
 def _without_identities(graph: IntegerGraph, ops: list[Op]) -> IntegerGraph:
     """Drop permutations that change nothing; their two tensors become one."""
     kept_names = {graph.input, *graph.outputs.values()}
-    name_of = {name: name for name in graph.tensors}
+    new_names = {name: name for name in graph.tensors}
     kept: list[Op] = []
     for op in ops:
-        ends = {name_of[name] for name in (*op.inputs, op.output)}
+        ends = {new_names[name] for name in (*op.inputs, op.output)}
         identity = isinstance(op, Permute) and op.order == tuple(range(len(op.order)))
         if not identity or ends <= kept_names:
             kept.append(op)
             continue
-        one = next((name for name in ends if name in kept_names), name_of[op.inputs[0]])
-        name_of = {name: one if at in ends else at for name, at in name_of.items()}
-    tensors = {name: t for name, t in graph.tensors.items() if name_of[name] == name}
+        one = next((name for name in ends if name in kept_names), new_names[op.inputs[0]])
+        new_names = {name: one if at in ends else at for name, at in new_names.items()}
+    tensors = {name: t for name, t in graph.tensors.items() if new_names[name] == name}
     return IntegerGraph(
-        tensors, tuple(_renamed(op, name_of) for op in kept), graph.input, graph.outputs
+        tensors, tuple(_renamed(op, new_names) for op in kept), graph.input, graph.outputs
     )
 
 
-def _renamed(op: Op, name_of: dict[str, str]) -> Op:
-    output = name_of[op.output]
+def _renamed(op: Op, new_names: dict[str, str]) -> Op:
+    output = new_names[op.output]
     if isinstance(op, Add):
-        return replace(op, a=name_of[op.a], b=name_of[op.b], output=output)
-    return replace(op, input=name_of[op.input], output=output)
+        return replace(op, a=new_names[op.a], b=new_names[op.b], output=output)
+    return replace(op, input=new_names[op.input], output=output)

@@ -1,14 +1,14 @@
 """The int8 network that runs on the device, as plain data.
 
-An :class:`IntegerGraph` is what training hands over and what everything on the device side starts
-from: the simulator runs it, `tflite_write` stores it, the firmware generator turns it into C.
-Activations are int8 `[B, T, C]` (in the file `[1, 1, T, C]`), weights int8 with one scale per
-output channel, biases int32. A real value is `scale * (q - zero_point)`.
+Training ends with an :class:`IntegerGraph`, and the device side starts with it: the simulator runs
+it, `tflite_write` writes it to a file, the firmware generator writes it as C. Activations are int8
+`[B, T, C]` (in the file `[1, 1, T, C]`), weights int8 with one scale per output channel, biases
+int32. A real value is `scale * (q - zero_point)`.
 
 Constructing a graph proves it sound: shapes fit, every scale is a positive float32, no 32-bit
-accumulator can overflow for any input, and every rescaling factor is within what the kernels can
-represent. Anything else is a :class:`~beatlens.errors.ModelError` that names operator and tensor.
-The operators are those of :mod:`beatlens.integer.ops`, all of which can be imported from here too.
+accumulator can overflow for any input, and the kernels can represent every rescaling factor. Else
+:class:`~beatlens.errors.ModelError` is raised, which names operator and tensor. The operators are
+those of :mod:`beatlens.integer.ops`, which can be imported from here too.
 
 >>> import numpy as np
 >>> q = Quantization(scale=0.5, zero_point=0)
@@ -69,15 +69,21 @@ __all__ = [
 ]
 
 ROLES = ("logits", "evidence")
-"""The two outputs every graph has."""
+"""The two outputs of every graph."""
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerGraph:
     """An int8 network with one input and the outputs "logits" and "evidence".
 
-    `tensors` holds every activation by name, `ops` are in order of execution, `input` names the
-    input tensor, `outputs` the tensor of each role. Raises ModelError if anything does not fit.
+    Args:
+        tensors: every activation by name.
+        ops: operators in order of execution.
+        input: name of the input tensor.
+        outputs: name of the tensor of each role in `ROLES`.
+
+    Raises:
+        ModelError: the graph is not sound; see the module.
     """
 
     tensors: Mapping[str, Tensor]
@@ -95,12 +101,12 @@ class IntegerGraph:
 
     @property
     def operator_names(self) -> list[str]:
-        """TFLite operators used, each once, sorted."""
+        """Names of the TFLite operators used, each once, sorted."""
         return sorted({op.kind for op in self.ops})
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one inference, padding counted as the kernels count it."""
+        """Multiply-accumulates of one inference; those on padding count as in the kernels."""
         return sum(
             self.tensors[op.output].length * op.taps.size
             for op in self.ops
@@ -115,11 +121,11 @@ class IntegerGraph:
         )
 
     def with_input_length(self, length: int) -> IntegerGraph:
-        """The same network for an input of `length` columns.
+        """Return the same network for an input of `length` columns.
 
-        Crops keep what they take off at both ends. Every length that differs from the present one
-        by a multiple of the total stride is possible; another one may leave the two inputs of an
-        ADD unequal, which raises ModelError.
+        Crops remove as many columns at both ends as before. Every length that differs from the
+        present one by a multiple of the total stride is possible; at other lengths the two inputs
+        of an ADD may differ, which raises ModelError.
         """
         tensors = {self.input: replace(self.tensors[self.input], length=length)}
         ops: list[Op] = []

@@ -1,8 +1,8 @@
-"""An int8 model run by LiteRT itself, to hold the simulator against.
+"""Run an int8 model in LiteRT, to compare the simulator with.
 
-LiteRT has three arithmetics for the same file. "reference" (`OpResolverType.BUILTIN_REF`) is the
-golden one. "optimised" is its own fast kernels without XNNPACK. "xnnpack" is what phones run by
-default; it rescales in floating point and may differ by a few LSB.
+LiteRT has three kinds of kernels. "reference" (`OpResolverType.BUILTIN_REF`) has the golden
+arithmetic. "optimised" has LiteRT's fast kernels without XNNPACK. "xnnpack", the default on phones,
+rescales in floating point and may differ by a few LSB.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def run_litert(
 
 
 def xnnpack_difference(graph: IntegerGraph, x: NDArray[np.int8]) -> dict[str, float]:
-    """How far XNNPACK, the default on phones, is from the golden arithmetic on inputs `x`.
+    """Measure how far XNNPACK, the default on phones, is from the golden arithmetic on `x`.
 
     `x` is int8 `[B, N, leads]`. Returns, for evidence and for logits, the largest difference in
     LSB (`evidence_max_lsb`, `logits_max_lsb`), the mean absolute difference (`*_mean_lsb`) and the

@@ -1,7 +1,8 @@
-"""The tensors and operators an integer graph is made of, as plain data.
+"""The tensors and operators of an integer graph, as plain data.
 
-Each operator is one of TensorFlow Lite's (`kind`); all are in TensorFlow Lite Micro. Constructing
-one checks its own parameters, :class:`beatlens.integer.graph.IntegerGraph` that it fits the others.
+Each operator is one of TensorFlow Lite (`kind`); all are in TensorFlow Lite Micro. An operator
+checks its own parameters; :class:`beatlens.integer.graph.IntegerGraph` checks that operators fit
+together.
 
 >>> swap = Permute(name="swap", input="a", output="b", order=(1, 0))
 >>> swap.kind, output_length(swap, 10)
@@ -25,7 +26,7 @@ Padding = Literal["valid", "same"]
 
 @dataclass(frozen=True)
 class Quantization:
-    """How int8 stands for real values: `scale * (q - zero_point)`.
+    """The real value of an int8 value q: `scale * (q - zero_point)`.
 
     `scale` is positive, finite and exactly a float32 value (that is what the file stores; use
     `float(np.float32(s))`), `zero_point` is an int8 value.
@@ -47,7 +48,7 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Convolution(ABC):
-    """What both kinds of 1-D convolution share: bias, rescaling, and an optional ReLU.
+    """Base of both kinds of 1-D convolution: bias, rescaling, and an optional ReLU.
 
     `weights` are int8 within -127..127 with zero point 0, `weight_scales` float32 `[out]`, `bias`
     int32 `[out]` in units of `input scale * weight scale`. `padding` "same" is TensorFlow's:
@@ -101,7 +102,8 @@ class Conv(Convolution):
     """A convolution over all input channels, or over those of its group.
 
     `weights` int8 `[out, k, in / groups]`. Both channel counts are cut into `groups` equal runs;
-    output channels of a run see the input channels of the same run only. One group sees all.
+    output channels of a run read the input channels of the same run only. With one group, every
+    output channel reads all.
     """
 
     kind = "CONV_2D"
@@ -244,7 +246,7 @@ Op = Convolution | Add | Crop | Permute | Mean
 
 
 def padding_columns(op: Convolution, length: int) -> tuple[int, int]:
-    """Columns of padding before and after an input of `length` columns."""
+    """Return the columns of padding before and after an input of `length` columns."""
     if op.padding == "valid":
         return 0, 0
     total = max((-(-length // op.stride) - 1) * op.stride + op.kernel - length, 0)
@@ -252,7 +254,7 @@ def padding_columns(op: Convolution, length: int) -> tuple[int, int]:
 
 
 def output_length(op: Op, length: int) -> int:
-    """Columns that `op` makes of an input of `length` columns (below 1 if it is too short)."""
+    """Return the output columns of `op` for `length` input columns (below 1: input too short)."""
     match op:
         case Convolution():
             if op.padding == "same":

@@ -45,7 +45,7 @@ class PackedLayer:
         weights: int8 `[out, k, in]`; depthwise `[out, k, 1]`.
         bias: int32 `[out]`.
         weight_scales: float32 `[out]`.
-        depthwise: whether each output channel sees the input channel of its own number only.
+        depthwise: whether each output channel reads only the input channel of its own number.
     """
 
     weights: NDArray[np.int8]
@@ -64,7 +64,7 @@ class PackedLayer:
 
 
 def list_layers(graph: IntegerGraph) -> list[PackedLayer]:
-    """The parameters of a graph's convolutions, in order of execution."""
+    """List the parameters of a graph's convolutions, in order of execution."""
     found = []
     for op in graph.ops:
         if isinstance(op, Convolution):
@@ -78,7 +78,7 @@ def list_layers(graph: IntegerGraph) -> list[PackedLayer]:
 def pack_model(graph: IntegerGraph) -> bytes:
     """Pack weights, biases and scales of a graph.
 
-    Raises ModelError if it has more layers or channels than 16 bits can count.
+    Raises ModelError for more layers or channels than 16 bits can count.
     """
     layers = list_layers(graph)
     body = b"".join(_pack_layer(layer) for layer in layers)
@@ -90,10 +90,10 @@ def pack_model(graph: IntegerGraph) -> bytes:
 
 
 def unpack_model(data: bytes, limit: int = MAX_WEIGHTS) -> list[PackedLayer]:
-    """The layers in packed bytes, in order of execution.
+    """Unpack the layers of a model, in order of execution.
 
-    Raises ModelError if the bytes are not as `pack_model` wrote them: cut off, longer, changed (the
-    checksum tells), of another version; or if there are more than `limit` weights in all.
+    Raises ModelError where the bytes are not as `pack_model` wrote them (cut off, longer, changed:
+    the checksum differs, or of another version), and for more than `limit` weights in all.
     """
     data = bytes(data)
     if len(data) < START.size + CHECKSUM.size:
@@ -142,7 +142,7 @@ def _pack_layer(layer: PackedLayer) -> bytes:
 
 
 def _unpack_layer(data: bytes, at: int, limit: int) -> tuple[PackedLayer, int]:
-    """A layer and the position behind it."""
+    """Unpack a layer; also return the position after it."""
     if at + LAYER.size > len(data):
         refuse("they end before the last layer")
     size, channels, kind, zero = LAYER.unpack_from(data, at)

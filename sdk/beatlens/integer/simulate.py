@@ -1,8 +1,8 @@
-"""The integer graph, run in numpy: the oracle every device implementation is held against.
+"""Run an integer graph in numpy: the oracle for every implementation on a device.
 
 Bit-exact to the LiteRT reference kernels (see :mod:`beatlens.integer.arithmetic`). Convolutions
 are matrix products in float32 where the graph proves that every partial sum stays below 2**24, in
-float64 otherwise; both then hold integers exactly, in whatever order they are summed.
+float64 otherwise; sums are then exact integers in any order of summation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from beatlens.integer.graph import (
 Int8 = NDArray[np.int8]
 FLOAT32_EXACT = 1 << 24
 CHUNK_VALUES = 1 << 21
-"""Activation values (batch * T * C) worked on at once, so that they stay near the cache."""
+"""Activation values (batch * T * C) computed at once, so that they fit the CPU's cache."""
 
 
 def simulate(graph: IntegerGraph, x: Int8, *, every_tensor: bool = False) -> dict[str, Int8]:

@@ -1,9 +1,9 @@
-"""The same network through TensorFlow's own converter: an independent check of what we write.
+"""Convert a graph with TensorFlow's own converter: an independent check of our `.tflite` files.
 
-The graph is rebuilt in TensorFlow in floating point, with `fake_quant` operators that carry our
-ranges, and converted by `TFLiteConverter`. What comes out must be the same network: the same
-operators, the same scales, weights and biases to the bit. Needs TensorFlow, which nothing else in
-beatlens does; it is imported when a function here is called.
+The graph is rebuilt in TensorFlow in floating point, with `fake_quant` operators of our ranges, and
+converted by `TFLiteConverter`. The result must be the same network: the same operators, scales,
+weights and biases to the bit. Only this module needs TensorFlow; it is imported when a function is
+called.
 
 TensorFlow knows no scales, only ranges: from a range `[low, high]` in float32 it derives
 `float32((high - low) / steps)`. The range of a scale is itself rounded to float32, so going there
@@ -34,11 +34,11 @@ from beatlens.integer.graph import (
 from beatlens.integer.tflite_read import read_tflite
 
 MAX_STEPS = 3
-"""How many float32 steps each end of a range is moved at most in the search for a scale."""
+"""Largest number of float32 steps that an end of a range is moved by in the search."""
 
 
 def find_range(scale: float, lowest: int, highest: int) -> tuple[np.float32, np.float32]:
-    """Float32 ends of a range from which TensorFlow derives exactly this float32 scale.
+    """Find float32 ends of a range from which TensorFlow derives exactly this float32 scale.
 
     `lowest` and `highest` are the integers at the ends, zero point subtracted: `-128 - z` and
     `127 - z` for an activation, -127 and 127 for weights. Raises ModelError if there are none.
@@ -72,9 +72,9 @@ def _moved(value: np.float32, steps: int) -> np.float32:
 
 
 def convert_with_tensorflow(graph: IntegerGraph) -> bytes:
-    """The graph as `TFLiteConverter` of TensorFlow writes it, from floats and ranges.
+    """Convert a graph, from floats and ranges, with TensorFlow's `TFLiteConverter`.
 
-    Raises ImportError without TensorFlow, ModelError for a scale no float32 range stands for.
+    Raises ImportError without TensorFlow, ModelError for a scale that no float32 range gives.
     """
     import tensorflow as tf
 
@@ -85,7 +85,7 @@ def convert_with_tensorflow(graph: IntegerGraph) -> bytes:
         values = {graph.input: _fake_quantised(tf, x, source.quantization)}
         for op in graph.ops:
             value = _rebuilt(tf, op, graph, values)
-            if not isinstance(op, Crop | Permute):  # these hand their input's quantisation on
+            if not isinstance(op, Crop | Permute):  # these keep their input's quantisation
                 value = _fake_quantised(tf, value, graph.tensors[op.output].quantization)
             values[op.output] = value
         return {role: values[name] for role, name in graph.outputs.items()}
@@ -100,7 +100,7 @@ def convert_with_tensorflow(graph: IntegerGraph) -> bytes:
 
 
 def differences(graph: IntegerGraph, model: bytes) -> list[str]:
-    """Where the network in a `.tflite` file differs from `graph`; empty if nowhere.
+    """List where the network in a `.tflite` file differs from `graph`; empty if nowhere.
 
     Operators, their wiring, attributes, weights, biases and all scales and zero points are compared
     exactly. Raises ModelError if the file cannot be read.

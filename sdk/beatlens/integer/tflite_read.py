@@ -1,8 +1,8 @@
-"""A `.tflite` file as an integer graph.
+"""Read a `.tflite` file as an integer graph.
 
-Reads what :mod:`beatlens.integer.tflite_write` writes, and files of converters that keep to the
-same few operators (SAME padding included). A file is taken as hostile: everything read from it is
-checked, so that bad bytes give a ModelError and never a crash, a hang or a graph that is not sound.
+Reads the files of :mod:`beatlens.integer.tflite_write`, and those of converters with the same few
+operators (SAME padding included). Everything read is checked, so that any bytes give a sound graph
+or a ModelError, never a crash or a hang.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ from beatlens.integer.tflite_write import CHANNEL_AXIS, OPERATOR_VERSIONS
 
 MAX_OPERATORS = 512
 MAX_CONSTANT_VALUES = 1 << 23
-"""Of all operators together. Operators may share constants, and each keeps a copy: the limits bound
-what a small file can cost."""
+"""Limit of all operators together. Operators may share constants, and each keeps a copy: without a
+limit a small file could take much memory."""
 MAX_LISTED = 1 << 14
-"""Operators that are looked at for their names; subgraphs may share them too."""
+"""Limit of operators whose names are read; subgraphs may share them too."""
 MAX_RANK = 4
 MAX_OUTPUTS = 64
-"""Of a network whose outputs are looked up by name."""
+"""Limit of outputs of a network whose outputs are found by name."""
 
 KINDS = {OPERATOR_CODES[kind]: kind for kind in OPERATOR_VERSIONS}
 INPUT_COUNTS = {"ADD": 2, "GATHER": 2, "MEAN": 2}
-"""Inputs of an operator, constants included; 3 where nothing is said."""
+"""Number of inputs of an operator, constants included; 3 for those not listed."""
 
 
 def read_tflite(data: bytes) -> IntegerGraph:
-    """The network in the bytes of a `.tflite` file.
+    """Read the network in the bytes of a `.tflite` file.
 
     Of its two outputs the one of rank 2 is "logits", the one of rank 4 "evidence"; inner tensors
     and operators get new names. Raises ModelError if the file is damaged, or if its network is not
@@ -67,9 +67,9 @@ def read_tflite(data: bytes) -> IntegerGraph:
 
 
 def operators(data: bytes) -> list[str]:
-    """Names of the operators a `.tflite` file uses, each once, sorted.
+    """List the names of the operators of a `.tflite` file, each once, sorted.
 
-    Operators beatlens does not know are listed too, so that an unwanted one can be named. Raises
+    Operators that beatlens does not know are listed too, so that messages can name them. Raises
     ModelError if the file is damaged.
     """
     model = _model(data)
@@ -84,7 +84,7 @@ def operators(data: bytes) -> list[str]:
 
 
 def output_position(data: bytes, name: str) -> int:
-    """Which output of a `.tflite` file's network, counted from 0, has this name.
+    """Return the position, from 0, of the output with this name in a `.tflite` file.
 
     The name is the signature's, or the tensor's own where the file has no signature. Interpreters
     without names (TensorFlow Lite Micro) find an output by its position, which converters choose
@@ -319,7 +319,7 @@ class _Reader:
         if buffer and len(_data(self.buffers[buffer])):
             _refuse(f"activation {name!r} is a constant")
         shape = self._shape(tensor)
-        if len(shape) == 2:  # logits: the mean has taken both inner axes away
+        if len(shape) == 2:  # logits: the mean has removed both inner axes
             shape = [shape[0], 1, 1, shape[1]]
         if len(shape) != 4 or shape[:2] != [1, 1]:
             _refuse(f"activation {name!r} has shape {shape}, expected [1, 1, T, C]")

@@ -1,6 +1,6 @@
-"""What a `.tflite` file is made of: its tables and codes, as far as beatlens reads and writes them.
+"""Tables and codes of `.tflite` files, as far as beatlens reads and writes them.
 
-From TensorFlow's `schema.fbs`, version 3, which is only ever added to: numbers never change.
+From TensorFlow's `schema.fbs`, version 3. The schema is only extended; its numbers never change.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ OPTIONS: dict[str, tuple[str, int]] = {
     "MEAN": ("ReducerOptions", 27),
     "SLICE": ("SliceOptions", 48),
 }
-"""By operator, the table of its options and that table's code."""
+"""The table of options and its code, by operator."""
 
 _NAMES = """
     ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE
@@ -129,5 +129,5 @@ _NAMES = """
     STABLEHLO_COMPOSITE STABLEHLO_SHIFT_LEFT STABLEHLO_CBRT STABLEHLO_CASE
 """
 OPERATOR_NAMES = tuple(_NAMES.split())
-"""By code."""
+"""Names of operators; the index is the code."""
 OPERATOR_CODES = {name: code for code, name in enumerate(OPERATOR_NAMES)}

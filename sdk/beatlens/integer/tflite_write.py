@@ -1,6 +1,6 @@
-"""An integer graph as a `.tflite` file, without a converter in between.
+"""Write an integer graph as a `.tflite` file, without a converter.
 
-The file holds what interpreters need and nothing else: `[1, 1, T, C]` CONV_2D (grouped too),
+The file holds only what interpreters need: `[1, 1, T, C]` CONV_2D (grouped too),
 DEPTHWISE_CONV_2D, ADD, SLICE, GATHER of channels and MEAN, one int8 input `input`, the int8 outputs
 `logits` `[1, C]` and `evidence` `[1, 1, T, C]`, and a signature that names them: bind them by name.
 Equal graphs give equal bytes. Names of inner tensors are left out; vectors that repeat (shapes,
@@ -57,7 +57,7 @@ MEAN_AXES = np.array([1, 2], np.int32)
 
 
 def write_tflite(graph: IntegerGraph) -> bytes:
-    """The graph as the bytes of a `.tflite` file.
+    """Return the graph as the bytes of a `.tflite` file.
 
     Raises ModelError if the graph uses an operator that is not in :data:`OPERATOR_VERSIONS`.
     """
@@ -71,7 +71,7 @@ def write_tflite(graph: IntegerGraph) -> bytes:
 
 
 class _Writer:
-    """State of one file being written: flatbuffers grow from the end, tables before their users."""
+    """State of one file being written, from its end: tables are written before their users."""
 
     def __init__(self, graph: IntegerGraph) -> None:
         self.graph = graph
@@ -141,7 +141,7 @@ class _Writer:
         )
 
     def _options(self, op: Op) -> tuple[int, int]:
-        """The operator's options table: its type and where it lies."""
+        """Write the operator's table of options; return its type and position."""
         fields: dict[str, int] = {}
         if isinstance(op, Convolution | Add) and op.relu:
             fields["fused_activation_function"] = ACTIVATION_RELU
@@ -156,7 +156,7 @@ class _Writer:
         return code, self.builder.table(name, fields)
 
     def _parameters(self, op: Convolution) -> list[int]:
-        """Weights and bias of a convolution, as tensor indices."""
+        """Write weights and bias of a convolution; return their tensor indices."""
         if isinstance(op, Conv):
             weights, dimension = op.weights[:, None], 0
         else:
@@ -173,7 +173,7 @@ class _Writer:
         scales: NDArray[np.float32] | None = None,
         dimension: int = 0,
     ) -> int:
-        """A constant tensor, written once; its tensor index."""
+        """Write a constant tensor, equal ones once; return its tensor index."""
         little = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("<"))
         content = little.tobytes()
         key = (data.dtype.str, data.shape, content, None if scales is None else scales.tobytes())
@@ -221,7 +221,7 @@ class _Writer:
         zero_points: Sequence[int],
         dimension: int,
     ) -> int:
-        # Zero points are written out, though all 0 for weights: TFLM ignores scales without them.
+        # Zero points are written although they are 0 for weights: TFLM ignores scales without them.
         fields = {
             "scale": self._numbers(scales, np.float32),
             "zero_point": self._numbers(zero_points, np.int64),
@@ -230,7 +230,7 @@ class _Writer:
         return self.builder.table("QuantizationParameters", fields)
 
     def _buffer(self, content: bytes) -> int:
-        """Constant data, aligned; its buffer index."""
+        """Write constant data, aligned; return its buffer index."""
         data = self.builder.numbers(np.frombuffer(content, np.uint8), DATA_ALIGNMENT)
         self.buffers.append(self.builder.table("Buffer", {"data": data}))
         return len(self.buffers) - 1
@@ -239,7 +239,7 @@ class _Writer:
         code, version = OPERATOR_CODES[kind], OPERATOR_VERSIONS[kind]
         if kind == "CONV_2D" and any(isinstance(o, Conv) and o.groups > 1 for o in self.graph.ops):
             version = GROUPED_CONV_VERSION
-        # Readers take the larger of both fields; the first is all that old ones know.
+        # Readers take the larger of the two fields; old readers know only the first.
         fields = {"deprecated_builtin_code": code, "builtin_code": code, "version": version}
         return self.builder.table("OperatorCode", fields)
 
@@ -261,7 +261,7 @@ class _Writer:
         )
 
     def _numbers(self, values: Sequence[float] | NDArray[np.generic], dtype: type) -> int:
-        """A vector of numbers; one that was written before is used again."""
+        """Write a vector of numbers; one that was written before is used again."""
         vector: NDArray[np.generic] = np.asarray(values, dtype=dtype)
         key = (dtype, vector.tobytes())
         if key not in self.stored:

@@ -97,7 +97,7 @@ def _plain_name(name: str) -> str:
 
 
 def read_state(path: Path, expected: str) -> dict[str, Any]:
-    """Read a file written by `torch.save`; its `format` entry must be `expected`."""
+    """Read a file of `save_state`; `ModelError` unless its `format` entry is `expected`."""
     state = read_plain(path)
     found = state.get("format") if isinstance(state, dict) else type(state).__name__
     if not isinstance(state, dict) or found != expected:

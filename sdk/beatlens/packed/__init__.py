@@ -1,6 +1,6 @@
 """Packed weights: int8 tensors in fewer bytes, exactly. numpy only; see firmware_export/SPEC.md.
 
-All tensors of a graph at once: `beatlens.integer.packing`.
+`beatlens.integer.packing` packs all tensors of a graph at once.
 """
 
 from beatlens.packed.plans import CODINGS

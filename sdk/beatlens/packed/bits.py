@@ -24,12 +24,12 @@ CHUNK = 1 << 16
 
 
 def refuse(reason: str) -> NoReturn:
-    """Raise ModelError about packed weights."""
+    """Raise ModelError for damaged packed weights."""
     raise ModelError(f"packed weights: {reason}; the bytes are damaged, export the model again")
 
 
 def spell(values: NDArray[np.int64], lengths: NDArray[np.int64]) -> Stream:
-    """The lowest `lengths[i]` bits of each value, most significant first, one after the other."""
+    """Write the lowest `lengths[i]` bits of each value, most significant first, in one stream."""
     parts = []
     for start in range(0, len(values), CHUNK):
         value, length = values[start : start + CHUNK], lengths[start : start + CHUNK]
@@ -40,15 +40,15 @@ def spell(values: NDArray[np.int64], lengths: NDArray[np.int64]) -> Stream:
 
 
 def spell_fields(fields: Sequence[tuple[int, int]]) -> Stream:
-    """A few `(value, length)` pairs as bits."""
+    """Write a few `(value, length)` pairs as bits."""
     pairs = np.array(fields, np.int64).reshape(-1, 2)
     return spell(pairs[:, 0], pairs[:, 1])
 
 
 class BitReader:
-    """Reads bits `at` to `end` (exclusive) of some bytes.
+    """Reads bits `at` to `end` (exclusive) of bytes.
 
-    Raises ModelError when asked for bits beyond `end`.
+    Every method raises ModelError where it would read beyond `end`.
     """
 
     def __init__(self, data: bytes, at: int = 0, end: int | None = None) -> None:
@@ -57,11 +57,11 @@ class BitReader:
 
     @property
     def left(self) -> int:
-        """Bits that were not read yet."""
+        """Number of bits that are not read yet."""
         return self.end - self.at
 
     def take(self, count: int) -> int:
-        """The next `count` bits as an unsigned number."""
+        """Read the next `count` bits as an unsigned number."""
         if count > self.left:
             refuse(f"{count} bits are read where {self.left} are left")
         last = self.at + count
@@ -70,14 +70,14 @@ class BitReader:
         return (word >> (-last & 7)) & ((1 << count) - 1)
 
     def section(self, bits: int) -> BitReader:
-        """A reader of the next `bits` bits; this one goes on behind them."""
+        """Return a reader of the next `bits` bits; this reader continues after them."""
         if bits > self.left:
             refuse(f"a section of {bits} bits begins where {self.left} are left")
         self.at += bits
         return BitReader(self.data, self.at - bits, self.at)
 
     def fixed(self, count: int, width: int) -> NDArray[np.int64]:
-        """The next `count` numbers of `width` bits each (at most 24)."""
+        """Read the next `count` numbers of `width` bits each (at most 24)."""
         if count * width > self.left:
             refuse(f"{count} numbers of {width} bits are read where {self.left} bits are left")
         if not width:
@@ -87,13 +87,13 @@ class BitReader:
         return words(self.data, starts, np.full(count, width))
 
     def finish(self, padded: bool = False) -> None:
-        """Raise ModelError unless all bits were read; with `padded`, but for zeros in a byte."""
+        """Raise ModelError unless all bits are read; `padded` allows zeros up to a whole byte."""
         if self.left and not (padded and self.left < 8 and self.take(self.left) == 0):
             refuse(f"{self.left} bits are left over")
 
 
 def words(data: bytes, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Unsigned numbers of `lengths` bits (0 to 24) at the bit positions `starts`."""
+    """Read unsigned numbers of `lengths` bits (0 to 24) at the bit positions `starts`."""
     raw = np.frombuffer(data, np.uint8)
     first = starts >> 3
     word = np.zeros(len(starts), np.int64)

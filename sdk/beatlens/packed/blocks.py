@@ -1,8 +1,8 @@
-"""Blocks within one output channel, and what the encoder can find in them.
+"""Blocks of weights within one output channel, and the statistics the encoder needs of them.
 
-A block is `taps` x `inputs` neighbouring weights of one output channel; blocks begin at tap 0,
-input 0 of each channel, and those at the end may be smaller. Inside a channel weights are counted
-block by block (taps outside), and so are the bits that belong to them.
+A block is `taps` x `inputs` neighbouring weights of one output channel. Blocks begin at tap 0,
+input 0 of each channel, and those at the end may be smaller. Within a channel, weights and their
+bits are in the order of blocks; within a block, taps are the outer index.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 _T = TypeVar("_T", np.int16, np.int32)
 SIDES = (1, 2, 4, 8, 16)
-"""Taps and inputs per block that are tried, beside all taps and all inputs."""
+"""Taps and inputs per block that are tried, besides all taps and all inputs."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Blocks:
         taps, inputs: size of a block.
         largest, smallest: largest and smallest magnitude in each block.
         total: sum of the weights in each block.
-        sizes: weights in each block.
+        sizes: number of weights in each block.
     """
 
     taps: int
@@ -39,12 +39,12 @@ class Blocks:
 
     @property
     def equal(self) -> NDArray[np.bool_]:
-        """Which blocks have one magnitude."""
+        """Which blocks have weights of one magnitude only."""
         equal: NDArray[np.bool_] = self.largest == self.smallest
         return equal
 
     def joined(self, axis: int, factor: int) -> Blocks:
-        """Blocks `factor` times as long in taps (axis 1) or inputs (axis 2)."""
+        """Join blocks to blocks `factor` times as long in taps (axis 1) or inputs (axis 2)."""
         grow = (factor, 1) if axis == 1 else (1, factor)
         return Blocks(
             self.taps * grow[0],
@@ -57,9 +57,9 @@ class Blocks:
 
 
 def split_blocks(tensor: NDArray[np.int8]) -> Iterator[Blocks]:
-    """The tensor cut into blocks of every shape that is tried, more than one weight each.
+    """Split the tensor into blocks of every shape that is tried, more than one weight each.
 
-    Larger blocks are left out where smaller ones inside them have hardly ever one magnitude.
+    Larger blocks are left out where few of the smaller blocks in them have one magnitude.
     """
     _, taps, inputs = tensor.shape
     wide = tensor.astype(np.int16)
@@ -75,7 +75,7 @@ def split_blocks(tensor: NDArray[np.int8]) -> Iterator[Blocks]:
 
 
 def _grown(blocks: Blocks, axis: int, length: int) -> Iterator[Blocks]:
-    """Blocks of each side along an axis, up to the whole."""
+    """Blocks of every length along an axis, up to the whole axis."""
     base = blocks
     for side in SIDES:
         if side >= length:
@@ -97,7 +97,7 @@ def _join(join: np.ufunc, values: NDArray[_T], axis: int, factor: int) -> NDArra
 
 
 def block_order(taps: int, inputs: int, block_taps: int, block_inputs: int) -> NDArray[np.int64]:
-    """Positions within a channel's `[k, in]` weights, block by block.
+    """Return the positions of a channel's `[k, in]` weights in the order of blocks.
 
     >>> block_order(2, 3, 2, 2).tolist()
     [0, 1, 3, 4, 2, 5]
@@ -111,7 +111,7 @@ def block_order(taps: int, inputs: int, block_taps: int, block_inputs: int) -> N
 def spread(
     values: NDArray[np.int32], blocks: tuple[int, int], shape: tuple[int, int, int]
 ) -> NDArray[np.int32]:
-    """A value per block, `[out, K, I]`, as one per weight, `[out, k * in]`, block by block."""
+    """Repeat a value per block `[out, K, I]` for every weight `[out, k * in]`, block by block."""
     out, taps, inputs = shape
     full = values.repeat(blocks[0], axis=1)[:, :taps].repeat(blocks[1], axis=2)[:, :, :inputs]
     return full.reshape(out, -1)[:, block_order(taps, inputs, *blocks)]

@@ -1,9 +1,9 @@
 """Codes for whole numbers: fixed width, or canonical Huffman over classes of numbers.
 
-A Huffman code of every number would need a long table, which a network of 10 KB cannot afford. So a
-number is split into a *symbol*, which is Huffman coded, and the lowest bits of large numbers, which
-are written as they are: a symbol keeps the position of the leading bit and `mantissa` bits behind
-it. Numbers below `2**(mantissa + 1)` are symbols of their own. JPEG XL codes integers likewise.
+A Huffman code of every number would need a long table, too large for a network of 10 KB. So a
+number is split into a *symbol*, which is Huffman coded, and its lowest bits, which are written as
+they are. A symbol is the position of the leading bit and the `mantissa` bits after it. Numbers
+below `2**(mantissa + 1)` are their own symbols. JPEG XL codes integers in the same way.
 
 >>> code = best_huffman(np.array([0, 1, 200]), np.array([900, 99, 1]))
 >>> code.lengths[:2], code.cost(np.array([0, 1]), np.array([1, 1]))
@@ -24,46 +24,46 @@ from beatlens.packed.bits import BitReader, Stream, refuse, spell, words
 
 Numbers = NDArray[np.int64]
 LONGEST = 15
-"""Bits of the longest code word."""
+"""Length of the longest code word, in bits."""
 MAX_SYMBOLS = 64
 MAX_EXTRA = 24
-"""Most bits a number has beside its symbol; also the widest fixed code."""
+"""Largest number of bits beside a symbol, and largest width of a fixed code."""
 MANTISSAS = range(4)
 FIRST_LENGTH = 5
-"""What the length of the first code word is told as a difference to."""
+"""Length, in bits, to which the first code word's length is written as a difference."""
 STEP = 1 << 14
-"""Bytes, or numbers, decoded at once."""
+"""Bytes, or numbers, that are decoded at once."""
 SLACK = 8
 
 
 def split_symbols(numbers: Numbers, mantissa: int) -> tuple[Numbers, Numbers]:
-    """Symbol of each number, and how many of its lowest bits stand beside the symbol."""
+    """Split numbers into symbols and the number of lowest bits beside each symbol."""
     extra = np.maximum(np.frexp(numbers.astype(np.float64))[1] - 1 - mantissa, 0).astype(np.int64)
     return (extra << mantissa) + (numbers >> extra), extra
 
 
 def extra_bits(symbols: Numbers, mantissa: int) -> Numbers:
-    """Bits that stand beside each symbol."""
+    """Return the number of bits beside each symbol."""
     extra: Numbers = np.maximum((symbols >> mantissa) - 1, 0)
     return extra
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """Every number in `width` bits, 0 to 24; 0 bits are the number 0."""
+    """Code of fixed width: every number in `width` bits, 0 to 24; in 0 bits, only the number 0."""
 
     width: int
 
     def cost(self, values: Numbers, counts: Numbers) -> int:
-        """Bits of numbers given as distinct values and how often each occurs."""
+        """Return the bits of numbers, given as distinct values and their counts."""
         return self.width * int(counts.sum())
 
     def describe(self) -> list[tuple[int, int]]:
-        """The description that goes before the numbers, as `(value, bits)` pairs."""
+        """Return the description that precedes the numbers, as `(value, bits)` pairs."""
         return [(0, 1), (self.width, 5)]
 
     def spell(self, numbers: Numbers) -> Stream:
-        """The numbers as bits."""
+        """Return the numbers as bits."""
         return spell(numbers, np.full(len(numbers), self.width, np.int64))
 
     def pieces(self, bits: BitReader, most: int) -> Iterator[tuple[Numbers, Numbers]]:
@@ -75,20 +75,20 @@ class Fixed:
 class Huffman:
     """Canonical Huffman code of symbols (see the module) with `lengths` bits each, 0 for unused.
 
-    The lengths make a complete code. Where all are 0, the last symbol is meant every time, and
-    takes no bits.
+    The lengths make a complete code. Where all are 0, every number is the last symbol, which takes
+    no bits.
     """
 
     mantissa: int
     lengths: tuple[int, ...]
 
     def cost(self, values: Numbers, counts: Numbers) -> int:
-        """Bits of numbers given as distinct values and how often each occurs."""
+        """Return the bits of numbers, given as distinct values and their counts."""
         symbols, extra = split_symbols(values, self.mantissa)
         return int(((np.array(self.lengths)[symbols] + extra) * counts).sum())
 
     def describe(self) -> list[tuple[int, int]]:
-        """The description that goes before the numbers, as `(value, bits)` pairs.
+        """Return the description that precedes the numbers, as `(value, bits)` pairs.
 
         A length equal to the last one is `0`, one more `10`, one less `110`, any other `111` and
         four bits.
@@ -102,15 +102,15 @@ class Huffman:
         return fields
 
     def spell(self, numbers: Numbers) -> Stream:
-        """The numbers as bits."""
+        """Return the numbers as bits."""
         symbols, extra = split_symbols(numbers, self.mantissa)
         low = numbers & ((1 << extra) - 1)
         return spell(self._words[symbols] << extra | low, self._lengths[symbols] + extra)
 
     def pieces(self, bits: BitReader, most: int) -> Iterator[tuple[Numbers, Numbers]]:
-        """Decode up to `most` numbers, in pieces: numbers, and the bit position behind each.
+        """Decode up to `most` numbers, in pieces: numbers, and the bit position after each.
 
-        Raises ModelError when the bits end before.
+        Raises ModelError where the bits end before that.
         """
         last = len(self.lengths) - 1
         if not any(self.lengths):
@@ -126,7 +126,7 @@ class Huffman:
             yield numbers, ends
 
     def _step(self, bits: BitReader, most: int) -> tuple[Numbers, Numbers]:
-        """The numbers in the next few bytes: a symbol is looked up at every bit, then some kept."""
+        """Decode a few bytes: look up a symbol at every bit, keep those at starts of words."""
         origin = bits.at & ~7
         stop = min((origin >> 3) + STEP, (bits.end + 7) >> 3)
         piece = bits.data[origin >> 3 : stop + SLACK] + bytes(SLACK)
@@ -193,23 +193,23 @@ NumberCode = Fixed | Huffman
 
 
 def described_bits(code: NumberCode) -> int:
-    """Bits of a code's description."""
+    """Return the bits of a code's description."""
     return sum(length for _, length in code.describe())
 
 
 def best_code(values: Numbers, counts: Numbers) -> NumberCode:
-    """The code of fewest bits, description included, for values that occur so often."""
+    """Choose the code with the fewest bits, description included, for values and counts."""
     codes: list[NumberCode] = [best_fixed(values), best_huffman(values, counts)]
     return min(codes, key=lambda code: described_bits(code) + code.cost(values, counts))
 
 
 def best_fixed(values: Numbers) -> Fixed:
-    """The narrowest code of fixed width."""
+    """Return the narrowest code of fixed width for these values."""
     return Fixed(int(values.max(initial=0)).bit_length())
 
 
 def best_huffman(values: Numbers, counts: Numbers) -> Huffman:
-    """The Huffman code of fewest bits, description included; `values` distinct, from 0."""
+    """Choose the Huffman code with the fewest bits, description included; `values` are distinct."""
     found: list[tuple[int, Huffman]] = []
     for mantissa in MANTISSAS:
         symbols, extra = split_symbols(values, mantissa)
@@ -226,9 +226,9 @@ def best_huffman(values: Numbers, counts: Numbers) -> Huffman:
 
 
 def huffman_lengths(totals: Numbers) -> Numbers:
-    """Code word lengths of at most 15 bits for symbols that occur `totals` times.
+    """Return code word lengths of at most 15 bits for symbols that occur `totals` times.
 
-    The optimum where no word is longer than that; else counts are halved until none is.
+    They are optimal where no word would be longer; else counts are halved until no word is.
 
     >>> huffman_lengths(np.array([4, 0, 2, 1])).tolist()
     [1, 0, 2, 2]
@@ -253,7 +253,7 @@ def huffman_lengths(totals: Numbers) -> Numbers:
 
 
 def read_code(bits: BitReader) -> NumberCode:
-    """Read a code's description. Raises ModelError where it is none."""
+    """Read a code's description; ModelError where the bits are not one."""
     if not bits.take(1):
         width = bits.take(5)
         if width > MAX_EXTRA:
@@ -288,7 +288,7 @@ def _read_length(bits: BitReader, last: int) -> int:
 
 
 def read_numbers(code: NumberCode, bits: BitReader, count: int) -> NDArray[np.int32]:
-    """Decode `count` numbers."""
+    """Decode `count` numbers; ModelError where the bits end before that."""
     parts = [numbers.astype(np.int32) for numbers, _ in code.pieces(bits, count)]
     return np.concatenate(parts) if parts else np.zeros(0, np.int32)
 

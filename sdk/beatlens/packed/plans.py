@@ -1,7 +1,7 @@
-"""The codings of a tensor: each priced exactly before any bit of it is written.
+"""The codings of a tensor: the exact size of each is computed before any bit is written.
 
-Every function takes an int8 tensor `[out, k, in]` and gives the plans of one coding that can hold
-it. Nothing has to be told: blocks, kernels and zeros are looked for in the tensor itself.
+Every function takes an int8 tensor `[out, k, in]` and yields the plans of one coding that can hold
+it. The encoder needs no hints: it searches the tensor for blocks, repeated kernels and zeros.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ CODINGS = (
 """Names of the codings by their number in the format."""
 MAX_ENTRIES = 1 << 16
 LONGEST_RUN = 16
-"""Most inputs in a segment of a layer with one tap."""
+"""Largest number of inputs in a segment of a layer with one tap."""
 FREE, EQUAL = 0, 1
-"""What a block is told by: 0, its weights follow one by one; 1 + m, all have magnitude m."""
+"""Number of a block: 0, its weights follow one by one; 1 + m, all have magnitude m."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Plan:
 
     Attributes:
         coding: number of the coding.
-        fields: whole numbers that go between the shape and the bits.
+        fields: whole numbers between the shape and the bits.
         bits: length of the bit stream.
-        write: makes the bit stream.
+        write: returns the bit stream.
     """
 
     coding: int
@@ -60,18 +60,18 @@ class Plan:
 
 
 def zigzag(values: NDArray[np.signedinteger]) -> Numbers:
-    """0, -1, 1, -2, ... as 0, 1, 2, 3, ..."""
+    """Map 0, -1, 1, -2, ... to 0, 1, 2, 3, ..."""
     wide = values.astype(np.int64)
     return np.where(wide < 0, -2 * wide - 1, 2 * wide)
 
 
 def unzigzag(numbers: NDArray[np.signedinteger]) -> Int8:
-    """The int8 values of numbers 0 to 255."""
+    """The inverse of `zigzag`: int8 values of numbers 0 to 255."""
     return np.where(numbers & 1, -(numbers + 1 >> 1), numbers >> 1).astype(np.int8)
 
 
 def every_plan(tensor: Int8) -> Iterator[Plan]:
-    """All plans for a tensor."""
+    """Yield all plans for a tensor."""
     histogram = np.bincount(zigzag(np.arange(-128, 128, dtype=np.int16)), _counts(tensor))
     histogram = histogram.astype(np.int64)
     yield _plain(tensor)
@@ -82,7 +82,7 @@ def every_plan(tensor: Int8) -> Iterator[Plan]:
 
 
 def _counts(tensor: Int8) -> NDArray[np.int64]:
-    """How often each of -128 to 127 occurs."""
+    """Count each of the values -128 to 127."""
     return np.bincount(tensor.reshape(-1).view(np.uint8) ^ 0x80, minlength=256)
 
 
@@ -137,7 +137,7 @@ def _segments(tensor: Int8) -> list[tuple[int, int]]:
 
 
 def cut(tensor: Int8, taps: int, inputs: int) -> Int8:
-    """The tensor in segments of `taps` x `inputs`, `[segments, taps * inputs]`."""
+    """Cut the tensor into segments of `taps` x `inputs`, `[segments, taps * inputs]`."""
     out = len(tensor)
     parts = tensor.reshape(out, tensor.shape[1] // taps, taps, tensor.shape[2] // inputs, inputs)
     return parts.transpose(0, 1, 3, 2, 4).reshape(-1, taps * inputs)

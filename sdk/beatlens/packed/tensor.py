@@ -1,13 +1,13 @@
 """One int8 tensor as packed bytes, and back.
 
-Layout (all of it in `firmware_export/SPEC.md`): a byte with the format's version and the coding,
-the shape `out, k, in` and what else the coding needs as LEB128 numbers, then bits. The encoder
-prices every coding exactly and writes the smallest.
+Layout (specified in `firmware_export/SPEC.md`): a byte with the format's version and the coding,
+the shape `out, k, in` and the coding's fields as LEB128 numbers, then bits. The encoder computes
+the exact size of every coding and writes the smallest.
 
-Codings come down to one number code (see `numbers`), Huffman or of fixed width. On the weights of
-a trained student and of its teacher an adaptive binary range coder was 0.3 and 0.5 % smaller,
-static rANS 0.1 % larger and 0.5 % smaller: too little for a multiplication per decision, a slower
-encoder, and a size that is known only after encoding, where here it follows from a histogram.
+All codings use the number codes of `numbers`, Huffman or of fixed width. On the weights of a
+trained student and of its teacher an adaptive binary range coder was 0.3 and 0.5 % smaller, static
+rANS 0.1 % larger and 0.5 % smaller. That is too little for a multiplication per decision, a slower
+encoder, and a size that is known only after encoding; here it follows from a histogram.
 
 >>> tensor = np.array([[[1, -1], [3, 0]]], np.int8)
 >>> packed = encode_tensor(tensor)
@@ -49,7 +49,7 @@ Int8 = NDArray[np.int8]
 Shape = tuple[int, int, int]
 VERSION = 1
 MAX_WEIGHTS = 1 << 24
-"""Most weights of a tensor; decoding takes less than 64 bytes of memory for each, and 12 MiB."""
+"""Largest number of weights; decoding takes less than 64 bytes of memory each, plus 12 MiB."""
 SLACK_BYTES = 32
 """A packed tensor is at most this much larger than its weights as plain bytes."""
 LONGEST_NUMBER = 4
@@ -58,7 +58,8 @@ LONGEST_NUMBER = 4
 def encode_tensor(tensor: Int8) -> bytes:
     """Pack weights, int8 `[out, k, in]` (depthwise weights as `[out, k, 1]`).
 
-    Raises ModelError if it is no such array, empty, or has more than `MAX_WEIGHTS` values.
+    Raises ModelError for another dtype or shape, for an empty tensor, and for more than
+    `MAX_WEIGHTS` weights.
     """
     shape = _check_tensor(tensor)
     tensor = np.ascontiguousarray(tensor)
@@ -68,12 +69,12 @@ def encode_tensor(tensor: Int8) -> bytes:
 
 
 def packed_size(tensor: Int8) -> int:
-    """Bytes that `encode_tensor` makes of a tensor, exactly, without encoding it."""
+    """Compute the number of bytes that `encode_tensor` returns, without encoding."""
     return min(sizes_by_coding(tensor).values())
 
 
 def sizes_by_coding(tensor: Int8) -> dict[str, int]:
-    """Bytes of a tensor in each coding that can hold it, by the coding's name."""
+    """Compute the bytes of a tensor in each coding that can hold it, by the coding's name."""
     shape = _check_tensor(tensor)
     found: dict[str, int] = {}
     for plan in every_plan(np.ascontiguousarray(tensor)):
@@ -83,7 +84,7 @@ def sizes_by_coding(tensor: Int8) -> dict[str, int]:
 
 
 def name_coding(packed: bytes) -> str:
-    """Name of the coding of a packed tensor, one of `CODINGS`. Raises ModelError if it has none."""
+    """Return the name of a packed tensor's coding, one of `CODINGS`; ModelError if it has none."""
     if not packed:
         refuse("there are none")
     version, coding = packed[0] >> 4, packed[0] & 15
@@ -95,10 +96,10 @@ def name_coding(packed: bytes) -> str:
 
 
 def decode_tensor(packed: bytes, limit: int = MAX_WEIGHTS) -> Int8:
-    """The weights, int8 `[out, k, in]`, in packed bytes.
+    """Unpack weights, int8 `[out, k, in]`.
 
-    Raises ModelError if the bytes are not a packed tensor as it was written, to the last bit, or
-    if the tensor has more than `limit` weights; nothing larger than that is ever allocated.
+    Raises ModelError where the bytes are not exactly what the encoder writes, and where the tensor
+    has more than `limit` weights; no larger array is ever allocated.
     """
     packed = bytes(packed)
     coding = CODINGS.index(name_coding(packed))
@@ -144,7 +145,7 @@ def _bytes(plan: Plan, shape: Shape) -> int:
 
 
 def leb128(number: int) -> bytes:
-    """A number in groups of seven bits, lowest first, the highest bit of a byte saying "more".
+    """Write a number in groups of seven bits, lowest first; a byte's highest bit means "more".
 
     >>> leb128(300).hex()
     'ac02'
@@ -234,7 +235,7 @@ def _decode_sparse(bits: BitReader, shape: Shape) -> Int8:
     section = bits.section(bits.take(bits.take(5)))
     at, places = 0, []
     for lengths, ends in runs.pieces(section, size):
-        reached = at + np.cumsum(lengths + 1)  # behind the value that follows each run
+        reached = at + np.cumsum(lengths + 1)  # after the value that follows each run
         stop = int(np.searchsorted(reached, size))
         last = stop < len(reached)
         if last:

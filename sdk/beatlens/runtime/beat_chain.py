@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
 from beatlens.runtime.beat_finding import beat_finding, beat_without_decision
-from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
+from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.columns import Columns
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine
@@ -80,7 +80,7 @@ class _BeatSegment:
         first: int,
     ) -> None:
         self._bundle, self._rule, self._limits, self._first = bundle, rule, limits, first
-        self._excluded = excluded_if_clipped(bundle.classes)
+        self._excluded = rule.never_clipped
         hop = bundle.hop_columns
         self._columns_of = Segment(
             frontend,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
+from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.columns import Tally
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import dequantize
@@ -63,7 +63,7 @@ def beat_finding(
     maps = dequantize(evidence.T, bundle.tensors["evidence"])
     present = np.ones(len(evidence), bool)
     maps.flags.writeable = present.flags.writeable = False
-    excluded = excluded_if_clipped(classes) if warnings & CLIPPED else ()
+    excluded = rule.never_clipped if warnings & CLIPPED else ()
     return Finding(
         peak_s=peak / MODEL_RATE_HZ,
         assessable=True,

@@ -79,6 +79,7 @@ class BeatRule:
         scale: of evidence, logits a step.
         calibration: of probabilities.
         warning: when a decision gets a warning.
+        never_clipped: numbers of the classes that a clipped beat is never given.
 
     Raises:
         ModelError: shapes that do not belong together, or an entry too large.
@@ -91,6 +92,7 @@ class BeatRule:
     scale: float
     calibration: Calibration
     warning: WarningRule
+    never_clipped: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         classes = len(self.offsets)
@@ -209,19 +211,19 @@ class BeatRule:
         }
 
     @classmethod
-    def read(cls, fields: Fields, classes: int, columns: int, scale: float) -> BeatRule:
+    def read(cls, fields: Fields, names: Sequence[str], columns: int, scale: float) -> BeatRule:
         """Read what `document` gave.
 
         Args:
             fields: the section.
-            classes: C.
+            names: of the classes.
             columns: most that a beat's span may have.
             scale: of the evidence.
 
         Raises:
             ModelError: a field is missing, unknown or out of range.
         """
-        most = LARGEST_ENTRY - 1
+        most, classes = LARGEST_ENTRY - 1, len(names)
         before = fields.integer("before", 0, columns - 1)
         after = fields.integer("after", 1, columns - before)
         offsets = fields.integers("offsets", classes, -most, most)
@@ -240,7 +242,16 @@ class BeatRule:
         fields.finish()
         calibration = Calibration(temperature, np.array(bias))
         warning = WarningRule(np.array(odds, np.int64), close, familiar)
-        return cls(before, after, tables, np.array(offsets, np.int64), scale, calibration, warning)
+        return cls(
+            before,
+            after,
+            tables,
+            np.array(offsets, np.int64),
+            scale,
+            calibration,
+            warning,
+            excluded_if_clipped(names),
+        )
 
 
 def excluded_if_clipped(classes: Sequence[str]) -> tuple[int, ...]:

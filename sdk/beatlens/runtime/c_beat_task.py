@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from beatlens.c_source.lead import Lead, round_to_words, task_header
 from beatlens.c_source.model import model_source
-from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.plan import Plan, lay_out
 from beatlens.c_source.text import CSource, check_identifier, numbers
 from beatlens.errors import ModelError
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.beat_chain import rule_of
-from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
+from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.c_task import TaskSource, limits_row
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.quality import BEAT_LIMITS, Limits
@@ -23,7 +23,7 @@ LATE = RECENT + REACH + BESIDE + NEIGHBOURS
 
 
 def beat_task_source(
-    bundle: Contents, name: str, limits: Limits | None = None, drawn: Plan | None = None
+    bundle: Contents, name: str, limits: Limits | None = None, plan: Plan | None = None
 ) -> TaskSource:
     """C that defines `const bl_beat_task NAME`, with `NAME_net` as its network.
 
@@ -34,18 +34,18 @@ def beat_task_source(
         bundle: of a streaming network with one lead that decides on beats.
         name: a C identifier.
         limits: how much of a beat's span may be bad, as for a `BeatStream`.
-        drawn: how its network runs; `plan` of it if None.
+        plan: how its network runs; `lay_out` of it if None.
 
     Raises:
         RecipeError: the name is not a C identifier.
         ModelError: the engine cannot run the bundle, or it decides on windows.
     """
     check_identifier(name, "the task")
-    rule, drawn = rule_of(bundle), drawn or plan(read_tflite(bundle.tflite))
+    rule, plan = rule_of(bundle), plan or lay_out(read_tflite(bundle.tflite))
     length = rule.before + rule.after
-    _check(bundle, length, drawn)
+    _check(bundle, length, plan)
     allowed, total = limits or BEAT_LIMITS, length * bundle.geometry.stride
-    excluded = sum(1 << number for number in excluded_if_clipped(bundle.classes))
+    excluded = sum(1 << number for number in rule.never_clipped)
     parts = (
         f'/* {bundle.name}; made by beatlens. */\n#include "{name}.h"\n\n#include "{name}_net.h"\n',
         numbers("int16_t", f"{name}_tables", rule.tables.ravel().tolist()),
@@ -58,14 +58,14 @@ def beat_task_source(
         f"    {rule.warning.low_margin}, {rule.warning.out_of_distribution},\n"
         f"    {int(allowed.clipped_warning * total)}, {excluded}\n}};\n",
     )
-    memory = _bytes_without_ring(bundle, rule, drawn)
+    memory = _bytes_without_ring(bundle, rule, plan)
     header = task_header(name, "bl_beat_task", "bl_beats.h", bundle.classes, memory)
-    return TaskSource(model_source(drawn, f"{name}_net"), CSource(header, "\n".join(parts)))
+    return TaskSource(model_source(plan, f"{name}_net"), CSource(header, "\n".join(parts)))
 
 
-def beat_memory_bytes(bundle: Contents, drawn: Plan, taps: int) -> int:
+def beat_memory_bytes(bundle: Contents, plan: Plan, taps: int) -> int:
     """Bytes that a stream needs with a sensor of so many taps: `NAME_MEMORY_BYTES(taps)`."""
-    return round_to_words(_bytes_without_ring(bundle, rule_of(bundle), drawn) + 2 * taps)
+    return round_to_words(_bytes_without_ring(bundle, rule_of(bundle), plan) + 2 * taps)
 
 
 def _build_lead(bundle: Contents, rule: BeatRule) -> Lead:
@@ -74,16 +74,16 @@ def _build_lead(bundle: Contents, rule: BeatRule) -> Lead:
     return Lead(bundle.geometry, len(bundle.classes), kept)
 
 
-def _bytes_without_ring(bundle: Contents, rule: BeatRule, drawn: Plan) -> int:
+def _bytes_without_ring(bundle: Contents, rule: BeatRule, plan: Plan) -> int:
     """Bytes of memory that a stream needs without its sensor's ring."""
     lead = _build_lead(bundle, rule)
     beat = round_to_words((4 + rule.before + rule.after) * lead.classes)  # scores and evidence
-    return beat + lead.memory_bytes(drawn.state_bytes, drawn.chunk)
+    return beat + lead.memory_bytes(plan.state_bytes, plan.chunk)
 
 
-def _check(bundle: Contents, length: int, drawn: Plan) -> None:
+def _check(bundle: Contents, length: int, plan: Plan) -> None:
     geometry = bundle.geometry
-    lag = geometry.right + drawn.chunk + length * geometry.stride
+    lag = geometry.right + plan.chunk + length * geometry.stride
     waiting = lag // (REFRACTORY + 1) + 2
     for what, found, largest in (
         ("columns in a beat's span", length, MAX_COLUMNS),

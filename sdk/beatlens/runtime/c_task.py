@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from beatlens.c_source.lead import Lead, round_to_words, task_header
 from beatlens.c_source.model import model_source
-from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.plan import Plan, lay_out
 from beatlens.c_source.text import CSource, check_identifier, numbers, row
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.contents import Contents
@@ -22,7 +22,7 @@ class TaskSource:
 
 
 def task_source(
-    bundle: Contents, name: str, limits: Limits | None = None, drawn: Plan | None = None
+    bundle: Contents, name: str, limits: Limits | None = None, plan: Plan | None = None
 ) -> TaskSource:
     """C that defines `const bl_task NAME`, with `NAME_net` as its network.
 
@@ -33,14 +33,14 @@ def task_source(
         bundle: of a streaming network with one lead.
         name: a C identifier.
         limits: how much of a window may be bad, as for a `Stream`.
-        drawn: how its network runs; `plan` of it if None.
+        plan: how its network runs; `lay_out` of it if None.
 
     Raises:
         RecipeError: the name is not a C identifier.
         ModelError: the engine cannot run the bundle; the message says why.
     """
     check_identifier(name, "the task")
-    drawn = drawn or plan(read_tflite(bundle.tflite))
+    plan = plan or lay_out(read_tflite(bundle.tflite))
     lead = build_lead(bundle)
     sums = [bundle.sum_thresholds[key] for key in bundle.classes]
     source = (
@@ -51,9 +51,9 @@ def task_source(
         f"    {lead.row(f'{name}_net')}, {name}_sums, {bundle.hop_columns},\n"
         f"    {limits_row(limits or Limits(), bundle.span_samples)}\n}};\n"
     )
-    memory = _bytes_without_ring(bundle, drawn)
+    memory = _bytes_without_ring(bundle, plan)
     header = task_header(name, "bl_task", "beatlens.h", bundle.classes, memory)
-    return TaskSource(model_source(drawn, f"{name}_net"), CSource(header, source))
+    return TaskSource(model_source(plan, f"{name}_net"), CSource(header, source))
 
 
 def build_lead(bundle: Contents) -> Lead:
@@ -67,12 +67,12 @@ def limits_row(limits: Limits, total: int) -> str:
     return row(*(int(share * total) for share in shares))
 
 
-def memory_bytes(bundle: Contents, drawn: Plan, taps: int) -> int:
+def memory_bytes(bundle: Contents, plan: Plan, taps: int) -> int:
     """Bytes that a stream needs with a sensor of so many taps: `NAME_MEMORY_BYTES(taps)`."""
-    return round_to_words(_bytes_without_ring(bundle, drawn) + 2 * taps)
+    return round_to_words(_bytes_without_ring(bundle, plan) + 2 * taps)
 
 
-def _bytes_without_ring(bundle: Contents, drawn: Plan) -> int:
+def _bytes_without_ring(bundle: Contents, plan: Plan) -> int:
     """Bytes of memory that a stream needs without its sensor's ring."""
     lead = build_lead(bundle)
-    return 4 * lead.classes + lead.memory_bytes(drawn.state_bytes, drawn.chunk)
+    return 4 * lead.classes + lead.memory_bytes(plan.state_bytes, plan.chunk)

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.c_source.plan import Plan, plan
+from beatlens.c_source.plan import Plan, lay_out
 from beatlens.c_source.sensor import sensor_source
 from beatlens.errors import ModelError, SignalError
 from beatlens.integer.tflite_read import read_tflite
@@ -230,7 +230,7 @@ def _library(bundle: Contents, sensor: Sensor, hop: int, limits: Limits) -> ctyp
     """The library of a bundle and a sensor; a bundle is the object, not what it holds."""
     hopping = replace(bundle, hop_columns=hop)
     return load_library(
-        bundle, sensor, SOURCES, lambda drawn: task_source(hopping, "task", limits, drawn)
+        bundle, sensor, SOURCES, lambda plan: task_source(hopping, "task", limits, plan)
     )
 
 
@@ -264,10 +264,10 @@ def _in_large_chunks(bundle: Contents, write_task: Callable[[Plan], TaskSource])
     graph = read_tflite(bundle.tflite)
     for chunk in CHUNKS:
         try:
-            return write_task(plan(graph, chunk))
+            return write_task(lay_out(graph, chunk))
         except ModelError:
             continue  # too large, or a network that is refused below as well
-    return write_task(plan(graph))
+    return write_task(lay_out(graph))
 
 
 def _with_signatures(library: ctypes.CDLL) -> ctypes.CDLL:

@@ -90,5 +90,5 @@ class HostBeatChain(HostChain[Finding]):
 def _library(bundle: Contents, sensor: Sensor, limits: Limits) -> ctypes.CDLL:
     """The library of a bundle and a sensor; a bundle is the object, not what it holds."""
     return load_library(
-        bundle, sensor, SOURCES, lambda drawn: beat_task_source(bundle, "task", limits, drawn)
+        bundle, sensor, SOURCES, lambda plan: beat_task_source(bundle, "task", limits, plan)
     )

@@ -239,7 +239,7 @@ def read_manifest(data: bytes) -> dict[str, Any]:
     beats = None
     if "beats" in top.names():
         scale = tensors["evidence"].scale
-        beats = BeatRule.read(top.section("beats"), len(titles), span, scale)
+        beats = BeatRule.read(top.section("beats"), tuple(titles), span, scale)
     recording = None
     if "recording" in top.names():
         if beats is not None:

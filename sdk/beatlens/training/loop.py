@@ -1,7 +1,7 @@
 """One training loop: plain torch, resumable, the same on one process and under `torchrun`.
 
-What is learnt is an *objective*: a module whose forward takes a batch and returns the loss. Batches
-are numbered, and batch `i` depends on `i` and the rank only, so a run that was cut off goes on
+An *objective* is trained: a module whose forward takes a batch and returns the loss. Batches are
+numbered, and batch `i` depends on `i` and the rank only, so that an interrupted run continues
 exactly where it stopped.
 
     torchrun --nproc-per-node 2 -m beatlens -- train recipe.toml
@@ -34,7 +34,7 @@ CHECKPOINT_KEYS = frozenset(
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train.
+    """Length and speed of a training.
 
     Args:
         steps: optimiser steps.
@@ -43,10 +43,10 @@ class Schedule:
         weight_decay: of AdamW.
         validate_every: steps between validations.
         patience: validations without a better score before stopping; 0 never stops early.
-        keep: the weights a training ends with: those that scored `best`, or the `last` ones, where
-            there is nobody to choose on (a final fit on all patients) or too few to choose well.
+        keep: weights at the end of the training: those with the `best` score, or the `last` ones,
+            where there are no patients to validate on (a final fit on all) or too few.
         precision: `float32`, or `bfloat16` for mixed precision.
-        clip: largest norm of the gradient.
+        clip: largest norm of the gradient; a longer gradient is scaled down.
     """
 
     steps: int
@@ -73,7 +73,7 @@ class Schedule:
 
 @dataclass
 class History:
-    """What a training run went through: one entry per validation, and the best of them."""
+    """The course of a training: one row per validation, and the best of them."""
 
     rows: list[dict[str, float]] = field(default_factory=list)
     best_step: int = 0
@@ -81,7 +81,7 @@ class History:
 
 
 def world() -> tuple[int, int]:
-    """Rank and number of processes: `torchrun`'s, or (0, 1)."""
+    """Return rank and number of processes: those of `torchrun`, or (0, 1)."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
@@ -99,13 +99,13 @@ def fit(
     """Train `net` inside `objective` and leave the best validated (or the last) weights in it.
 
     Args:
-        objective: module; `objective(*batch)` is the loss. Holds `net`.
+        objective: module that holds `net`; `objective(*batch)` is the loss.
         net: the network whose weights are validated, kept and restored.
         batches: `batches(first, size)` returns crops `first .. first + size - 1`.
-        schedule: steps, rates and so on.
-        validate: measures `net` on validation patients; higher `score` is better.
-        score: key of `validate`'s result to choose by.
-        checkpoint: file to resume from and to save to, at every validation.
+        schedule: length and speed.
+        validate: measures `net` on validation patients; returns figures by name.
+        score: name of the figure to choose by; higher is better.
+        checkpoint: file that is written at every validation and resumed from.
         report: called with (step, steps, figures) after every validation and every 25 steps.
 
     Raises:
@@ -114,8 +114,8 @@ def fit(
     """
     rank, size = world()
     if size > 1 and not torch.distributed.is_initialized():
-        # Never destroyed: later trainings of this process use it too. Taking a gloo group down
-        # while a module wrapped for it is alive, then setting up another, hangs now and then.
+        # The group is never destroyed: later trainings of this process use it too. Destroying a
+        # gloo group while a module wrapped for it is alive, then making another, may hang.
         torch.distributed.init_process_group("gloo")
     run = _Run(objective, net, schedule, checkpoint, rank)
     _train(run, batches, validate, score, report)
@@ -130,7 +130,7 @@ def _train(
     score: str,
     report: Report | None,
 ) -> None:
-    """Go on until the last step or until patience is used up."""
+    """Train until the last step or until patience runs out."""
     rank, size = world()
     schedule = run.schedule
     module = run.objective if size == 1 else DistributedDataParallel(run.objective)
@@ -150,7 +150,7 @@ def _train(
 
 
 def _everywhere(validate: Validate) -> dict[str, float]:
-    """Validate on rank 0 and tell all others, so that all stop at the same step."""
+    """Validate on rank 0 and send the figures to all ranks, so that all stop at the same step."""
     rank, size = world()
     box: list[Any] = [validate() if rank == 0 else None]
     if size > 1:
@@ -202,7 +202,7 @@ class _Run:
         return float(loss.detach())
 
     def note(self, figures: dict[str, float], score: float) -> None:
-        """Write down a validation; keep the weights if they are the best so far; checkpoint."""
+        """Log a validation, keep the weights if they are the best so far, write the checkpoint."""
         self.history.rows.append({"step": self.step, **figures})
         if score > self.history.best_score:
             self.history.best_step, self.history.best_score = self.step, score
@@ -213,7 +213,7 @@ class _Run:
             self._save(self.checkpoint)
 
     def settle(self) -> None:
-        """End with the weights the schedule says."""
+        """Restore the weights that the schedule keeps; `ModelError` where none had a score."""
         if self.schedule.keep == "last":
             self.best = _copy(self.net)
         elif self.history.best_step == 0:

@@ -104,7 +104,7 @@ def firmware(
     """
     from beatlens.firmware import tflm_model, tflm_project
     from beatlens.firmware.beat_package import write_beats
-    from beatlens.firmware.cores import core_of
+    from beatlens.firmware.cores import find_core
     from beatlens.firmware.package import write_network, write_task
     from beatlens.runtime.bundle import Bundle
     from beatlens.runtime.folder import MANIFEST
@@ -139,7 +139,7 @@ def firmware(
                 "leave --tflm out, our engine runs it"
             )
         if tflm:
-            target = None if not core_of(core).flags else core.removesuffix("-long")
+            target = None if not find_core(core).flags else core.removesuffix("-long")
             tflm_project(bundle, sensor, folder, chosen, arena_bytes=arena_bytes, core=target,
                          tflm_python=tflm_python)  # fmt: skip
         else:
