@@ -27,9 +27,11 @@ from beatlens.attribution.matching import (
 from beatlens.compress.distill import kd_loss
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.windows.labels import CLASSES, SPAN
+from beatlens.tasks.windows.labels import SPAN
 
 LAYER = "backbone"
+CLASSES = ("pvc", "sve", "afib", "bbb")
+"""As many classes as the released models of windows have; the step's time depends on it."""
 
 
 def step_cost(
@@ -37,7 +39,7 @@ def step_cost(
 ) -> list[dict[str, Any]]:
     """Time the kinds of step on random input; rows with `matching, path, teacher, ms, ratio`.
 
-    `teacher` is `online` where its forward pass is part of the step, `pooled` where what it says
+    `teacher` is `online` where its forward pass is part of the step, `pooled` where its evidence
     comes from a `TeacherCache` (then the step is the student's alone, and matching weighs more).
     """
     torch.manual_seed(0)

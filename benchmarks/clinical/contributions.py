@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import SignalError
-from beatlens.tasks.beats.metrics import BeatRun
 from beatlens.geometry import beat_columns
 from beatlens.tasks.beats.labels import AFTER, BEFORE
+from beatlens.tasks.beats.metrics import BeatRun
 
 Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]
@@ -107,7 +107,7 @@ def split_decisions(
     """Take a run's decisions apart.
 
     Args:
-        run: what a network said of some tracks.
+        run: of a network over some tracks.
         decided: class of every beat, by track.
         tables: `[6, BINS, C]` in logits, as decided with: an int8 model's are rounded.
         offsets: `[C]` in logits, likewise.
@@ -123,7 +123,7 @@ def split_decisions(
     for number, (track, evidence) in enumerate(zip(run.tracks, run.evidence, strict=True)):
         first = beat_columns(track.peaks, stride, before, after, evidence.shape[1])
         spans = evidence[:, first[:, None] + np.arange(before + after)]
-        features = [table[track.contexts[:, i]] for i, table in enumerate(tables)]
+        features = [table[track.features[:, i]] for i, table in enumerate(tables)]
         for name, part in {
             "record": np.full(len(first), track.record),
             "track": np.full(len(first), number),

@@ -12,18 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from beatlens.compress.contract import Method
-from beatlens.compress.evidence_repair import RepairEvidence
-from beatlens.compress.head_refit import RefitHead
-from beatlens.compress.kernel_codebook import CodeKernels
-from beatlens.compress.low_bit import LowBitWeights
-from beatlens.compress.magnitude import PruneWeights
-from beatlens.compress.manifold_head import ManifoldHead
-from beatlens.compress.permuted_blocks import BlockWeights
-from beatlens.compress.prune_channels import PruneChannels
-from beatlens.compress.regularised import RegularisedPruning
-from beatlens.compress.unify import UnifyWeights
 from beatlens.nets.backbones import STUDENTS, NetworkSpec
+from beatlens.recipe import StepSection
 
 PAPER = ("ewa", "swa", "sswa")
 BOTH = ("none", "classwise")
@@ -81,11 +71,25 @@ class Plan:
     """
 
     start: str
-    make: Callable[[int], tuple[Method, ...]] = lambda seed: ()
+    make: Callable[[int], tuple[StepSection, ...]] = lambda seed: ()
     matchings: tuple[str, ...] = BOTH
-    after: tuple[Method, ...] = ()
+    after: tuple[StepSection, ...] = ()
     trained: bool = True
     rate: float | None = None
+
+    @property
+    def shared_steps(self) -> int:
+        """How many first steps other plans with the same start have too.
+
+        Those are the distillation, and quantisation where nothing comes between the two.
+        """
+        if self.start == TEACHER:
+            return 0
+        return 2 if self.trained and not self.make(0) else 1
+
+
+def _step(method: str, **settings: float | str) -> StepSection:
+    return StepSection(method=method, settings=settings)
 
 
 def plans() -> dict[tuple[str, int], Plan]:
@@ -123,8 +127,8 @@ def retraining() -> tuple[str, ...]:
 def _pruning(share: int) -> dict[str, Plan]:
     """Methods that take the teacher itself down (single weights to a hundredth: half way)."""
 
-    def channels(**settings: object) -> Callable[[int], tuple[Method, ...]]:
-        return lambda seed: (PruneChannels(**settings),)  # type: ignore[arg-type]
+    def channels(**settings: int | str) -> Callable[[int], tuple[StepSection, ...]]:
+        return lambda seed: (_step("prune-channels", **settings),)
 
     return {
         "channels L1": Plan(TEACHER, channels(importance="l1"), (*BOTH, *PAPER)),
@@ -132,9 +136,9 @@ def _pruning(share: int) -> dict[str, Plan]:
         "channels evidence": Plan(TEACHER, channels(importance="evidence")),
         "channels evidence, 3 rounds": Plan(TEACHER, channels(importance="evidence", rounds=3)),
         "channels L1, OrthP": Plan(TEACHER, channels(importance="l1", reinit="orthp")),
-        "channels, TPP": Plan(TEACHER, lambda seed: (RegularisedPruning(),)),
+        "channels, TPP": Plan(TEACHER, lambda seed: (_step("prune-regularised"),)),
         "weights": Plan(
-            TEACHER if share == LARGE else "dense-289k", lambda seed: (PruneWeights(),)
+            TEACHER if share == LARGE else "dense-289k", lambda seed: (_step("prune-weights"),)
         ),
     }
 
@@ -143,16 +147,19 @@ def _formats(share: int) -> dict[str, Plan]:
     """Methods that make weights cheaper, from networks that bring them near the budget."""
     large = share == LARGE
     return {
-        "unified blocks": Plan(TEACHER if large else "dense-106k", lambda seed: (UnifyWeights(),)),
+        "unified blocks": Plan(
+            TEACHER if large else "dense-106k", lambda seed: (_step("unify-weights"),)
+        ),
         "permuted blocks": Plan(
-            TEACHER if large else "dense-203k", lambda seed: (BlockWeights(groups=8, seed=seed),)
+            TEACHER if large else "dense-203k",
+            lambda seed: (_step("permuted-blocks", groups=8, seed=seed),),
         ),
         "coded kernels": Plan(
-            TEACHER if large else "dense-106k", lambda seed: (CodeKernels(seed=seed),)
+            TEACHER if large else "dense-106k", lambda seed: (_step("code-kernels", seed=seed),)
         ),
         "4 bit": Plan(
             "dense-289k" if large else "dense-48k",
-            lambda seed: (LowBitWeights(bits=4),),
+            lambda seed: (_step("low-bit", bits=4),),
             (*BOTH, *PAPER),
         ),
     }
@@ -163,9 +170,11 @@ def _heads(student: str) -> dict[str, Plan]:
     return {
         "distilled": Plan(student, matchings=(*BOTH, *PAPER)),
         "distilled, int8 after training": Plan(student, trained=False),
-        "head, ridge": Plan(student, after=(RefitHead(kind="ridge"),)),
-        "head, manifold": Plan(student, after=(ManifoldHead(crops=512, unknown="teacher"),)),
-        "head, gradient": Plan(student, after=(RefitHead(kind="gradient"),)),
-        "evidence repair": Plan(student, after=(RepairEvidence(),)),
-        "evidence repair, worst strip": Plan(student, after=(RepairEvidence(power=8.0),)),
+        "head, ridge": Plan(student, after=(_step("head-refit", kind="ridge"),)),
+        "head, manifold": Plan(
+            student, after=(_step("head-manifold", crops=512, unknown="teacher"),)
+        ),
+        "head, gradient": Plan(student, after=(_step("head-refit", kind="gradient"),)),
+        "evidence repair": Plan(student, after=(_step("repair-evidence"),)),
+        "evidence repair, worst strip": Plan(student, after=(_step("repair-evidence", power=8.0),)),
     }
