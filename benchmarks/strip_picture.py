@@ -10,34 +10,36 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.evaluate.figures import write_figures
-from beatlens.tasks.windows.metrics import Run, run_integer, run_network
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.nets.files import load_net
+from beatlens.recipe import SourceSection
 from beatlens.report import plots
 from beatlens.report.views import MapView, StripView
 from beatlens.runtime.bundle import Bundle
+from beatlens.signals.databases import find_database
+from beatlens.signals.databases.mitdb import DS2
 from beatlens.signals.frontend import MODEL_RATE_HZ
-from beatlens.signals.splits import DS2
-from beatlens.tasks.windows.labels import (
-    CLASSES,
-    CONTEXT,
-    WindowSet,
-    Track,
-    cut_windows,
-    to_millivolts,
-)
-from beatlens.tasks.windows.tracks import tracks_of
+from beatlens.tasks.common.sources import Source
+from beatlens.tasks.common.tracks import to_millivolts
+from beatlens.tasks.registry import default_recipe
+from beatlens.tasks.windows.labels import CONTEXT, WindowSet, WindowTrack, cut_windows
+from beatlens.tasks.windows.metrics import Run, run_integer, run_network
+from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.tracks import MakeTrack
 from benchmarks.docs_tables.example_strip import example_strip
 
 SHOWN = "pvc"
 SHOWN_S = 6
 """Seconds of the strip that are drawn, around its first premature ventricular beat."""
 ROOT = Path(__file__).resolve().parents[1]
+TASK = cast(WindowRecipe, default_recipe("windows")).task
+CLASSES = tuple(TASK.classes)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,18 @@ class Maps:
     spearman: np.ndarray
 
 
-def run_both(teacher: Path, bundle: Bundle, tracks: list[Track]) -> Maps:
+def read_tracks(data: Path | None) -> list[WindowTrack]:
+    """The records of DS2, lead MLII, with the labels of the released models' classes."""
+    folder = find_database("mitdb", data).folder
+    source, make = (
+        Source(SourceSection(database="mitdb", split="published"), folder),
+        MakeTrack(tuple(TASK.classes.items())),
+    )
+    tracks = [make((source, record)) for record in DS2]
+    return [track for track in tracks if track is not None]
+
+
+def run_both(teacher: Path, bundle: Bundle, tracks: list[WindowTrack]) -> Maps:
     """Run the float teacher, and the int8 model by LiteRT's reference kernels."""
     strips = cut_windows(tracks)
     full = run_network(load_net(teacher)[0], strips)
@@ -59,7 +72,7 @@ def run_both(teacher: Path, bundle: Bundle, tracks: list[Track]) -> Maps:
     return Maps(strips, full, small, scores[:, CLASSES.index(SHOWN)])
 
 
-def choose_strip(maps: Maps, tracks: dict[str, Track], thresholds: np.ndarray) -> int:
+def choose_strip(maps: Maps, tracks: dict[str, WindowTrack], thresholds: np.ndarray) -> int:
     """The strip whose agreement is the median of those the module's rule takes."""
     column = CLASSES.index(SHOWN)
     found = (maps.teacher.logits[:, column] >= 0) & (
@@ -74,7 +87,7 @@ def choose_strip(maps: Maps, tracks: dict[str, Track], thresholds: np.ndarray) -
 
 
 def _beats_in(
-    strips: WindowSet, tracks: dict[str, Track], index: int, symbols: str | None = None
+    strips: WindowSet, tracks: dict[str, WindowTrack], index: int, symbols: str | None = None
 ) -> list[tuple[int, str]]:
     """Samples, from the recording's start, and symbols of the annotated beats of a strip."""
     track, start = tracks[str(strips.records[index])], int(strips.starts[index])
@@ -84,7 +97,11 @@ def _beats_in(
 
 
 def strip_view(
-    maps: Maps, tracks: dict[str, Track], index: int, names: tuple[str, str], limits: np.ndarray
+    maps: Maps,
+    tracks: dict[str, WindowTrack],
+    index: int,
+    names: tuple[str, str],
+    limits: np.ndarray,
 ) -> StripView:
     """Six seconds of the strip with both maps."""
     strips, span, stride = maps.strips, maps.strips.masks.shape[2], 8
@@ -132,7 +149,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "figures")
     given = parser.parse_args()
     bundle = Bundle.load(given.bundle)
-    tracks = list(tracks_of("mitdb", DS2, given.data))
+    tracks = read_tracks(given.data)
     by_record = {track.record: track for track in tracks}
     chances = np.array(list(bundle.thresholds.values()))
     limits = np.log(chances / (1 - chances))

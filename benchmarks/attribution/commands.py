@@ -30,14 +30,13 @@ def attribution(
     that was interrupted continues where it stopped.
     """
     from beatlens.evaluate.figures import write_figures
-    from beatlens.verbs.runs import opened
     from beatlens.verbs.show import console, training_bar
-    from beatlens.verbs.strips import prepared_for
     from benchmarks.attribution.matching import Bench, list_arms
+    from benchmarks.open_recipe import open_windows, read_windows
 
-    chosen, folder = opened(recipe, run, threads)
+    chosen, folder = open_windows(recipe, run, threads)
     numbers = [int(part) for part in seeds.split(",")]
-    prepared = prepared_for(chosen, folder, data)
+    prepared = read_windows(chosen, folder, data)
     with training_bar("training") as report:
         bench = Bench(
             chosen, prepared, folder, numbers, list_arms(chosen), say=console.print, report=report
@@ -66,7 +65,8 @@ def step_cost(
     Given as the ratio to a step of plain distillation.
     """
     from beatlens.evaluate.figures import machine, write_figures
-    from beatlens.verbs.runs import read_recipe, use_threads
+    from beatlens.tasks.registry import read_recipe
+    from beatlens.verbs.runs import use_threads
     from beatlens.verbs.show import console
     from benchmarks.attribution.step_cost import step_cost as measure_step_cost
 
@@ -105,16 +105,15 @@ def maps(
     """
     from beatlens.evaluate.figures import write_figures
     from beatlens.tasks.windows.labels import cut_windows
-    from beatlens.verbs.runs import opened
     from beatlens.verbs.show import console
-    from beatlens.verbs.strips import prepared_for
     from benchmarks.attribution.maps import MapsBench
     from benchmarks.attribution.matching import list_arms
+    from benchmarks.open_recipe import open_windows, read_windows
 
-    chosen, folder = opened(recipe, run, threads)
-    prepared = prepared_for(chosen, folder, data)
+    chosen, folder = open_windows(recipe, run, threads)
+    prepared = read_windows(chosen, folder, data)
     with console.status("measuring maps"):
-        bench = MapsBench(folder, cut_windows(prepared.test), strips)
+        bench = MapsBench(folder, chosen.classes, cut_windows(prepared.test), strips)
         arms = [arm.name for arm in list_arms(chosen)]
         rows = bench.rows([int(part) for part in seeds.split(",")], arms)
     command = f"python -m benchmarks maps --seeds {seeds} --strips {strips}"
@@ -140,13 +139,12 @@ def matching_weight(
     On validation patients. Each loss gets the same number of trainings.
     """
     from beatlens.evaluate.figures import write_figures
-    from beatlens.verbs.runs import opened
     from beatlens.verbs.show import console, training_bar
-    from beatlens.verbs.strips import prepared_for
     from benchmarks.attribution.matching_weight import matching_weights
+    from benchmarks.open_recipe import open_windows, read_windows
 
-    chosen, folder = opened(recipe, run, threads)
-    prepared = prepared_for(chosen, folder, data)
+    chosen, folder = open_windows(recipe, run, threads)
+    prepared = read_windows(chosen, folder, data)
     numbers = [float(part) for part in weights.split(",")]
     with training_bar("training") as report:
         rows = matching_weights(chosen, prepared, folder, numbers, steps, report)

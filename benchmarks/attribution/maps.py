@@ -18,11 +18,12 @@ from torch import Tensor
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.gradients import guided_grad_cam, integrated_gradients, segment_map
-from beatlens.errors import ModelError
-from beatlens.tasks.windows.metrics import Run
+from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
-from beatlens.tasks.windows.labels import CLASSES, SPAN, WindowSet, to_millivolts
+from beatlens.tasks.common.tracks import to_millivolts
+from beatlens.tasks.windows.labels import SPAN, WindowSet
+from beatlens.tasks.windows.metrics import Run
 from benchmarks.attribution.faithfulness import Control, deletion, insertion, weight_randomisation
 
 STEPS = 16
@@ -34,13 +35,19 @@ class MapsBench:
 
     Args:
         folder: run folder of `python -m benchmarks attribution`.
+        classes: of its networks.
         strips: test strips.
-        count: strips, evenly taken from those where `CLASS` is and the teacher predicts it.
+        count: strips looked at, evenly taken from those where `CLASS` is and the teacher
+            predicts it.
     """
 
-    def __init__(self, folder: Path, strips: WindowSet, count: int = 60) -> None:
+    def __init__(
+        self, folder: Path, classes: Sequence[str], strips: WindowSet, count: int = 60
+    ) -> None:
         self._folder, self._strips, self._count = folder, strips, count
-        self._target = CLASSES.index(CLASS)
+        if CLASS not in classes:
+            raise RecipeError(f"the recipe has no class {CLASS}, whose maps are compared")
+        self._target = classes.index(CLASS)
 
     def rows(self, seeds: Sequence[int], arms: Sequence[str]) -> list[dict[str, Any]]:
         """Rows `model, matching, seed, ...`, one per network."""

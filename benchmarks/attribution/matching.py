@@ -19,39 +19,42 @@ from beatlens.attribution.fidelity import fidelity, shuffled_floor
 from beatlens.compress.distill import TeacherCache
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.retraining import cached_inputs
 from beatlens.evaluate.bootstrap import paired_difference
+from beatlens.integer.litert import Kernels, xnnpack_difference
+from beatlens.integer.tflite_read import read_tflite
+from beatlens.integer.tflite_write import write_tflite
+from beatlens.nets.files import load_net
+from beatlens.nets.teacher import Teacher
+from beatlens.pipeline.compress import (
+    Validate,
+    compress,
+    make_cache,
+    make_steps,
+    make_validation,
+)
+from beatlens.pipeline.train import train_teacher
+from beatlens.recipe import CompressSection, DistillSection, StepSection
+from beatlens.tasks.windows.data import PreparedWindows
+from beatlens.tasks.windows.evaluation import choose_limits
+from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
 from beatlens.tasks.windows.metrics import (
     Measured,
     Reference,
     Run,
+    format_row,
     measure,
-    row_of,
     run_integer,
     run_network,
 )
-from beatlens.integer.litert import Kernels, xnnpack_difference
-from beatlens.integer.tflite_read import read_tflite
-from beatlens.integer.tflite_write import write_tflite
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.files import load_net
-from beatlens.tasks.windows.data import Prepared
-from beatlens.pipeline.student import (
-    CALIBRATION_BATCHES,
-    Agreement,
-    build_cache,
-    distill_student,
-    quantize_after_training,
-    quantize_student,
-)
-from beatlens.pipeline.train import train_teacher
-from beatlens.recipe import DistillSection, Recipe
-from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
+from beatlens.tasks.windows.recipe import WindowRecipe
 from beatlens.training.loop import Report
 
 CALIBRATION_CROPS = 512
 PHONE_EVERY = 20
-SHARED_PATIENT = "202"
+AFTER_TRAINING = CompressSection(
+    start="teacher", steps=(StepSection(method="quantize", settings={"steps": 0}),)
+)
+"""The teacher as int8, not trained further."""
 Say = Callable[[str], None]
 FIDELITY_KEYS = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
 
@@ -68,7 +71,7 @@ class Arm:
 MATCHING_WEIGHTS = {"ewa": 4.0, "swa": 4.0, "sswa": 4.0, "shape": 8.0, "classwise": 8.0}
 
 
-def list_arms(recipe: Recipe) -> tuple[Arm, ...]:
+def list_arms(recipe: WindowRecipe) -> tuple[Arm, ...]:
     """The benchmark's arms: alone, KD, and KD with each matching loss."""
     base = recipe.distill
 
@@ -95,8 +98,8 @@ class Bench:
         say, report: progress.
     """
 
-    recipe: Recipe
-    prepared: Prepared
+    recipe: WindowRecipe
+    prepared: PreparedWindows
     folder: Path
     seeds: Sequence[int]
     arms: Sequence[Arm]
@@ -126,49 +129,54 @@ class Bench:
             differences += self._differences(seed, measured)
         return rows, differences
 
-    def _recipe(self, seed: int, arm: Arm | None = None) -> Recipe:
+    def _recipe(self, seed: int, arm: Arm | None = None) -> WindowRecipe:
+        """The recipe of a seed; in an arm every step has the arm's matching loss."""
         update: dict[str, Any] = {"seed": seed}
         if arm is not None:
+            section = self.recipe.compress
+            steps = tuple(step.model_copy(update={"matching": None}) for step in section.steps)
             update["distill"] = arm.distill
+            update["compress"] = section.model_copy(update={"steps": steps})
         return self.recipe.model_copy(update=update)
 
     def _folder(self, seed: int, name: str = "") -> Path:
         return self.folder / f"seed-{seed}" / name
 
-    def _teacher(self, seed: int) -> EvidenceNet:
+    def _teacher(self, seed: int) -> Teacher:
         self.say(f"seed {seed}: teacher")
         folder = self._folder(seed)
         teacher = train_teacher(self._recipe(seed), self.prepared, folder, self.report)
-        self._keep_runs(folder, "float", partial(run_network, teacher))
+        self._keep_runs(folder, "float", partial(run_network, teacher.net))
         if not (folder / "int8-test.npz").exists():
             few = self.recipe.distill.model_copy(update={"cache": CALIBRATION_CROPS})
-            recipe = self._recipe(seed, Arm("calibration", few))
-            cache = build_cache(recipe, self.prepared, teacher, activations=False)
-            quantized = quantize_after_training(
-                teacher, cached_inputs(teacher, cache, CALIBRATION_BATCHES)
+            recipe = self._recipe(seed).model_copy(
+                update={"distill": few, "compress": AFTER_TRAINING}
             )
+            cache = make_cache(recipe, self.prepared, teacher, activations=False)
+            steps = make_steps(recipe, self.prepared, teacher, folder, teacher_cache=cache)
+            _, quantized = steps.run()
             self._keep_integer(folder, quantized, self.kernels)
         return teacher
 
-    def _students(self, seed: int, teacher: EvidenceNet) -> None:
+    def _students(self, seed: int, teacher: Teacher) -> None:
         cache: TeacherCache | None = None
-        agreement: Agreement | None = None
+        validate: Validate | None = None
         for arm in self.arms:
             folder = self._folder(seed, arm.name)
             if (folder / "int8-test.npz").exists():
                 continue
-            if cache is None or agreement is None:
+            if cache is None or validate is None:
                 self.say(f"seed {seed}: teacher's evidence over the students' crops")
-                cache = build_cache(self._recipe(seed), self.prepared, teacher, activations=True)
-                agreement = Agreement.of(self.recipe, self.prepared, teacher)
+                cache = make_cache(self._recipe(seed), self.prepared, teacher, activations=True)
+                validate = make_validation(self.recipe, self.prepared, teacher)
             self.say(f"seed {seed}: student, {arm.name}")
             recipe = self._recipe(seed, arm)
-            path = folder / "student.pt"
-            student = distill_student(recipe, cache, agreement, path, self.report)
+            folder.mkdir(parents=True, exist_ok=True)
+            student, quantized = compress(
+                recipe, self.prepared, teacher, folder, self.report,
+                teacher_cache=cache, validate=validate,
+            )  # fmt: skip
             self._keep_runs(folder, "float", partial(run_network, student))
-            quantized = quantize_student(
-                recipe, student, cache, agreement, folder / "quantized.pt", self.report
-            )
             self._keep_integer(folder, quantized, self.kernels)
 
     def _keep_integer(self, folder: Path, net: QuantizedEvidenceNet, kernels: Kernels) -> None:
@@ -188,7 +196,7 @@ class Bench:
     def _load(self, folder: Path, form: str) -> tuple[Run, np.ndarray]:
         """A network's run over the test strips, and its thresholds."""
         chosen_on = Run.load(folder / f"{form}-validation.npz")
-        thresholds = self.prepared.thresholds(self.recipe, self.validation, chosen_on)
+        thresholds = choose_limits(self.recipe, self.prepared, self.validation, chosen_on)
         return Run.load(folder / f"{form}-test.npz"), thresholds
 
     def _reference(self, seed: int) -> Reference:
@@ -200,7 +208,9 @@ class Bench:
         for name in ("", *(arm.name for arm in self.arms)):
             for form in ("float", "int8"):
                 run, thresholds = self._load(self._folder(seed, name), form)
-                found[name or "teacher", form] = measure(self.test, run, thresholds, reference)
+                found[name or "teacher", form] = measure(
+                    self.recipe.task.classes, self.test, run, thresholds, reference
+                )
         return found
 
     def _rows(self, seed: int, measured: dict[tuple[str, str], Measured]) -> list[dict[str, Any]]:
@@ -213,18 +223,19 @@ class Bench:
                 "matching": "-" if name == "teacher" else name,
                 "form": form,
                 "seed": seed,
-                **row_of(one, self.replicates),
-                **self._without_shared_patient(one),
+                **format_row(one, self.replicates),
+                **self._unshared(one),
                 **self._size(network, form),
             })  # fmt: skip
         return rows + self._lines(seed)
 
-    def _without_shared_patient(self, one: Measured) -> dict[str, float]:
-        """Figures without the test record whose patient is a validation patient too (202)."""
-        weights = (self.test.records != SHARED_PATIENT).astype(np.float64)[None]
+    def _unshared(self, one: Measured) -> dict[str, float]:
+        """Figures on test patients of no other role: without records of a patient in another."""
+        shared = np.isin(self.test.records, sorted(self.prepared.shared))
+        weights = (~shared).astype(np.float64)[None]
         statistics = one.statistics()
-        keys = ("macro_ap", "ap_pvc", "ap_afib", "spearman")
-        return {f"{key}_without_202": float(statistics[key](weights)[0]) for key in keys}
+        keys = [k for k in ("macro_ap", "ap_pvc", "ap_afib", "spearman") if k in statistics]
+        return {f"{key}_unshared": float(statistics[key](weights)[0]) for key in keys}
 
     def _size(self, folder: Path, form: str) -> dict[str, float]:
         """Weights, bytes and multiply-accumulates; of int8 students, how far XNNPACK is off."""
@@ -242,7 +253,7 @@ class Bench:
         return size | {f"xnnpack_{key}": value for key, value in off.items()}
 
     def _lines(self, seed: int) -> list[dict[str, Any]]:
-        """Bounds of agreement: the shuffled floor, and teachers retrained with other seeds."""
+        """What agreement is worth: the shuffled floor, and teachers retrained with other seeds."""
         reference = self._reference(seed)
         maps = reference.run.evidence
         floor = shuffled_floor(maps, maps, reference.predicted, seed=seed).summary()
@@ -270,12 +281,13 @@ class Bench:
         if not any(name == "classwise" for name, _ in measured):
             return rows
         for (name, form), other in measured.items():
-            classwise = measured["classwise", form]
+            ours = measured["classwise", form]
             if name == "classwise":
                 continue
             row: dict[str, Any] = {"less": name, "form": form, "seed": seed}
-            first, second = classwise.statistics(), other.statistics()
-            keys = ("macro_ap", "loc_auc_pvc", "point_pvc", "loc_auc_sve", "point_sve")
+            first, second = ours.statistics(), other.statistics()
+            wanted = ("macro_ap", "loc_auc_pvc", "point_pvc", "loc_auc_sve", "point_sve")
+            keys = tuple(key for key in wanted if key in first)
             agreement = ("spearman", "spearman_p5", "same_peak", "pearson")
             for key in keys + (() if name == "teacher" else agreement):
                 found = paired_difference(

@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from beatlens.tasks.windows.data import Prepared
-from beatlens.pipeline.student import Agreement, build_cache, distill_student
+from beatlens.pipeline.compress import make_cache, make_steps, make_validation
 from beatlens.pipeline.train import train_teacher
-from beatlens.recipe import Recipe
+from beatlens.tasks.windows.data import PreparedWindows
+from beatlens.tasks.windows.recipe import WindowRecipe
 from beatlens.training.loop import Report
 from benchmarks.attribution.matching import MATCHING_WEIGHTS
 
 
 def matching_weights(
-    recipe: Recipe,
-    prepared: Prepared,
+    recipe: WindowRecipe,
+    prepared: PreparedWindows,
     folder: Path,
     weights: Sequence[float],
     steps: int,
@@ -28,8 +28,8 @@ def matching_weights(
 ) -> list[dict[str, Any]]:
     """Train a short student per matching loss and weight; rows measured on validation patients."""
     teacher = train_teacher(recipe, prepared, folder / f"seed-{recipe.seed}", report)
-    cache = build_cache(recipe, prepared, teacher, activations=True)
-    agreement = Agreement.of(recipe, prepared, teacher)
+    cache = make_cache(recipe, prepared, teacher, activations=True)
+    validate = make_validation(recipe, prepared, teacher)
     schedule = recipe.student_schedule.model_copy(update={"steps": steps})
     rows = []
     for matching in MATCHING_WEIGHTS:
@@ -38,8 +38,11 @@ def matching_weights(
                 update={"matching": matching, "matching_weight": weight}
             )
             tried = recipe.model_copy(update={"distill": section, "student_schedule": schedule})
-            path = folder / "tuning" / f"{matching}-{weight:g}.pt"
-            student = distill_student(tried, cache, agreement, path, report)
+            place = folder / "tuning" / f"{matching}-{weight:g}"
+            made = make_steps(
+                tried, prepared, teacher, place, report, teacher_cache=cache, validate=validate
+            )
+            student, _ = made.run_first(1)
             rows.append({"matching": matching, "weight": weight, "steps": steps,
-                         "seed": recipe.seed, **agreement(student)})  # fmt: skip
+                         "seed": recipe.seed, **validate(student)})  # fmt: skip
     return rows

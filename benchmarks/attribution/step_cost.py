@@ -27,9 +27,11 @@ from beatlens.attribution.matching import (
 from beatlens.compress.distill import kd_loss
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.windows.labels import CLASSES, SPAN
+from beatlens.tasks.windows.labels import SPAN
 
 LAYER = "backbone"
+CLASSES = ("pvc", "sve", "afib", "bbb")
+"""As many classes as the released models of windows have; the step's time depends on it."""
 
 
 def step_cost(
@@ -37,7 +39,7 @@ def step_cost(
 ) -> list[dict[str, Any]]:
     """Time the kinds of step on random input; rows with `matching, path, teacher, ms, ratio`.
 
-    `teacher` is `online` where its forward pass is part of the step, `cached` where what it says
+    `teacher` is `online` where its forward pass is part of the step, `pooled` where its evidence
     comes from a `TeacherCache` (then the step is the student's alone, and matching weighs more).
     """
     torch.manual_seed(0)
@@ -45,7 +47,7 @@ def step_cost(
     optimizer = torch.optim.AdamW(pupil.parameters(), lr=1e-4)
     windows = torch.randn(batch, 1, SPAN + 2 * 256)
     rows: list[dict[str, Any]] = []
-    for mode in ("online", "cached"):
+    for mode in ("online", "pooled"):
         steps = {
             ("none", "-"): _step(master, pupil, windows, None, mode, general=False),
             **{
@@ -90,10 +92,10 @@ def _step(
         with torch.no_grad():
             return attribute_evidence(teacher, teacher_input)
 
-    cached = teach() if mode == "cached" else None
+    pooled = teach() if mode == "pooled" else None
 
     def loss() -> Tensor:
-        seen = cached if cached is not None else teach()
+        seen = pooled if pooled is not None else teach()
         if general and matching is not None:
             shown = attribute(student, student_input, LAYER, differentiable=True)
         else:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def clinical(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of the task beats.")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of beats.")],
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
@@ -33,26 +33,25 @@ def clinical(
     `train` and `compress`. Adds rows to clinical.json, clinical_contributions.json and
     clinical_checks.json.
     """
-    from beatlens.tasks.beats.recipe import BeatRecipe
-    from beatlens.errors import RecipeError
-    from beatlens.tasks.windows.data import at_hand
+    from beatlens.pipeline.evaluate import load_networks
+    from beatlens.pipeline.train import find_teacher
     from beatlens.signals.databases import find_database
-    from beatlens.verbs.beats import networks_of, prepared_for
-    from beatlens.verbs.runs import opened_any
+    from beatlens.tasks.common.sources import is_at_hand
     from beatlens.verbs.show import console
+    from benchmarks.clinical.classes import check_classes
     from benchmarks.clinical.data import judged_beats, ludb_beats
     from benchmarks.clinical.networks import explained_int8, explained_teacher
     from benchmarks.clinical.rows import clinical_figures
+    from benchmarks.open_recipe import open_beats, read_beats
 
-    chosen, folder = opened_any(recipe, run, threads)
-    if not isinstance(chosen, BeatRecipe):
-        raise RecipeError(f"{recipe}: task is {chosen.task!r}, expected a recipe of the task beats")
-    teacher, tables, student, quantized = networks_of(folder)
-    prepared = prepared_for(chosen, folder, data)
+    chosen, folder = open_beats(recipe, run, threads)
+    check_classes(chosen)
+    teacher, networks = find_teacher(chosen, folder), load_networks(chosen, folder)
+    prepared = read_beats(chosen, folder, data)
     with console.status("preparing") as status:
         sets = [judged_beats(prepared.test, simulated=prepared.simulated)]
         described = f"{prepared.description}; boundaries of waves by algorithm"
-        if not prepared.simulated and at_hand("ludb", data):
+        if not prepared.simulated and is_at_hand("ludb", data):
             sets += ludb_beats(find_database("ludb", data))
             described += "; and ludb, lead II, with people's boundaries"
         elif not prepared.simulated:
@@ -61,8 +60,8 @@ def clinical(
             )
         found = clinical_figures(
             [
-                explained_teacher(teacher, tables, prepared),
-                explained_int8(chosen, prepared, student, quantized, tables),
+                explained_teacher(chosen, prepared, teacher),
+                explained_int8(chosen, prepared, networks),
             ],
             sets,
             beats,

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import SignalError
-from beatlens.tasks.beats.metrics import BeatRun
 from beatlens.geometry import beat_columns
 from beatlens.tasks.beats.labels import AFTER, BEFORE
+from beatlens.tasks.beats.metrics import BeatRun
 
 Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]
@@ -86,7 +86,7 @@ class BeatContributions:
         """The class that came second to the one decided on, `[b]`."""
         scores = self.scores()
         scores[np.arange(len(self)), self.decided] = -np.inf
-        return np.asarray(scores.argmax(axis=1), np.int64)
+        return scores.argmax(axis=1).astype(np.int64)
 
     def contrast(self, decided: Classes | int, other: Classes | int) -> Contrast:
         """What makes class `decided` likelier than `other`: arrays, or one class for all beats."""
@@ -107,7 +107,7 @@ def split_decisions(
     """Take a run's decisions apart.
 
     Args:
-        run: evidence of a network on some tracks.
+        run: of a network over some tracks.
         decided: class of every beat, by track.
         tables: `[6, BINS, C]` in logits, as decided with: an int8 model's are rounded.
         offsets: `[C]` in logits, likewise.
@@ -123,7 +123,7 @@ def split_decisions(
     for number, (track, evidence) in enumerate(zip(run.tracks, run.evidence, strict=True)):
         first = beat_columns(track.peaks, stride, before, after, evidence.shape[1])
         spans = evidence[:, first[:, None] + np.arange(before + after)]
-        features = [table[track.contexts[:, i]] for i, table in enumerate(tables)]
+        features = [table[track.features[:, i]] for i, table in enumerate(tables)]
         for name, part in {
             "record": np.full(len(first), track.record),
             "track": np.full(len(first), number),
@@ -138,5 +138,5 @@ def split_decisions(
         **whole,
         decided=np.concatenate(decided),
         offsets=offsets,
-        stride=stride,
+        stride=stride,  # type: ignore[arg-type]
     )

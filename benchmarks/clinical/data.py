@@ -1,4 +1,4 @@
-"""Beats to measure evidence on: DS2 with an algorithm's boundaries, ludb with people's.
+"""Beats to judge evidence on: test records with an algorithm's boundaries, ludb with people's.
 
 ludb has no annotation of what kind a beat is. Its table of diagnoses names extrasystoles by
 recording; beats of recordings without any are normal, of the others not known, except that a beat
@@ -20,14 +20,15 @@ from beatlens.signals.databases import Database, as_ludb
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recording
-from beatlens.tasks.beats.labels import CLASSES, UNKNOWN, BeatTrack
-from beatlens.tasks.windows.tracks import condition
+from beatlens.tasks.beats.labels import UNKNOWN, BeatTrack
+from beatlens.tasks.common.sources import TEST
+from beatlens.tasks.common.tracks import condition
+from benchmarks.clinical.classes import N, S, V
 from benchmarks.clinical.delineation import NONE, BeatWaves, delineate, marked_waves
 
 LEAD = "ii"
 ALGORITHM, PEOPLE = "algorithm", "people"
-ECTOPY = {"Atrial extrasystole": CLASSES.index("s"), "Ventricular extrasystole": CLASSES.index("v")}
-NORMAL = CLASSES.index("n")
+ECTOPY = {"Atrial extrasystole": S, "Ventricular extrasystole": V}
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def judged_beats(tracks: Sequence[BeatTrack], *, simulated: bool) -> ClinicalBea
     Simulated ones are shorter and counted from their start.
     """
     waves = [delineate(track.x, track.peaks) for track in tracks]
-    name, start_s = ("simulated", 0.0) if simulated else ("DS2", START_S)
+    name, start_s = ("simulated", 0.0) if simulated else (TEST, START_S)
     return ClinicalBeats(name, ALGORITHM, tracks, waves, start_s)
 
 
@@ -117,7 +118,7 @@ def ludb_track(recording: Recording) -> BeatTrack:
         usable=out.usable,
         peaks=peaks,
         labels=np.full(len(peaks), UNKNOWN, np.int64),
-        contexts=beat_features(out.x, peaks),
+        features=beat_features(out.x, peaks),
         rate_hz=recording.rate_hz,
         samples=recording.samples,
     )
@@ -139,8 +140,8 @@ def as_diagnosed(
 ) -> NDArray[np.int64]:
     """Labels of beats by their recordings' diagnoses, `[b]`; see the module.
 
-    >>> diagnosed = {"1": (), "2": (2,)}
-    >>> as_diagnosed(np.array([0, 2, 0, 2]), np.array(["1", "1", "2", "2"]), diagnosed).tolist()
+    >>> said = {"1": (), "2": (2,)}
+    >>> as_diagnosed(np.array([0, 2, 0, 2]), np.array(["1", "1", "2", "2"]), said).tolist()
     [0, 0, -1, 2]
     """
     labels = np.full(len(decided), UNKNOWN, np.int64)
@@ -149,5 +150,5 @@ def as_diagnosed(
         if classes:
             labels[own] = np.where(np.isin(decided[own], classes), decided[own], UNKNOWN)
         else:
-            labels[own] = NORMAL
+            labels[own] = N
     return labels

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.errors import SignalError
-from beatlens.tasks.windows.metrics import Explaining
 from beatlens.geometry import Geometry
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.beats.labels import BeatTrack
-from beatlens.tasks.windows.labels import to_millivolts
+from beatlens.tasks.common.runs import Explaining
+from beatlens.tasks.common.tracks import to_millivolts
 from benchmarks.attribution.faithfulness import Control, deletion, insertion, take_out
 from benchmarks.clinical.contributions import BeatContributions
 from benchmarks.clinical.waves import WAVES

@@ -1,4 +1,4 @@
-"""The networks of a run as clinical figures look at them: teacher and int8 model."""
+"""The networks of a run as clinical figures look at them: teacher and int8 model, alike."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from beatlens.tasks.beats.recipe import BeatRecipe
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.tasks.beats.offsets import choose_offsets
-from beatlens.tasks.beats.metrics import (
-    integer_windows,
-    run_beats,
-    run_integer_beats,
-)
-from beatlens.tasks.windows.metrics import Explaining
+from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
+from beatlens.errors import ModelError
 from beatlens.nets.ensemble import list_blocks
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.lookup_tables import LookupTables
+from beatlens.nets.teacher import Teacher
+from beatlens.pipeline.compress import CACHE_SEED
 from beatlens.tasks.beats.data import PreparedBeats
-from beatlens.tasks.beats.evaluation import rule_of
-from beatlens.pipeline.student import CACHE_SEED, CALIBRATION_BATCHES
-from beatlens.tasks.beats.labels import BeatTrack, beat_tables
-from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.beats.evaluation import choose_rule
+from beatlens.tasks.beats.labels import BeatTrack, add_set_entries
+from beatlens.tasks.beats.metrics import run_beats, run_integer_beats
+from beatlens.tasks.beats.offsets import choose_offsets
+from beatlens.tasks.beats.recipe import BeatRecipe
+from beatlens.tasks.common.runs import CROP_SPAN, Explaining, integer_windows
+from beatlens.tasks.contract import Networks
 from benchmarks.attribution.faithfulness import randomised
 from benchmarks.clinical.contributions import BeatContributions, split_decisions
 
@@ -56,41 +53,41 @@ class Explained:
         return {"model": self.model, "form": self.form}
 
 
-def explained_teacher(
-    teacher: EvidenceNet, tables: LookupTables, prepared: PreparedBeats
-) -> Explained:
+def explained_teacher(recipe: BeatRecipe, prepared: PreparedBeats, teacher: Teacher) -> Explained:
     """A run's teacher, with offsets chosen on validation patients."""
-    rule_tables = beat_tables(tables.array())
-    offsets = choose_offsets(run_beats(teacher, rule_tables, prepared.validation))
+    net, classes = teacher.net, recipe.task.classes
+    rule_tables = add_set_entries(teacher.table_values, classes)
+    offsets = choose_offsets(run_beats(net, rule_tables, prepared.validation), classes)
 
     def contributions(tracks: Sequence[BeatTrack]) -> BeatContributions:
-        run = run_beats(teacher, rule_tables, tracks)
+        run = run_beats(net, rule_tables, tracks)
         decided = [(logits + offsets).argmax(axis=1) for logits in run.logits]
-        return split_decisions(run, decided, rule_tables, offsets, teacher.geometry.stride)
+        return split_decisions(run, decided, rule_tables, offsets, net.geometry.stride)
 
     def redrawn(layers: Sequence[str], seed: int) -> Explaining:
-        twin = randomised(teacher, layers, seed=seed).eval()
+        twin = randomised(net, layers, seed=seed).eval()
         return twin  # type: ignore[return-value]
 
-    return Explained("teacher", "float", teacher, contributions, redrawn)
+    return Explained("teacher", "float", net, contributions, redrawn)
 
 
-def explained_int8(
-    recipe: BeatRecipe,
-    prepared: PreparedBeats,
-    student: EvidenceNet,
-    quantized: QuantizedEvidenceNet,
-    tables: LookupTables,
-) -> Explained:
+def explained_int8(recipe: BeatRecipe, prepared: PreparedBeats, networks: Networks) -> Explained:
     """A run's int8 model, its evidence by LiteRT's reference kernels, decided in whole numbers.
 
     Drawn anew it is the float student with those layers drawn anew, quantised after training: all
     scales set from training crops without noise. (Drawn in the int8 model itself,
-    weights would meet scales that were set for others, and mean nothing.) With no layer drawn anew
+    weights would meet scales that were set for others, and say nothing.) With no layer drawn anew
     this is not the int8 model either, which was trained further: `redrawn([], seed)` is what to
     hold the others against.
+
+    Raises:
+        ModelError: the networks are a bundle's, which has no float student and no teacher.
     """
-    graph, rule = rule_of(quantized, tables, prepared)
+    model, teacher, student = networks.device, networks.teacher, networks.student
+    graph, quantized = model.graph, model.quantized
+    if teacher is None or student is None or quantized is None:
+        raise ModelError(f"{recipe.name}: expected teacher, student and int8 model of a run folder")
+    rule = choose_rule(recipe, prepared, teacher, model)
     step = rule.step
     run_windows = integer_windows(graph)
 
@@ -112,10 +109,10 @@ def explained_int8(
 
 
 def _crops(recipe: BeatRecipe, prepared: PreparedBeats, net: EvidenceNet) -> list[torch.Tensor]:
-    """Training crops, as its teacher is trained on them, to set an int8 model's scales from."""
+    """Training crops without noise, to set an int8 model's scales from."""
     sampler = prepared.sampler(recipe, CACHE_SEED + recipe.seed)
     windows: list[NDArray[np.float32]] = [
-        sampler.batch(i * CROPS, CROPS)[0] for i in range(CALIBRATION_BATCHES)
+        sampler.batch(i * CROPS, CROPS)[0] for i in range(Quantize().batches)
     ]
     return [torch.from_numpy(net.geometry.trim(each, CROP_SPAN)).unsqueeze(1) for each in windows]
 

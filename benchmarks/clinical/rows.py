@@ -3,7 +3,7 @@
 Of a run's teacher and int8 model, side by side:
 
 - in which waves the evidence for the class decided on lies, against the time they take,
-- contributions to S or V rather than N: of the signal, wave by wave, and of each beat feature,
+- what speaks for S or V rather than N: signal, wave by wave, and rhythm, feature by feature,
 - whether deleting what the evidence points at changes the decision more than deleting other parts,
   and what bridging whole waves does,
 - whether the evidence falls apart when weights are drawn anew,
@@ -22,7 +22,8 @@ import torch
 
 from beatlens.evaluate.figures import merge_figures
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.beats.labels import CLASSES, UNKNOWN
+from beatlens.tasks.beats.labels import UNKNOWN
+from benchmarks.clinical.classes import CLASSES, N, S, V
 from benchmarks.clinical.contributions import BeatContributions
 from benchmarks.clinical.data import ClinicalBeats, as_diagnosed
 from benchmarks.clinical.delineation import BeatWaves
@@ -36,9 +37,6 @@ from benchmarks.clinical.faithfulness import (
 )
 from benchmarks.clinical.networks import Explained, list_depths
 from benchmarks.clinical.statistics import (
-    N,
-    S,
-    V,
     agreement_row,
     check_row,
     contribution_row,
@@ -86,7 +84,7 @@ def clinical_figures(
         networks: the first is the teacher that others are held against.
         sets: the first is the one that checks are made on, which run the networks many times.
         each: beats of every class and recording that checks look at, at most.
-        say: called with what is measured next.
+        say: told what is being measured.
     """
     found = ClinicalFigures([], [], [])
     for number, beats in enumerate(sets):

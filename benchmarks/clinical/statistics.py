@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from beatlens.attribution.fidelity import Fidelity, fidelity, shuffled_floor
 from beatlens.evaluate.bootstrap import interval, ratio_statistic
 from beatlens.signals.beat_features import FEATURES
-from beatlens.tasks.beats.labels import BEFORE, CLASSES, UNKNOWN
+from beatlens.tasks.beats.labels import BEFORE, UNKNOWN
+from benchmarks.clinical.classes import F, N, V
 from benchmarks.clinical.contributions import BeatContributions, Contrast
 from benchmarks.clinical.waves import (
     BEFORE_QRS,
@@ -28,7 +29,6 @@ from benchmarks.clinical.waves import (
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Row = dict[str, Any]
-N, S, V, F = range(len(CLASSES))
 
 
 def outcomes(contributions: BeatContributions, decided: int) -> dict[str, Mask]:

@@ -1,6 +1,7 @@
 """The cells of `python -m benchmarks compress`: one method, budget, matching loss and seed each.
 
-A cell trains, quantises, runs its network over test strips on LiteRT's reference kernels, and
+A cell is a recipe, made small by the steps that make a released model (`pipeline.compress`). It
+trains, quantises, runs its network over test strips on LiteRT's reference kernels, and
 leaves what the table needs in a folder of its own; a folder that is complete is not made again, so
 an interrupted benchmark goes on where it stopped, and cells may run as separate processes.
 """
@@ -9,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
-from copy import deepcopy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,29 +21,26 @@ from typing import Any, cast
 import numpy as np
 from filelock import FileLock
 
-from beatlens.compress.contract import Budget, Compressed, Retraining, run_steps
+from beatlens.compress.contract import LogRow
 from beatlens.compress.distill import TeacherCache
 from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
-from beatlens.tasks.windows.metrics import Run, run_integer, run_network
 from beatlens.integer.account import size_account
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net
+from beatlens.nets.teacher import Teacher
 from beatlens.output import write_whole
-from beatlens.tasks.windows.data import Prepared
-from beatlens.pipeline.student import (
-    Agreement,
-    build_cache,
-    build_student_retraining,
-    distill_student,
-    load_quantized,
-    save_quantized,
-)
-from beatlens.recipe import NetworkSection, Recipe
+from beatlens.pipeline.compress import make_cache, make_steps
+from beatlens.pipeline.steps import Steps
+from beatlens.recipe import NetworkSection, StepSection
+from beatlens.tasks.windows.data import PreparedWindows
+from beatlens.tasks.windows.evaluation import choose_limits
 from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
-from beatlens.training.loop import Report, Schedule
+from beatlens.tasks.windows.metrics import Run, run_integer, run_network
+from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.training import Agreement
+from beatlens.training.loop import Report
 from benchmarks.attribution.matching import MATCHING_WEIGHTS
 from benchmarks.compression.plans import NETWORKS, TEACHER, Plan
 
@@ -82,7 +81,7 @@ def list_cells(plans: dict[tuple[str, int], Plan], seeds: list[int]) -> list[Gri
     ]
 
 
-def some_strips(prepared: Prepared, every: int = EVERY) -> WindowSet:
+def some_strips(prepared: PreparedWindows, every: int = EVERY) -> WindowSet:
     """Every third strip of the test patients."""
     whole = cut_windows(prepared.test)
     keep = slice(None, None, every)
@@ -111,8 +110,8 @@ class Grid:
             is next to nothing; to test the machinery.
     """
 
-    recipe: Recipe
-    prepared: Prepared
+    recipe: WindowRecipe
+    prepared: PreparedWindows
     teachers: Path
     folder: Path
     plans: dict[tuple[str, int], Plan]
@@ -140,7 +139,7 @@ class Grid:
                 f"{path}: no such teacher; train it with `python -m benchmarks attribution "
                 f"--run {self.teachers} --seeds {seed} --train-only`"
             )
-        return load_net(path)[0]
+        return load_net(path)[0].eval()
 
     def basis(self, seed: int) -> str:
         """Digest of a seed's teacher and of the recipe, 12 hexadecimal digits.
@@ -156,19 +155,25 @@ class Grid:
         return digest.hexdigest()[:12]
 
     def reference(self, seed: int) -> tuple[Run, np.ndarray]:
-        """A seed's teacher on the test strips, and its thresholds."""
+        """The run of a seed's teacher over the test windows, and its thresholds."""
         run = self._run_teacher(seed, "test", self.strips)
         validation = cut_windows(self.prepared.validation)
         chosen_on = self._run_teacher(seed, "validation", validation)
-        return run, self.prepared.thresholds(self.recipe, validation, chosen_on)
+        return run, choose_limits(self.recipe, self.prepared, validation, chosen_on)
 
-    def _run_teacher(self, seed: int, role: str, strips: WindowSet) -> Run:
-        """A seed's teacher on strips; kept on disk."""
+    def _run_teacher(self, seed: int, role: str, windows: WindowSet) -> Run:
+        """The run of a seed's teacher over windows; kept on disk."""
         path = self.folder / f"teacher-{seed}-{role}.npz"
         with self._alone(path):
             if not path.exists():
-                run_network(self.teacher(seed), strips).save(path)
+                run_network(self.teacher(seed), windows).save(path)
         return Run.load(path)
+
+    def _agreement(self, recipe: WindowRecipe) -> Agreement:
+        """What measures a network on the validation windows, against the teacher of its seed."""
+        windows = cut_windows(self.prepared.validation)
+        run = self._run_teacher(recipe.seed, "validation", windows)
+        return Agreement(windows, run, choose_limits(recipe, self.prepared, windows, run))
 
     def cache(self, seed: int) -> TeacherCache:
         """The crops of a seed with the teacher's evidence on them; kept on disk."""
@@ -177,7 +182,7 @@ class Grid:
         with self._alone(path):
             if not path.exists():
                 recipe = self.recipe.model_copy(update={"seed": seed})
-                build_cache(recipe, self.prepared, teacher, activations=True).save(path)
+                make_cache(recipe, self.prepared, Teacher(teacher), activations=True).save(path)
         return TeacherCache.load(path, teacher, self.recipe.distill.noise)
 
     @staticmethod
@@ -197,90 +202,121 @@ class Grid:
 
     def _make(self, cell: GridCell) -> None:
         place, plan = self.place(cell), self.plans[cell.method, cell.share]
-        cache = self.cache(cell.seed)
-        recipe = self._recipe(cell, plan)
-        predicted = self._run_teacher(cell.seed, "validation", cut_windows(self.prepared.validation))
-        agreement = Agreement.of(recipe, self.prepared, cache.teacher, predicted)
+        teacher, cache = Teacher(self.teacher(cell.seed)), self.cache(cell.seed)
+        recipe = cell_recipe(self.recipe, plan, cell)
+        agreement = self._agreement(recipe)
+
+        def make(one: WindowRecipe, folder: Path) -> Steps:
+            return make_steps(
+                one, self.prepared, teacher, folder, self.report,
+                teacher_cache=cache, validate=lambda net: agreement(cast(EvidenceNet, net)),
+            )  # fmt: skip
+
         started = time.perf_counter()
-        net = self._start(cell, plan, recipe, cache, agreement)
-        schedule = recipe.compress.retrain_schedule.schedule
-        retraining = build_student_retraining(recipe, cache, agreement, schedule)
-        budget = self._budget(cell, cache.teacher, net, shrinks=bool(plan.make(cell.seed)))
-        done = self._compressed(cell, plan, net, retraining, budget)
-        if not isinstance(done.net, QuantizedEvidenceNet):
-            raise TypeError(f"{cell.name} ended with a {type(done.net).__name__}")
-        graph = build_graph(done.net, SPAN)
+        start = self._share_steps(make, recipe, plan, 1)
+        recipe = self._with_budget(recipe, plan, cell, start or teacher.net)
+        self._share_steps(make, recipe, plan, plan.shared_steps, place)
+        steps = make(recipe, place)
+        _, quantized = steps.run()
+        graph = build_graph(quantized, SPAN)
         account = size_account(graph)
         if cell.rate is None:
-            run_integer(graph, done.net.geometry, self.strips).save(place / "int8-test.npz")
-        validated = agreement(done.net)
+            run_integer(graph, quantized.geometry, self.strips).save(place / "int8-test.npz")
         about: dict[str, Any] = {
             "start": plan.start,
             "seconds": time.perf_counter() - started,
-            "validated": validated,
-            "weights": done.size.as_dict(),
+            "validated": agreement(quantized),
+            "weights": weight_account(quantized).as_dict(),
             "account": account.as_dict(),
-            "log": done.log,
+            "log": _read_logs(steps, plan),
         }
         text = json.dumps(about, indent=1, default=float) + "\n"
         write_whole(place / "cell.json", text.encode())
 
-    def _compressed(
-        self, cell: GridCell, plan: Plan, net: EvidenceNet, retraining: Retraining, budget: Budget
-    ) -> Compressed:
-        """Run a plan's steps. Plans that only differ in what follows int8 share what is before."""
-        before, quantize = plan.make(cell.seed), self._quantize(plan)
-        if before or not plan.trained:
-            return run_steps(net, [*before, quantize, *plan.after], retraining, budget, self.report)
-        path = self._start_path(plan, cell).with_suffix(".int8.pt")
-        with self._alone(path):
-            if not path.exists():
-                done = run_steps(net, [quantize], retraining, budget, self.report)
-                save_quantized(path, cast(QuantizedEvidenceNet, done.net))
-        ready = load_quantized(path, net)
-        if not plan.after:
-            return Compressed(ready, weight_account(ready))
-        return run_steps(ready, plan.after, retraining, budget, self.report)
+    def _share_steps(
+        self,
+        make: Callable[[WindowRecipe, Path], Steps],
+        recipe: WindowRecipe,
+        plan: Plan,
+        count: int,
+        place: Path | None = None,
+    ) -> EvidenceNet | None:
+        """Make the first `count` steps once for all cells that have them.
 
-    def _budget(
-        self, cell: GridCell, teacher: EvidenceNet, net: EvidenceNet, *, shrinks: bool
-    ) -> Budget:
-        if self.quick:
-            size = weight_account(net).packed_bytes
-            return Budget(size // 2 if shrinks else 2 * size)
-        return Budget(4 * teacher.weights // cell.share)
-
-    def _recipe(self, cell: GridCell, plan: Plan) -> Recipe:
-        weight = MATCHING_WEIGHTS.get(cell.matching, 0.0)
-        changed = {"matching": cell.matching, "matching_weight": weight}
-        distill = self.recipe.distill.model_copy(update=changed)
-        compress = self.recipe.compress
-        if rate := cell.rate or plan.rate:
-            schedule = compress.retrain_schedule.model_copy(update={"learning_rate": rate})
-            compress = compress.model_copy(update={"retrain_schedule": schedule})
-        return self.recipe.model_copy(
-            update={"seed": cell.seed, "distill": distill, "compress": compress}
-        )
-
-    def _start(
-        self, cell: GridCell, plan: Plan, recipe: Recipe, cache: TeacherCache, agreement: Agreement
-    ) -> EvidenceNet:
-        """The network a plan starts from; distilled ones are shared by all plans that want them."""
+        Copies their files to the cell's folder `place`, if given. Returns the distilled network;
+        None for a plan that starts from the teacher, which shares nothing.
+        """
         if plan.start == TEACHER:
-            return deepcopy(cache.teacher).requires_grad_(True)
-        student = NetworkSection.of(NETWORKS[plan.start])
-        recipe = recipe.model_copy(update={"student": student})
-        path = self._start_path(plan, cell)
-        with self._alone(path):
-            return distill_student(recipe, cache, agreement, path, self.report)
+            return None
+        name = f"{plan.start}_{recipe.distill.matching}_{recipe.seed}"
+        shared = make(recipe, self.folder / "starts" / name)
+        with self._alone(shared.folder / "steps"):
+            start, _ = shared.run_first(count)
+        for number in range(1, count + 1):
+            path = shared.path(number)
+            if place is not None:
+                (place / "steps").mkdir(parents=True, exist_ok=True)
+                for one in (path, path.with_suffix(".json")):
+                    shutil.copyfile(one, place / "steps" / one.name)
+        return start
 
-    def _start_path(self, plan: Plan, cell: GridCell) -> Path:
-        return self.folder / "starts" / f"{plan.start}_{cell.matching}_{cell.seed}.pt"
+    def _with_budget(
+        self, recipe: WindowRecipe, plan: Plan, cell: GridCell, start: EvidenceNet
+    ) -> WindowRecipe:
+        """The recipe with the cell's budget; `start` is the network that its plan starts from."""
+        budget = 4 * self.teacher(cell.seed).weights // cell.share
+        if self.quick:
+            size = weight_account(start).packed_bytes
+            budget = size // 2 if plan.make(cell.seed) else 2 * size
+        compress = recipe.compress.model_copy(update={"packed_bytes": budget})
+        return recipe.model_copy(update={"compress": compress})
 
-    def _quantize(self, plan: Plan) -> Quantize:
-        schedule: Schedule = self.recipe.quantize_schedule.schedule
-        steps = schedule.steps if plan.trained else 0
-        return Quantize(steps=steps, learning_rate=schedule.learning_rate)
+
+def cell_recipe(recipe: WindowRecipe, plan: Plan, cell: GridCell) -> WindowRecipe:
+    """The recipe of one cell, without a budget: what its plan changes in the benchmark's recipe.
+
+    Quantisation is trained by `compress.retrain_schedule` with the steps and the learning rate of
+    `quantize_schedule`.
+    """
+    weight = MATCHING_WEIGHTS.get(cell.matching, 0.0)
+    changed = {"matching": cell.matching, "matching_weight": weight}
+    compress, from_teacher = recipe.compress, plan.start == TEACHER
+    retrain, quantize = compress.retrain_schedule, recipe.quantize_schedule
+    if rate := cell.rate or plan.rate:
+        retrain = retrain.model_copy(update={"learning_rate": rate})
+    own = {"steps": quantize.steps, "learning_rate": quantize.learning_rate}
+    steps = (
+        *(() if from_teacher else (StepSection(method="distill"),)),
+        *plan.make(cell.seed),
+        StepSection(
+            method="quantize",
+            settings={} if plan.trained else {"steps": 0},
+            schedule=retrain.model_copy(update=own),
+        ),
+        *plan.after,
+    )
+    return recipe.model_copy(
+        update={
+            "seed": cell.seed,
+            "distill": recipe.distill.model_copy(update=changed),
+            "student": recipe.student if from_teacher else NetworkSection.of(NETWORKS[plan.start]),
+            "compress": compress.model_copy(
+                update={
+                    "start": "teacher" if from_teacher else "student",
+                    "steps": steps,
+                    "retrain_schedule": retrain,
+                }
+            ),
+        }
+    )
+
+
+def _read_logs(steps: Steps, plan: Plan) -> list[LogRow]:
+    """What the methods of a cell logged, but for the distillation that many cells share."""
+    first = 1 if plan.start == TEACHER else 2
+    numbers = range(first, len(steps.recipe.compress.steps) + 1)
+    paths = [steps.path(number).with_suffix(".json") for number in numbers]
+    return [row for path in paths for row in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def _leaves(tree: object) -> list[object]:
@@ -294,7 +330,7 @@ def _leaves(tree: object) -> list[object]:
     return [leaf for part in tree.values() for leaf in _leaves(part)]
 
 
-def quick(recipe: Recipe) -> Recipe:
+def quick(recipe: WindowRecipe) -> WindowRecipe:
     """The recipe with trainings of a few steps: tests the machinery, not the methods."""
 
     def short(section: Any) -> Any:

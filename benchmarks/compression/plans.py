@@ -4,7 +4,7 @@ A third budget, for the smallest models, is tried with the methods that lead at 
 
 A method starts from the teacher where it can reach the budget from there by itself. Where it cannot
 (a codebook cannot take 0.8 M weights to 32 KB), it starts from a distilled network of a size from
-which it can, and the table states it: `start` is that network's name.
+which it can, and the table says so: `start` is that network's name.
 """
 
 from __future__ import annotations
@@ -12,21 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from beatlens.compress.contract import Method
-from beatlens.compress.evidence_repair import RepairEvidence
-from beatlens.compress.head_refit import RefitHead
-from beatlens.compress.kernel_codebook import CodeKernels
-from beatlens.compress.low_bit import LowBitWeights
-from beatlens.compress.magnitude import PruneWeights
-from beatlens.compress.manifold_head import ManifoldHead
-from beatlens.compress.permuted_blocks import BlockWeights
-from beatlens.compress.prune_channels import PruneChannels
-from beatlens.compress.regularised import RegularisedPruning
-from beatlens.compress.unify import UnifyWeights
 from beatlens.nets.backbones import STUDENTS, NetworkSpec
+from beatlens.recipe import StepSection
 
 PAPER = ("ewa", "swa", "sswa")
-WITH_AND_WITHOUT = ("none", "classwise")
+BOTH = ("none", "classwise")
 SMALL, TINY, LARGE = 100, 300, 20
 SHARES = (SMALL, TINY, LARGE)
 """Budgets: the teacher's float bytes divided by these."""
@@ -81,11 +71,25 @@ class Plan:
     """
 
     start: str
-    make: Callable[[int], tuple[Method, ...]] = lambda seed: ()
-    matchings: tuple[str, ...] = WITH_AND_WITHOUT
-    after: tuple[Method, ...] = ()
+    make: Callable[[int], tuple[StepSection, ...]] = lambda seed: ()
+    matchings: tuple[str, ...] = BOTH
+    after: tuple[StepSection, ...] = ()
     trained: bool = True
     rate: float | None = None
+
+    @property
+    def shared_steps(self) -> int:
+        """How many first steps other plans with the same start have too.
+
+        Those are the distillation, and quantisation where nothing comes between the two.
+        """
+        if self.start == TEACHER:
+            return 0
+        return 2 if self.trained and not self.make(0) else 1
+
+
+def _step(method: str, **settings: float | str) -> StepSection:
+    return StepSection(method=method, settings=settings)
 
 
 def plans() -> dict[tuple[str, int], Plan]:
@@ -111,7 +115,7 @@ def _tiny() -> dict[str, Plan]:
         "channels evidence, 3 rounds": pruning["channels evidence, 3 rounds"],
         "unified blocks": replace(formats["unified blocks"], start="dense-48k"),
         "coded kernels": replace(formats["coded kernels"], start="dense-48k"),
-        "4 bit": replace(formats["4 bit"], start="dense-20k", matchings=WITH_AND_WITHOUT),
+        "4 bit": replace(formats["4 bit"], start="dense-20k", matchings=BOTH),
     }
 
 
@@ -123,18 +127,18 @@ def retraining() -> tuple[str, ...]:
 def _pruning(share: int) -> dict[str, Plan]:
     """Methods that take the teacher itself down (single weights to a hundredth: half way)."""
 
-    def channels(**settings: object) -> Callable[[int], tuple[Method, ...]]:
-        return lambda seed: (PruneChannels(**settings),)  # type: ignore[arg-type]
+    def channels(**settings: int | str) -> Callable[[int], tuple[StepSection, ...]]:
+        return lambda seed: (_step("prune-channels", **settings),)
 
     return {
-        "channels L1": Plan(TEACHER, channels(importance="l1"), (*WITH_AND_WITHOUT, *PAPER)),
+        "channels L1": Plan(TEACHER, channels(importance="l1"), (*BOTH, *PAPER)),
         "channels Taylor": Plan(TEACHER, channels(importance="taylor")),
         "channels evidence": Plan(TEACHER, channels(importance="evidence")),
         "channels evidence, 3 rounds": Plan(TEACHER, channels(importance="evidence", rounds=3)),
         "channels L1, OrthP": Plan(TEACHER, channels(importance="l1", reinit="orthp")),
-        "channels, TPP": Plan(TEACHER, lambda seed: (RegularisedPruning(),)),
+        "channels, TPP": Plan(TEACHER, lambda seed: (_step("prune-regularised"),)),
         "weights": Plan(
-            TEACHER if share == LARGE else "dense-289k", lambda seed: (PruneWeights(),)
+            TEACHER if share == LARGE else "dense-289k", lambda seed: (_step("prune-weights"),)
         ),
     }
 
@@ -143,17 +147,20 @@ def _formats(share: int) -> dict[str, Plan]:
     """Methods that make weights cheaper, from networks that bring them near the budget."""
     large = share == LARGE
     return {
-        "unified blocks": Plan(TEACHER if large else "dense-106k", lambda seed: (UnifyWeights(),)),
+        "unified blocks": Plan(
+            TEACHER if large else "dense-106k", lambda seed: (_step("unify-weights"),)
+        ),
         "permuted blocks": Plan(
-            TEACHER if large else "dense-203k", lambda seed: (BlockWeights(groups=8, seed=seed),)
+            TEACHER if large else "dense-203k",
+            lambda seed: (_step("permuted-blocks", groups=8, seed=seed),),
         ),
         "coded kernels": Plan(
-            TEACHER if large else "dense-106k", lambda seed: (CodeKernels(seed=seed),)
+            TEACHER if large else "dense-106k", lambda seed: (_step("code-kernels", seed=seed),)
         ),
         "4 bit": Plan(
             "dense-289k" if large else "dense-48k",
-            lambda seed: (LowBitWeights(bits=4),),
-            (*WITH_AND_WITHOUT, *PAPER),
+            lambda seed: (_step("low-bit", bits=4),),
+            (*BOTH, *PAPER),
         ),
     }
 
@@ -161,11 +168,13 @@ def _formats(share: int) -> dict[str, Plan]:
 def _heads(student: str) -> dict[str, Plan]:
     """Distillation into a student, its quantisation, and heads fitted anew."""
     return {
-        "distilled": Plan(student, matchings=(*WITH_AND_WITHOUT, *PAPER)),
+        "distilled": Plan(student, matchings=(*BOTH, *PAPER)),
         "distilled, int8 after training": Plan(student, trained=False),
-        "head, ridge": Plan(student, after=(RefitHead(kind="ridge"),)),
-        "head, manifold": Plan(student, after=(ManifoldHead(crops=512, unknown="teacher"),)),
-        "head, gradient": Plan(student, after=(RefitHead(kind="gradient"),)),
-        "evidence repair": Plan(student, after=(RepairEvidence(),)),
-        "evidence repair, worst strip": Plan(student, after=(RepairEvidence(power=8.0),)),
+        "head, ridge": Plan(student, after=(_step("head-refit", kind="ridge"),)),
+        "head, manifold": Plan(
+            student, after=(_step("head-manifold", crops=512, unknown="teacher"),)
+        ),
+        "head, gradient": Plan(student, after=(_step("head-refit", kind="gradient"),)),
+        "evidence repair": Plan(student, after=(_step("repair-evidence"),)),
+        "evidence repair, worst strip": Plan(student, after=(_step("repair-evidence", power=8.0),)),
     }

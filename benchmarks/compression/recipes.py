@@ -2,7 +2,8 @@
 
 `python -m benchmarks compress` compares methods, each with a training short enough for hundreds of
 cells. What is released is chosen here, among recipes of full length whose steps may follow each
-other. All learn from the same teacher and the same crops, and none sees a test patient.
+other. All students have the same teacher and are trained on the same crops, and no test patient is
+looked at.
 """
 
 from __future__ import annotations
@@ -13,23 +14,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
 from beatlens.integer.account import size_account
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.pipeline.compress import run_steps_into
-from beatlens.tasks.windows.data import Prepared
+from beatlens.nets.teacher import Teacher
+from beatlens.pipeline.compress import Validate, compress, make_cache, make_validation
 from beatlens.pipeline.folder import claim
-from beatlens.pipeline.steps import Steps
-from beatlens.pipeline.student import Agreement, build_cache, build_student_retraining
-from beatlens.recipe import ModelRecipe, Recipe
+from beatlens.tasks.windows.data import PreparedWindows
 from beatlens.tasks.windows.labels import SPAN
-from beatlens.training.loop import Report, Schedule
+from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.training.loop import Report
 
-SHARED = ("seed", "data", "sampling", "teacher")
+SHARED = ("seed", "task", "data", "sampling", "teacher")
 """Sections in which recipes that are compared must agree; besides, in the size of the cache."""
 
 
@@ -48,9 +46,9 @@ class Tries:
         RecipeError: recipes differ in what they must share.
     """
 
-    recipes: Sequence[Recipe]
-    prepared: Prepared
-    teacher: EvidenceNet
+    recipes: Sequence[WindowRecipe]
+    prepared: PreparedWindows
+    teacher: Teacher
     folder: Path
     report: Report | None = None
 
@@ -67,25 +65,24 @@ class Tries:
 
     @cached_property
     def cache(self) -> TeacherCache:
-        """The crops all recipes learn from."""
-        return build_cache(self.recipes[0], self.prepared, self.teacher, activations=True)
+        """The crops that students of all recipes are trained on."""
+        return make_cache(self.recipes[0], self.prepared, self.teacher, activations=True)
 
     @cached_property
-    def agreement(self) -> Agreement:
+    def validate(self) -> Validate:
         """Measures a network on validation patients."""
-        return Agreement.of(self.recipes[0], self.prepared, self.teacher)
+        return make_validation(self.recipes[0], self.prepared, self.teacher)
 
-    def row(self, recipe: Recipe) -> dict[str, Any]:
+    def row(self, recipe: WindowRecipe) -> dict[str, Any]:
         """Make one recipe's network, or load it, and measure it."""
         folder = claim(self.folder / recipe.name, recipe)
 
-        def build_retraining(one: ModelRecipe, schedule: Schedule) -> Retraining:
-            return build_student_retraining(one, self.cache, self.agreement, schedule)
-
-        steps = Steps(recipe, self.teacher, build_retraining, folder, self.report)
-        _, quantized = run_steps_into(folder, steps)
+        _, quantized = compress(
+            recipe, self.prepared, self.teacher, folder, self.report,
+            teacher_cache=self.cache, validate=self.validate,
+        )  # fmt: skip
         account = size_account(build_graph(quantized, SPAN))
-        found = self.agreement(quantized)
+        found = self.validate(quantized)
         return {
             "recipe": recipe.name,
             "steps": ", ".join(step.method for step in recipe.compress.steps),

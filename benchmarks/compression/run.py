@@ -9,11 +9,10 @@ from typing import Any
 
 from beatlens.errors import BeatlensError, RecipeError
 from beatlens.evaluate.figures import merge_figures, write_figures
-from beatlens.pipeline.train import taken_teacher
+from beatlens.pipeline.train import read_teacher
 from beatlens.report.tables import Row, load_figures
-from beatlens.verbs.runs import opened, read_recipe, use_threads
+from beatlens.verbs.runs import use_threads
 from beatlens.verbs.show import console, progress_bar, training_bar
-from beatlens.verbs.strips import prepared_for
 from benchmarks.compression.grid import Grid, GridCell, all_seeds, list_cells, quick
 from benchmarks.compression.headlines import Measurements, headlines
 from benchmarks.compression.plans import SHARES, SMALL, WITH_AND_WITHOUT, Plan, plans, retraining
@@ -27,6 +26,7 @@ from benchmarks.compression.tables import (
     run_cells,
     with_older,
 )
+from benchmarks.open_recipe import open_windows, read_window_recipe, read_windows
 
 QUICK_METHODS = ("channels L1", "weights", "distilled", "evidence repair")
 QUICK_RETRAINING = ("channels L1", "weights")
@@ -48,11 +48,11 @@ def compress(
     out: Path,
 ) -> None:
     """What `python -m benchmarks compress` does."""
-    chosen, folder = opened(recipe, run, threads)
+    chosen, folder = open_windows(recipe, run, threads)
     chosen = quick(chosen) if quickly else chosen
     numbers = [int(part) for part in seeds.split(",")]
     kept = compared(methods, shares, quickly=quickly)
-    prepared = prepared_for(chosen, folder, data)
+    prepared = read_windows(chosen, folder, data)
     grid = Grid(chosen, prepared, teachers, folder, kept, quick=quickly)
     cells = list_cells(kept, numbers)
     if cell:
@@ -104,13 +104,13 @@ def compress_rates(
     out: Path,
 ) -> None:
     """What `python -m benchmarks compress-rates` does."""
-    chosen, folder = opened(recipe, run, threads)
+    chosen, folder = open_windows(recipe, run, threads)
     chosen = quick(chosen) if quickly else chosen
     wanted = _named(methods, retraining()) or (QUICK_RETRAINING if quickly else retraining())
     kept = {key: plan for key, plan in plans().items() if key[0] in wanted and key[1] == share}
     if not kept:
         raise RecipeError(f"share is {share}, expected one of {', '.join(map(str, SHARES))}")
-    prepared = prepared_for(chosen, folder, data)
+    prepared = read_windows(chosen, folder, data)
     grid = Grid(chosen, prepared, teachers, folder, kept, quick=quickly)
     cells = rate_cells(
         wanted, share, rates=RATES_TRIED[:: len(RATES_TRIED) - 1] if quickly else RATES_TRIED
@@ -139,11 +139,11 @@ def compress_tries(
 ) -> None:
     """What `python -m benchmarks compress-tries` does."""
     use_threads(threads)
-    chosen = [read_recipe(path) for path in recipes]
-    prepared = prepared_for(chosen[0], run, data)
+    chosen = [read_window_recipe(path) for path in recipes]
+    prepared = read_windows(chosen[0], run, data)
     rows: list[dict[str, Any]] = []
     with training_bar("recipes") as report:
-        tries = Tries(chosen, prepared, taken_teacher(teacher, chosen[0]), run, report)
+        tries = Tries(chosen, prepared, read_teacher(teacher, chosen[0]), run, report)
         for one in chosen:
             rows.append(tries.row(one))
             row = rows[-1]

@@ -22,10 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from beatlens.checked_read import checked_read
 from beatlens.evaluate.bootstrap import paired_difference
-from beatlens.tasks.windows.metrics import Measured, Reference, Run, measure, row_of
 from beatlens.report.tables import Row
+from beatlens.tasks.windows.metrics import Measured, Reference, Run, format_row, measure
 from benchmarks.compression.grid import Grid, GridCell
 from benchmarks.compression.plans import PAPER, WITH_AND_WITHOUT
 
@@ -154,11 +157,11 @@ class Table:
         for seed in sorted({cell.seed for cell in cells}):
             run, thresholds = self.grid.reference(seed)
             reference = Reference(run, thresholds)
-            teacher = measure(self.grid.strips, run, thresholds, reference)
+            teacher = self._measure(run, thresholds, reference)
             size = 4 * self.grid.teacher(seed).weights
             basis = {"seed": seed, "basis": self.grid.basis(seed)}
             about = {"method": "teacher", "start": "-", "share": 1, "matching": "-"}
-            figures = row_of(teacher, self.replicates)
+            figures = format_row(teacher, self.replicates)
             rows.append({**about, "form": "float", **basis, "bytes": size, **figures})
             measured: dict[tuple[str, int, str], Measured] = {}
             for cell in (c for c in cells if c.seed == seed):
@@ -170,7 +173,11 @@ class Table:
 
     def _measured(self, cell: GridCell, reference: Reference) -> Measured:
         run = Run.load(self.grid.place(cell) / "int8-test.npz")
-        return measure(self.grid.strips, run, reference.thresholds, reference)
+        return self._measure(run, reference.thresholds, reference)
+
+    def _measure(self, run: Run, thresholds: NDArray[np.float64], reference: Reference) -> Measured:
+        classes = self.grid.recipe.task.classes
+        return measure(classes, self.grid.strips, run, thresholds, reference)
 
     def _row(self, cell: GridCell, one: Measured) -> dict[str, Any]:
         path = self.grid.place(cell) / "cell.json"
@@ -187,7 +194,7 @@ class Table:
             **{key: about["weights"][key] for key in ("weights", "nonzero")},
             "seconds": about["seconds"],
             **_logged(about["log"]),
-            **row_of(one, self.replicates),
+            **format_row(one, self.replicates),
         }
 
     def _differences(

@@ -1,12 +1,12 @@
 """`python -m benchmarks beats-crossval`: a recipe for beats, on every patient of DS1 and svdb.
 
 Most S beats of the validation records are of one patient, and figures on them promise too much.
-Here every recording is classified by a network that was trained on others: all patients but those
-of the test, in folds of whole recordings, and with them recordings in atrial fibrillation, of which
+Here every recording is decided by a network that was trained on others: all patients but those of
+the test, in folds of whole recordings, and with them recordings in atrial fibrillation, of which
 there are hardly any in DS1 and svdb. It is the small network that is trained, without a teacher,
 since that takes a minute; what helps it is tried on the teacher then. Where the teacher's last
-members are trained on recordings whose beats nobody labelled, so is a second small network, and the
-mean of both is measured.
+members are trained on recordings whose beats nobody labelled too, so is a second small network, and
+their mean is judged.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.checked_read import checked_read
-from beatlens.tasks.beats.metrics import BeatRun, run_beats
 from beatlens.evaluate.bootstrap import average_precision_statistic, interval, mean_statistic
+from beatlens.nets.teacher import TEACHER_FILE, Teacher, mean_teacher
 from beatlens.output import writing
-from beatlens.tasks.beats.crops import heard_by_members, member_crops
+from beatlens.pipeline.train import train_network
+from beatlens.tasks.beats.crops import label_unlabelled, member_crops
 from beatlens.tasks.beats.data import PreparedBeats
-from beatlens.tasks.beats.training import train_beat_network
-from beatlens.pipeline.members import Member, mean_of
-from beatlens.tasks.beats.labels import CLASSES, NOT_S, BeatTrack, beat_tables
-from beatlens.tasks.windows.sampling import Crops
+from beatlens.tasks.beats.labels import ABSENT, BeatTrack, add_set_entries
+from beatlens.tasks.beats.metrics import BeatRun, run_beats
+from beatlens.tasks.beats.recipe import BeatRecipe
+from beatlens.training.crops import Crops
 from beatlens.training.loop import Report
 
 FOLDS = 4
@@ -41,7 +41,7 @@ Logits = Sequence[NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Logits of recordings by networks that were not trained on them.
+    """The runs of networks over recordings that they were not trained on.
 
     Attributes:
         labelled: of DS1 and svdb.
@@ -56,36 +56,36 @@ def out_of_fold(
     recipe: BeatRecipe,
     prepared: PreparedBeats,
     folder: Path,
-    unlabelled: Sequence[BeatTrack] = (),
     folds: Sequence[int] = range(FOLDS),
     report: Report | None = None,
     say: Callable[[str], None] = print,
 ) -> OutOfFold:
-    """Train the recipe's student once or twice per fold; returns the logits of the held-out.
+    """Train the recipe's student once or twice per fold; returns the runs over the held-out.
 
     Args:
         recipe: its student section's network is trained by its student schedule.
-        prepared: tracks; those of training and validation are cut into folds.
-        folder: where every fold's logits are kept, to go on from.
-        unlabelled: see `beatlens.tasks.beats.data.read_unlabelled`; those in fibrillation are cut
-            into folds likewise.
+        prepared: tracks; those of training and validation are cut into folds, and so are those
+            without labels of beats that are in fibrillation.
+        folder: where every fold's networks and logits are kept, to go on from.
         folds: which of the `FOLDS` to train or load.
         report, say: progress.
     """
     everyone = sorted(prepared.train + prepared.validation, key=lambda t: (t.database, t.record))
-    fibrillating = [track for track in unlabelled if (track.labels == NOT_S).any()]
-    classified: list[tuple[BeatTrack, NDArray[np.float64]]] = []
+    unlabelled = prepared.unlabelled
+    fibrillating = [track for track in unlabelled if (track.labels == ABSENT).any()]
+    decided: list[tuple[BeatTrack, NDArray[np.float64]]] = []
     folder.mkdir(parents=True, exist_ok=True)
     for number in folds:
-        in_fibrillation = fibrillating[number::FOLDS]
-        names = {track.record for track in in_fibrillation}
+        quiet = fibrillating[number::FOLDS]
+        names = {track.record for track in quiet}
         others = [track for track in unlabelled if track.record not in names]
-        held_out = [*everyone[number::FOLDS], *in_fibrillation]
+        held_out = [*everyone[number::FOLDS], *quiet]
         path = folder / f"seed-{recipe.seed}-fold-{number}-of-{len(held_out)}.npz"
         if not path.exists():
             say(f"{recipe.name}, seed {recipe.seed}: fold {number + 1} of {FOLDS}")
             rest = [track for track in everyone if track not in held_out]
-            logits = _classify(recipe, replace(prepared, train=rest), others, held_out, report)
+            fold = replace(prepared, train=rest, validation=[], unlabelled=others)
+            logits = _decide(recipe, fold, held_out, path.with_suffix(""), report)
             part = path.with_suffix(".part.npz")
             with writing(path):
                 np.savez(part, *logits)
@@ -94,42 +94,41 @@ def out_of_fold(
             checked_read(path, "a fold's logits", "delete it, and they are made again"),
             np.load(path) as archive,
         ):
-            classified += [(track, archive[f"arr_{i}"]) for i, track in enumerate(held_out)]
+            decided += [(track, archive[f"arr_{i}"]) for i, track in enumerate(held_out)]
 
-    def join_run(in_fibrillation: bool) -> BeatRun:
-        chosen = [
-            pair for pair in classified if bool((pair[0].labels == NOT_S).any()) == in_fibrillation
-        ]
+    def run_recordings(quiet: bool) -> BeatRun:
+        chosen = [pair for pair in decided if bool((pair[0].labels == ABSENT).any()) == quiet]
         return BeatRun([track for track, _ in chosen], [], [logits for _, logits in chosen])
 
-    return OutOfFold(join_run(in_fibrillation=False), join_run(in_fibrillation=True))
+    return OutOfFold(run_recordings(quiet=False), run_recordings(quiet=True))
 
 
-def _classify(
+def _decide(
     recipe: BeatRecipe,
     fold: PreparedBeats,
-    unlabelled: Sequence[BeatTrack],
     held_out: Sequence[BeatTrack],
+    folder: Path,
     report: Report | None,
 ) -> Logits:
+    """Logits of the beats of each held-out recording, by networks that are trained here."""
     schedule = recipe.student_schedule.model_copy(update={"keep": "last"}).schedule
 
-    def trained(one: BeatRecipe, crops: Crops) -> Member:
-        spec = one.student.spec
-        member = train_beat_network(spec, schedule, one.seed, crops, (), None, report)[0]
-        return member.net.eval(), member.tables
+    def train(one: BeatRecipe, crops: Crops, name: str) -> Teacher:
+        path = folder / name / TEACHER_FILE
+        return train_network(one, fold, crops, one.student.spec, schedule, path, report)
 
     first, last = recipe.of_member(0), recipe.of_member(recipe.teacher.members - 1)
-    members = [trained(first, fold.sampler(first, first.seed))]
+    members = [train(first, fold.sampler(first, first.seed), "first")]
     if recipe.unlabelled.members:
-        heard = heard_by_members(recipe, unlabelled, *members[0])
-        members.append(trained(last, member_crops(last, fold, heard)))
-    net, tables = mean_of(members)
+        labelled = label_unlabelled(recipe, fold.unlabelled, members[0])
+        members.append(train(last, member_crops(last, fold, labelled), "last"))
+    mean = mean_teacher(members)
+    tables = add_set_entries(mean.table_values, recipe.task.classes)
     with torch.no_grad():
-        return run_beats(net.eval(), beat_tables(tables.array()), held_out).logits
+        return run_beats(mean.net.eval(), tables, held_out).logits
 
 
-def build_row(recipe: BeatRecipe, predicted: OutOfFold) -> dict[str, Any]:
+def build_row(recipe: BeatRecipe, decided: OutOfFold) -> dict[str, Any]:
     """A row of docs/figures/beats_crossval.json.
 
     `ap_s_DATABASE`, `ap_v_DATABASE` with intervals by recording, and `predictivity_...`: that of
@@ -137,7 +136,7 @@ def build_row(recipe: BeatRecipe, predicted: OutOfFold) -> dict[str, Any]:
     percent of the beats in fibrillation that are called S where so many S beats are found, of all
     databases together.
     """
-    found = predicted.labelled
+    found, classes = decided.labelled, recipe.classes
     row: dict[str, Any] = {
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -152,16 +151,16 @@ def build_row(recipe: BeatRecipe, predicted: OutOfFold) -> dict[str, Any]:
     for database in sorted(set(databases)):
         there = databases == database
         for name, sensitivity in AT_SENSITIVITY.items():
-            number = CLASSES.index(name)
+            number = classes.index(name)
             truth, score = labels[there] == number, chances[there, number]
             statistic = average_precision_statistic(truth.astype(float), score)
             ends = interval(statistic, records[there], n=200)
             key = f"{name}_{database}"
             row |= {f"ap_{key}": ends.estimate, f"ap_{key}_lo": ends.lo, f"ap_{key}_hi": ends.hi}
             row[f"predictivity_{key}"] = 100 * _predictivity(truth, score, sensitivity)
-    s = CLASSES.index("s")
+    s = classes.index("s")
     level = np.quantile(chances[labels == s, s], 1 - AT_SENSITIVITY["s"])
-    called = [100 * (_chances(each)[:, s] >= level) for each in predicted.fibrillating.logits]
+    called = [100 * (_chances(each)[:, s] >= level) for each in decided.fibrillating.logits]
     row["fibrillating"] = len(called)
     if len(called) > 1:
         groups = np.repeat(np.arange(len(called)), [len(each) for each in called])

@@ -30,14 +30,12 @@ def crossval(
     of other recipes.
     """
     from beatlens.evaluate.figures import merge_figures
-    from beatlens.tasks.windows.labels import CLASSES
-    from beatlens.verbs.runs import opened
     from beatlens.verbs.show import console, training_bar
-    from beatlens.verbs.strips import prepared_for
     from benchmarks.crossval.windows import build_row, out_of_fold
+    from benchmarks.open_recipe import open_windows, read_windows
 
-    chosen, folder = opened(recipe, run, threads)
-    prepared = prepared_for(chosen, folder, data)
+    chosen, folder = open_windows(recipe, run, threads)
+    prepared = read_windows(chosen, folder, data)
     numbers = [int(part) for part in folds.split(",")]
     rows = []
     with training_bar("training") as report:
@@ -52,14 +50,12 @@ def crossval(
     described = "MIT-BIH DS1, every record predicted by a network not trained on it; lead MLII"
     merge_figures(out / "crossval.json", command, described, rows, key=("recipe", "seed"))
     for row in rows:
-        figures = "  ".join(f"{name} {row[f'ap_{name}']:.3f}" for name in CLASSES)
+        figures = "  ".join(f"{name} {row[f'ap_{name}']:.3f}" for name in chosen.classes)
         console.print(f"seed {row['seed']}: macro AP {row['macro_ap']:.3f}  {figures}")
 
 
-def wearable(
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", help="A recipe of the task wearable.")
-    ],
+def recordings_crossval(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of recordings.")],
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
@@ -78,50 +74,48 @@ def wearable(
     ] = None,
     out: Out = Path("docs/figures"),
 ) -> None:
-    """Cross-validate a recipe for whole recordings on cinc2017.
+    """Cross-validate a recipe of recordings on its own source.
 
     Five folds; teacher, student and int8 model are trained anew for each. Adds the recipe's rows to
     wearable.json, and writes the recordings that the int8 model misclassifies to
     crossval_misclassified.json of the run folder. A benchmark that was interrupted continues where
     it stopped.
     """
-    from beatlens.errors import RecipeError
     from beatlens.evaluate.figures import merge_figures, write_figures
-    from beatlens.tasks.recordings.data import read_recordings
-    from beatlens.tasks.recordings.evaluation import CROSSVAL_FIGURES, rows_of
-    from beatlens.verbs.runs import opened_any
-    from beatlens.verbs.show import console, loading_bar, training_bar
-    from beatlens.verbs.wearable import print_rows
-    from beatlens.tasks.recordings.recipe import FOLDS, RecordingRecipe
-    from benchmarks.crossval.decisions import misclassified_rows
-    from benchmarks.crossval.recordings import KEY, MISCLASSIFIED, out_of_fold, read_folds
+    from beatlens.tasks.recordings.evaluation import format_rows, misclassified_rows, summarize
+    from beatlens.verbs.runs import print_summary
+    from beatlens.verbs.show import console, training_bar
+    from benchmarks.crossval.recordings import (
+        FIGURES,
+        FOLDS,
+        KEY,
+        MISCLASSIFIED,
+        describe,
+        fold_recipe,
+        out_of_fold,
+        read_folds,
+    )
+    from benchmarks.open_recipe import open_recordings, read_recordings
 
     numbers = read_folds(folds)
-    chosen, folder = opened_any(recipe, run, threads)
-    if not isinstance(chosen, RecordingRecipe):
-        raise RecipeError(
-            f"{recipe}: task is {chosen.task!r}, expected a recipe of the task wearable"
-        )
-    with loading_bar() as show:
-        recordings = read_recordings(chosen.data, folder, data, show)
-    console.print(recordings.described, style="bold yellow" if recordings.simulated else "")
+    chosen, folder = open_recordings(recipe, run, threads)
+    prepared = {n: read_recordings(fold_recipe(chosen, n), folder, data) for n in numbers}
     with training_bar("training") as report:
-        found = out_of_fold(chosen, recordings, folder, numbers, teachers, report, console.print)
-    rows = rows_of(chosen, found)
-    print_rows(rows)
+        found = out_of_fold(chosen, prepared, folder, teachers, report, console.print)
+    one = prepared[numbers[0]]
+    rows = format_rows(chosen, found, one.published)
+    print_summary(summarize(chosen, rows))
     if sorted(numbers) != list(range(FOLDS)):
         return
-    command = "python -m benchmarks wearable RECIPE"
-    described = (
-        f"{recordings.described}; every one classified by networks not trained on it, 5 folds"
-    )
-    write_figures(folder / CROSSVAL_FIGURES, command, described, rows)
+    command = "python -m benchmarks recordings-crossval RECIPE"
+    described = describe(chosen, one, found)
+    write_figures(folder / FIGURES, command, described, rows)
     write_figures(folder / MISCLASSIFIED, command, described, misclassified_rows(chosen, found))
     merge_figures(out / "wearable.json", command, described, rows, key=KEY)
 
 
 def beats_crossval(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of the task beats.")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe of beats.")],
     run: RunFolder = None,
     data: DataFolder = None,
     threads: Threads = None,
@@ -133,30 +127,24 @@ def beats_crossval(
     Trains the small network without a teacher. Adds the recipe's rows to beats_crossval.json,
     beside those of other recipes.
     """
-    from beatlens.tasks.beats.recipe import BeatRecipe
-    from beatlens.errors import RecipeError
     from beatlens.evaluate.figures import merge_figures
-    from beatlens.verbs.beats import prepared_for, unlabelled_for
-    from beatlens.verbs.runs import opened_any
     from beatlens.verbs.show import console, training_bar
     from benchmarks.crossval.beats import build_row, out_of_fold
+    from benchmarks.open_recipe import open_beats, read_beats
 
-    chosen, folder = opened_any(recipe, run, threads)
-    if not isinstance(chosen, BeatRecipe):
-        raise RecipeError(f"{recipe}: task is {chosen.task!r}, expected a recipe of the task beats")
-    prepared, rows = prepared_for(chosen, folder, data), []
-    others = unlabelled_for(chosen, prepared, folder, data)
+    chosen, folder = open_beats(recipe, run, threads)
+    prepared, rows = read_beats(chosen, folder, data), []
     with training_bar("training") as report:
         for seed in (int(part) for part in seeds.split(",")):
             seeded = chosen.model_copy(update={"seed": seed})
             found = out_of_fold(
-                seeded, prepared, folder / "crossval", others, report=report, say=console.print
+                seeded, prepared, folder / "crossval", report=report, say=console.print
             )
             rows.append(build_row(seeded, found))
     command = "python -m benchmarks beats-crossval RECIPE"
     described = (
-        "MIT-BIH DS1 and svdb, and cinc2017's recordings in fibrillation, every recording "
-        "classified by networks not trained on it"
+        "MIT-BIH DS1 and svdb, and cinc2017's recordings in fibrillation, every recording decided "
+        "by networks not trained on it"
     )
     key = ("recipe", "seed")
     merge_figures(out / "beats_crossval.json", command, described, rows, key)

@@ -1,6 +1,6 @@
-"""`python -m benchmarks crossval`: a teacher's recipe on every patient of DS1, out of fold.
+"""`python -m benchmarks crossval`: a teacher's recipe judged on every patient of DS1, out of fold.
 
-Five validation patients are too few to compare recipes of a teacher: a seed moves their figures
+Five validation patients cannot tell one teacher's recipe from another: a seed moves their figures
 more than a setting does. Here every record of DS1 is predicted by a network that was trained on the
 others; figures are of all of them together, what is found and where, and so are the thresholds with
 the best F1, which a final fit on all of DS1 takes over.
@@ -25,19 +25,21 @@ from beatlens.evaluate.bootstrap import (
     mean_statistic,
 )
 from beatlens.evaluate.prediction import prediction
-from beatlens.tasks.windows.metrics import LOCALISED, Run, run_network, usable_thresholds
-from beatlens.tasks.windows.data import Prepared
 from beatlens.pipeline.train import train_network
-from beatlens.recipe import Recipe
-from beatlens.signals import splits
-from beatlens.tasks.windows.labels import CLASSES, WindowSet, Track, cut_windows
+from beatlens.signals.databases import mitdb
+from beatlens.tasks.windows.data import PreparedWindows
+from beatlens.tasks.windows.labels import WindowSet, WindowTrack, cut_windows
+from beatlens.tasks.windows.metrics import Run, run_network, usable_thresholds
+from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.tracks import Classes
 from beatlens.training.loop import Report
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Strips and their evidence, of patients that the networks were not trained on."""
+    """The runs of networks over windows of patients that they were not trained on."""
 
+    classes: Classes
     strips: WindowSet
     run: Run
 
@@ -50,7 +52,7 @@ class OutOfFold:
             found = interval(statistic, records, n=replicates)
             row |= {key: found.estimate, f"{key}_lo": found.lo, f"{key}_hi": found.hi}
         scored = prediction(labels, logits, limits)
-        for c, name in enumerate(CLASSES):
+        for c, name in enumerate(self.classes):
             row[f"threshold_{name}"] = float(1 / (1 + np.exp(-limits[c])))
             row[f"f1_{name}"] = float(scored.f1[c])
         return row
@@ -58,28 +60,29 @@ class OutOfFold:
     def _statistics(self, limits: np.ndarray) -> dict[str, Statistic]:
         labels, logits = self.strips.labels, self.run.logits
         statistics = {"macro_ap": macro_average_precision_statistic(labels, logits)}
-        for c, name in enumerate(CLASSES):
+        for c, name in enumerate(self.classes):
             statistics[f"ap_{name}"] = average_precision_statistic(labels[:, c], logits[:, c])
         located = localisation(
             self.run.evidence, self.strips.masks, labels == 1, logits >= limits
         ).where_detected()
-        for name in LOCALISED:
-            c = CLASSES.index(name)
+        for c, (name, one) in enumerate(self.classes.items()):
+            if not one.is_occasional:
+                continue
             statistics[f"loc_auc_{name}"] = mean_statistic(located.auc[:, c])
             statistics[f"point_{name}"] = mean_statistic(located.pointing[:, c])
         return statistics
 
 
 def out_of_fold(
-    recipe: Recipe,
-    prepared: Prepared,
+    recipe: WindowRecipe,
+    prepared: PreparedWindows,
     folder: Path,
     folds: Sequence[int],
     count: int = 5,
     report: Report | None = None,
     say: Callable[[str], None] = print,
 ) -> OutOfFold:
-    """Train the teacher of a recipe once per fold of DS1; returns the predictions on the held-out.
+    """Train the teacher of a recipe once per fold of DS1; returns the runs over the held-out.
 
     Record 201, whose patient is in the test set, is predicted but never trained on.
 
@@ -95,7 +98,7 @@ def out_of_fold(
         DataError: the tracks are not those of MIT-BIH's DS1.
     """
     found = {t.record for t in prepared.train + prepared.validation if t.database == "mitdb"}
-    if missing := sorted(set(splits.DS1) - found):
+    if missing := sorted(set(mitdb.DS1) - found):
         raise DataError(
             f"cross-validation needs every record of MIT-BIH's DS1, {missing[0]} is missing "
             f"(of {len(missing)}); get it with `beatlens data get mitdb`"
@@ -105,36 +108,38 @@ def out_of_fold(
     runs: list[Run] = []
     for number in folds:
         path = folder / f"seed-{recipe.seed}-fold-{number}.npz"
-        fold = _fold(prepared, splits.folds(count)[number])
+        fold = _fold(prepared, mitdb.folds(count)[number])
         cut.append(cut_windows(fold.validation))
         if not path.exists():
             say(f"{recipe.name}, seed {recipe.seed}: fold {number + 1} of {count}")
-            network = train_network(recipe.teacher.spec, schedule, recipe, fold,
-                                    path.with_suffix(".pt"), report)  # fmt: skip
-            run_network(network, cut[-1]).save(path)
+            crops, file = fold.sampler(recipe, recipe.seed, excerpts=True), path.with_suffix(".pt")
+            teacher = train_network(
+                recipe, fold, crops, recipe.teacher.spec, schedule, file, report
+            )
+            run_network(teacher.net, cut[-1]).save(path)
         runs.append(Run.load(path))
     evidence = np.concatenate([run.evidence for run in runs])
-    return OutOfFold(WindowSet.joined(cut), Run(evidence))
+    return OutOfFold(recipe.task.classes, WindowSet.joined(cut), Run(evidence))
 
 
-def _fold(prepared: Prepared, held_out: tuple[str, ...]) -> Prepared:
+def _fold(prepared: PreparedWindows, held_out: tuple[str, ...]) -> PreparedWindows:
     """The same tracks, with one fold of DS1 as validation patients."""
     everyone = prepared.train + prepared.validation
-    of_mitdb = sorted((t for t in everyone if t.database == "mitdb"), key=lambda t: t.record)
+    ours = sorted((t for t in everyone if t.database == "mitdb"), key=lambda t: t.record)
     others = [t for t in everyone if t.database != "mitdb"]
 
-    def trains(track: Track) -> bool:
-        return track.record not in held_out + splits.WATCHED
+    def trains(track: WindowTrack) -> bool:
+        return track.record not in held_out + mitdb.WATCHED
 
     return replace(
         prepared,
-        train=[t for t in of_mitdb if trains(t)] + others,
-        validation=[t for t in of_mitdb if t.record in held_out],
+        train=[t for t in ours if trains(t)] + others,
+        validation=[t for t in ours if t.record in held_out],
         test=[],
     )
 
 
-def build_row(recipe: Recipe, found: OutOfFold) -> dict[str, Any]:
+def build_row(recipe: WindowRecipe, found: OutOfFold) -> dict[str, Any]:
     """A row of docs/figures/crossval.json."""
     about = {"recipe": recipe.name, "seed": recipe.seed, "steps": recipe.teacher_schedule.steps}
     return {**about, "records": len(set(found.strips.records.tolist())), **found.row()}

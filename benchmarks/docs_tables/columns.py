@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from beatlens.report.tables import Column
 from beatlens.signals.beat_features import FEATURES
-from beatlens.tasks.recordings.labels import CLASSES
 
+RECORDING_CLASSES = ("normal", "afib", "other", "noise")
+"""Classes of the released models of recordings."""
 SIZE = (
     Column("bytes", "bytes", digits=None, interval=False),
     Column("macs", "MACs per strip", digits=None, interval=False),
@@ -284,7 +285,7 @@ UNSEEN_BEATS = (
 UNSEEN_RECORDINGS = (
     Column("records", "recordings", digits=None, interval=False),
     Column("score", "score", digits=3),
-    *(Column(f"f1_{name}", f"F1 {name}", digits=2, interval=False) for name in CLASSES),
+    *(Column(f"f1_{name}", f"F1 {name}", digits=2, interval=False) for name in RECORDING_CLASSES),
 )
 HOST = (
     Column("cpu_seconds", "processor seconds per 24 h", digits=1, interval=False),
@@ -294,7 +295,7 @@ WEARABLE = (
     Column("bytes", "bytes", digits=None, interval=False),
     Column("score", "score", digits=3),
     Column("published_score", "at the whole set's shares", digits=3),
-    *(Column(f"f1_{name}", f"F1 {name}", digits=2, interval=False) for name in CLASSES),
+    *(Column(f"f1_{name}", f"F1 {name}", digits=2, interval=False) for name in RECORDING_CLASSES),
     Column("spearman", "Spearman", digits=2),
     Column("spearman_p5", "Spearman p5", digits=2),
     Column("same_peak", "same peak", digits=2),

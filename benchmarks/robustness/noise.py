@@ -7,22 +7,23 @@ Three kinds of noise at six levels are put into every record of DS2 (see
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.errors import DataError
+from beatlens.errors import DataError, RecipeError
 from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.stream import explain_recording
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import Database
+from beatlens.signals.databases.mitdb import DS2
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.recording import Recording
-from beatlens.signals.splits import DS2
-from beatlens.tasks.windows.labels import CLASSES
-from beatlens.tasks.windows.tracks import beat_track
+from beatlens.tasks.registry import default_recipe
+from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.tracks import annotated_track
 from benchmarks.robustness.noise_stress import (
     LEVELS_DB,
     NOISES,
@@ -41,6 +42,8 @@ from benchmarks.robustness.outcomes import (
 )
 
 LEAD = "MLII"
+CLASSES = cast(WindowRecipe, default_recipe("windows")).task.classes
+"""What annotations of mitdb make the classes of a model of windows."""
 CLEAN = ("none", None)
 Condition = tuple[str, int | None]
 Progress = Callable[[str, int, int], None]
@@ -85,18 +88,18 @@ class NoiseBench:
                 progress(bundle.name, index, len(self._records))
             recording, reference = self._mitdb.read(record), self._mitdb.annotations(record)
             clean: Any = None
-            for condition, counts in self._heard(recording, reference):
+            for condition, counts in self._with_noise(recording, reference):
                 found = outcome(bundle, recording, reference, counts, clean)
                 clean = clean or found
                 outcomes[condition].append(found)
-        row_of: Any = strip_row if bundle.beats is None else beat_row
+        format_row: Any = strip_row if bundle.beats is None else beat_row
         return [
             {"model": bundle.name, "noise": kind, "snr_db": level, "records": len(self._records)}
-            | row_of(found, outcomes[CLEAN])
+            | format_row(found, outcomes[CLEAN])
             for (kind, level), found in outcomes.items()
         ]
 
-    def _heard(
+    def _with_noise(
         self, recording: Recording, reference: Annotations
     ) -> Iterator[tuple[Condition, Counts]]:
         for kind, level in self._conditions:
@@ -152,7 +155,13 @@ def _run_strips(
         if finding.end_s - finding.start_s == span
         and any(a <= finding.start_s and finding.end_s <= b for a, b in segments)
     ]
-    track = beat_track(recording, reference, LEAD, CLASSES)
+    if unknown := sorted(set(bundle.classes) - set(CLASSES)):
+        raise RecipeError(
+            f"bundle {bundle.name!r} decides on {', '.join(unknown)}, expected some of "
+            f"{', '.join(CLASSES)}, for which mitdb has labels"
+        )
+    classes = {name: CLASSES[name] for name in bundle.classes}
+    track = annotated_track(recording, reference, LEAD, classes, classes)
     starts = [round(finding.start_s * MODEL_RATE_HZ) for finding in chosen]
     labels = np.array([track.labels(start, bundle.span_samples) for start in starts])
-    return strip_outcome(chosen, labels.astype(np.float64))
+    return strip_outcome(chosen, labels.astype(np.float64), bundle.classes)

@@ -29,7 +29,6 @@ from beatlens.evaluate.bootstrap import (
 from beatlens.evaluate.ec57 import BeatCounts, Pair, count_pairs, pair_beats
 from beatlens.runtime.finding import Finding
 from beatlens.signals.annotations import Annotations
-from beatlens.tasks.windows.labels import CLASSES
 
 Segments = Sequence[tuple[int, int]]
 Floats = NDArray[np.float64]
@@ -153,6 +152,7 @@ class StripOutcome:
         decided: bool `[S]`; `warned` bool `[S]`, of those decided on.
         decisions: bool `[S, C]`.
         evidence: `[S, C, T]`, zeros where nothing was decided.
+        classes: names of the classes.
     """
 
     labels: Floats
@@ -161,6 +161,7 @@ class StripOutcome:
     warned: NDArray[np.bool_]
     decisions: NDArray[np.bool_]
     evidence: NDArray[np.float32]
+    classes: Sequence[str]
 
     @property
     def wrong(self) -> NDArray[np.bool_]:
@@ -172,20 +173,23 @@ class StripOutcome:
 UNDECIDED_LOGIT = -99.0
 
 
-def strip_outcome(findings: Sequence[Finding], labels: Floats) -> StripOutcome:
-    """Line up findings on strips with their labels `[S, C]`."""
+def strip_outcome(
+    findings: Sequence[Finding], labels: Floats, classes: Sequence[str]
+) -> StripOutcome:
+    """Line up findings on strips with their labels `[S, C]` of the classes."""
     columns = next((f.evidence.shape[1] for f in findings if f.evidence is not None), 1)
-    nothing = np.zeros((len(CLASSES), columns), np.float32)
+    nothing = np.zeros((len(classes), columns), np.float32)
     return StripOutcome(
         labels,
         np.array([
-            _mean_evidence(f) if f.assessable else [UNDECIDED_LOGIT] * len(CLASSES)
+            _mean_evidence(f) if f.assessable else [UNDECIDED_LOGIT] * len(classes)
             for f in findings
         ]),
         np.array([f.assessable for f in findings]),
         np.array([bool(f.warnings) for f in findings]),
-        np.array([[name in f.predicted for name in CLASSES] for f in findings]),
+        np.array([[name in f.predicted for name in classes] for f in findings]),
         np.stack([nothing if f.evidence is None else f.evidence for f in findings]),
+        classes,
     )  # fmt: skip
 
 
@@ -249,9 +253,10 @@ def strip_row(outcomes: Sequence[StripOutcome], clean: Sequence[StripOutcome]) -
 
     labels, logits = joined(lambda o: o.labels), joined(lambda o: o.logits)
     _interval(row, "macro_ap", macro_average_precision_statistic(labels, logits), groups)
-    pvc = CLASSES.index("pvc")
-    statistic = average_precision_statistic(labels[:, pvc], logits[:, pvc])
-    _interval(row, "ap_pvc", statistic, groups)
+    for number, name in enumerate(outcomes[0].classes):
+        if name == "pvc":
+            statistic = average_precision_statistic(labels[:, number], logits[:, number])
+            _interval(row, "ap_pvc", statistic, groups)
     decided, warned = joined(lambda o: o.decided), joined(lambda o: o.warned)
     wrong = joined(lambda o: o.wrong)
     each = np.ones(len(decided))

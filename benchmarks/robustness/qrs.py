@@ -19,10 +19,10 @@ from beatlens.evaluate.bootstrap import interval, ratio_statistic
 from beatlens.evaluate.ec57 import BeatCounts, compare_beats
 from beatlens.signals.annotations import Annotations, read_annotations
 from beatlens.signals.databases import Database, find_database
+from beatlens.signals.databases.mitdb import DS1, DS2, DS2_WITHOUT_202
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import DETECTOR, detect_qrs
 from beatlens.signals.recording import Recording
-from beatlens.signals.splits import DS1, DS2, DS2_WITHOUT_202
 from benchmarks.robustness.noise_stress import NOISES, read_noise, with_noise
 
 LEADS = ("MLII", "V5")

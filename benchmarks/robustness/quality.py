@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.signals.databases import Database
+from beatlens.signals.databases.mitdb import DS2
 from beatlens.signals.frontend import Conditioned, FrontEnd
 from beatlens.signals.recording import Recording
-from beatlens.signals.splits import DS2
 
 WITHIN_S = 2.0
 BEFORE_S = 10

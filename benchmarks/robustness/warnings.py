@@ -21,8 +21,9 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.warning_bits import WARNINGS
 from beatlens.signals.databases import Database
+from beatlens.signals.databases.mitdb import DS2, PACED
+from beatlens.signals.databases.svdb import VALIDATION as SVDB_VALIDATION
 from beatlens.signals.frontend import MODEL_RATE_HZ
-from beatlens.signals.splits import DS2, PACED, SVDB_VALIDATION
 from benchmarks.robustness.outcomes import BeatOutcome, beat_outcome, shares
 
 LEADS = ("MLII", "V5", "ECG1")

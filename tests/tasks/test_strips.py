@@ -21,13 +21,13 @@ from beatlens.tasks.windows.labels import (
     CONTEXT,
     MIN_RHYTHM,
     SPAN,
-    WindowSet,
     Track,
+    WindowSet,
     cut_windows,
     to_millivolts,
 )
-from beatlens.tasks.windows.sampling import CropSampler
 from beatlens.tasks.windows.objective import TaskObjective, crops_of
+from beatlens.tasks.windows.sampling import CropSampler
 
 from ..nets.networks import SMALL, lively
 from .tracks import load_tracks_of, make_track

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from beatlens.tasks.beats.recipe import BeatDataSection
-from beatlens.tasks.beats.data import wanted_records
 from beatlens.signals.databases import find_database
+from beatlens.tasks.beats.data import wanted_records
+from beatlens.tasks.beats.recipe import BeatDataSection
 
 from .track_digests import DIGESTS, STRIPS, digests, sections
 

@@ -18,8 +18,8 @@ from beatlens.tasks.recordings.labels import (
     LONG_NAMES,
     SYMBOLS,
     RecordingTrack,
-    rhythm_shares,
     recording_track,
+    rhythm_shares,
 )
 
 

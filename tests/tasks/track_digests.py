@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from beatlens.tasks.beats.recipe import BeatDataSection
-from beatlens.tasks.beats.data import BeatTrackOf
-from beatlens.tasks.recordings.data import WearableTrackOf
 from beatlens.recipe import DataSection
 from beatlens.signals.databases import find_database
-from beatlens.tasks.windows.tracks import Assumptions, TrackOf
+from beatlens.tasks.beats.data import BeatTrackOf
+from beatlens.tasks.beats.recipe import BeatDataSection
+from beatlens.tasks.recordings.data import WearableTrackOf
 from beatlens.tasks.recordings.recipe import WearableDataSection
+from beatlens.tasks.windows.tracks import Assumptions, TrackOf
 
 DIGESTS = Path(__file__).with_suffix(".json")
 STRIPS = {

@@ -38,11 +38,20 @@ def compress(
     folder: Path,
     report: Report | None = None,
     progress: Callable[[int, int], None] | None = None,
+    teacher_cache: TeacherCache | None = None,
+    validate: Validate | None = None,
 ) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
     """Run the compression steps of a recipe; returns the last float network and the int8 one.
 
     Without steps of its own a recipe distils its student and quantises it. Writes `student.pt` and
     `quantized.pt`, and every step's network into `steps/`; what is there is loaded.
+
+    Args:
+        recipe, prepared: of the teacher.
+        teacher: what is made small.
+        folder: run folder.
+        report, progress: of the training, and of the teacher's run over the crops.
+        teacher_cache, validate: as for `make_steps`.
 
     Raises:
         RecipeError: started under torchrun.
@@ -57,7 +66,9 @@ def compress(
     if student_path.exists() and quantized_path.exists():
         student = load_net(student_path)[0]
         return student, load_quantized(quantized_path, student)
-    student, quantized = make_steps(recipe, prepared, teacher, folder, report, progress).run()
+    student, quantized = make_steps(
+        recipe, prepared, teacher, folder, report, progress, teacher_cache, validate
+    ).run()
     save_net(student_path, student, read_spec(student))
     save_quantized(quantized_path, quantized)
     return student, quantized
@@ -95,15 +106,21 @@ def make_cache(
     prepared: Prepared,
     teacher: Teacher,
     progress: Callable[[int, int], None] | None = None,
+    activations: bool | None = None,
 ) -> TeacherCache:
-    """Run the teacher once over the crops that its students are trained on."""
+    """Run the teacher once over the crops that its students are trained on.
+
+    `activations`: keep its activations too; None: if a step of the recipe needs them.
+    """
+    if activations is None:
+        activations = any(_needs_activations(recipe, step) for step in recipe.compress.steps)
     kind = find_training(recipe.task.kind)
     return TeacherCache(
         teacher.net,
         kind.student_crops(recipe, prepared, teacher, CACHE_SEED + recipe.seed),
         recipe.distill.cache,
         span=kind.crop_span(recipe),
-        activations=any(_needs_activations(recipe, step) for step in recipe.compress.steps),
+        activations=activations,
         seed=recipe.seed,
         noise=recipe.distill.noise,
         progress=progress,

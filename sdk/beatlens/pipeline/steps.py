@@ -46,28 +46,38 @@ class Steps:
     folder: Path
     report: Report | None = None
 
+    def path(self, number: int) -> Path:
+        """File of the network that step `number`, 1 and up, leaves; its log is beside it."""
+        method = self.recipe.compress.steps[number - 1].method
+        return self.folder / "steps" / f"{number}-{method}.pt"
+
     def run(self) -> tuple[EvidenceNet, QuantizedEvidenceNet]:
         """Run what is not in the folder yet; returns the last float network and the int8 one.
 
         Raises:
             ModelError: a step cannot handle the network, or cannot reach the budget.
         """
+        last_float, net = self.run_first(len(self.recipe.compress.steps))
+        if not isinstance(net, QuantizedEvidenceNet):
+            raise TypeError(f"steps ended with a {type(net).__name__}")  # the recipe forbids it
+        return last_float, net
+
+    def run_first(self, count: int) -> tuple[EvidenceNet, nn.Module]:
+        """As `run`, of the first `count` steps; returns the last float network and the last one."""
         section = self.recipe.compress
         last_float = deepcopy(self.teacher).requires_grad_(True)
         if section.start == "student":
             seed_everything(self.recipe.seed)
             last_float = build(self.recipe.student.spec, self.teacher.classes)
         net: nn.Module = last_float
-        for number, step in enumerate(section.steps, start=1):
-            path = self.folder / "steps" / f"{number}-{step.method}.pt"
+        for number, step in enumerate(section.steps[:count], start=1):
+            path = self.path(number)
             path.parent.mkdir(parents=True, exist_ok=True)
             if number == 1 and section.start == "student":
                 net = self._distilled(step, last_float, path)
             else:
                 net = self._step(step, net, last_float, path)
             last_float = net if isinstance(net, EvidenceNet) else last_float
-        if not isinstance(net, QuantizedEvidenceNet):
-            raise TypeError(f"steps ended with a {type(net).__name__}")  # the recipe forbids it
         return last_float, net
 
     def _distilled(self, step: StepSection, student: EvidenceNet, path: Path) -> EvidenceNet:

@@ -30,7 +30,7 @@ from beatlens.signals.annotation_types import Annotations
 from beatlens.signals.databases import (
     Database,
     DatabaseNotFoundError,
-    database_in,
+    database_type,
     find_database,
     named_folder,
 )
@@ -87,7 +87,7 @@ def open_source(source: Source) -> Database:
     """The database of a source; its list of records is read once."""
     section = source.section
     if section.database is not None:
-        return database_in(section.database, source.folder)
+        return database_type(section.database)(source.folder)
     by: PatientBy
     match section.patient:
         case HeaderPatient(header=key):
@@ -147,6 +147,7 @@ def find_sources(data: DataSection, folder: Path | None) -> tuple[Source, ...]:
     Raises:
         DataError: one that is not `optional` is not there; one is damaged or incomplete.
     """
+    open_source.cache_clear()  # A folder may have changed since it was read.
     found = []
     for section in data.sources:
         if section.path is not None:
