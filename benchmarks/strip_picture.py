@@ -31,6 +31,7 @@ from beatlens.tasks.windows.labels import (
     cut_strips,
     to_millivolts,
 )
+from beatlens.tasks.windows.rule import window_rule
 from beatlens.tasks.windows.tracks import tracks_of
 from benchmarks.docs_tables.example_strip import example_strip
 
@@ -134,7 +135,7 @@ def main() -> None:
     bundle = Bundle.load(given.bundle)
     tracks = list(tracks_of("mitdb", DS2, given.data))
     by_record = {track.record: track for track in tracks}
-    chances = np.array(list(bundle.thresholds.values()))
+    chances = np.array(list(window_rule(bundle).thresholds.values()))
     limits = np.log(chances / (1 - chances))
     maps = run_both(given.teacher, bundle, tracks)
     index = choose_strip(maps, by_record, limits)

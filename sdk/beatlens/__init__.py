@@ -5,7 +5,7 @@ is one attribute away and brings numpy and a TFLite interpreter with it, never t
 
 >>> import beatlens
 >>> sorted(beatlens.__all__)
-['BeatStream', 'Bundle', 'Stream', '__version__']
+['Bundle', 'Finding', 'Stream', '__version__']
 """
 
 from importlib import import_module
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from beatlens.version import __version__
 
 if TYPE_CHECKING:
-    from beatlens.runtime.beat_stream import BeatStream
     from beatlens.runtime.bundle import Bundle
+    from beatlens.runtime.finding import Finding
     from beatlens.runtime.stream import Stream
 
-__all__ = ["BeatStream", "Bundle", "Stream", "__version__"]
+__all__ = ["Bundle", "Finding", "Stream", "__version__"]
 
 _LAZY = {
-    "BeatStream": "beatlens.runtime.beat_stream",
     "Bundle": "beatlens.runtime.bundle",
+    "Finding": "beatlens.runtime.finding",
     "Stream": "beatlens.runtime.stream",
 }
 

@@ -28,11 +28,11 @@ from beatlens.evaluate.wearable import (
     score_statistic,
 )
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.signals.rr_features import BINS, FEATURES
 from beatlens.signals.simulate import simulate_patient
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.recordings.labels import CLASSES, WearableTrack, wearable_track
+from beatlens.tasks.recordings.rule import RecordingRule
 from beatlens.tasks.windows.labels import to_millivolts
 
 N, A, O, NOISE = range(4)  # noqa: E741

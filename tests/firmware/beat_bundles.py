@@ -13,12 +13,12 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.pipeline.export import golden_inputs
-from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import LSB_MV
 from beatlens.signals.rr_features import BINS
 from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, LONG_NAMES
+from beatlens.tasks.beats.rule import BeatRule
 from beatlens.tasks.beats.sampling import CROP_SPAN
 
 SPEC = NetworkSpec("dense", (6, 8, 8, 8), (8, 8, 8, 12), (2, 2, 2, 1))
@@ -49,6 +49,7 @@ def beat_bundle(folder: Path, seed: int = 0, likely: str | None = None) -> Bundl
         Calibration(1.3, rng.normal(0, spread, len(CLASSES))),
         low_margin=scale,
         out_of_distribution=scale,
+        never_if_clipped=(CLASSES.index("s"),),
     )
     return Bundle.create(
         folder / "bundle",
@@ -56,5 +57,6 @@ def beat_bundle(folder: Path, seed: int = 0, likely: str | None = None) -> Bundl
         tflite=write_tflite(graph),
         classes=LONG_NAMES,
         golden_inputs=inputs[:4],
-        beats=rule,
+        kind="beats",
+        rule=rule,
     )

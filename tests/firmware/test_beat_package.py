@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from beatlens.firmware.beat_package import write_beats
 from beatlens.firmware.cores import CORES
+from beatlens.firmware.package import write_bundle
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.warning_bits import CLIPPED
 from beatlens.signals.frontend import FrontEnd
@@ -32,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.mark.parametrize("core", CORES)
 def test_golden_vectors_hold_on_this_computer(bundle: Bundle, core: str, tmp_path: Path) -> None:
-    folder = write_beats(bundle, SENSOR, tmp_path / "out", "wrist", core)
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "wrist", core)
     done = made_by_make(folder, "check")
     assert done.returncode == 0, done.stderr
 
@@ -40,8 +40,8 @@ def test_golden_vectors_hold_on_this_computer(bundle: Bundle, core: str, tmp_pat
 @pytest.mark.parametrize("wrong", ["never_clipped", "clipped_warning", None])
 def test_golden_vectors_have_clipped_beats(wrong: str | None, tmp_path: Path) -> None:
     """S nearly always wins; of the beats that are clipped another class does, with a warning."""
-    folder = write_beats(beat_bundle(tmp_path, likely="s"), SENSOR, tmp_path / "out", "wrist")
-    golden = " ".join((folder / "wrist_golden_beats.c").read_text().split())
+    folder = write_bundle(beat_bundle(tmp_path, likely="s"), SENSOR, tmp_path / "out", "wrist")
+    golden = (folder / "wrist_golden_beats.c").read_text()
     beats = re.findall(r"\{\d+, \d+, 1, (\d+), (\d+), \{", golden)
     clipped = [int(number) for number, warnings in beats if int(warnings) & CLIPPED]
     others = [int(number) for number, warnings in beats if not int(warnings) & CLIPPED]
@@ -61,7 +61,7 @@ def test_golden_vectors_have_clipped_beats(wrong: str | None, tmp_path: Path) ->
 @pytest.mark.parametrize("board", ["m3", "m4", "m7", "m33", "m55"])
 def test_golden_vectors_hold_on_boards(bundle: Bundle, board: str, tmp_path: Path) -> None:
     require_tools()
-    folder = write_beats(bundle, SENSOR, tmp_path / "out", "wrist", board)
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "wrist", board)
     sources = [*folder.glob("*.c"), *(folder / "src").glob("*.c")]
     program = build(BOARDS[board], sources, tmp_path, f"-I{folder}")
     assert run(BOARDS[board], program).status == 0
@@ -77,7 +77,7 @@ def test_golden_vectors_hold_on_boards(bundle: Bundle, board: str, tmp_path: Pat
     ],
 )
 def test_damage_is_seen(bundle: Bundle, file: str, array: str, tmp_path: Path) -> None:
-    folder = write_beats(bundle, SENSOR, tmp_path / "out", "wrist")
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "wrist")
     spoil(folder / file, array)
     done = made_by_make(folder, "check")
     assert done.returncode != 0
@@ -128,7 +128,7 @@ int main(void)
 
 @pytest.mark.parametrize("board", [None, "m4"])
 def test_callbacks_may_be_left_out(bundle: Bundle, board: str | None, tmp_path: Path) -> None:
-    folder = write_beats(bundle, SENSOR, tmp_path / "out", "beats")
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "beats")
     (folder / "selftest.c").write_text(NOBODY)
     if board is None:
         assert made_by_make(folder, "check").returncode == 0
@@ -165,6 +165,6 @@ def test_the_command_line_writes_it_and_refuses_tflm(bundle: Bundle, tmp_path: P
 def test_names_that_the_self_test_might_use_itself_compile(
     bundle: Bundle, name: str, tmp_path: Path
 ) -> None:
-    folder = write_beats(bundle, SENSOR, tmp_path / "out", name)
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", name)
     done = made_by_make(folder, "check")
     assert done.returncode == 0, done.stderr

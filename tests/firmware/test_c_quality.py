@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from beatlens.firmware import sensor_source, task_source
+from beatlens.firmware import sensor_source
 from beatlens.signals.frontend import FrontEnd
+from beatlens.tasks.windows.c_task import window_task_source
 from benchmarks.device import measure
 
 from ..runtime.conftest import make_bundle
@@ -58,7 +59,9 @@ def said(*command: str | Path) -> str:
 def generated(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A model, its task and a sensor as C."""
     folder = tmp_path_factory.mktemp("generated")
-    made = task_source(make_bundle("residual", tmp_path_factory.mktemp("bundle") / "b"), "strips")
+    made = window_task_source(
+        make_bundle("residual", tmp_path_factory.mktemp("bundle") / "b"), "strips"
+    )
     sensor = sensor_source(FrontEnd(250, 200.0, (-2048, 2047)), "chest")
     parts = {"strips": made.task, "strips_net": made.net, "chest": sensor}
     return [write_c(part, folder, name) for name, part in parts.items()]

@@ -32,6 +32,7 @@ from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
+from beatlens.tasks.windows.rule import build_rule
 
 from ..integer.graphs import student_graph
 from ..runtime.cases import GAIN
@@ -220,7 +221,8 @@ def unsafe_bundle(folder: Path) -> Bundle:
     graph = IntegerGraph(tensors, ops, "input", outputs)
     return Bundle.create(
         folder, name="unsafe", tflite=write_tflite(graph),
-        classes={key: key for key in ("a", "b", "c", "d")},
+        classes={key: key for key in ("a", "b", "c", "d")}, kind="windows",
+        rule=build_rule(graph, dict.fromkeys("abcd", 0.5)),
         golden_inputs=np.zeros((1, length), np.int8),
     )  # fmt: skip
 

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from beatlens.errors import BeatlensError
-from beatlens.firmware import KernelSet, lay_out, sensor_source, task_source
+from beatlens.firmware import KernelSet, lay_out, sensor_source
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.packed import encode_tensor, name_coding
 from beatlens.signals.frontend import FrontEnd
+from beatlens.tasks.windows.c_task import window_task_source
 from benchmarks.device import measure
 from benchmarks.device.boards import port
 
@@ -55,7 +56,7 @@ def case(kernels: KernelSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stack")
     bundle = make_bundle("residual", tmp_path_factory.mktemp("bundle") / "residual")
     plan = lay_out(read_tflite(bundle.tflite), kernels=kernels)
-    made = task_source(bundle, "task", plan=plan)
+    made = window_task_source(bundle, "task", plan=plan)
     sensor = sensor_source(FrontEnd(RATE, GAIN), "sensor")
     for name, part in {"task": made.task, "task_net": made.net, "sensor": sensor}.items():
         write_c(part, folder, name)

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from beatlens.errors import RecipeError
-from beatlens.firmware import sensor_source, task_source
-from beatlens.runtime import chain
+from beatlens.firmware import sensor_source
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.columns import Columns
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.warning_bits import NOISY
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.wfdb_files import read_recording
+from beatlens.tasks.windows import chain
+from beatlens.tasks.windows.c_task import window_task_source
 
 from ..runtime.cases import GAIN, ecg_counts
 from ..runtime.conftest import make_bundle
@@ -36,7 +37,7 @@ def bundle(request, tmp_path_factory) -> Bundle:
 
 def build(bundle: Bundle, frontend: FrontEnd, folder: Path) -> Path:
     """The chain of one bundle and one sensor as a program for this machine."""
-    made = task_source(bundle, "task")
+    made = window_task_source(bundle, "task")
     parts = {"sensor": sensor_source(frontend, "sensor"), "task": made.task, "task_net": made.net}
     written = [write_c(part, folder, name) for name, part in parts.items()]
     sources = [*map(source, SOURCES), *written, HERE / "stream_harness.c"]
@@ -185,4 +186,4 @@ def test_a_real_recording(
 
 def test_names_that_c_does_not_know_are_refused(bundle: Bundle) -> None:
     with pytest.raises(RecipeError, match="C identifier"):
-        task_source(bundle, "8lead")
+        window_task_source(bundle, "8lead")

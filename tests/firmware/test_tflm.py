@@ -115,7 +115,8 @@ def test_a_sum_that_just_reaches_its_threshold_is_found(
     first, *_ = said_by_python(dense, frontend, pieces, monkeypatch)
     # Every other class misses it by one.
     sums = [value + number % 2 for number, value in enumerate(first["sums"])]
-    picky = replace(dense, sum_thresholds=dict(zip(dense.classes, sums, strict=True)))
+    chosen = dict(zip(dense.classes, sums, strict=True))
+    picky = replace(dense, rule=replace(dense.rule, sum_thresholds=chosen))
     wanted = said_by_python(picky, frontend, pieces, monkeypatch)
     assert wanted[0]["decisions"] == 0b0101
     assert said_by_c(build(picky, frontend, tmp_path), pieces, len(dense.classes)) == wanted

@@ -45,13 +45,12 @@ from beatlens.pipeline.beat_steps import compress_beats, train_beat_teacher
 from beatlens.pipeline.export import export_beat_bundle, export_rule
 from beatlens.pipeline.train import keep_teacher
 from beatlens.recipe import Recipe
-from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.stream import explain_recording
 from beatlens.signals.annotations import read_annotations
 from beatlens.signals.beat_features import FEATURES, TRAINED
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.beats.labels import CLASSES, beat_tables, beat_track
+from beatlens.tasks.beats.rule import write_rule
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.windows.labels import to_millivolts
 from beatlens.verbs.app import app
@@ -224,11 +223,10 @@ def test_a_stream_finds_what_the_evaluation_finds(
     counts = patient.recording.counts[0]
     track = beat_track(patient.recording, patient.annotations, LEAD)
     graph = build_graph(run[5], CROP_SPAN)
-    assert bundle.beats is not None
     said, decided = run_integer_beats(
-        integer_windows(graph), graph, bundle.geometry, bundle.beats, [track]
+        integer_windows(graph), graph, bundle.geometry, bundle.rule, [track]
     )
-    stream = bundle.beat_stream(patient.recording.rate_hz, COUNTS_PER_MV, RAILS)
+    stream = bundle.stream(patient.recording.rate_hz, COUNTS_PER_MV, rails=RAILS)
     found, at, number = [], 0, 0
     while at < len(counts):
         size = pieces[number % len(pieces)]
@@ -238,7 +236,7 @@ def test_a_stream_finds_what_the_evaluation_finds(
     assert [round(f.time_s * 128) for f in found] == track.peaks.tolist()
     assert all(f.assessable for f in found)
     assert [f.class_name for f in found] == [CLASSES[d] for d in decided[0]]
-    chances = bundle.beats.calibration.probabilities(said.logits[0])
+    chances = bundle.rule.calibration.probabilities(said.logits[0])
     for f, row in zip(found, chances, strict=True):
         assert list((f.probabilities or {}).values()) == pytest.approx(row.tolist())
 
@@ -247,7 +245,7 @@ def test_a_findings_reasons_sum_to_its_decision(bundle: Bundle) -> None:
     patient = simulate_patient(5, 45)
     counts = patient.recording.counts[0]
     rate = patient.recording.rate_hz
-    for finding in explain_beats(bundle, counts, rate, COUNTS_PER_MV, rails=RAILS):
+    for finding in bundle.explain(counts, rate, COUNTS_PER_MV, rails=RAILS):
         scores = finding.scores()
         mine = CLASSES.index(finding.class_name or "")
         assert scores.argmax() == mine
@@ -264,7 +262,7 @@ def test_a_lead_that_is_off_gives_no_decision(bundle: Bundle) -> None:
     counts = patient.recording.counts[0].copy()
     rate = patient.recording.rate_hz
     counts[30 * rate : 40 * rate] = RAILS[1]
-    found = list(explain_beats(bundle, counts, rate, COUNTS_PER_MV, rails=RAILS))
+    found = list(bundle.explain(counts, rate, COUNTS_PER_MV, rails=RAILS))
     during = [f for f in found if 31 < f.time_s < 39]
     outside = [f for f in found if f.time_s < 28 or f.time_s > 43]
     assert not any(f.assessable for f in during)
@@ -281,7 +279,7 @@ def test_beats_on_both_sides_of_a_gap_are_decided(bundle: Bundle) -> None:
     counts, rate = patient.recording.counts[0], patient.recording.rate_hz
     missing = np.zeros(len(counts), bool)
     missing[20 * rate : 25 * rate] = True
-    found = list(explain_beats(bundle, counts, rate, COUNTS_PER_MV, missing=missing, rails=RAILS))
+    found = list(bundle.explain(counts, rate, COUNTS_PER_MV, missing=missing, rails=RAILS))
     times = np.array([f.time_s for f in found])
     assert (np.diff(times) > 0).all()
     assert not ((times > 20) & (times < 25)).any()
@@ -289,12 +287,9 @@ def test_beats_on_both_sides_of_a_gap_are_decided(bundle: Bundle) -> None:
     assert (times > 26).sum() > 20
 
 
-def test_bundles_say_what_they_decide_on(bundle: Bundle, strips_bundle: Bundle) -> None:
-    counts = np.zeros(1000, np.int16)
-    with pytest.raises(ModelError, match="decides on beats, expected one that decides on spans"):
-        list(explain_recording(bundle, counts, 360, 200.0))
-    with pytest.raises(ModelError, match="decides on spans of 10 s, expected one that decides on"):
-        list(explain_beats(strips_bundle, counts, 360, 200.0))
+def test_beats_have_no_hop(bundle: Bundle) -> None:
+    with pytest.raises(RecipeError, match=r"hop is 1 s, expected none: bundle .* decides on beats"):
+        bundle.stream(360, 200.0, hop_s=1)
 
 
 @pytest.fixture(scope="module")
@@ -344,9 +339,7 @@ def test_a_rule_chosen_anew_is_the_one_the_recipe_chose(
     assert again.tflite == bundle.tflite
     assert again.packed == bundle.packed
     assert (again.golden.evidence == bundle.golden.evidence).all()
-    assert again.beats is not None
-    assert bundle.beats is not None
-    mine, theirs = again.beats.document(), bundle.beats.document()
+    mine, theirs = (write_rule(each.rule, CLASSES) for each in (again, bundle))
     assert mine["tables"] == theirs["tables"]
     assert np.array(mine["offsets"]) == pytest.approx(np.array(theirs["offsets"]), abs=1)
     assert mine["temperature"] == pytest.approx(theirs["temperature"], rel=1e-3)
@@ -363,14 +356,13 @@ def test_decisions_as_output_are_those_of_a_stream(run: Run, bundle: Bundle, gai
     counts[:, 30 * 360 : 31 * 360] = RAILS[1]
     recording = replace(patient.recording, counts=np.clip(counts, RAILS[0] + 1, RAILS[1]))
     track = beat_track(recording, patient.annotations, LEAD)
-    assert bundle.beats is not None
-    offsets = bundle.beats.offsets + 5000 * (np.arange(len(CLASSES)) == CLASSES.index("s"))
-    s_wins = replace(bundle, beats=replace(bundle.beats, offsets=offsets))
+    offsets = bundle.rule.offsets + 5000 * (np.arange(len(CLASSES)) == CLASSES.index("s"))
+    s_wins = replace(bundle, rule=replace(bundle.rule, offsets=offsets))
     twin = replace(track, record="twin")  # intervals are by record, of two at least
     reference = dict.fromkeys((track.record, "twin"), patient.annotations)
     prepared = replace(run[1], test=[track, twin], reference=reference)
     found = evaluate_bundle(run[0], prepared, s_wins, run[2], run[3])
-    stream = explain_beats(s_wins, recording.counts[0].astype(np.int16), 360, COUNTS_PER_MV,
+    stream = s_wins.explain(recording.counts[0].astype(np.int16), 360, COUNTS_PER_MV,
                            rails=RAILS)  # fmt: skip
     wanted = [(f.class_name or "q").upper() for f in stream]
     assert found.beats[track.record].symbol.tolist() == wanted

@@ -21,6 +21,7 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.signals.annotations import read_annotations
 from beatlens.signals.databases import find_database
 from beatlens.tasks.windows.labels import CLASSES, LONG_NAMES, SPAN
+from beatlens.tasks.windows.rule import build_rule
 
 from ..tasks.tracks import load_tracks_of
 
@@ -58,9 +59,10 @@ def test_episodes_of_a_network_that_always_says_fibrillation(
     said = read_annotations(tmp_path / "ec57", "202", "rhythm", 650_000, rate_hz=360)
     assert [r.label for r in said.rhythms] == ["AFIB"]
     assert len(load_figures(tmp_path / "ec57_episodes.json").rows) == 4
+    graph = build_graph(quantized, SPAN)
     bundle = Bundle.create(
-        tmp_path / "bundle", name="strips", classes=LONG_NAMES,
-        tflite=write_tflite(build_graph(quantized, SPAN)),
+        tmp_path / "bundle", name="strips", classes=LONG_NAMES, tflite=write_tflite(graph),
+        kind="windows", rule=build_rule(graph, dict.fromkeys(LONG_NAMES, 0.5)),
         golden_inputs=np.zeros((1, net.geometry.input_length(SPAN // 8)), np.int8),
     )  # fmt: skip
     command = "beatlens evaluate RECIPE --bundle DIR --teacher FILE --ec57"

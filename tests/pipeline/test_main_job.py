@@ -31,6 +31,7 @@ from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.folder import GOLDEN
 from beatlens.tasks.windows.labels import CLASSES, StripSet, cut_strips
+from beatlens.tasks.windows.rule import build_rule
 
 from .tiny import tiny_recipe
 
@@ -126,13 +127,14 @@ def test_exported_again_a_bundle_keeps_its_network_and_gets_thresholds(
     bundle, teacher = Bundle.load(folder / "bundle"), load_net(folder / "teacher.pt")[0]
     off = Bundle.create(
         tmp_path / "off", name=bundle.name, tflite=bundle.tflite, classes=bundle.titles,
-        golden_inputs=bundle.golden.inputs, thresholds=dict.fromkeys(CLASSES, 0.001),
+        golden_inputs=bundle.golden.inputs, kind="windows",
+        rule=build_rule(read_tflite(bundle.tflite), dict.fromkeys(CLASSES, 0.001)),
         measured=bundle.measured,
     )  # fmt: skip
     export_again(recipe, prepared, teacher, off, tmp_path)
     again = Bundle.load(tmp_path / "bundle")
-    assert again.thresholds == bundle.thresholds
-    assert again.sum_thresholds == bundle.sum_thresholds
+    assert again.rule.thresholds == bundle.rule.thresholds
+    assert again.rule.sum_thresholds == bundle.rule.sum_thresholds
     assert again.measured == bundle.measured
     for name in ("model.tflite", "weights.blpk", *GOLDEN.values()):
         mine = (tmp_path / "bundle" / name).read_bytes()

@@ -39,7 +39,6 @@ from beatlens.pipeline.wearable_steps import (
     train_wearable_teacher,
 )
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.recording_stream import explain_whole
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS
 from beatlens.tasks.recordings.labels import CLASSES, SYMBOLS, wearable_track
 from beatlens.wearable_recipe import WearableRecipe
@@ -174,8 +173,7 @@ def test_the_bundle_decides_as_the_int8_network_is_evaluated(
 ) -> None:
     recipe, prepared, (_, tables, _, quantized) = run
     graph, rule = rule_of(recipe, quantized, tables, prepared)
-    assert bundle.recording is not None
-    assert (bundle.recording.tables == rule.tables).all()
+    assert (bundle.rule.tables == rule.tables).all()
     patients = [simulated(number, seconds) for number, seconds in ((0, 9.7), (1, 20), (14, 11.03))]
     tracks = [wearable_track(p.recording, s) for p, s in zip(patients, "NAO", strict=True)]
     said, decided = run_integer_wearable(
@@ -185,7 +183,7 @@ def test_the_bundle_decides_as_the_int8_network_is_evaluated(
     chances = rule.calibration.probabilities(said.logits)
     for i, (patient, track) in enumerate(zip(patients, tracks, strict=True)):
         counts, at, number = patient.recording.counts[0], 0, 0
-        stream = bundle.recording_stream(300, COUNTS_PER_MV, RAILS)
+        stream = bundle.stream(300, COUNTS_PER_MV, rails=RAILS)
         while at < len(counts):
             size = pieces[number % len(pieces)]
             assert stream.push(counts[at : at + size]) == []
@@ -292,7 +290,7 @@ def test_offsets_beyond_the_rules_range_are_refused(run: Run, tmp_path: Path) ->
 def test_findings_of_simulated_recordings_add_up(bundle: Bundle) -> None:
     for number in range(4):
         counts = simulated(number).recording.counts[0]
-        found = explain_whole(bundle, counts, 300, COUNTS_PER_MV, rails=RAILS)
+        found = next(bundle.explain(counts, 300, COUNTS_PER_MV, rails=RAILS))
         scores, mine = found.scores(), CLASSES.index(found.class_name or "")
         assert scores.argmax() == mine
         for other, name in enumerate(CLASSES):
@@ -321,9 +319,8 @@ def test_real_recordings_are_decided_as_they_are_evaluated(
     for i, record in enumerate(records):
         recording = database.read(record)
         assert recording.missing is None
-        found = explain_whole(
-            bundle, recording.counts[0], 300, recording.counts_per_mv[0], rails=recording.rails[0]
-        )
+        gain, rails = recording.counts_per_mv[0], recording.rails[0]
+        (found,) = bundle.explain(recording.counts[0], 300, gain, rails=rails)
         if found.assessable:
             assert found.class_name == CLASSES[decided[i]]
             np.testing.assert_array_equal(found.evidence, said.evidence[i])

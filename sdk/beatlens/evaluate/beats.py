@@ -23,8 +23,8 @@ from beatlens.geometry import Geometry, beat_columns
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.litert import Kernels, run_litert
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.runtime.beat_rule import BeatRule
 from beatlens.tasks.beats.labels import AFTER, BEFORE, BeatTrack
+from beatlens.tasks.beats.rule import BeatRule
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.windows.labels import to_millivolts
 
@@ -163,7 +163,7 @@ def choose_doubts(
     """Below which lead a decision is close, and below which score unfamiliar; logit units.
 
     Those that `CLOSE_SHARE` and `UNFAMILIAR_SHARE` of the right decisions on validation patients
-    stay below, the mean over the databases (see `beatlens.runtime.beat_rule.WarningRule`).
+    stay below, the mean over the databases (see `beatlens.tasks.beats.rule.WarningRule`).
     """
     logits, labels, databases = run.beats()
     decided = (logits + offsets).argmax(axis=1)

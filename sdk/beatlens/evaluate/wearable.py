@@ -20,8 +20,8 @@ from beatlens.evaluate.calibration import fitted_calibration
 from beatlens.evaluate.strips import Explaining
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
-from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.tasks.recordings.labels import CLASSES, WearableTrack
+from beatlens.tasks.recordings.rule import RecordingRule
 
 SCORED = ("normal", "afib", "other")
 PUBLISHED = {"normal": 5076, "afib": 758, "other": 2415, "noise": 279}

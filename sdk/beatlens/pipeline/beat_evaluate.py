@@ -37,16 +37,24 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables
 from beatlens.pipeline.beat_data import PreparedBeats
 from beatlens.pipeline.beat_steps import beat_fidelity
-from beatlens.runtime.beat_chain import rule_of as bundle_rule
-from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.quality import BEAT_LIMITS
 from beatlens.signals.annotations import MAPPINGS, Annotations, write_annotations
 from beatlens.signals.splits import DS2_WITHOUT_202
-from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, UNKNOWN, BeatTrack, beat_tables
+from beatlens.tasks.beats.labels import (
+    AFTER,
+    BEFORE,
+    CLASSES,
+    NEVER_IF_CLIPPED,
+    UNKNOWN,
+    BeatTrack,
+    beat_tables,
+)
+from beatlens.tasks.beats.rule import BEAT_LIMITS, BeatRule, beat_rule
 from beatlens.tasks.beats.sampling import CROP_SPAN
 
 Decided = Sequence[NDArray[np.int64]]
+NEVER = tuple(CLASSES.index(name) for name in NEVER_IF_CLIPPED)
+"""Numbers of the classes that a clipped beat is never called."""
 ANNOTATOR = "device"
 DEQUANTIZED = "int8, dequantized"
 """The int8 model's own weights in float, with its offsets: what rounding alone costs."""
@@ -102,7 +110,7 @@ def _chosen_rule(
     columns = BEFORE // stride, AFTER // stride
     offsets, calibration = choose_offsets(validation), calibrate(validation)
     doubt = choose_doubts(validation, offsets, calibration)
-    return BeatRule.of(worth, offsets, scale, columns, calibration, *doubt)
+    return BeatRule.of(worth, offsets, scale, columns, calibration, *doubt, never_if_clipped=NEVER)
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,7 @@ def evaluate_bundle(
     Raises:
         ModelError: the bundle does not decide on beats.
     """
-    rule, graph = bundle_rule(bundle), read_tflite(bundle.tflite)
+    rule, graph = beat_rule(bundle), read_tflite(bundle.tflite)
     networks = [
         _judged_teacher(prepared, teacher, beat_tables(tables.array())),
         _judged_int8(recipe, prepared, graph, rule, bundle.geometry),
@@ -209,7 +217,7 @@ def _as_output(track: BeatTrack, scores: NDArray[Any]) -> NDArray[np.int64]:
     refused = (bad > BEAT_LIMITS.unusable * span) | (clipped > BEAT_LIMITS.clipped * span)
     warned = clipped > BEAT_LIMITS.clipped_warning * span
     allowed = scores.astype(np.float64)
-    allowed[np.ix_(warned, list(excluded_if_clipped(CLASSES)))] = -np.inf
+    allowed[np.ix_(warned, list(NEVER))] = -np.inf
     return np.where(refused, UNKNOWN, allowed.argmax(axis=1)).astype(np.int64)
 
 

@@ -44,8 +44,10 @@ from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import Database, find_database
 from beatlens.tasks.beats.labels import CLASSES as BEAT_CLASSES
 from beatlens.tasks.beats.labels import SYMBOLS, BeatTrack, beat_tables
+from beatlens.tasks.beats.rule import beat_rule
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.recordings.labels import WearableTrack, wearable_track
+from beatlens.tasks.recordings.rule import recording_rule
 from beatlens.tasks.windows.labels import cut_strips
 from beatlens.tasks.windows.tracks import tracks_of
 
@@ -132,12 +134,8 @@ def measure_records(bundle: Bundle, asked: Asked, teacher: Path | None = None) -
             record cannot be had).
         ModelError: the teacher is not one of this task.
     """
-    if bundle.recording is not None:
-        rows = _recordings(bundle, asked, teacher)
-    elif bundle.beats is not None:
-        rows = _beats(bundle, asked, teacher)
-    else:
-        rows = _strips(bundle, asked, teacher)
+    measure_kind = {"windows": _strips, "beats": _beats, "recordings": _recordings}
+    rows = measure_kind[bundle.kind_name](bundle, asked, teacher)
     about = {"model": bundle.name, "form": "int8", "bytes": len(bundle.tflite)}
     where = {"database": asked.database.name, "records": len(asked.records)}
     return [{**about, **where, **row} for row in rows]
@@ -175,9 +173,7 @@ def _watched_run(network: EvidenceNet, strips: Any, asked: Asked) -> Run:
 
 def _beats(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]:
     """EC57 from 5:00 on, R peaks by the system: as the device outputs, and all beats decided."""
-    rule = bundle.beats
-    if rule is None:
-        raise ModelError(f"bundle {bundle.name!r} decides on {bundle.decides_on}, expected beats")
+    rule = beat_rule(bundle)
     track_of = BeatTrackOf(((asked.database.name, asked.database.folder),))
     tracks: list[BeatTrack] = []
     output: dict[str, Annotations] = {}
@@ -233,9 +229,7 @@ def _counts(
 
 def _recordings(bundle: Bundle, asked: Asked, teacher: Path | None) -> list[Row]:
     """The challenge's score, as the recordings are and at the whole set's shares of classes."""
-    rule, database = bundle.recording, asked.database
-    if rule is None:
-        raise ModelError(f"bundle {bundle.name!r} decides on {bundle.decides_on}")
+    rule, database = recording_rule(bundle), asked.database
     tracks: list[WearableTrack] = []
     for done, record in enumerate(asked.records, start=1):
         tracks.append(wearable_track(database.open(record), database.label(record)))

@@ -32,6 +32,7 @@ from beatlens.pipeline.data import Prepared
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
 from beatlens.tasks.windows.labels import CLASSES, SPAN, StripSet, cut_strips
+from beatlens.tasks.windows.rule import window_rule
 
 AGREEMENT = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
 
@@ -135,7 +136,7 @@ def merge_evaluation(name: str, command: str, described: str, found: Evaluation,
 
 def check_strips_bundle(bundle: Bundle) -> None:
     """Raise `ModelError` unless a bundle decides on strips of 10 s for the classes of the task."""
-    if bundle.stream_name != "stream":
+    if bundle.kind_name != "windows":
         raise ModelError(
             f"bundle {bundle.name!r} decides on {bundle.decides_on}, expected one that decides on "
             "spans of 10 s"
@@ -155,7 +156,7 @@ def shipped_thresholds(bundle: Bundle) -> np.ndarray:
     """
     evidence = bundle.tensors["evidence"]
     return np.array([
-        evidence.scale * ((bundle.sum_thresholds[name] - 0.5) / bundle.span_columns
+        evidence.scale * ((window_rule(bundle).sum_thresholds[name] - 0.5) / bundle.span_columns
                           - evidence.zero_point)
         for name in bundle.classes
     ])  # fmt: skip

@@ -37,6 +37,7 @@ from beatlens.tasks.beats import labels as beats
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.recordings import labels as wearable
 from beatlens.tasks.windows.labels import CLASSES, LONG_NAMES, SPAN, cut_strips
+from beatlens.tasks.windows.rule import build_rule
 from beatlens.wearable_recipe import WearableRecipe
 
 GOLDEN_SEED = 17
@@ -85,7 +86,8 @@ def export_bundle(
         tflite=tflite,
         classes={name: LONG_NAMES[name] for name in CLASSES},
         golden_inputs=golden_inputs(geometry.input_length(SPAN // geometry.stride)),
-        thresholds=_thresholds(recipe, prepared, teacher, graph, geometry),
+        kind="windows",
+        rule=build_rule(graph, _thresholds(recipe, prepared, teacher, graph, geometry)),
         measured=measured or NOT_MEASURED,
         versions={"torch": torch.__version__, "commit": commit()},
         replace=True,
@@ -125,7 +127,8 @@ def export_again(
         tflite=bundle.tflite,
         classes=bundle.titles,
         golden_inputs=bundle.golden.inputs,
-        thresholds=_thresholds(recipe, prepared, teacher, graph, bundle.geometry),
+        kind="windows",
+        rule=build_rule(graph, _thresholds(recipe, prepared, teacher, graph, bundle.geometry)),
         hop_columns=bundle.hop_columns,
         measured=measured or NOT_MEASURED,
         versions={**bundle.versions, "thresholds": commit()},
@@ -188,7 +191,8 @@ def export_beat_bundle(
         golden_inputs=golden_inputs(length),
         measured=measured or NOT_MEASURED,
         versions={"torch": torch.__version__, "commit": commit()},
-        beats=rule,
+        kind="beats",
+        rule=rule,
         replace=True,
     )
     return _exported(folder, tflite, graph, measured)
@@ -218,7 +222,8 @@ def export_rule(
         hop_columns=bundle.hop_columns,
         measured=measured or NOT_MEASURED,
         versions={**bundle.versions, "rule": commit()},
-        beats=rule,
+        kind="beats",
+        rule=rule,
         replace=True,
     )
     return _exported(folder, bundle.tflite, graph, measured)
@@ -247,7 +252,8 @@ def export_wearable_bundle(
         golden_inputs=golden_inputs(length),
         measured=measured or NOT_MEASURED,
         versions={"torch": torch.__version__, "commit": commit()},
-        recording=rule,
+        kind="recordings",
+        rule=rule,
         replace=True,
     )
     return _exported(folder, tflite, graph, measured)

@@ -33,9 +33,9 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables
 from beatlens.pipeline.wearable_data import PreparedWearable
 from beatlens.pipeline.wearable_steps import map_agreement
-from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.tasks.beats.sampling import CROP_SPAN
 from beatlens.tasks.recordings.labels import CLASSES
+from beatlens.tasks.recordings.rule import RecordingRule
 from beatlens.wearable_recipe import WearableRecipe
 
 AGREEMENT = ("spearman", "pearson", "same_peak")

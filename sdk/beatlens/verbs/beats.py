@@ -29,11 +29,11 @@ from beatlens.pipeline.data import ROLES
 from beatlens.pipeline.export import export_beat_bundle, export_rule
 from beatlens.pipeline.student import load_quantized
 from beatlens.pipeline.train import taken_teacher
-from beatlens.runtime.beat_chain import rule_of as bundle_rule
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_features import TRAINED
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.tasks.beats.labels import NOT_S, BeatTrack
+from beatlens.tasks.beats.rule import beat_rule
 from beatlens.tasks.common.workers import ALONE, Workers
 from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
 
@@ -134,7 +134,7 @@ def export_from(
 
 
 def _rule_text(bundle: Bundle) -> str:
-    rule = bundle_rule(bundle)
+    rule = beat_rule(bundle)
     offsets = ", ".join(
         f"{name} {value:+.2f}"
         for name, value in zip(bundle.classes, rule.step * rule.offsets, strict=True)

@@ -12,8 +12,7 @@ import torch
 from beatlens.beat_recipe import AnyRecipe
 from beatlens.beat_recipe import read_recipe as read_any_recipe
 from beatlens.errors import RecipeError
-from beatlens.firmware.beat_package import write_beats
-from beatlens.firmware.package import write_task
+from beatlens.firmware.package import write_bundle
 from beatlens.pipeline.folder import claim
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
@@ -74,6 +73,5 @@ def say_firmware(folder: Path, core: str) -> None:
     bundle = Bundle.load(folder / "bundle")
     sensor = FrontEnd(MITDB_RATE_HZ, float(COUNTS_PER_MV), RAILS)
     shutil.rmtree(folder / "firmware", ignore_errors=True)
-    write = write_task if bundle.beats is None else write_beats
-    written = write(bundle, sensor, folder / "firmware", identifier(bundle.name), core)
+    written = write_bundle(bundle, sensor, folder / "firmware", identifier(bundle.name), core)
     console.print(f"firmware: {written}")

@@ -23,6 +23,7 @@ from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures, make_table
 from beatlens.runtime.bundle import Bundle
 from beatlens.tasks.common.workers import ALONE, Workers
+from beatlens.tasks.windows.rule import window_rule
 from beatlens.verbs.show import console, loading_bar, progress_bar, training_bar
 
 
@@ -93,7 +94,9 @@ def export_from(
 
 
 def _thresholds(bundle: Bundle) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in bundle.thresholds.items())
+    return ", ".join(
+        f"{name} {value:.3f}" for name, value in window_rule(bundle).thresholds.items()
+    )
 
 
 def evaluate(recipe: Recipe, folder: Path, data: Path | None, out: Path | None) -> None:

@@ -30,6 +30,8 @@ LONG_NAMES = {
     "v": "ventricular ectopic beat",
     "f": "fusion of ventricular and normal beat",
 }
+NEVER_IF_CLIPPED = ("s",)
+"""Classes that a clipped beat is never called: of 163 clipped beats called S 139 were not."""
 SYMBOLS = ("N", "S", "V", "F")
 """Annotation codes of the classes, in their order."""
 UNKNOWN = -1
