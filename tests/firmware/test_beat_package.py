@@ -20,7 +20,7 @@ from .beat_bundles import beat_bundle
 from .boards import BOARDS, build, require_tools, run
 from .compiled import ENGINE, source
 from .test_package import made_by_make, spoil
-from .test_stack import MOST_BYTES
+from .test_stack import MAX_BYTES
 
 SENSOR = FrontEnd(250, 400.0, (-2048, 2047))
 
@@ -147,7 +147,7 @@ def test_stack_is_bounded(tmp_path: Path) -> None:
     needed = measure.stack_bytes(
         objects, functions, measure.BEAT_POINTERS, {"memcpy": 16, "memset": 16}
     )
-    assert max(stack.bytes for stack in needed.values()) < MOST_BYTES
+    assert max(stack.bytes for stack in needed.values()) < MAX_BYTES
 
 
 def test_the_command_line_writes_it_and_refuses_tflm(bundle: Bundle, tmp_path: Path) -> None:

@@ -453,8 +453,8 @@ def test_the_library_under_sanitizers(
         [9 * 250, ecg_counts(14, 250), 3, 70 * 250],
         [ecg_counts(0.2, 250)],
     ):
-        wanted = test_stream.said_by_python(bundle, frontend, pieces, monkeypatch)
-        assert test_stream.said_by_c(program, pieces, len(bundle.classes)) == wanted
+        wanted = test_stream.find_in_python(bundle, frontend, pieces, monkeypatch)
+        assert test_stream.find_in_c(program, pieces, len(bundle.classes)) == wanted
 
 
 def machine() -> str:

@@ -134,7 +134,7 @@ def test_a_shape_is_unsafe_if_the_algorithm_gets_it_wrong(
 
 
 def test_one_shape_is_safe_at_a_length_and_not_at_the_next() -> None:
-    """So it takes the computation: neither padding nor stride alone says it."""
+    """So it takes the computation: neither padding nor stride alone decides it."""
 
     def unsafe(padding: Padding, stride: int, kernel: int) -> set[bool]:
         graphs = [conv_graph(kernel, stride, length, 4, padding) for length in range(50, 60)]

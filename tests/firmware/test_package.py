@@ -39,7 +39,7 @@ def bundle(tmp_path_factory) -> Bundle:
 
 
 def made_by_make(folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
-    """What `make` says; skips, loudly, where there is none."""
+    """The result of `make`; skips, loudly, where it is missing."""
     if shutil.which("make") is None or shutil.which("cc") is None:
         pytest.skip("NO make OR cc: firmware packages were not built")
     return subprocess.run(
@@ -148,21 +148,21 @@ def test_the_verb_needs_a_sensor_and_a_model(tmp_path: Path) -> None:
     make_bundle("dense", tmp_path / "model")
     model = str(tmp_path / "model")
 
-    def said(*arguments: str) -> tuple[int, str]:
+    def run_command(*arguments: str) -> tuple[int, str]:
         result = CliRunner().invoke(app, ["firmware", *arguments])
         return result.exit_code, result.output + str(result.exception or "")
 
-    assert "needs the sensor" in said(model)[1]
-    assert "no such model" in said(str(tmp_path / "nothing"))[1]
+    assert "needs the sensor" in run_command(model)[1]
+    assert "no such model" in run_command(str(tmp_path / "nothing"))[1]
     out = str(tmp_path / "out")
-    status, text = said(model, "--out", out, "--rate", "250", "--counts-per-mv", "400")
+    status, text = run_command(model, "--out", out, "--rate", "250", "--counts-per-mv", "400")
     assert status == 0, text
     assert (tmp_path / "out" / "tiny_dense.h").exists()
     (tmp_path / "net.tflite").write_bytes(write_tflite(student_graph(columns=4)))
-    net = said(str(tmp_path / "net.tflite"), "--out", str(tmp_path / "net"), "--core", "m55")
+    net = run_command(str(tmp_path / "net.tflite"), "--out", str(tmp_path / "net"), "--core", "m55")
     assert net[0] == 0, net[1]
     (tmp_path / "bad.tflite").write_bytes(b"bad")
-    assert "TFL3" in said(str(tmp_path / "bad.tflite"))[1]
+    assert "TFL3" in run_command(str(tmp_path / "bad.tflite"))[1]
 
 
 def test_a_bundle_that_fails_is_refused(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def build(bundle: Bundle, frontend: FrontEnd, folder: Path) -> Path:
     return compile_c(sources, folder / "stream", f"-I{folder}")
 
 
-def said_by_c(program: Path, pieces: list[Piece], classes: int) -> list[dict[str, Any]]:
+def find_in_c(program: Path, pieces: list[Piece], classes: int) -> list[dict[str, Any]]:
     """The findings of C."""
     stdin = b"".join(
         struct.pack("<i", -piece)
@@ -70,22 +70,22 @@ def said_by_c(program: Path, pieces: list[Piece], classes: int) -> list[dict[str
     return found
 
 
-class Heard:
+class Recorder:
     """The findings of a Python stream with the counts they were made of."""
 
     def __init__(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bundle, self.findings = bundle, []
         for name in ("assess", "left_over", "all_lost"):
-            monkeypatch.setattr(chain, name, self._hear(getattr(chain, name)))
+            monkeypatch.setattr(chain, name, self._record(getattr(chain, name)))
 
-    def _hear(self, make: Any) -> Any:
-        def heard(*arguments: Any) -> Finding:
+    def _record(self, make: Any) -> Any:
+        def recorded(*arguments: Any) -> Finding:
             finding = make(*arguments)
             columns = next((a for a in arguments if isinstance(a, Columns)), None)
             self.findings.append(self._plain(finding, arguments, columns))
             return finding
 
-        return heard
+        return recorded
 
     def _plain(
         self, finding: Finding, arguments: tuple[Any, ...], columns: Columns | None
@@ -114,11 +114,11 @@ class Heard:
         }
 
 
-def said_by_python(
+def find_in_python(
     bundle: Bundle, frontend: FrontEnd, pieces: list[Piece], monkeypatch: pytest.MonkeyPatch
 ) -> list[dict[str, Any]]:
     with monkeypatch.context() as patch:
-        heard = Heard(bundle, patch)
+        recorder = Recorder(bundle, patch)
         stream = bundle.stream(frontend.rate_hz, frontend.counts_per_mv, rails=frontend.rails)
         for piece in pieces:
             if isinstance(piece, int):
@@ -126,7 +126,7 @@ def said_by_python(
             else:
                 stream.push(piece)
         stream.flush()
-    return heard.findings
+    return recorder.findings
 
 
 def troubled(rng: np.random.Generator, rate: int, seconds: float) -> np.ndarray:
@@ -166,8 +166,8 @@ def test_c_finds_what_python_finds(
     ]
     assessable = 0
     for pieces in sequences:
-        wanted = said_by_python(bundle, frontend, pieces, monkeypatch)
-        assert said_by_c(program, pieces, len(bundle.classes)) == wanted
+        wanted = find_in_python(bundle, frontend, pieces, monkeypatch)
+        assert find_in_c(program, pieces, len(bundle.classes)) == wanted
         assessable += sum(finding["assessable"] for finding in wanted)
     assert assessable > 20
 
@@ -178,8 +178,8 @@ def test_a_real_recording(
     record = read_recording(mitdb_dir, "105")
     frontend = FrontEnd(360, record.counts_per_mv[0], record.rails[0])
     pieces: list[Piece] = np.array_split(record.counts[0][: 360 * 240], 7)
-    wanted = said_by_python(bundle, frontend, pieces, monkeypatch)
-    found = said_by_c(build(bundle, frontend, tmp_path), pieces, len(bundle.classes))
+    wanted = find_in_python(bundle, frontend, pieces, monkeypatch)
+    found = find_in_c(build(bundle, frontend, tmp_path), pieces, len(bundle.classes))
     assert found == wanted
     assert len(wanted) > 200
 
