@@ -37,7 +37,7 @@ def test_golden_vectors_hold_on_this_computer(bundle: Bundle, core: str, tmp_pat
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("wrong", ["never_clipped", "clipped_warning", None])
+@pytest.mark.parametrize("wrong", ["never_if_clipped", "clipped_warning", None])
 def test_golden_vectors_have_clipped_beats(wrong: str | None, tmp_path: Path) -> None:
     """S nearly always wins; of the beats that are clipped another class does, with a warning."""
     folder = write_bundle(beat_bundle(tmp_path, likely="s"), SENSOR, tmp_path / "out", "wrist")
@@ -53,7 +53,7 @@ def test_golden_vectors_have_clipped_beats(wrong: str | None, tmp_path: Path) ->
     assert "    6, 2\n};" in text  # 5 % of 136 samples; bit 1 is S
     if wrong is not None:
         source.write_text(
-            text.replace("6, 2\n", "6, 0\n" if wrong == "never_clipped" else "60, 2\n")
+            text.replace("6, 2\n", "6, 0\n" if wrong == "never_if_clipped" else "60, 2\n")
         )
     assert (made_by_make(folder, "check").returncode == 0) == (wrong is None)
 

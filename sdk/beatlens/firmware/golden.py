@@ -1,7 +1,7 @@
 """Golden vectors of a network as C, for `firmware_export/src/bl_selftest.c`.
 
-Those of a bundle are the ones recorded in the bundle. Golden findings on simulated ECG, which
-depend on the sensor, are made by the bundle's kind (`beatlens.tasks.KIND.c_golden`).
+Those of a bundle are the ones recorded in the bundle. Golden findings depend on the sensor; they
+are made by the bundle's kind (`beatlens.tasks.KIND.c_golden`).
 """
 
 from __future__ import annotations
