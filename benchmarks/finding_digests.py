@@ -77,7 +77,7 @@ def measured(data: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
         bundle = Bundle.load(folder)
         for record in RECORDS:
             for engine in SECONDS:
-                if engine == "c" and bundle.recording is not None:
+                if engine == "c" and not bundle.kind.has_c:
                     continue  # there is no C of the decision on whole recordings
                 yield f"{bundle.name} {record} {engine}", digest(bundle, record, engine, data)
 

@@ -23,7 +23,7 @@ def main() -> None:
     bundle = Bundle.load(arguments.bundle)
     recording = read(arguments)
     lead = recording.lead(arguments.lead or recording.lead_names[0])
-    stream = bundle.beat_stream(
+    stream = bundle.stream(
         recording.rate_hz, recording.counts_per_mv[lead], rails=recording.rails[lead]
     )
     counts: Counter[str] = Counter()

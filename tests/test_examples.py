@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.stream import explain_recording
 from beatlens.signals.simulate import simulate_patient
 from beatlens.signals.wfdb_files import read_recording
 
@@ -90,17 +88,17 @@ def test_missing_samples_are_gaps_in_the_examples_as_in_the_library(tmp_path: Pa
     model = Bundle.load(tmp_path / "bundle")
     beats = Counter(
         "not assessable" if beat.class_name is None else model.titles[beat.class_name]
-        for beat in explain_beats(model, *given, **options)
+        for beat in model.explain(*given, **options)
     )
     text = example("beats_of_a_recording.py", str(tmp_path / "bundle"), str(record))
     said = {name: int(n) for n, name in re.findall(r"(\d+) x ([^;\n]+)", text.splitlines()[-1])}
     assert said == beats
-    plain = explain_beats(model, *given, rails=whole.rails[0])
+    plain = model.explain(*given, rails=whole.rails[0])
     assert len(list(plain)) != sum(beats.values())  # the gaps matter
 
     spans = [
         f"{f.start_s:7.1f} .. {f.end_s:7.1f} s"
-        for f in explain_recording(Bundle.load(tmp_path / "strips"), *given, **options)
+        for f in Bundle.load(tmp_path / "strips").explain(*given, **options)
     ]
     text = example("stream_a_recording.py", str(tmp_path / "strips"), str(record))
     assert [line[:20] for line in text.splitlines() if ".." in line] == spans

@@ -31,10 +31,11 @@ from beatlens.firmware.golden import example_inputs
 from beatlens.integer.graph import Convolution
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.c_beat_task import beat_memory_bytes, beat_task_source
-from beatlens.runtime.c_task import TaskSource, memory_bytes, task_source
+from beatlens.runtime.c_task import TaskSource
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, simulate_patient
+from beatlens.tasks.beats.c_task import beat_memory_bytes, beat_task_source
+from beatlens.tasks.windows.c_task import memory_bytes, window_task_source
 from benchmarks.device import measure
 from benchmarks.device.boards import BOARDS, COMPILER, Board, build, port, run
 
@@ -99,7 +100,7 @@ def window_case(path: Path, board: Board) -> Case:
 def stream_case(bundle: Bundle, board: Board) -> Case:
     """The whole chain of a bundle: a second of ECG, a finding on every hop."""
     plan = lay_out(read_tflite(bundle.tflite), kernels=board.core.kernels)
-    made = _chain(task_source(bundle, "model", plan=plan), _simulate_window_counts(bundle))
+    made = _chain(window_task_source(bundle, "model", plan=plan), _simulate_window_counts(bundle))
     ram = memory_bytes(bundle, plan, SENSOR.taps.shape[1])
     entry = ("bl_push", "bl_gap", "bl_end")
     return Case(bundle.name, plan, made, "bench_chain.c", entry, ("SECONDS", *SECONDS),
@@ -130,6 +131,10 @@ def _simulate_counts(seconds: float) -> NDArray[np.int16]:
     millivolts = patient.recording.counts[0] / COUNTS_PER_MV
     counts = np.rint(millivolts * SENSOR.counts_per_mv)
     return np.asarray(np.clip(counts, *SENSOR.rails), np.int16)
+
+
+CASES = {"windows": stream_case, "beats": beat_case}
+"""How the chain of each kind is measured."""
 
 
 def _chain(task: TaskSource, counts: NDArray[np.int16]) -> dict[str, CSource]:
@@ -212,7 +217,7 @@ def rows(windows: list[Path], bundles: list[Bundle], cores: list[str]) -> Iterat
         for path in windows:
             yield measure_case(window_case(path, board), name, board)
         for bundle in bundles:
-            case = stream_case if bundle.beats is None else beat_case
+            case = CASES[bundle.kind_name]
             yield measure_case(case(bundle, board), name, board)
 
 

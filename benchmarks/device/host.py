@@ -27,7 +27,6 @@ from beatlens.errors import DataError, ModelError
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.engines import dequantize
 from beatlens.runtime.finding import Finding
-from beatlens.runtime.stream import explain_recording
 from beatlens.signals.databases import find_database
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.recording import Recording
@@ -187,7 +186,7 @@ def _windowed(
 
 def _explained(bundle: Bundle, day: Day, engine: str, hop_s: float) -> Iterator[Finding]:
     options: dict[str, Any] = {"rails": day.rails, "hop_s": hop_s, "engine": engine}
-    return explain_recording(bundle, day.counts, day.rate_hz, day.counts_per_mv, **options)
+    return bundle.explain(day.counts, day.rate_hz, day.counts_per_mv, **options)
 
 
 def _evidence(bundle: Bundle, day: Day, engine: str, hop_s: float) -> dict[float, Evidence]:

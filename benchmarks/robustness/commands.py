@@ -76,7 +76,7 @@ def noise(
     for bundle in [Bundle.load(folder) for folder in bundles]:
         with loading_bar() as show:
             rows = bench.rows(bundle, show)
-        name = "noise_strips.json" if bundle.beats is None else "noise_beats.json"
+        name = "noise_strips.json" if bundle.kind.hops else "noise_beats.json"
         key = ("model", "noise", "snr_db")
         merge_figures(out / name, "python -m benchmarks noise", described, rows, key)
         for row in rows:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from beatlens.errors import RecipeError
 from beatlens.evaluate.ec57 import START_S
-from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.warning_bits import WARNINGS
@@ -63,7 +62,7 @@ def warning_rows(
         RecipeError: the bundle does not decide on beats.
         DataError: a record is not at hand.
     """
-    if bundle.beats is None:
+    if bundle.kind_name != "beats":
         raise RecipeError(f"bundle {bundle.name!r} decides on spans, expected one of beats")
     rows = []
     for group in chosen:
@@ -91,7 +90,7 @@ def _outcomes(
         row = recording.lead(next(name for name in LEADS if name in recording.lead_names))
         counts, rails = _turned(recording.counts[row], recording.rails[row], group.sign)
         rate, gain = recording.rate_hz, recording.counts_per_mv[row]
-        beats = list(explain_beats(bundle, counts, rate, gain, rails=rails, engine="c"))
+        beats = list(bundle.explain(counts, rate, gain, rails=rails, engine="c"))
         segment = (round(START_S * rate), recording.samples)
         outcome = beat_outcome(beats, reference, rate, [segment], column_s)
         yield outcome, [beat for beat in beats if beat.assessable and beat.time_s >= START_S]

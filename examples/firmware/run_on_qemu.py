@@ -18,7 +18,7 @@ import numpy as np
 
 from beatlens.c_source.files import c_folder
 from beatlens.firmware.cores import find_core
-from beatlens.firmware.package import write_task
+from beatlens.firmware.package import write_bundle
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import FrontEnd
@@ -39,7 +39,7 @@ def recording_of(record: str | None) -> Recording:
 
 def build(folder: Path, bundle: Bundle, sensor: FrontEnd, counts: np.ndarray) -> Path:
     """Firmware of the bundle, the recording as C, and `main.c`, compiled for a Cortex-M4."""
-    package = write_task(bundle, sensor, folder / "package", "strips", "m4")
+    package = write_bundle(bundle, sensor, folder / "package", "strips", "m4")
     listed = ", ".join(map(str, counts.tolist()))
     (folder / "recording.h").write_text(
         "#include <stdint.h>\n"

@@ -7,7 +7,7 @@
  * a class is the sum of the evidence around its R peak, the contributions of
  * its features (bl_features.h) from lookup tables, and an offset; the largest
  * score wins. A beat with many clipped samples is never given the classes in
- * `never_clipped`; one with more is not decided on.
+ * `never_if_clipped`; one with more is not decided on.
  *
  * C99, freestanding, as bl_lead.h says. All memory is the caller's.
  *
@@ -59,9 +59,9 @@ typedef struct {
                                other one; with fewer, BL_WARNING_LOW_MARGIN */
     int32_t out_of_distribution; /* steps: largest score without offsets; below
                                     it, BL_WARNING_OUT_OF_DISTRIBUTION */
-    uint32_t clipped_warning; /* clipped samples of a beat; with more,
-                                 BL_WARNING_CLIPPED, and never_clipped holds */
-    uint32_t never_clipped;   /* bit c: class c is then not decided on */
+    uint32_t clipped_warning;  /* clipped samples of a beat; with more,
+                                  BL_WARNING_CLIPPED and never_if_clipped */
+    uint32_t never_if_clipped; /* bit c: class c is then not decided on */
 } bl_beat_task;
 
 /*

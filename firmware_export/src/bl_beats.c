@@ -23,7 +23,8 @@ static void decide(bl_beats *b, bl_beat_finding *f)
 {
     const bl_beat_task *t = b->task;
     uint32_t classes = t->lead.model->classes, c, i;
-    uint32_t excluded = is_clipped(b, f) ? t->never_clipped : 0, has_best = 0;
+    uint32_t excluded = is_clipped(b, f) ? t->never_if_clipped : 0;
+    uint32_t has_best = 0;
 
     for (c = 0; c < classes; c++) {
         int32_t score = t->offsets[c];

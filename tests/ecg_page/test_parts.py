@@ -17,9 +17,7 @@ from beatlens.ecg_page.signal_parts import read_parts
 from beatlens.ecg_page.strips import choose_strips
 from beatlens.ecg_page.summary import summarise
 from beatlens.errors import DataError
-from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.finding import Finding
-from beatlens.runtime.stream import explain_recording
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recorded_at import recorded_at
@@ -37,12 +35,12 @@ def counts() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def beats(counts: np.ndarray) -> list[Finding]:
-    return list(explain_beats(released("beats"), counts, RATE, 200.0))
+    return list(released("beats").explain(counts, RATE, 200.0))
 
 
 @pytest.fixture(scope="module")
 def spans(counts: np.ndarray) -> list[Finding]:
-    return list(explain_recording(released("strips"), counts, RATE, 200.0, hop_s=10.0))
+    return list(released("strips").explain(counts, RATE, 200.0, hop_s=10.0))
 
 
 def collected_beats(beats: list[Finding]) -> BeatsCollected:

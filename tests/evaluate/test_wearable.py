@@ -28,7 +28,7 @@ from beatlens.tasks.recordings.metrics import (
     score_statistic,
 )
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.runtime.recording_rule import RecordingRule
+from beatlens.tasks.recordings.rule import RecordingRule
 from beatlens.signals.rr_features import BINS, FEATURES
 from beatlens.signals.simulate import simulate_patient
 from beatlens.tasks.beats.sampling import CROP_SPAN

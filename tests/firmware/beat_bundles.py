@@ -13,17 +13,14 @@ from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.pipeline.export import golden_inputs
-from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import LSB_MV
 from beatlens.signals.rr_features import BINS
-from beatlens.tasks.beats.labels import AFTER, BEFORE
-from beatlens.tasks.common.runs import CROP_SPAN
-from beatlens.tasks.registry import default_recipe
+from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, LONG_NAMES
+from beatlens.tasks.beats.rule import BeatRule
+from beatlens.tasks.beats.sampling import CROP_SPAN
 
-RECIPE = default_recipe("beats")
-CLASSES = RECIPE.classes
 SPEC = NetworkSpec("dense", (6, 8, 8, 8), (8, 8, 8, 12), (2, 2, 2, 1))
 
 
@@ -52,12 +49,14 @@ def beat_bundle(folder: Path, seed: int = 0, likely: str | None = None) -> Bundl
         Calibration(1.3, rng.normal(0, spread, len(CLASSES))),
         low_margin=scale,
         out_of_distribution=scale,
+        never_if_clipped=(CLASSES.index("s"),),
     )
     return Bundle.create(
         folder / "bundle",
         name="by-chance",
         tflite=write_tflite(graph),
-        classes=RECIPE.titles,
+        classes=LONG_NAMES,
         golden_inputs=inputs[:4],
-        beats=rule,
+        kind="beats",
+        rule=rule,
     )

@@ -21,7 +21,8 @@ static void write_findings(const bl_host_batch *batch)
     uint32_t classes = task.lead.model->classes, i;
 
     for (i = 0; i < batch->count; i++) {
-        const bl_host_window *found = (const bl_host_window *)batch->findings + i;
+        const bl_host_window *found =
+            (const bl_host_window *)batch->findings + i;
         const bl_host_span *f = &found->span;
         uint32_t values[12];
 
@@ -40,7 +41,8 @@ static void write_findings(const bl_host_batch *batch)
         fwrite(values, sizeof values[0], 12, stdout);
         fwrite(batch->sums + i * classes, sizeof *batch->sums, classes, stdout);
         if (f->assessable)
-            fwrite(batch->evidence + (size_t)i * task.lead.kept * classes, classes,
+            fwrite(batch->evidence + (size_t)i * task.lead.kept * classes,
+                   classes,
                    f->columns, stdout);
     }
 }
@@ -53,8 +55,9 @@ static int run(void *memory, int16_t *counts, bl_host_batch *batch)
     while (fread(&size, sizeof size, 1, stdin) == 1) {
         if (size < 0)
             rc = bl_host_gap(memory, (uint32_t)-size, batch);
-        else if (size > MAX_COUNTS || fread(counts, sizeof *counts, (size_t)size,
-                                      stdin) != (size_t)size)
+        else if (size > MAX_COUNTS ||
+                 fread(counts, sizeof *counts, (size_t)size,
+                       stdin) != (size_t)size)
             return 8;
         else
             rc = bl_host_push(memory, counts, (uint32_t)size, batch);
@@ -68,7 +71,7 @@ static int run(void *memory, int16_t *counts, bl_host_batch *batch)
     return bl_host_end(memory, batch) == BL_ERROR_ENDED ? 0 : 11;
 }
 
-/* A batch that is too small says so, and is not written beyond. */
+/* A batch that is too small is an error, and is not written beyond. */
 static int check_room(void *memory, int16_t *counts, bl_host_batch batch)
 {
     uint32_t i;

@@ -21,7 +21,7 @@
 #include "bl_kernels.h"
 
 enum { AT_ONCE, BY_COLUMN, RANDOM, WAYS };
-enum { MOST_ARRAYS = 256, MOST_LAYERS = 64, MOST_VALUES = 1 << 20 };
+enum { MAX_ARRAYS = 256, MAX_LAYERS = 64, MAX_VALUES = 1 << 20 };
 
 /* In the order of benchmarks.device.measure.KERNELS. */
 enum { KERNELS = 8 };
@@ -30,10 +30,10 @@ static bl_kernel *const kernels[KERNELS] = {
     bl_convolve_taps, bl_convolve_vectors, bl_convolve_channels,
     bl_add,           bl_permute};
 
-static void *arrays[MOST_ARRAYS];
-static bl_layer layers[MOST_LAYERS];
-static bl_buffer buffers[2 * MOST_LAYERS];
-static int8_t made[MOST_VALUES];
+static void *arrays[MAX_ARRAYS];
+static bl_layer layers[MAX_LAYERS];
+static bl_buffer buffers[2 * MAX_LAYERS];
+static int8_t made[MAX_VALUES];
 static uint32_t made_count, classes, seed;
 
 static void read_bytes(void *to, size_t count)
@@ -126,17 +126,17 @@ static void read_model(bl_model *model)
 
 static uint32_t read_case(bl_model *model)
 {
-    uint32_t count = number_below(MOST_ARRAYS), found, i;
+    uint32_t count = number_below(MAX_ARRAYS), found, i;
 
     for (i = 0; i < count; i++) {
-        uint32_t size = number_below(MOST_VALUES);
+        uint32_t size = number_below(MAX_VALUES);
 
         arrays[i] = block(size);
         read_bytes(arrays[i], size);
     }
-    for (found = number_below(MOST_LAYERS), i = 0; i < found; i++)
+    for (found = number_below(MAX_LAYERS), i = 0; i < found; i++)
         read_layer(&layers[i]);
-    for (found = number_below(2 * MOST_LAYERS), i = 0; i < found; i++)
+    for (found = number_below(2 * MAX_LAYERS), i = 0; i < found; i++)
         read_buffer(&buffers[i]);
     read_model(model);
     return count;
@@ -149,7 +149,7 @@ static void keep_column(void *context, const int8_t *evidence)
     uint32_t c;
 
     (void)context;
-    if (made_count + classes > MOST_VALUES)
+    if (made_count + classes > MAX_VALUES)
         exit(6);
     for (c = 0; c < classes; c++)
         made[made_count++] = evidence[c];
@@ -203,7 +203,7 @@ static void run_case(const bl_model *model)
     int rc = bl_net_init(&net, model, memory, model->state_bytes);
 
     seed = (uint32_t)number();
-    columns = number_below(MOST_VALUES);
+    columns = number_below(MAX_VALUES);
     x = block(columns * model->leads);
     read_bytes(x, columns * model->leads);
     classes = model->classes;

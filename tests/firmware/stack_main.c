@@ -1,8 +1,8 @@
 /*
  * On a board: how deep each function of the library goes into the stack.
- * Paints the stack below, calls, and looks how much paint is left. Says bytes
+ * Paints the stack below, calls, and looks how much paint is left. Writes bytes
  * for bl_init, bl_push, bl_gap, bl_end, bl_unpack_open and bl_unpack_row, then
- * findings heard and rows read, so that a test sees that they did their work.
+ * decided windows and rows read, so that a test sees that they did their work.
  */
 #include "beatlens.h"
 #include "bl_unpack.h"
@@ -20,7 +20,7 @@ static uint32_t memory[TASK_MEMORY_BYTES(SENSOR_TAPS) / 4];
 static int8_t row[ROW];
 static bl_stream stream;
 static bl_unpack unpack;
-static uint32_t heard;
+static uint32_t decided;
 static int wrong;
 
 /* Where the stack of what is called from here begins. */
@@ -46,11 +46,12 @@ INLINE int32_t used(uint32_t *sp)
     return (int32_t)((sp - at) * 4);
 }
 
-static void hear(void *context, const bl_stream *s, const bl_finding *f)
+static void count_decided(void *context, const bl_stream *s,
+                          const bl_finding *f)
 {
     (void)context;
     (void)s;
-    heard += f->assessable;
+    decided += f->assessable;
 }
 
 APART int32_t of_init(void)
@@ -65,7 +66,7 @@ APART int32_t of_push(uint32_t first, uint32_t count)
 {
     uint32_t *sp = painted();
 
-    wrong |= bl_push(&stream, counts + first, count, hear, 0);
+    wrong |= bl_push(&stream, counts + first, count, count_decided, 0);
     return used(sp);
 }
 
@@ -73,7 +74,7 @@ APART int32_t of_gap(void)
 {
     uint32_t *sp = painted();
 
-    wrong |= bl_gap(&stream, 40000, hear, 0);
+    wrong |= bl_gap(&stream, 40000, count_decided, 0);
     return used(sp);
 }
 
@@ -81,7 +82,7 @@ APART int32_t of_end(void)
 {
     uint32_t *sp = painted();
 
-    wrong |= bl_end(&stream, hear, 0);
+    wrong |= bl_end(&stream, count_decided, 0);
     return used(sp);
 }
 
@@ -140,7 +141,7 @@ int main(void)
 
     measure_stream();
     rows = measure_unpack();
-    host_number((int32_t)heard);
+    host_number((int32_t)decided);
     host_number(rows);
     return wrong != 0;
 }

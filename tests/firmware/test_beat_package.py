@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from beatlens.firmware.beat_package import write_beats
 from beatlens.firmware.cores import CORES
+from beatlens.firmware.package import write_bundle
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.warning_bits import CLIPPED
 from beatlens.signals.frontend import FrontEnd
@@ -20,7 +20,7 @@ from .beat_bundles import beat_bundle
 from .boards import BOARDS, build, require_tools, run
 from .compiled import ENGINE, source
 from .test_package import made_by_make, spoil
-from .test_stack import MOST_BYTES
+from .test_stack import MAX_BYTES
 
 SENSOR = FrontEnd(250, 400.0, (-2048, 2047))
 
@@ -32,15 +32,15 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.mark.parametrize("core", CORES)
 def test_golden_vectors_hold_on_this_computer(bundle: Bundle, core: str, tmp_path: Path) -> None:
-    folder = write_beats(bundle, SENSOR, tmp_path / "out", "wrist", core)
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "wrist", core)
     done = made_by_make(folder, "check")
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("wrong", ["never_clipped", "clipped_warning", None])
+@pytest.mark.parametrize("wrong", ["never_if_clipped", "clipped_warning", None])
 def test_golden_vectors_have_clipped_beats(wrong: str | None, tmp_path: Path) -> None:
     """S nearly always wins; of the beats that are clipped another class does, with a warning."""
-    folder = write_beats(beat_bundle(tmp_path, likely="s"), SENSOR, tmp_path / "out", "wrist")
+    folder = write_bundle(beat_bundle(tmp_path, likely="s"), SENSOR, tmp_path / "out", "wrist")
     golden = " ".join((folder / "wrist_golden_beats.c").read_text().split())
     beats = re.findall(r"\{\d+, \d+, 1, (\d+), (\d+), \{", golden)
     clipped = [int(number) for number, warnings in beats if int(warnings) & CLIPPED]
@@ -53,7 +53,7 @@ def test_golden_vectors_have_clipped_beats(wrong: str | None, tmp_path: Path) ->
     assert "    6, 2\n};" in text  # 5 % of 136 samples; bit 1 is S
     if wrong is not None:
         source.write_text(
-            text.replace("6, 2\n", "6, 0\n" if wrong == "never_clipped" else "60, 2\n")
+            text.replace("6, 2\n", "6, 0\n" if wrong == "never_if_clipped" else "60, 2\n")
         )
     assert (made_by_make(folder, "check").returncode == 0) == (wrong is None)
 
@@ -61,7 +61,7 @@ def test_golden_vectors_have_clipped_beats(wrong: str | None, tmp_path: Path) ->
 @pytest.mark.parametrize("board", ["m3", "m4", "m7", "m33", "m55"])
 def test_golden_vectors_hold_on_boards(bundle: Bundle, board: str, tmp_path: Path) -> None:
     require_tools()
-    folder = write_beats(bundle, SENSOR, tmp_path / "out", "wrist", board)
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "wrist", board)
     sources = [*folder.glob("*.c"), *(folder / "src").glob("*.c")]
     program = build(BOARDS[board], sources, tmp_path, f"-I{folder}")
     assert run(BOARDS[board], program).status == 0
@@ -77,7 +77,7 @@ def test_golden_vectors_hold_on_boards(bundle: Bundle, board: str, tmp_path: Pat
     ],
 )
 def test_damage_is_seen(bundle: Bundle, file: str, array: str, tmp_path: Path) -> None:
-    folder = write_beats(bundle, SENSOR, tmp_path / "out", "wrist")
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "wrist")
     spoil(folder / file, array)
     done = made_by_make(folder, "check")
     assert done.returncode != 0
@@ -128,7 +128,7 @@ int main(void)
 
 @pytest.mark.parametrize("board", [None, "m4"])
 def test_callbacks_may_be_left_out(bundle: Bundle, board: str | None, tmp_path: Path) -> None:
-    folder = write_beats(bundle, SENSOR, tmp_path / "out", "beats")
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "beats")
     (folder / "selftest.c").write_text(NOBODY)
     if board is None:
         assert made_by_make(folder, "check").returncode == 0
@@ -147,7 +147,7 @@ def test_stack_is_bounded(tmp_path: Path) -> None:
     needed = measure.stack_bytes(
         objects, functions, measure.BEAT_POINTERS, {"memcpy": 16, "memset": 16}
     )
-    assert max(stack.bytes for stack in needed.values()) < MOST_BYTES
+    assert max(stack.bytes for stack in needed.values()) < MAX_BYTES
 
 
 def test_the_command_line_writes_it_and_refuses_tflm(bundle: Bundle, tmp_path: Path) -> None:
@@ -165,6 +165,6 @@ def test_the_command_line_writes_it_and_refuses_tflm(bundle: Bundle, tmp_path: P
 def test_names_that_the_self_test_might_use_itself_compile(
     bundle: Bundle, name: str, tmp_path: Path
 ) -> None:
-    folder = write_beats(bundle, SENSOR, tmp_path / "out", name)
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", name)
     done = made_by_make(folder, "check")
     assert done.returncode == 0, done.stderr

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from beatlens.firmware import sensor_source, task_source
+from beatlens.firmware import sensor_source
 from beatlens.signals.frontend import FrontEnd
+from beatlens.tasks.windows.c_task import window_task_source
 from benchmarks.device import measure
 
 from ..runtime.conftest import make_bundle
@@ -47,8 +48,8 @@ def require(*tools: str) -> None:
             pytest.skip(f"NO {tool}: the firmware's C was not checked with it")
 
 
-def said(*command: str | Path) -> str:
-    """What a tool has to say; it must not fail."""
+def run_tool(*command: str | Path) -> str:
+    """The output of a tool, which must not fail."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -58,7 +59,9 @@ def said(*command: str | Path) -> str:
 def generated(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A model, its task and a sensor as C."""
     folder = tmp_path_factory.mktemp("generated")
-    made = task_source(make_bundle("residual", tmp_path_factory.mktemp("bundle") / "b"), "strips")
+    made = window_task_source(
+        make_bundle("residual", tmp_path_factory.mktemp("bundle") / "b"), "strips"
+    )
     sensor = sensor_source(FrontEnd(250, 200.0, (-2048, 2047)), "chest")
     parts = {"strips": made.task, "strips_net": made.net, "chest": sensor}
     return [write_c(part, folder, name) for name, part in parts.items()]
@@ -67,13 +70,13 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def compile_all(command: Sequence[str], sources: Sequence[Path], folder: Path) -> None:
     """Compile each source to an object, warnings being errors."""
     for source in sources:
-        said(*command, f"-I{FIRMWARE / 'include'}", f"-I{source.parent}", "-c", source,
+        run_tool(*command, f"-I{FIRMWARE / 'include'}", f"-I{source.parent}", "-c", source,
              "-o", folder / f"{source.stem}.o")  # fmt: skip
 
 
 @pytest.mark.parametrize("level", ["-O0", "-O2", "-Os", "-O3"])
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_host_compilers_have_nothing_to_say(
+def test_host_compilers_have_no_warning(
     compiler: str, level: str, generated: list[Path], tmp_path: Path
 ) -> None:
     require(compiler)
@@ -81,7 +84,7 @@ def test_host_compilers_have_nothing_to_say(
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_the_cross_compiler_has_nothing_to_say(
+def test_the_cross_compiler_has_no_warning(
     core: str, generated: list[Path], tmp_path: Path
 ) -> None:
     require(f"{measure.PREFIX}gcc")
@@ -114,7 +117,7 @@ def test_headers_are_cpp_headers_too(compiler: str, generated: list[Path], tmp_p
         unit = tmp_path / f"{header.stem}.cpp"
         unit.write_text(f'#include "{header.name}"\n#include "{header.name}"\n', encoding="ascii")
         for standard in ("-std=c++11", "-std=c++20"):
-            said(compiler, standard, "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
+            run_tool(compiler, standard, "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
                  f"-I{header.parent}", f"-I{FIRMWARE / 'include'}", unit)  # fmt: skip
 
 
@@ -134,20 +137,22 @@ def test_cpp_reaches_what_c_defines(generated: list[Path], tmp_path: Path) -> No
     compile_all(["gcc", *WARNINGS], [*SOURCES, *generated], tmp_path)
     include = [f"-I{generated[0].parent}", f"-I{FIRMWARE / 'include'}"]
     program = tmp_path / "main"
-    said("g++", "-Wall", "-Wextra", "-Werror", *include, main, *tmp_path.glob("*.o"), "-o", program)
-    said(program)
+    run_tool(
+        "g++", "-Wall", "-Wextra", "-Werror", *include, main, *tmp_path.glob("*.o"), "-o", program
+    )
+    run_tool(program)
 
 
-def test_cppcheck_has_nothing_to_say(generated: list[Path]) -> None:
+def test_cppcheck_finds_nothing(generated: list[Path]) -> None:
     require("cppcheck")
     checked = [*SOURCES, *generated, *QEMU.glob("*.c")]
     include = [f"-I{FIRMWARE / 'include'}", f"-I{generated[0].parent}", f"-I{QEMU}"]
-    text = said("cppcheck", "-q", CHECKS, "--error-exitcode=1", "--std=c99", "--inline-suppr",
+    text = run_tool("cppcheck", "-q", CHECKS, "--error-exitcode=1", "--std=c99", "--inline-suppr",
                 *include, *checked)  # fmt: skip
     assert text == ""
 
 
-def test_cppcheck_would_say_something(tmp_path: Path) -> None:
+def test_cppcheck_finds_a_defect(tmp_path: Path) -> None:
     require("cppcheck")
     bad = tmp_path / "bad.c"
     bad.write_text("int f(int n) { int x; if (n) x = 1; return x; }\n", encoding="ascii")
@@ -160,7 +165,7 @@ def test_cppcheck_would_say_something(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("level", ["-O2", "-Os", "-O0"])
 @pytest.mark.parametrize("core", CORES)
-def test_nothing_is_asked_of_libc(core: str, level: str, tmp_path: Path) -> None:
+def test_no_name_of_libc_is_needed(core: str, level: str, tmp_path: Path) -> None:
     """All that is wanted of others is named above: no heap, no text, no floating point."""
     require(f"{measure.PREFIX}gcc", f"{measure.PREFIX}nm")
     found = measure.symbols(measure.compile_objects(f"cortex-{core}", SOURCES, tmp_path, level))
@@ -169,7 +174,7 @@ def test_nothing_is_asked_of_libc(core: str, level: str, tmp_path: Path) -> None
     assert {"bl_init", "bl_push", "bl_gap", "bl_end", "bl_unpack_row"} <= found.defined
 
 
-def test_what_is_asked_of_libc_would_be_seen(tmp_path: Path) -> None:
+def test_names_of_libc_are_found(tmp_path: Path) -> None:
     require(f"{measure.PREFIX}gcc", f"{measure.PREFIX}nm")
     bad = tmp_path / "bad.c"
     bad.write_text(
@@ -202,7 +207,7 @@ def test_only_the_library_names_begin_with_its_prefix(tmp_path: Path) -> None:
     assert {name for name in found.defined if not name.startswith("bl_")} == set()
 
 
-def test_sources_say_what_they_include() -> None:
+def test_sources_include_freestanding_headers_only() -> None:
     """Of the system's headers only those that a freestanding compiler has."""
     ours = {path.name for path in (FIRMWARE).rglob("*.h")}
     freestanding = {"stdint.h", "stddef.h", "stdbool.h", "limits.h", "arm_acle.h", "arm_mve.h"}

@@ -18,15 +18,16 @@ from hypothesis import strategies as st
 
 import beatlens
 from beatlens.errors import ModelError, SignalError
-from beatlens.firmware import lay_out, sensor_source, task_source
+from beatlens.firmware import lay_out, sensor_source
 from beatlens.integer.graph import IntegerGraph
 from beatlens.runtime import host, host_build
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.quality import Limits
-from beatlens.runtime.stream import Stream, explain_recording
+from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import RATES_HZ, FrontEnd
 from beatlens.signals.wfdb_files import read_recording
+from beatlens.tasks.windows.c_task import window_task_source
 
 from ..integer.blocks import RESIDUAL, block_graph
 from ..integer.graphs import permuted_graph, random_graph, student_graph
@@ -183,8 +184,8 @@ def test_a_real_recording(bundle: Bundle, mitdb_dir: Path) -> None:
     record = read_recording(mitdb_dir, "207")  # ventricular flutter, rails
     arguments = (bundle, record.counts[0][: 360 * 600], 360, record.counts_per_mv[0])
     options = {"rails": record.rails[0]}
-    wanted = list(explain_recording(*arguments, **options))
-    assert_equal(list(explain_recording(*arguments, engine="c", **options)), wanted)
+    wanted = list(arguments[0].explain(*arguments[1:], **options))
+    assert_equal(list(arguments[0].explain(*arguments[1:], engine="c", **options)), wanted)
     assert len(wanted) > 550
 
 
@@ -436,7 +437,7 @@ def test_the_library_under_sanitizers(
 ) -> None:
     rng = np.random.default_rng(4)
     frontend = FrontEnd(250, GAIN, test_stream.RAILS)
-    made = task_source(bundle, "task")
+    made = window_task_source(bundle, "task")
     parts = {"sensor": sensor_source(frontend, "sensor"), "task": made.task, "task_net": made.net}
     program = compile_c(
         [
@@ -452,8 +453,8 @@ def test_the_library_under_sanitizers(
         [9 * 250, ecg_counts(14, 250), 3, 70 * 250],
         [ecg_counts(0.2, 250)],
     ):
-        wanted = test_stream.said_by_python(bundle, frontend, pieces, monkeypatch)
-        assert test_stream.said_by_c(program, pieces, len(bundle.classes)) == wanted
+        wanted = test_stream.find_in_python(bundle, frontend, pieces, monkeypatch)
+        assert test_stream.find_in_c(program, pieces, len(bundle.classes)) == wanted
 
 
 def machine() -> str:

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from beatlens.c_source.plan import lay_out
 from beatlens.errors import ModelError
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.c_beat_task import LATE, beat_memory_bytes, beat_task_source
 from beatlens.runtime.finding import Finding
-from beatlens.runtime.quality import BEAT_LIMITS, Limits
+from beatlens.runtime.quality import Limits
+from beatlens.runtime.stream import Stream
 from beatlens.signals import morphology
 from beatlens.signals.beat_features import FEATURES, KEPT
 from beatlens.signals.databases import find_database
@@ -26,6 +25,8 @@ from beatlens.signals.morphology import REMEMBERED, SEEN
 from beatlens.signals.rr_features import BINS
 from beatlens.signals.rr_irregularity import DISTANCES
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_patient
+from beatlens.tasks.beats.c_task import LATE, beat_memory_bytes, beat_task_source
+from beatlens.tasks.beats.rule import BEAT_LIMITS
 
 from .beat_bundles import beat_bundle
 
@@ -46,7 +47,7 @@ def findings(
     limits: Limits | None = None,
 ) -> list[Finding]:
     """What a stream gives for pieces of counts, and gaps of so many samples."""
-    stream = BeatStream(
+    stream = Stream(
         bundle,
         rate_hz,
         COUNTS_PER_MV,

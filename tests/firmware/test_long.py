@@ -18,7 +18,7 @@ from beatlens.integer.tflite_read import read_tflite
 
 from .test_net import Builder, builder, evidence  # noqa: F401  (a fixture)
 
-LEAST, MOST = -128, 127
+MIN, MAX = -128, 127
 
 
 def parts_of(layout: LongLayout, taps: np.ndarray, stride: int) -> list[tuple[int, int, list[int]]]:
@@ -68,7 +68,7 @@ def test_long_sums_hold_those_of_five_windows(data: st.DataObject) -> None:
     rng = np.random.default_rng(seed)
     largest = data.draw(st.sampled_from([1, 30, 127]))
     taps = rng.integers(-largest, largest + 1, (channels, columns, inputs))
-    x = rng.choice([LEAST, MOST], (4 * stride + columns, inputs))
+    x = rng.choice([MIN, MAX], (4 * stride + columns, inputs))
     layout = long_layout(taps, stride)
     assert layout is not None
     assert layout.largest < SUM
@@ -124,10 +124,10 @@ def test_c_at_the_limit(builder: Builder, total: int, sign: int, stride: int) ->
     assert [layer.code.kernel for layer in plan.layers] == ["bl_convolve_long"]
     program = builder.program(plan)
     length = graph.tensors["input"].length
-    alternating = np.where(np.arange(length) % 2, LEAST, MOST)[:, None]
+    alternating = np.where(np.arange(length) % 2, MIN, MAX)[:, None]
     for x in (
-        np.full((length, 1), LEAST),
-        np.full((length, 1), MOST),
+        np.full((length, 1), MIN),
+        np.full((length, 1), MAX),
         alternating,
         -1 - alternating,
     ):

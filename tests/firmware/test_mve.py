@@ -32,6 +32,7 @@ from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
+from beatlens.tasks.windows.rule import build_rule
 
 from ..integer.graphs import student_graph
 from ..runtime.cases import GAIN
@@ -133,7 +134,7 @@ def test_a_shape_is_unsafe_if_the_algorithm_gets_it_wrong(
 
 
 def test_one_shape_is_safe_at_a_length_and_not_at_the_next() -> None:
-    """So it takes the computation: neither padding nor stride alone says it."""
+    """So it takes the computation: neither padding nor stride alone decides it."""
 
     def unsafe(padding: Padding, stride: int, kernel: int) -> set[bool]:
         graphs = [conv_graph(kernel, stride, length, 4, padding) for length in range(50, 60)]
@@ -220,7 +221,8 @@ def unsafe_bundle(folder: Path) -> Bundle:
     graph = IntegerGraph(tensors, ops, "input", outputs)
     return Bundle.create(
         folder, name="unsafe", tflite=write_tflite(graph),
-        classes={key: key for key in ("a", "b", "c", "d")},
+        classes={key: key for key in ("a", "b", "c", "d")}, kind="windows",
+        rule=build_rule(graph, dict.fromkeys("abcd", 0.5)),
         golden_inputs=np.zeros((1, length), np.int8),
     )  # fmt: skip
 

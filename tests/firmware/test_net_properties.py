@@ -96,10 +96,10 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def runs(harness: Path, stdin: bytes) -> tuple[list[tuple[int, bytes]], str]:
-    """What the harness made of its cases, up to where a sanitizer ended it; and what that said."""
+    """Results of the harness, up to where a sanitizer ended it, and the text it wrote."""
     done = subprocess.run([harness], input=stdin, capture_output=True, check=False, timeout=600)
-    said = done.stderr.decode(errors="replace")
-    return list(decode_cases(done.stdout)), said or f"exit status {done.returncode}"
+    message = done.stderr.decode(errors="replace")
+    return list(decode_cases(done.stdout)), message or f"exit status {done.returncode}"
 
 
 def of_seed(seed: int, kernels: KernelSet = "portable") -> Case:
@@ -113,13 +113,13 @@ def of_seed(seed: int, kernels: KernelSet = "portable") -> Case:
 
 
 def check_batch(harness: Path, seeds: range, kernels: KernelSet) -> list[Case]:
-    """Run networks in one process; a failure says which seed."""
+    """Run networks in one process; a failure names the seed."""
     cases = [of_seed(seed, kernels) for seed in seeds]
     stdin = b"".join(case.encode(seed) for seed, case in zip(seeds, cases, strict=True))
-    results, said = runs(harness, stdin)
+    results, message = runs(harness, stdin)
     for number, (seed, case) in enumerate(zip(seeds, cases, strict=True)):
         mine = results[WAYS * number : WAYS * (number + 1)]
-        assert len(mine) == WAYS, f"network of seed {seed}: {said[:3000]}"
+        assert len(mine) == WAYS, f"network of seed {seed}: {message[:3000]}"
         for rc, evidence in mine:
             try:
                 case.check(rc, evidence)
@@ -158,8 +158,8 @@ def test_random_networks(harness: Path, kernels: KernelSet) -> None:
 def test_shrinking(harness: Path, kernels: KernelSet, data: st.DataObject) -> None:
     """The same property, one network at a time, for hypothesis to make a failing one small."""
     case = Case.make(lambda low, high: data.draw(st.integers(low, high)), kernels)
-    results, said = runs(harness, case.encode(1))
-    assert len(results) == WAYS, said[:3000]
+    results, message = runs(harness, case.encode(1))
+    assert len(results) == WAYS, message[:3000]
     for rc, evidence in results:
         case.check(rc, evidence)
 
@@ -196,6 +196,6 @@ def negated(values: bytes) -> bytes:
 def test_a_read_beside_an_array_ends_the_run(harness: Path) -> None:
     """The sanitizers are on: weights cut short are noticed."""
     case = next(c for c in map(of_seed, range(100)) if c.plan.layers[0].taps > 3)
-    results, said = runs(harness, with_first_array(case.encode(0), lambda values: values[:-1]))
+    results, message = runs(harness, with_first_array(case.encode(0), lambda values: values[:-1]))
     assert len(results) < WAYS
-    assert "AddressSanitizer" in said
+    assert "AddressSanitizer" in message

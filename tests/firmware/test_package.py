@@ -15,12 +15,13 @@ from typer.testing import CliRunner
 
 from beatlens.errors import ModelError, RecipeError
 from beatlens.firmware.cores import CORES
-from beatlens.firmware.package import write_network, write_task
+from beatlens.firmware.package import write_bundle, write_network
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.bundle_checks import decision_sha256
 from beatlens.runtime.folder import FILES, MANIFEST, MODEL, write_folder
+from beatlens.runtime.manifest_file import write_manifest
 from beatlens.signals.frontend import FrontEnd
 from beatlens.verbs.app import app
 from beatlens.verbs.firmware import identifier
@@ -38,7 +39,7 @@ def bundle(tmp_path_factory) -> Bundle:
 
 
 def made_by_make(folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
-    """What `make` says; skips, loudly, where there is none."""
+    """The result of `make`; skips, loudly, where it is missing."""
     if shutil.which("make") is None or shutil.which("cc") is None:
         pytest.skip("NO make OR cc: firmware packages were not built")
     return subprocess.run(
@@ -61,7 +62,7 @@ def spoil(source: Path, array: str) -> None:
 
 @pytest.mark.parametrize("core", CORES)
 def test_golden_vectors_hold_on_this_computer(bundle: Bundle, core: str, tmp_path: Path) -> None:
-    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips", core)
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "strips", core)
     done = made_by_make(folder, "check")
     assert done.returncode == 0, done.stderr
 
@@ -70,7 +71,7 @@ def test_golden_vectors_hold_on_this_computer(bundle: Bundle, core: str, tmp_pat
 def test_a_library_is_made_for_each_core(bundle: Bundle, core: str, tmp_path: Path) -> None:
     if shutil.which(COMPILER) is None:
         pytest.skip(f"NO {COMPILER}: firmware packages were not compiled for microcontrollers")
-    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips", core)
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "strips", core)
     done = made_by_make(folder)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
@@ -80,7 +81,7 @@ def test_a_library_is_made_for_each_core(bundle: Bundle, core: str, tmp_path: Pa
 @pytest.mark.parametrize("board", ["m3", "m4", "m55"])
 def test_golden_vectors_hold_on_boards(bundle: Bundle, board: str, tmp_path: Path) -> None:
     require_tools()
-    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips", board)
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "strips", board)
     sources = [*folder.glob("*.c"), *(folder / "src").glob("*.c")]
     program = build(BOARDS[board], sources, tmp_path, f"-I{folder}")
     assert run(BOARDS[board], program).status == 0
@@ -97,7 +98,7 @@ def test_golden_vectors_hold_on_boards(bundle: Bundle, board: str, tmp_path: Pat
     ],
 )
 def test_damage_is_seen(bundle: Bundle, file: str, array: str, tmp_path: Path) -> None:
-    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips")
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "strips")
     spoil(folder / file, array)
     done = made_by_make(folder, "check")
     assert done.returncode != 0
@@ -114,7 +115,7 @@ def test_networks_of_other_makers(shared_dir: Path, tmp_path: Path) -> None:
 
 
 def test_readme_says_what_a_board_engineer_asks_first(bundle: Bundle, tmp_path: Path) -> None:
-    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips", "m4")
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "strips", "m4")
     text = (folder / "README.md").read_text()
     assert re.search(r"A stream needs [\d,]+ bytes", text)
     assert "250 Hz with 400 counts per mV" in text
@@ -125,7 +126,7 @@ def test_readme_says_what_a_board_engineer_asks_first(bundle: Bundle, tmp_path: 
 def test_cmake_takes_the_folder(bundle: Bundle, tmp_path: Path) -> None:
     if shutil.which("cmake") is None:
         pytest.skip("NO cmake: CMakeLists.txt was not tried")
-    folder = write_task(bundle, SENSOR, tmp_path / "out", "strips")
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", "strips")
     subprocess.run(["cmake", "-S", folder, "-B", tmp_path / "build"], check=True)
     subprocess.run(["cmake", "--build", tmp_path / "build"], check=True)
     assert (tmp_path / "build" / "libstrips.a").exists()
@@ -133,9 +134,9 @@ def test_cmake_takes_the_folder(bundle: Bundle, tmp_path: Path) -> None:
 
 def test_nothing_is_written_over_or_half(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="core is 'm9'"):
-        write_task(bundle, SENSOR, tmp_path / "out", "strips", "m9")
+        write_bundle(bundle, SENSOR, tmp_path / "out", "strips", "m9")
     with pytest.raises(RecipeError, match="C identifier"):
-        write_task(bundle, SENSOR, tmp_path / "out", "two words")
+        write_bundle(bundle, SENSOR, tmp_path / "out", "two words")
     assert not list(tmp_path.iterdir())
     write_network(write_tflite(student_graph(columns=4)), tmp_path / "out", "net")
     with pytest.raises(ModelError, match="is there already"):
@@ -147,21 +148,21 @@ def test_the_verb_needs_a_sensor_and_a_model(tmp_path: Path) -> None:
     make_bundle("dense", tmp_path / "model")
     model = str(tmp_path / "model")
 
-    def said(*arguments: str) -> tuple[int, str]:
+    def run_command(*arguments: str) -> tuple[int, str]:
         result = CliRunner().invoke(app, ["firmware", *arguments])
         return result.exit_code, result.output + str(result.exception or "")
 
-    assert "needs the sensor" in said(model)[1]
-    assert "no such model" in said(str(tmp_path / "nothing"))[1]
+    assert "needs the sensor" in run_command(model)[1]
+    assert "no such model" in run_command(str(tmp_path / "nothing"))[1]
     out = str(tmp_path / "out")
-    status, text = said(model, "--out", out, "--rate", "250", "--counts-per-mv", "400")
+    status, text = run_command(model, "--out", out, "--rate", "250", "--counts-per-mv", "400")
     assert status == 0, text
     assert (tmp_path / "out" / "tiny_dense.h").exists()
     (tmp_path / "net.tflite").write_bytes(write_tflite(student_graph(columns=4)))
-    net = said(str(tmp_path / "net.tflite"), "--out", str(tmp_path / "net"), "--core", "m55")
+    net = run_command(str(tmp_path / "net.tflite"), "--out", str(tmp_path / "net"), "--core", "m55")
     assert net[0] == 0, net[1]
     (tmp_path / "bad.tflite").write_bytes(b"bad")
-    assert "TFL3" in said(str(tmp_path / "bad.tflite"))[1]
+    assert "TFL3" in run_command(str(tmp_path / "bad.tflite"))[1]
 
 
 def test_a_bundle_that_fails_is_refused(tmp_path: Path) -> None:
@@ -199,7 +200,7 @@ def test_golden_vectors_are_those_of_the_bundle(bundle: Bundle, tmp_path: Path) 
     evidence = bundle.golden.evidence.copy()
     evidence[0, 0, 0] ^= 1
     other = replace(bundle, golden=replace(bundle.golden, evidence=evidence))
-    folder = write_task(other, SENSOR, tmp_path / "out", "strips")
+    folder = write_bundle(other, SENSOR, tmp_path / "out", "strips")
     assert made_by_make(folder, "check").returncode != 0
 
 
@@ -209,7 +210,7 @@ def test_a_bundle_without_a_digest_is_noted(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "one")])
     assert "note:" not in result.output
     files = {name: (tmp_path / "model" / name).read_bytes() for name in FILES}
-    files[MANIFEST] = replace(bundle, decision_sha256=None).document()
+    files[MANIFEST] = write_manifest(replace(bundle, decision_sha256=None))
     write_folder(tmp_path / "model", files, replace=True)
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "two")])
     assert "note: bundle.json has no decision_sha256" in " ".join(result.output.split())
@@ -225,13 +226,13 @@ def test_names_that_c_or_the_engine_has_are_refused(
     bundle: Bundle, name: str, tmp_path: Path
 ) -> None:
     with pytest.raises(RecipeError, match=rf"is '{name}', which C, C\+\+, .* expected another C"):
-        write_task(bundle, SENSOR, tmp_path / "out", name)
+        write_bundle(bundle, SENSOR, tmp_path / "out", name)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["memory", "beats", "stream", "counts", "f", "net"])
 def test_other_names_compile(bundle: Bundle, name: str, tmp_path: Path) -> None:
-    folder = write_task(bundle, SENSOR, tmp_path / "out", name)
+    folder = write_bundle(bundle, SENSOR, tmp_path / "out", name)
     done = made_by_make(folder, "check")
     assert done.returncode == 0, done.stderr
 

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from beatlens.errors import RecipeError
-from beatlens.firmware import sensor_source, task_source
-from beatlens.runtime import chain
+from beatlens.firmware import sensor_source
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.columns import Columns
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.warning_bits import NOISY
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.wfdb_files import read_recording
+from beatlens.tasks.windows import chain
+from beatlens.tasks.windows.c_task import window_task_source
 
 from ..runtime.cases import GAIN, ecg_counts
 from ..runtime.conftest import make_bundle
@@ -36,14 +37,14 @@ def bundle(request, tmp_path_factory) -> Bundle:
 
 def build(bundle: Bundle, frontend: FrontEnd, folder: Path) -> Path:
     """The chain of one bundle and one sensor as a program for this machine."""
-    made = task_source(bundle, "task")
+    made = window_task_source(bundle, "task")
     parts = {"sensor": sensor_source(frontend, "sensor"), "task": made.task, "task_net": made.net}
     written = [write_c(part, folder, name) for name, part in parts.items()]
     sources = [*map(source, SOURCES), *written, HERE / "stream_harness.c"]
     return compile_c(sources, folder / "stream", f"-I{folder}")
 
 
-def said_by_c(program: Path, pieces: list[Piece], classes: int) -> list[dict[str, Any]]:
+def find_in_c(program: Path, pieces: list[Piece], classes: int) -> list[dict[str, Any]]:
     """The findings of C."""
     stdin = b"".join(
         struct.pack("<i", -piece)
@@ -69,22 +70,22 @@ def said_by_c(program: Path, pieces: list[Piece], classes: int) -> list[dict[str
     return found
 
 
-class Heard:
+class Recorder:
     """The findings of a Python stream with the counts they were made of."""
 
     def __init__(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bundle, self.findings = bundle, []
         for name in ("assess", "left_over", "all_lost"):
-            monkeypatch.setattr(chain, name, self._hear(getattr(chain, name)))
+            monkeypatch.setattr(chain, name, self._record(getattr(chain, name)))
 
-    def _hear(self, make: Any) -> Any:
-        def heard(*arguments: Any) -> Finding:
+    def _record(self, make: Any) -> Any:
+        def recorded(*arguments: Any) -> Finding:
             finding = make(*arguments)
             columns = next((a for a in arguments if isinstance(a, Columns)), None)
             self.findings.append(self._plain(finding, arguments, columns))
             return finding
 
-        return heard
+        return recorded
 
     def _plain(
         self, finding: Finding, arguments: tuple[Any, ...], columns: Columns | None
@@ -113,11 +114,11 @@ class Heard:
         }
 
 
-def said_by_python(
+def find_in_python(
     bundle: Bundle, frontend: FrontEnd, pieces: list[Piece], monkeypatch: pytest.MonkeyPatch
 ) -> list[dict[str, Any]]:
     with monkeypatch.context() as patch:
-        heard = Heard(bundle, patch)
+        recorder = Recorder(bundle, patch)
         stream = bundle.stream(frontend.rate_hz, frontend.counts_per_mv, rails=frontend.rails)
         for piece in pieces:
             if isinstance(piece, int):
@@ -125,7 +126,7 @@ def said_by_python(
             else:
                 stream.push(piece)
         stream.flush()
-    return heard.findings
+    return recorder.findings
 
 
 def troubled(rng: np.random.Generator, rate: int, seconds: float) -> np.ndarray:
@@ -165,8 +166,8 @@ def test_c_finds_what_python_finds(
     ]
     assessable = 0
     for pieces in sequences:
-        wanted = said_by_python(bundle, frontend, pieces, monkeypatch)
-        assert said_by_c(program, pieces, len(bundle.classes)) == wanted
+        wanted = find_in_python(bundle, frontend, pieces, monkeypatch)
+        assert find_in_c(program, pieces, len(bundle.classes)) == wanted
         assessable += sum(finding["assessable"] for finding in wanted)
     assert assessable > 20
 
@@ -177,12 +178,12 @@ def test_a_real_recording(
     record = read_recording(mitdb_dir, "105")
     frontend = FrontEnd(360, record.counts_per_mv[0], record.rails[0])
     pieces: list[Piece] = np.array_split(record.counts[0][: 360 * 240], 7)
-    wanted = said_by_python(bundle, frontend, pieces, monkeypatch)
-    found = said_by_c(build(bundle, frontend, tmp_path), pieces, len(bundle.classes))
+    wanted = find_in_python(bundle, frontend, pieces, monkeypatch)
+    found = find_in_c(build(bundle, frontend, tmp_path), pieces, len(bundle.classes))
     assert found == wanted
     assert len(wanted) > 200
 
 
 def test_names_that_c_does_not_know_are_refused(bundle: Bundle) -> None:
     with pytest.raises(RecipeError, match="C identifier"):
-        task_source(bundle, "8lead")
+        window_task_source(bundle, "8lead")

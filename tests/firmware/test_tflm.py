@@ -22,7 +22,7 @@ from beatlens.signals.wfdb_files import read_recording
 from ..integer.graphs import random_graph
 from ..runtime.cases import GAIN, ecg_counts
 from ..runtime.conftest import make_bundle
-from .test_stream import RAILS, Piece, cut, said_by_c, said_by_python, troubled
+from .test_stream import RAILS, Piece, cut, find_in_c, find_in_python, troubled
 from .tflm_programs import (
     ARENA,
     Program,
@@ -61,8 +61,8 @@ def test_a_project_finds_what_python_finds(
     ]
     assessable = 0
     for pieces in sequences:
-        wanted = said_by_python(bundle, frontend, pieces, monkeypatch)
-        assert said_by_c(program, pieces, len(bundle.classes)) == wanted
+        wanted = find_in_python(bundle, frontend, pieces, monkeypatch)
+        assert find_in_c(program, pieces, len(bundle.classes)) == wanted
         assessable += sum(finding["assessable"] for finding in wanted)
     assert assessable > 20
 
@@ -73,9 +73,9 @@ def test_a_real_recording(
     record = read_recording(mitdb_dir, "105")
     frontend = FrontEnd(360, record.counts_per_mv[0], record.rails[0])
     pieces: list[Piece] = np.array_split(record.counts[0][: 360 * 120], 7)
-    wanted = said_by_python(bundle, frontend, pieces, monkeypatch)
+    wanted = find_in_python(bundle, frontend, pieces, monkeypatch)
     program = build(bundle, frontend, tmp_path)
-    assert said_by_c(program, pieces, len(bundle.classes)) == wanted
+    assert find_in_c(program, pieces, len(bundle.classes)) == wanted
     assert sum(finding["assessable"] for finding in wanted) > 80
 
 
@@ -87,9 +87,9 @@ def test_outputs_in_the_other_order(
     assert output_position(other.tflite, "evidence") == 0
     frontend = FrontEnd(250, GAIN, RAILS)
     pieces: list[Piece] = [ecg_counts(20, 250)]
-    wanted = said_by_python(dense, frontend, pieces, monkeypatch)
+    wanted = find_in_python(dense, frontend, pieces, monkeypatch)
     program = build(other, frontend, tmp_path)
-    assert said_by_c(program, pieces, len(dense.classes)) == wanted
+    assert find_in_c(program, pieces, len(dense.classes)) == wanted
 
 
 def test_limits_are_those_that_were_asked_for(dense: Bundle, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_limits_are_those_that_were_asked_for(dense: Bundle, tmp_path: Path) -> 
         folder = tmp_path / str(wanted)
         folder.mkdir()
         program = build(dense, frontend, folder, limits=limits)
-        found = said_by_c(program, [counts], len(dense.classes))
+        found = find_in_c(program, [counts], len(dense.classes))
         flat = [
             finding["assessable"] for finding in found if finding["flat"] and not finding["lost"]
         ]
@@ -112,13 +112,14 @@ def test_a_sum_that_just_reaches_its_threshold_is_found(
     dense: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frontend, pieces = FrontEnd(250, GAIN, RAILS), [ecg_counts(20, 250)]
-    first, *_ = said_by_python(dense, frontend, pieces, monkeypatch)
+    first, *_ = find_in_python(dense, frontend, pieces, monkeypatch)
     # Every other class misses it by one.
     sums = [value + number % 2 for number, value in enumerate(first["sums"])]
-    picky = replace(dense, sum_thresholds=dict(zip(dense.classes, sums, strict=True)))
-    wanted = said_by_python(picky, frontend, pieces, monkeypatch)
+    chosen = dict(zip(dense.classes, sums, strict=True))
+    picky = replace(dense, rule=replace(dense.rule, sum_thresholds=chosen))
+    wanted = find_in_python(picky, frontend, pieces, monkeypatch)
     assert wanted[0]["decisions"] == 0b0101
-    assert said_by_c(build(picky, frontend, tmp_path), pieces, len(dense.classes)) == wanted
+    assert find_in_c(build(picky, frontend, tmp_path), pieces, len(dense.classes)) == wanted
 
 
 def test_a_run_that_fails_gives_no_decision(dense: Bundle, tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_a_run_that_fails_gives_no_decision(dense: Bundle, tmp_path: Path) -> No
     counts = ecg_counts(30, 250).astype("<i2")
     stdin = len(counts).to_bytes(4, "little") + counts.tobytes()
     done = subprocess.run([program, "3"], input=stdin, capture_output=True, check=False)
-    assert done.returncode == 20  # the call said so
+    assert done.returncode == 20  # the error of the call
     classes, size = len(dense.classes), dense.span_columns * len(dense.classes)
     at, assessable = 0, []
     while at < len(done.stdout):

@@ -87,7 +87,7 @@ def cmake(folder: Path, script: str) -> list[str]:
 
 
 def test_esp_idf(project: Path) -> None:
-    said = cmake(
+    output = cmake(
         project,
         "function(idf_component_register)\n"
         '  cmake_parse_arguments(A "" "" "SRCS;INCLUDE_DIRS;REQUIRES;PRIV_REQUIRES" ${ARGN})\n'
@@ -98,8 +98,8 @@ def test_esp_idf(project: Path) -> None:
         "endfunction()\n"
         f'include("{project}/CMakeLists.txt")\n',
     )
-    assert {(project / path).resolve() for path in said[:-1]} == sources_of(project)
-    assert said[-1] == "src"
+    assert {(project / path).resolve() for path in output[:-1]} == sources_of(project)
+    assert output[-1] == "src"
     manifest = plain_yaml((project / "idf_component.yml").read_text())
     assert set(manifest) == {"version", "description", "dependencies"}
     dependencies = manifest["dependencies"]
@@ -119,9 +119,9 @@ def test_zephyr(project: Path) -> None:
         'include("${CMAKE_CURRENT_SOURCE_DIR}/CMakeLists.txt")\n'
     )
     assert cmake(project / "zephyr", script) == []
-    said = cmake(project / "zephyr", f"set(CONFIG_BEATLENS_STRIPS y)\n{script}")
-    assert Path(said[0]).resolve() == (project / "src").resolve()
-    assert {Path(path).resolve() for path in said[1:]} == sources_of(project)
+    output = cmake(project / "zephyr", f"set(CONFIG_BEATLENS_STRIPS y)\n{script}")
+    assert Path(output[0]).resolve() == (project / "src").resolve()
+    assert {Path(path).resolve() for path in output[1:]} == sources_of(project)
     build_keys = plain_yaml((project / "zephyr" / "module.yml").read_text())
     assert build_keys == {
         "name": "strips",

@@ -78,7 +78,7 @@ def read(case: bytes) -> np.ndarray | None:
 
 
 def agree(harness: Path, cases: list[bytes]) -> int:
-    """Assert that both decoders say the same of each case; how many hold a tensor."""
+    """Assert that both decoders give the same for each case; how many hold a tensor."""
     sound = 0
     for case, found in zip(cases, decode(harness, cases), strict=True):
         wanted = read(case)

@@ -10,8 +10,9 @@ import pytest
 
 from beatlens.c_source import lead
 from beatlens.packed import encode_tensor
-from beatlens.runtime import c_beat_task, warning_bits
+from beatlens.runtime import warning_bits
 from beatlens.signals.beat_features import FEATURES
+from beatlens.tasks.beats import c_task as c_beat_task
 from beatlens.version import __version__
 
 from ..packed import tensors

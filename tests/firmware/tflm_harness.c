@@ -17,18 +17,18 @@
 #define MAX_COUNTS 100000
 
 static uint8_t arena[HARNESS_ARENA] __attribute__((aligned(16)));
-static unsigned char said[1 << 16];
-static size_t said_bytes;
+static unsigned char text[1 << 16];
+static size_t text_bytes;
 
 static void put(const void *data, size_t bytes)
 {
-    if (said_bytes + bytes > sizeof said)
+    if (text_bytes + bytes > sizeof text)
         abort();
-    memcpy(said + said_bytes, data, bytes);
-    said_bytes += bytes;
+    memcpy(text + text_bytes, data, bytes);
+    text_bytes += bytes;
 }
 
-/* A finding as bytes in `said`. */
+/* A finding as bytes in `text`. */
 static void write_text(const bl_stream *s, const bl_finding *f)
 {
     uint32_t classes = s->task->lead.model->classes, i, c;
@@ -46,7 +46,7 @@ static void write_text(const bl_stream *s, const bl_finding *f)
     values[9] = f->defects.padded;
     values[10] = f->assessable;
     values[11] = f->warnings;
-    said_bytes = 0;
+    text_bytes = 0;
     put(values, sizeof values);
     put(f->sums, classes * sizeof f->sums[0]);
     for (i = 0; f->assessable && i < f->columns; i++)
@@ -62,7 +62,7 @@ static void write_finding(void *context, const bl_stream *s,
 {
     (void)context;
     write_text(s, f);
-    fwrite(said, 1, said_bytes, stdout);
+    fwrite(text, 1, text_bytes, stdout);
 }
 
 /* Of the other stream: only counts what it finds. */
@@ -72,8 +72,8 @@ static void count_finding(void *context, const bl_stream *s,
     uint32_t *sum = context, i;
 
     write_text(s, f);
-    for (i = 0; f->assessable && i < said_bytes; i++)
-        *sum = *sum * UINT32_C(31) + said[i];
+    for (i = 0; f->assessable && i < text_bytes; i++)
+        *sum = *sum * UINT32_C(31) + text[i];
 }
 
 static void write_and_count(void *context, const bl_stream *s,
@@ -103,12 +103,13 @@ static int check_refusals(strips_stream *s, uint32_t *memory, uint32_t bytes)
         strips_init(s, NULL, bytes) != BL_ERROR_MEMORY)
         return 6;
     return strips_init(s, memory, bytes) == BL_OK &&
-                   bl_memory_bytes(s->stream.task, s->stream.lead.sensor) == bytes
+                   bl_memory_bytes(s->stream.task, s->stream.lead.sensor) ==
+                       bytes
                ? 0
                : 7;
 }
 
-static strips_stream stream, other, silent; /* nobody is told of the last */
+static strips_stream stream, other, silent; /* the last has no callback */
 static uint32_t sums[2];
 
 /* One piece of stdin, which `size` counts of follow, for both streams. */
@@ -122,8 +123,9 @@ static int take(int32_t size, int16_t *counts)
         if (rc == BL_OK)
             rc = strips_gap(&silent, (uint32_t)-size, NULL, NULL);
     } else {
-        if (size > MAX_COUNTS || fread(counts, sizeof *counts, (size_t)size, stdin) !=
-                               (size_t)size)
+        if (size > MAX_COUNTS ||
+            fread(counts, sizeof *counts, (size_t)size, stdin) !=
+                (size_t)size)
             return 9;
         rc = strips_push(&stream, counts, (uint32_t)size, write_and_count,
                          &sums[0]);

@@ -2,7 +2,7 @@
  * libFuzzer: the detector of R peaks, on any samples. Asserts what
  * firmware_export/SECURITY.md promises of it; Q1 to Q4 are its numbers.
  *
- * The first byte says how often the samples behind it come, so that streams
+ * The first byte is how often the samples behind it come, so that streams
  * get long. The state is a block of exactly its size: Q4.
  */
 #include <stddef.h>

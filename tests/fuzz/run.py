@@ -32,7 +32,7 @@ def run_c(name: str, seconds: int, seed: int) -> bool:
     outcome = targets.fuzz(program, known, seconds, seed, folder)
     print(f"{name}: {outcome.executions} inputs, {outcome.edges} edges, {outcome.corpus} kept")
     if outcome.status:
-        print(outcome.said[-8000:])
+        print(outcome.output[-8000:])
     return outcome.status == 0
 
 

@@ -4,8 +4,9 @@
  * numbers.
  *
  * Input: which sensor; span, hop, context to the left, limits of a span (a
- * byte each); then calls. A call is a byte, its lowest bits say what: counts
- * as they follow, one count many times, a gap, a long gap, the end, nothing.
+ * byte each); then calls. A call is a byte whose lowest bits are its kind:
+ * counts as they follow, one count many times, a gap, a long gap, the end,
+ * nothing.
  *
  * Everything runs twice: as it comes, and one count at a time with gaps in
  * two, in memory filled with other bytes. Findings must not differ: S8.

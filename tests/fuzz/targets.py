@@ -61,7 +61,7 @@ class Outcome:
     edges: int
     corpus: int
     status: int
-    said: str
+    output: str
 
 
 def has_fuzzer() -> bool:
@@ -142,13 +142,13 @@ def fuzz(
         env={**os.environ, "ASAN_OPTIONS": f"hard_rss_limit_mb={MOST_MB}"},
         capture_output=True, text=True, check=False, timeout=seconds + 120,
     )  # fmt: skip
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     return Outcome(
-        executions=_last_number(r"stat::number_of_executed_units:\s*(\d+)", said),
-        edges=_last_number(r"cov: (\d+)", said),
-        corpus=_last_number(r"corp: (\d+)/", said),
+        executions=_last_number(r"stat::number_of_executed_units:\s*(\d+)", output),
+        edges=_last_number(r"cov: (\d+)", output),
+        corpus=_last_number(r"corp: (\d+)/", output),
         status=done.returncode,
-        said=said,
+        output=output,
     )
 
 

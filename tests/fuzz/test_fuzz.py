@@ -54,7 +54,7 @@ def test_promises_hold_for_any_bytes(target: Path, tmp_path: Path) -> None:
     found.mkdir()
     artifacts.mkdir()
     outcome = targets.fuzz(target, [found, targets.CORPUS / name], SECONDS, 1, artifacts)
-    assert outcome.status == 0, outcome.said[-5000:]
+    assert outcome.status == 0, outcome.output[-5000:]
     assert outcome.executions > LEAST_EXECUTIONS
     assert outcome.edges > LEAST_EDGES[name]
 
@@ -97,7 +97,7 @@ def test_a_bug_breaks_a_promise(
     (tmp_path / "new").mkdir()
     outcome = targets.fuzz(program, [tmp_path / "new", targets.CORPUS / name], 30, 1, tmp_path)
     assert outcome.status != 0
-    assert re.search(r"broken promise|Sanitizer|runtime error", outcome.said)
+    assert re.search(r"broken promise|Sanitizer|runtime error", outcome.output)
 
 
 def test_the_corpus_is_what_its_script_makes(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import FrontEnd
+from beatlens.tasks.windows.rule import WindowRule, build_rule
 
 RATE = 360
 GAIN = 200.0
@@ -24,6 +25,12 @@ TITLES = {
     "afib": "atrial fibrillation or flutter",
     "bbb": "bundle branch block",
 }
+
+
+def window_rule(tflite: bytes, thresholds: Mapping[str, float] | None = None) -> WindowRule:
+    """The rule of windows, with thresholds of 0.5 for the classes of `TITLES` if not given."""
+    chosen = dict.fromkeys(TITLES, 0.5) if thresholds is None else thresholds
+    return build_rule(read_tflite(tflite), chosen)
 
 
 def ecg_counts(seconds: float, rate_hz: int = RATE, seed: int = 0) -> np.ndarray:

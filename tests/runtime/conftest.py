@@ -17,7 +17,7 @@ from beatlens.runtime.engines import Engine, StreamEngine
 from beatlens.runtime.host_build import has_compiler
 from beatlens.signals.frontend import FrontEnd
 
-from .cases import GAIN, RATE, TITLES, ecg_counts
+from .cases import GAIN, RATE, TITLES, ecg_counts, window_rule
 
 SPAN = 1280
 SPECS = {
@@ -50,7 +50,8 @@ def make_bundle(kind: str, folder: Path) -> Bundle:
         tflite=tflite,
         classes=TITLES,
         golden_inputs=np.stack([windows[0], windows[1], noise]),
-        thresholds={"pvc": 0.5, "sve": 0.3, "afib": 0.6, "bbb": 0.5},
+        kind="windows",
+        rule=window_rule(tflite, {"pvc": 0.5, "sve": 0.3, "afib": 0.6, "bbb": 0.5}),
         measured={"macro_ap": {"value": 0.5, "data": "none: the weights are random"}},
     )
 

@@ -16,18 +16,16 @@ from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
-from beatlens.runtime.recording_rule import RecordingRule
-from beatlens.runtime.recording_stream import RecordingStream
+from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.rr_features import BINS, FEATURES, rr_features
-from beatlens.tasks.registry import default_recipe
+from beatlens.tasks.recordings.labels import CLASSES, LONG_NAMES
+from beatlens.tasks.recordings.rule import RecordingRule
 
 from .cases import GAIN, RATE
 from .conftest import export
 
-RECIPE = default_recipe("recordings")
-CLASSES = RECIPE.classes
 OFFSETS = (0.0, 0.2, -0.1, 0.05)
 
 
@@ -44,7 +42,7 @@ def make_recording_bundle(folder: Path, kind: str = "dense", **changes: Any) -> 
     tflite, windows = export(kind)
     graph = read_tflite(tflite)
     scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
-    options = {"recording": random_rule(scale), "classes": RECIPE.titles} | changes
+    options = {"kind": "recordings", "rule": random_rule(scale), "classes": LONG_NAMES} | changes
     return Bundle.create(
         folder, name=f"tiny-whole-{kind}", tflite=tflite, golden_inputs=windows[:2], **options
     )
@@ -73,8 +71,7 @@ def expected_of(
 
     Scores are means of fractions, in steps of evidence; `without` leaves the offsets out.
     """
-    rule, stride, classes = bundle.recording, bundle.geometry.stride, len(bundle.classes)
-    assert rule is not None
+    rule, stride, classes = bundle.rule, bundle.geometry.stride, len(bundle.classes)
     columns: dict[int, np.ndarray] = {}
     peaks: list[int] = []
     features: list[np.ndarray] = []
@@ -138,7 +135,13 @@ def _columns(bundle: Bundle, x: np.ndarray, total: int) -> np.ndarray:
     return simulate(graph, padded[None, :, None])["evidence"][0]
 
 
-def run(stream: RecordingStream, pieces: Iterable[Any]) -> list[Finding]:
+def explain_whole(bundle: Bundle, *recording: Any, **options: Any) -> Finding:
+    """The one finding on a recording."""
+    (found,) = bundle.explain(*recording, **options)
+    return found
+
+
+def run(stream: Stream, pieces: Iterable[Any]) -> list[Finding]:
     """Push pieces (arrays) and gaps (numbers); nothing may come before the end."""
     for piece in pieces:
         early = stream.gap(piece) if isinstance(piece, int) else stream.push(piece)

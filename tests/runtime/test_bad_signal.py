@@ -9,7 +9,7 @@ import pytest
 
 from beatlens.errors import DataError, RecipeError, SignalError
 from beatlens.runtime.quality import Limits
-from beatlens.runtime.stream import Stream, explain_recording
+from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import RATES_HZ, FrontEnd, quantize_millivolts
 from beatlens.signals.recording import Recording
 
@@ -265,7 +265,7 @@ def gone_of(length: int) -> np.ndarray:
 def test_missing_samples_of_a_push_are_gaps(bundle, engine, sizes):
     counts = ecg_counts(40)
     gone = gone_of(len(counts))
-    wanted = list(explain_recording(bundle, counts, RATE, GAIN, missing=gone, engine=engine))
+    wanted = list(bundle.explain(counts, RATE, GAIN, missing=gone, engine=engine))
     assert any("gap" in " ".join(f.quality_notes) for f in wanted)
     spoilt = np.where(gone, -(1 << 20), counts)
     for pushed in ((spoilt, gone), (np.ma.masked_array(spoilt, gone), None)):
@@ -280,9 +280,9 @@ def test_masked_millivolts_and_recordings_are_gaps(bundle, engine):
     counts = ecg_counts(40)
     gone = gone_of(len(counts))
     millivolts = np.where(gone, np.nan, counts / 200)
-    wanted = list(explain_recording(bundle, counts / 200, RATE, missing=gone, engine=engine))
+    wanted = list(bundle.explain(counts / 200, RATE, missing=gone, engine=engine))
     masked = np.ma.masked_array(millivolts, gone)
-    assert_same(list(explain_recording(bundle, masked, RATE, engine=engine)), wanted)
+    assert_same(list(bundle.explain(masked, RATE, engine=engine)), wanted)
     stream = Stream(bundle, RATE, engine=engine)
     assert_same(stream.push_millivolts(masked) + stream.flush(), wanted)
     stream = Stream(bundle, RATE, engine=engine)

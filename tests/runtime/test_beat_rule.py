@@ -8,10 +8,10 @@ import pytest
 from beatlens.calibration import Calibration
 from beatlens.errors import ModelError, SignalError
 from beatlens.geometry import beat_columns
-from beatlens.runtime.beat_rule import BeatRule, excluded_if_clipped
 from beatlens.runtime.fields import Fields
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.rr_features import BINS
+from beatlens.tasks.beats.rule import BeatRule, read_rule, write_rule
 
 SCALE, COLUMNS = 0.05, (4, 7)
 CALM = Calibration(1.0, np.zeros(3))
@@ -44,8 +44,6 @@ def test_a_class_that_is_excluded_does_not_win() -> None:
     scores, found = made.scores(sums, features), made.decide(sums, features, (1,))
     assert (made.decide(sums, features) == 1).any()
     assert found.tolist() == np.where(scores[:, 0] >= scores[:, 2], 0, 2).tolist()
-    assert excluded_if_clipped(("n", "s", "v", "f")) == (1,)
-    assert excluded_if_clipped(("n", "v")) == ()
 
 
 def test_offsets_decide_and_leave_probabilities_alone() -> None:
@@ -64,13 +62,15 @@ def test_spans_stay_inside_the_recording() -> None:
         beat_columns(peaks, 8, 4, 7, 10)
 
 
-@pytest.mark.parametrize("missing", [("alike", "erratic"), ("erratic",)])
-def test_a_rule_of_before_there_were_all_contexts_is_read(missing: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "missing", [("morphology_similarity", "rr_irregularity"), ("rr_irregularity",)]
+)
+def test_a_rule_of_before_there_were_all_features_is_read(missing: tuple[str, ...]) -> None:
     made, _, _ = rule()
-    document = made.document()
+    document = write_rule(made, ("a", "b", "c"))
 
     def read(section: dict[str, object]) -> BeatRule:
-        return BeatRule.read(Fields("bundle.json", section, "beats"), ("n", "s", "v"), 11, SCALE)
+        return read_rule(Fields("bundle.json", section, "rule"), ("a", "b", "c"), 11, SCALE)
 
     again = read(document)
     assert (again.tables == made.tables).all()

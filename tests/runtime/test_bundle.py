@@ -17,7 +17,7 @@ from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle, geometry_of
 from beatlens.runtime.folder import FILES, SUMS
-from beatlens.runtime.manifest import logit, sum_threshold
+from beatlens.tasks.windows.rule import WindowRule, build_rule, logit, sum_threshold
 
 from .cases import TITLES
 
@@ -29,7 +29,7 @@ def test_a_bundle_reads_back_as_it_was_made(bundle, bundle_dir):
     assert again.name == "tiny-dense"
     assert again.classes == ("pvc", "sve", "afib", "bbb")
     assert again.titles == TITLES
-    assert again.thresholds == {"pvc": 0.5, "sve": 0.3, "afib": 0.6, "bbb": 0.5}
+    assert again.rule.thresholds == {"pvc": 0.5, "sve": 0.3, "afib": 0.6, "bbb": 0.5}
     assert again.measured["macro_ap"]["data"].startswith("none")
     assert again.versions["beatlens"] == beatlens.__version__
     assert (again.span_columns, again.span_samples, again.span_s) == (160, 1280, 10.0)
@@ -78,9 +78,17 @@ def test_thresholds_in_integers_decide_as_probabilities_do():
     assert sum_threshold(1 - 1e-6, Quantization(0.001, 0), 160) == 127 * 160 + 1
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0, 1.5, float("nan")])
+def test_thresholds_that_are_no_probabilities_are_refused(bundle, value):
+    with pytest.raises(ModelError, match=f"threshold of pvc is {value}, expected a probability"):
+        build_rule(read_tflite(bundle.tflite), {"pvc": value})
+
+
 def test_replacing_a_bundle_is_asked_for(bundle, tmp_path):
     arguments = {
         "tflite": bundle.tflite,
+        "kind": "windows",
+        "rule": bundle.rule,
         "classes": TITLES,
         "golden_inputs": bundle.golden.inputs[:1],
     }
@@ -103,6 +111,8 @@ def test_replacing_a_bundle_is_asked_for(bundle, tmp_path):
 def test_an_interrupted_replacement_leaves_the_old_bundle(bundle, tmp_path, monkeypatch):
     arguments = {
         "tflite": bundle.tflite,
+        "kind": "windows",
+        "rule": bundle.rule,
         "classes": TITLES,
         "golden_inputs": bundle.golden.inputs[:1],
     }
@@ -131,6 +141,8 @@ def test_a_disk_that_refuses_is_an_error(bundle, tmp_path, monkeypatch):
             tmp_path / "b",
             name="x",
             tflite=bundle.tflite,
+            kind="windows",
+            rule=bundle.rule,
             classes=TITLES,
             golden_inputs=bundle.golden.inputs[:1],
         )
@@ -145,9 +157,12 @@ def test_a_disk_that_refuses_is_an_error(bundle, tmp_path, monkeypatch):
         ({"classes": {"pvc": "x"}}, "1 classes are named, the network has 4"),
         ({"classes": {**dict.fromkeys("abc", "x"), "d d": "x"}}, "'d d'"),
         ({"classes": dict.fromkeys("abcd", "\n")}, "printable"),
-        ({"thresholds": {"pvc": 0.5}}, "expected one for each"),
-        ({"thresholds": dict.fromkeys(TITLES, 1.0)}, "threshold of pvc is 1.0"),
-        ({"thresholds": dict.fromkeys(TITLES, float("nan"))}, "threshold of pvc is nan"),
+        ({"rule": WindowRule({"pvc": 0.5}, {"pvc": 0})}, "rule.thresholds.sve is missing"),
+        ({"rule": None}, "the rule is a NoneType, expected a WindowRule"),
+        (
+            {"kind": "breaths"},
+            "no kind of span is called 'breaths', expected one of windows, beats",
+        ),
         ({"golden_inputs": np.zeros((1, 7), np.int8)}, r"golden inputs are int8 \(1, 7\)"),
         ({"golden_inputs": np.zeros((0, 1432), np.int8)}, "golden inputs are"),
         ({"golden_inputs": np.zeros((1, 1432))}, "golden inputs are float64"),
@@ -162,6 +177,8 @@ def test_a_bundle_that_cannot_be_made_leaves_nothing_behind(bundle, tmp_path, ch
     arguments = {
         "name": "x",
         "tflite": bundle.tflite,
+        "kind": "windows",
+        "rule": bundle.rule,
         "classes": TITLES,
         "golden_inputs": bundle.golden.inputs,
     }
@@ -195,6 +212,8 @@ def test_a_padded_network_is_refused(tmp_path):
             tmp_path / "b",
             name="x",
             tflite=write_tflite(padded_graph()),
+            kind="windows",
+            rule=None,
             classes={"a": "A"},
             golden_inputs=np.zeros((1, 10), np.int8),
         )

@@ -27,7 +27,8 @@ from beatlens.runtime import bundle_checks
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.bundle_checks import decision_sha256
 from beatlens.runtime.folder import FILES, MANIFEST, SUMS
-from beatlens.runtime.manifest import read_manifest, sum_threshold
+from beatlens.runtime.manifest_file import read_manifest
+from beatlens.tasks.windows.rule import sum_threshold
 
 pytestmark = pytest.mark.export
 OLD_PYTHON = Path(__file__).parents[2] / ".venv-tflite" / "bin" / "python"
@@ -149,12 +150,18 @@ WRONG = [
     ("classes", 0, "name", "PVC"),
     ("classes", 0, "name", "sve"),
     ("classes", 1, "title", ""),
-    ("classes", 1, "threshold", 0),
-    ("classes", 1, "threshold", 1.5),
-    ("classes", 1, "threshold", None),
-    ("classes", 2, "sum_threshold", 10**6),
-    ("classes", 2, "sum_threshold", 0.5),
-    ("classes", 2, "sum_threshold", ...),
+    ("classes", 1, "threshold", 0.5),
+    ("kind", 1),
+    ("kind", "Windows"),
+    ("rule", None),
+    ("rule", "offsets", []),
+    ("rule", "thresholds", "sve", 0),
+    ("rule", "thresholds", "sve", 1.5),
+    ("rule", "thresholds", "sve", None),
+    ("rule", "thresholds", "other", 0.5),
+    ("rule", "sum_thresholds", "afib", 10**6),
+    ("rule", "sum_thresholds", "afib", 0.5),
+    ("rule", "sum_thresholds", "afib", ...),
     ("front_end", "model_rate_hz", 250),
     ("front_end", "lsb_mv", 0.05),
     ("front_end", "extra", 1),
@@ -226,8 +233,9 @@ def test_what_is_no_json_object(folder, text):
 def with_scale(document, scale):
     document["tensors"]["evidence"]["scale"] = scale
     q = Quantization(scale, document["tensors"]["evidence"]["zero_point"])
-    for entry in document["classes"]:
-        entry["sum_threshold"] = sum_threshold(entry["threshold"], q, document["span_columns"])
+    rule = document["rule"]
+    for name, value in rule["thresholds"].items():
+        rule["sum_thresholds"][name] = sum_threshold(value, q, document["span_columns"])
 
 
 def other_scale(document):
@@ -365,7 +373,7 @@ def swap_labels(document):
 
 
 def other_threshold(document):
-    document["classes"][0]["threshold"] = 0.5000001
+    document["rule"]["thresholds"]["pvc"] = 0.5000001
 
 
 @pytest.mark.parametrize("change", [swap_labels, other_threshold])

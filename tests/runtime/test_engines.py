@@ -21,7 +21,6 @@ from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime import engines
 from beatlens.runtime.engines import InterpreterEngine
-from beatlens.runtime.stream import explain_recording
 from benchmarks.device.other_python import other_python
 
 from .cases import GAIN, RATE, ecg_counts
@@ -143,12 +142,11 @@ SCRIPT = """
 import json, sys
 import numpy as np
 from beatlens import Bundle
-from beatlens.runtime.stream import explain_recording
 folder, counts = sys.argv[1:3]
 bundle = Bundle.load(folder)
 engine = bundle.engine(sys.argv[3])
 bundle.verify(engine)
-found = explain_recording(bundle, np.load(counts), 360, 200.0, engine=engine)
+found = bundle.explain(np.load(counts), 360, 200.0, engine=engine)
 print(json.dumps({
     "engine": engine.name,
     "modules": sorted(sys.modules),
@@ -172,7 +170,7 @@ def run_script(python, bundle_dir, tmp_path, kind="auto", before=""):
 
 
 def expected_findings(bundle, interpreter):
-    found = explain_recording(bundle, ecg_counts(14), RATE, GAIN, engine=interpreter)
+    found = bundle.explain(ecg_counts(14), RATE, GAIN, engine=interpreter)
     return [[f.start_s, f.probabilities, list(f.predicted)] for f in found]
 
 

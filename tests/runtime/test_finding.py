@@ -10,8 +10,8 @@ import pytest
 
 from beatlens.errors import RecipeError
 from beatlens.runtime.finding import Finding
-from beatlens.runtime.manifest import logit
 from beatlens.runtime.stream import Stream
+from beatlens.tasks.windows.rule import logit
 
 from .cases import GAIN, RATE, ecg_counts
 
@@ -72,7 +72,7 @@ def test_an_unknown_class_is_refused(finding):
 
 def test_contributions_add_up_to_the_score(finding, bundle):
     for row, name in enumerate(bundle.classes):
-        assert finding.constants[row] == -logit(bundle.thresholds[name])
+        assert finding.constants[row] == -logit(bundle.rule.thresholds[name])
         total = sum(part.logits for part in finding.explain(name))
         assert total == pytest.approx(finding.scores()[row], abs=1e-9)
 
@@ -82,7 +82,7 @@ def test_probabilities_scores_evidence_and_decisions_agree(finding, bundle):
         value = finding.scores()[row] - finding.constants[row]
         assert value == pytest.approx(finding.evidence[row].mean(dtype=np.float64), abs=1e-6)
         assert finding.probabilities[name] == pytest.approx(1 / (1 + math.exp(-value)), rel=1e-6)
-        found = finding.probabilities[name] >= bundle.thresholds[name]
+        found = finding.probabilities[name] >= bundle.rule.thresholds[name]
         assert (name in finding.predicted) == found == (finding.scores()[row] >= 0)
 
 

@@ -13,9 +13,16 @@ from hypothesis import strategies as st
 from beatlens.calibration import Calibration
 from beatlens.errors import ModelError, SignalError
 from beatlens.runtime.fields import Fields, parse
-from beatlens.runtime.recording_rule import FRACTION, MAX_COLUMNS, RecordingRule, Sums
 from beatlens.runtime.tables_section import LARGEST_ENTRY
 from beatlens.signals.rr_features import BINS, FEATURES
+from beatlens.tasks.recordings.rule import (
+    FRACTION,
+    MAX_COLUMNS,
+    RecordingRule,
+    Sums,
+    read_rule,
+    write_rule,
+)
 
 SCALE, CLASSES = 0.05, 3
 CALM = Calibration(1.0, np.zeros(CLASSES))
@@ -177,9 +184,9 @@ def test_entries_that_are_no_whole_numbers_are_refused(value: float) -> None:
 
 
 def read(document: object, classes: int = CLASSES) -> RecordingRule:
-    text = json.dumps({"recording": document}).encode()
-    section = Fields("bundle.json", parse("bundle.json", text)).section("recording")
-    return RecordingRule.read(section, classes, SCALE)
+    text = json.dumps({"rule": document}).encode()
+    section = Fields("bundle.json", parse("bundle.json", text)).section("rule")
+    return read_rule(section, classes, SCALE)
 
 
 def test_a_rule_goes_round_through_json() -> None:
@@ -190,7 +197,7 @@ def test_a_rule_goes_round_through_json() -> None:
         SCALE,
         Calibration(1 / 3, rng.normal(0, 1, CLASSES)),
     )
-    again = read(rule.document())
+    again = read(write_rule(rule))
     assert (again.tables == rule.tables).all()
     assert again.offsets.tolist() == rule.offsets.tolist()
     assert (again.scale, again.calibration.temperature) == (SCALE, 1 / 3)
@@ -204,32 +211,32 @@ MOST = LARGEST_ENTRY - 1
 @pytest.mark.parametrize(
     ("path", "value", "named"),
     [
-        (("offsets",), ..., "recording.offsets is missing"),
-        (("offsets",), [0, 0], "recording.offsets is [0, 0], expected a list of 3 whole"),
-        (("offsets",), [0, 0, 1.0], "recording.offsets is [0, 0, 1.0]"),
-        (("offsets",), [0, 0, True], "recording.offsets is [0, 0, True]"),
+        (("offsets",), ..., "rule.offsets is missing"),
+        (("offsets",), [0, 0], "rule.offsets is [0, 0], expected a list of 3 whole"),
+        (("offsets",), [0, 0, 1.0], "rule.offsets is [0, 0, 1.0]"),
+        (("offsets",), [0, 0, True], "rule.offsets is [0, 0, True]"),
         (("offsets",), [0, MOST + 1, 0], f"from -{MOST} to {MOST}"),
-        (("tables",), ..., "recording.tables is missing"),
-        (("tables",), [], "recording.tables is [], expected an object"),
-        (("tables", "early"), ..., "recording.tables.early is missing"),
-        (("tables", "irregular"), [1, 2], "recording.tables.irregular is [1, 2]"),
+        (("tables",), ..., "rule.tables is missing"),
+        (("tables",), [], "rule.tables is [], expected an object"),
+        (("tables", "prematurity"), ..., "rule.tables.prematurity is missing"),
+        (("tables", "rr_variability"), [1, 2], "rule.tables.rr_variability is [1, 2]"),
         (
-            ("tables", "pause"),
+            ("tables", "compensatory_pause"),
             BINS * CLASSES * [-MOST - 1],
-            "recording.tables.pause is",
+            "rule.tables.compensatory_pause is",
         ),
-        (("tables", "late"), [], "recording.tables.'late' is unknown"),
-        (("temperature",), 0, "recording.temperature is 0, expected a number from 0.001"),
-        (("temperature",), "1", "recording.temperature is '1'"),
-        (("bias",), [0, 0, 101], "recording.bias is [0, 0, 101]"),
-        (("bias",), ..., "recording.bias is missing"),
-        (("close",), 3, "recording.'close' is unknown, expected only bias, offsets, tables"),
+        (("tables", "late"), [], "rule.tables.'late' is unknown"),
+        (("temperature",), 0, "rule.temperature is 0, expected a number from 0.001"),
+        (("temperature",), "1", "rule.temperature is '1'"),
+        (("bias",), [0, 0, 101], "rule.bias is [0, 0, 101]"),
+        (("bias",), ..., "rule.bias is missing"),
+        (("close",), 3, "rule.'close' is unknown, expected only bias, offsets, tables"),
     ],
 )
 def test_a_malformed_rule_is_refused_by_field(
     path: tuple[str, ...], value: object, named: str
 ) -> None:
-    document = json.loads(json.dumps(random_rule(0).document()))
+    document = json.loads(json.dumps(write_rule(random_rule(0))))
     place = document
     for step in path[:-1]:
         place = place[step]
@@ -239,10 +246,10 @@ def test_a_malformed_rule_is_refused_by_field(
         place[path[-1]] = value
     with pytest.raises(ModelError) as caught:
         read(document)
-    assert str(caught.value).startswith("bundle.json: recording.")
+    assert str(caught.value).startswith("bundle.json: rule.")
     assert named in str(caught.value)
 
 
 def test_a_rule_of_another_number_of_classes_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"recording\.offsets is .*, expected a list of 4"):
-        read(random_rule(0).document(), classes=4)
+    with pytest.raises(ModelError, match=r"rule\.offsets is .*, expected a list of 4"):
+        read(write_rule(random_rule(0)), classes=4)

@@ -14,16 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beatlens.errors import ModelError, RecipeError, SignalError
-from beatlens.runtime import recording_chain, recording_rule
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.quality import Limits
-from beatlens.runtime.recording_stream import RecordingStream, explain_whole, explain_whole_pieces
+from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import RATES_HZ
 from beatlens.signals.rr_features import FEATURES
+from beatlens.tasks.recordings import chain as recording_chain
+from beatlens.tasks.recordings import rule as recording_rule
+from beatlens.tasks.recordings.labels import CLASSES
 
 from .cases import GAIN, RATE, ecg_counts
-from .recordings import CLASSES, assert_same, expected_of, make_recording_bundle, run
+from .recordings import assert_same, expected_of, explain_whole, make_recording_bundle, run
 
 pytestmark = pytest.mark.export
 LOST = Limits(unusable=1.0, clipped=1.0)
@@ -54,7 +56,7 @@ def test_a_recording_is_decided_as_by_fractions(whole: Bundle, rate: int) -> Non
     assert (found.beat_times_s * 128).round().astype(int).tolist() == wanted.peaks
     assert len(wanted.peaks) > 25
     logits = np.array([quantization.scale * float(s) for s in wanted.without])
-    chances = whole.recording.calibration.probabilities(logits)
+    chances = whole.rule.calibration.probabilities(logits)
     assert list(found.probabilities.values()) == pytest.approx(chances.tolist())
     assert found.end_s == pytest.approx(31.37, abs=8 / 128)
 
@@ -71,7 +73,7 @@ def test_the_other_kind_of_network_decides_on_recordings_too(tmp_path) -> None:
 @given(cuts=st.lists(st.integers(0, 21 * RATE), max_size=10), rate=st.sampled_from([300, 360]))
 def test_the_cutting_of_pushes_makes_no_difference(whole, cuts, rate) -> None:
     counts = ecg_counts(19, rate)
-    (found,) = run(RecordingStream(whole, rate, GAIN), np.split(counts, sorted(cuts)))
+    (found,) = run(Stream(whole, rate, GAIN), np.split(counts, sorted(cuts)))
     assert_same(found, explain_whole(whole, counts, rate, GAIN))
 
 
@@ -95,10 +97,14 @@ def test_with_gaps_in_any_pieces_it_is_what_each_stretch_gives(whole, plan) -> N
         cut, split = int(part * size), int(part * lost)
         events += [counts[:size], lost]
         pieces += [counts[:cut], counts[cut:size], split, lost - split]
-    one = run(RecordingStream(whole, RATE, GAIN, limits=LOST), pieces)
-    other = run(RecordingStream(whole, RATE, GAIN, limits=LOST), events)
     wanted = expected_of(whole, events)
-    assert len(one) == len(other) == (1 if len(wanted.there) else 0)
+    if not len(wanted.there):
+        with pytest.raises(SignalError, match="expected at least one column"):
+            run(Stream(whole, RATE, GAIN, limits=LOST), pieces)
+        return
+    one = run(Stream(whole, RATE, GAIN, limits=LOST), pieces)
+    other = run(Stream(whole, RATE, GAIN, limits=LOST), events)
+    assert len(one) == len(other) == 1
     for found, again in zip(one, other, strict=True):
         assert_same(found, again)
         assert found.shares["missing"] == pytest.approx(1 - wanted.there.mean())
@@ -112,13 +118,13 @@ def test_with_gaps_in_any_pieces_it_is_what_each_stretch_gives(whole, plan) -> N
             scores = [scale * float(s) for s in wanted.scores]
             assert found.scores() == pytest.approx(scores, abs=1e-5)
             logits = np.array([scale * float(s) for s in wanted.without])
-            chances = whole.recording.calibration.probabilities(logits)
+            chances = whole.rule.calibration.probabilities(logits)
             assert list(found.probabilities.values()) == pytest.approx(chances.tolist())
 
 
 def test_sample_by_sample(whole: Bundle) -> None:
     counts = ecg_counts(3.1)
-    (found,) = run(RecordingStream(whole, RATE, GAIN), list(counts[:, None]))
+    (found,) = run(Stream(whole, RATE, GAIN), list(counts[:, None]))
     assert_same(found, explain_whole(whole, counts, RATE, GAIN))
 
 
@@ -129,13 +135,12 @@ def test_missing_samples_are_gaps(whole: Bundle) -> None:
     missing[18 * RATE : 20 * RATE] = True
     found = explain_whole(whole, counts, RATE, GAIN, missing=missing)
     pieces = [50, counts[50 : 18 * RATE], 2 * RATE, counts[20 * RATE :]]
-    assert_same(found, run(RecordingStream(whole, RATE, GAIN), pieces)[0])
+    assert_same(found, run(Stream(whole, RATE, GAIN), pieces)[0])
     assert found.assessable
     assert found.shares["missing"] == pytest.approx(2 / 40, abs=0.01)
     assert found.quality_notes[0].startswith("gap: ")
-    apart = explain_whole_pieces(
-        whole, [(counts[:7000], missing[:7000]), (counts[7000:], missing[7000:])], RATE, GAIN
-    )
+    pieces = [(counts[:7000], missing[:7000]), (counts[7000:], missing[7000:])]
+    apart = explain_whole(whole, iter(pieces), RATE, GAIN)
     assert_same(found, apart)
 
 
@@ -151,7 +156,7 @@ def test_millivolts_equal_counts_at_200_per_millivolt(whole: Bundle) -> None:
 def test_evidence_features_and_offsets_add_up_to_the_scores(
     whole: Bundle, finding: Finding
 ) -> None:
-    rule = whole.recording
+    rule = whole.rule
     beats = expected_of(whole, [ecg_counts(40, seed=2)]).features
     sums = rule.sums(np.round(finding.evidence / rule.scale).astype(np.int8), beats)
     exact = rule.step * rule.scores(sums) / (sums.columns * sums.beats)
@@ -187,7 +192,7 @@ def test_contributions_sum_to_the_difference_of_the_scores(whole: Bundle, findin
     assert sorted(part.what for part in features) == sorted(FEATURES)
     assert {part.what: part.ratio for part in features} == finding.features
     gaps = [ecg_counts(20), 1800, ecg_counts(20, seed=5), 700]
-    assert_contributions_sum(run(RecordingStream(whole, RATE, GAIN, limits=LOST), gaps)[0])
+    assert_contributions_sum(run(Stream(whole, RATE, GAIN, limits=LOST), gaps)[0])
 
 
 def test_contributions_are_against_the_class_that_came_second(finding: Finding) -> None:
@@ -270,17 +275,17 @@ def test_what_is_lost_and_what_is_flat_count_together(whole: Bundle) -> None:
     flat = explain_whole(whole, counts, RATE, GAIN)
     assert flat.assessable
     pieces = [counts[: 30 * RATE], 2 * RATE, counts[32 * RATE :]]
-    both = run(RecordingStream(whole, RATE, GAIN), pieces)[0]
+    both = run(Stream(whole, RATE, GAIN), pieces)[0]
     assert_refused(both, "gap: ")
     shares = both.shares["missing"] + both.shares["flat"]
     assert 0.1 < shares < 0.14
     assert max(both.shares["missing"], both.shares["flat"]) < 0.1
-    allowed = run(RecordingStream(whole, RATE, GAIN, limits=Limits(unusable=0.15)), pieces)[0]
+    allowed = run(Stream(whole, RATE, GAIN, limits=Limits(unusable=0.15)), pieces)[0]
     assert allowed.assessable
 
 
 def test_nothing_but_a_gap_gives_no_decision_whatever_the_limits(whole: Bundle) -> None:
-    (found,) = run(RecordingStream(whole, RATE, GAIN, limits=LOST), [10 * RATE])
+    (found,) = run(Stream(whole, RATE, GAIN, limits=LOST), [10 * RATE])
     assert_refused(found, "gap: 10.00 s of 10 s are missing")
     assert found.shares["missing"] == 1
     assert found.quality == 0
@@ -296,11 +301,12 @@ def test_noise_is_decided_and_doubted(whole: Bundle) -> None:
 
 
 def test_recordings_shorter_than_a_column_are_refused(whole: Bundle) -> None:
-    assert run(RecordingStream(whole, RATE, GAIN), []) == []
+    with pytest.raises(SignalError, match="recording has 0 s, expected at least one column"):
+        run(Stream(whole, RATE, GAIN), [])
     with pytest.raises(SignalError, match=r"recording has 0\.0277778 s, expected at least one col"):
         explain_whole(whole, ecg_counts(1)[:10], RATE, GAIN)
     with pytest.raises(SignalError, match="expected at least one column"):
-        explain_whole_pieces(whole, [], RATE, GAIN)
+        explain_whole(whole, iter([]), RATE, GAIN)
     with pytest.raises(SignalError, match="expected one lead"):
         explain_whole(whole, np.zeros((2, 9), np.int16), RATE, GAIN)
     found = explain_whole(whole, ecg_counts(1)[:30], RATE, GAIN)
@@ -316,21 +322,21 @@ def test_a_recording_may_be_as_long_as_there_are_sums_and_no_longer(
     counts = ecg_counts(10, rate)
     most = max(n for n in range(7 * rate) if -(-n * 128 // rate) // 8 <= 100)
     for size in (most - 1, most):
-        stream = RecordingStream(whole, rate, GAIN)
+        stream = Stream(whole, rate, GAIN)
         stream.push(counts[: 5 * rate])
         stream.push(counts[5 * rate : size])
         with pytest.raises(SignalError, match="at most 100, 0 minutes: end the stream and make"):
             stream.push(counts[: most + 1 - size])
         assert stream.seconds == size / rate
         assert stream.flush()[0].end_s == 100 * 8 / 128
-    stream = RecordingStream(whole, rate, GAIN)
+    stream = Stream(whole, rate, GAIN)
     with pytest.raises(SignalError, match="expected at most 100"):
         stream.gap(8 * rate)
     assert stream.seconds == 0
 
 
 def test_a_stream_ends_once(whole: Bundle) -> None:
-    stream = whole.recording_stream(RATE, GAIN)
+    stream = whole.stream(RATE, GAIN)
     stream.push(ecg_counts(1))
     stream.flush()
     for call in (stream.flush, lambda: stream.push(ecg_counts(1)), lambda: stream.gap(1)):
@@ -338,20 +344,16 @@ def test_a_stream_ends_once(whole: Bundle) -> None:
             call()
 
 
-def test_bundles_are_run_by_the_stream_they_are_for(whole: Bundle, bundle: Bundle) -> None:
-    told = "decides on whole recordings, expected one that decides on"
-    with pytest.raises(ModelError, match=f"{told} spans: use bundle.recording_stream"):
-        whole.stream(RATE, GAIN)
-    with pytest.raises(ModelError, match=f"{told} beats: use bundle.recording_stream"):
-        whole.beat_stream(RATE, GAIN)
-    with pytest.raises(ModelError, match=r"spans of 10 s, expected one that decides on whole rec"):
-        bundle.recording_stream(RATE, GAIN)
+def test_recordings_have_no_hop(whole: Bundle) -> None:
+    with pytest.raises(RecipeError, match=r"hop is 1 s, expected none: .* whole recordings, each"):
+        whole.stream(RATE, GAIN, hop_s=1)
+    assert whole.stream(RATE, GAIN).latency_s is None
 
 
 def test_there_is_no_c_for_recordings(whole: Bundle) -> None:
     with pytest.raises(ModelError, match=r"engine is 'c', .* no C for whole recordings"):
         explain_whole(whole, ecg_counts(2), RATE, GAIN, engine="c")
     with pytest.raises(ModelError, match="engine is 'onnx', expected one of"):
-        whole.recording_stream(RATE, GAIN, engine="onnx")
+        whole.stream(RATE, GAIN, engine="onnx")
     simulated = explain_whole(whole, ecg_counts(5), RATE, GAIN, engine="simulator")
     assert_same(simulated, explain_whole(whole, ecg_counts(5), RATE, GAIN))

@@ -45,7 +45,7 @@ def test_released_beats_run_alike_in_c(name: str, data_dir: Path) -> None:
     bundle = Bundle.load(MODELS / name / "bundle")
     found = []
     for engine in ("c", "litert"):
-        stream = bundle.beat_stream(360, 200.0, (-1024, 1023), engine)  # type: ignore[arg-type]
+        stream = bundle.stream(360, 200.0, rails=(-1024, 1023), engine=engine)  # type: ignore[arg-type]
         beats = [*stream.push(counts), *stream.flush()]
         found.append([(b.time_s, b.class_name, b.probabilities) for b in beats])
     assert found[0] == found[1]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import beatlens
 from beatlens.errors import ModelError, RecipeError, SignalError
-from beatlens.runtime.stream import Stream, explain_recording
+from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import RATES_HZ
 
 from .cases import GAIN, RATE, assert_same, ecg_counts, run, touching, whole_decisions
@@ -194,7 +194,7 @@ def test_explain_recording_takes_missing_samples_as_gaps(bundle, engine):
     missing = np.zeros(len(counts), bool)
     missing[:50] = True
     missing[18 * RATE : 19 * RATE] = True
-    found = list(explain_recording(bundle, counts, RATE, GAIN, missing=missing, engine=engine))
+    found = list(bundle.explain(counts, RATE, GAIN, missing=missing, engine=engine))
     pieces = [50, counts[50 : 18 * RATE], RATE, counts[19 * RATE :]]
     assert_same(found, run(Stream(bundle, RATE, GAIN, engine=engine), pieces))
     assert not any(f.assessable for f in touching(found, 18, 19))
@@ -209,14 +209,14 @@ def test_explain_recording_says_at_once_what_is_wrong(bundle, engine):
         (np.zeros(9, np.int16), {"hop_s": 99.0}, RecipeError),
     ):
         with pytest.raises(error):
-            explain_recording(bundle, samples, RATE, GAIN, engine=engine, **options)
+            bundle.explain(samples, RATE, GAIN, engine=engine, **options)
 
 
 def test_memory_does_not_grow_with_the_recording(bundle, engine):
     def peak(minutes):
         counts = np.tile(ecg_counts(60), minutes)
         tracemalloc.start()
-        for _ in explain_recording(bundle, counts, RATE, GAIN, engine=engine):
+        for _ in bundle.explain(counts, RATE, GAIN, engine=engine):
             pass
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -249,7 +249,7 @@ def test_a_record_of_mitdb(bundle, engine, mitdb_dir, record):
     counts, gain = recording.counts[lead], recording.counts_per_mv[lead]
     rails = recording.rails[lead]
     options = {"rails": rails, "engine": engine}
-    found = list(explain_recording(bundle, counts, recording.rate_hz, gain, **options))
+    found = list(bundle.explain(counts, recording.rate_hz, gain, **options))
     assert len(found) in (1796, 1797)
     # 207 has ventricular flutter and touches the rails; 100 is clean.
     assert sum(f.assessable for f in found) > (1790 if record == "100" else 1500)

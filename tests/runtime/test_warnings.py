@@ -7,7 +7,6 @@ import pytest
 
 from beatlens.calibration import Calibration
 from beatlens.errors import RecipeError
-from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.quality import Limits
 from beatlens.runtime.stream import Stream
 from beatlens.runtime.warning_bits import (
@@ -20,6 +19,7 @@ from beatlens.runtime.warning_bits import (
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.rr_features import BINS
+from beatlens.tasks.beats.rule import BeatRule
 
 from .cases import GAIN, RATE, ecg_counts, run
 

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from beatlens.pipeline.result_files import rounded
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.host_build import has_compiler
-from beatlens.runtime.stream import explain_recording
 from beatlens.signals.simulate import simulate_patient
 from beatlens.signals.wfdb_files import read_recording
 from beatlens.verbs.app import app
@@ -66,8 +65,7 @@ def test_findings_are_those_of_the_whole_recording(
     record = write_long(tmp_path, "long", 7)
     whole = read_recording(tmp_path, "long")
     assert whole.missing is not None
-    wanted = explain_recording(
-        Bundle.load(folder), whole.counts[1], 360, 200.0, rails=whole.rails[1],
+    wanted = Bundle.load(folder).explain(whole.counts[1], 360, 200.0, rails=whole.rails[1],
         missing=whole.missing[1], hop_s=10.0,
     )  # fmt: skip
     found = explained(record, folder, "--engine", engine)

@@ -13,7 +13,6 @@ from typer.testing import CliRunner, Result
 from beatlens.errors import ModelError, RecipeError
 from beatlens.pipeline.result_files import rounded
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.recording_stream import explain_whole
 from beatlens.verbs.app import app
 
 from ..pipeline.wearable_runs import TINY, simulated
@@ -87,7 +86,7 @@ def test_every_step_leaves_its_files(folder: Path) -> None:
 def test_explain_says_what_a_recording_is_and_why(bundle: Path, tmp_path: Path) -> None:
     counts = simulated(1, 30).recording.counts[0]
     record = write_record(tmp_path, "whole", counts)
-    found = explain_whole(Bundle.load(bundle), counts, 300, 200.0)
+    found = next(Bundle.load(bundle).explain(counts, 300, 200.0))
     said = json.loads(done("explain", record, "--bundle", bundle, "--json"))
     assert said == rounded(found.as_dict())
     assert said["predicted"] == [found.class_name]

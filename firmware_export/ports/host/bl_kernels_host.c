@@ -32,8 +32,8 @@ typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
 typedef int8_t bytes __attribute__((vector_size(LANES)));
 
 #define COLUMNS 8          /* output columns worked on at once */
-#define MOST_WINDOW 2048   /* values of a window; longer ones go one by one */
-#define MOST_VALUES 16384  /* values that those columns see */
+#define MAX_WINDOW 2048   /* values of a window; longer ones go one by one */
+#define MAX_VALUES 16384  /* values that those columns see */
 #define ADD_LEFT_SHIFT 20  /* head room ADD gives its inputs */
 
 /* Shifts of negative numbers are the compiler's choice in C99: proves that it
@@ -179,7 +179,7 @@ static int32_t multiply_one(int32_t x, bl_factor factor)
 
 /* Weights and constants of LANES output channels of a group. */
 typedef struct {
-    weight weights[MOST_WINDOW * LANES]; /* [steps][LANES][TOGETHER] */
+    weight weights[MAX_WINDOW * LANES]; /* [steps][LANES][TOGETHER] */
     lanes bias;
     factors factors;
     uint32_t steps; /* of TOGETHER values, in a window */
@@ -279,7 +279,7 @@ static void convolve_block(const bl_layer *layer, const block *b,
                            uint32_t inputs, uint32_t width, const int8_t *x,
                            uint32_t count, int8_t *out)
 {
-    value values[MOST_VALUES + TOGETHER];
+    value values[MAX_VALUES + TOGETHER];
     uint32_t step = layer->stride * width, now, c;
 
     for (; count > 0; count -= now) {
@@ -326,8 +326,8 @@ void bl_convolve_rows(const bl_layer *layer, const bl_job *job)
     uint32_t each = layer->channels / layer->groups;
     block b;
 
-    if (window > MOST_WINDOW ||
-        window + (COLUMNS - 1u) * layer->stride * width > MOST_VALUES) {
+    if (window > MAX_WINDOW ||
+        window + (COLUMNS - 1u) * layer->stride * width > MAX_VALUES) {
         convolve_any(layer, layer->inputs, job->x, job->count, job->out);
         return;
     }

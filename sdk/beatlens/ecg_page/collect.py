@@ -260,11 +260,13 @@ def _kinds_of_notes(finding: Finding) -> dict[str, int]:
 Collected = BeatsCollected | SpansCollected | RecordingCollected
 
 
+_COLLECTORS: dict[str, Callable[[Bundle, float], Collected]] = {
+    "span": SpansCollected,
+    "beat": BeatsCollected,
+    "recording": RecordingCollected,
+}
+
+
 def collector(bundle: Bundle, seconds: float) -> Collected:
     """The collector for what the bundle decides on, of a recording of `seconds`."""
-    make: Callable[[Bundle, float], Collected] = SpansCollected
-    if bundle.recording is not None:
-        make = RecordingCollected
-    elif bundle.beats is not None:
-        make = BeatsCollected
-    return make(bundle, seconds)
+    return _COLLECTORS[bundle.kind.unit](bundle, seconds)

@@ -24,6 +24,7 @@ from beatlens.ecg_page.reasons import (
 )
 from beatlens.ecg_page.words import clock, plural, warning
 from beatlens.runtime.finding import Finding
+from beatlens.tasks.windows.rule import window_rule
 
 STRIP_S = 10
 """Seconds of a strip: 250 mm at 25 mm/s, as A4 landscape holds."""
@@ -211,6 +212,7 @@ def _strips_of_spans(
     collected: SpansCollected, peaks_s: NDArray[np.floating], per_class: int
 ) -> list[Strip]:
     bundle, strips = collected.bundle, []
+    rule = window_rule(bundle)
     for number, name in enumerate(bundle.classes):
         for _, finding in collected.best[number].best(per_class, _spread(collected.seconds)):
             start, end = _span_window(finding, number, collected.seconds)
@@ -225,9 +227,9 @@ def _strips_of_spans(
                     class_name=name,
                     heading=f"{_capital(title)}, {span}",
                     verdict=f"{span}: {title} ({name.upper()}) found, probability "
-                    f"{100 * chance:.0f} % (threshold {100 * bundle.thresholds[name]:.0f} %).",
+                    f"{100 * chance:.0f} % (threshold {100 * rule.thresholds[name]:.0f} %).",
                     evidence_for=f"{name.upper()} above its threshold",
-                    evidence=evidence[number] - bundle.levels[name],
+                    evidence=evidence[number] - rule.levels[name],
                     evidence_start_s=first,
                     column_s=collected.track.column_s,
                     marks=_marks(peaks_s, start, end),

@@ -6,7 +6,7 @@ from beatlens.c_source.plan import Plan, lay_out
 from beatlens.c_source.sensor import sensor_source
 from beatlens.c_source.text import CSource
 from beatlens.firmware.tflm import tflm_model, tflm_project
-from beatlens.runtime.c_task import TaskSource, task_source
+from beatlens.runtime.c_task import TaskSource
 
 __all__ = [
     "CSource",
@@ -16,7 +16,6 @@ __all__ = [
     "lay_out",
     "model_source",
     "sensor_source",
-    "task_source",
     "tflm_model",
     "tflm_project",
 ]

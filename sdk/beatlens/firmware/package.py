@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
@@ -26,15 +25,10 @@ from beatlens.c_source.sensor import sensor_source
 from beatlens.c_source.text import CSource
 from beatlens.errors import ModelError
 from beatlens.firmware.cores import Core, find_core
-from beatlens.firmware.golden import (
-    example_inputs,
-    net_golden_source,
-    stream_golden_source,
-)
+from beatlens.firmware.golden import example_inputs, net_golden_source
 from beatlens.integer.graph import Convolution
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.c_task import TaskSource, memory_bytes, task_source
 from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
 
@@ -54,32 +48,7 @@ LEAD_SOURCES = ("bl_frontend.c", "bl_lead.c", "bl_selftest.c")
 Files = dict[str, str]
 
 
-@dataclass(frozen=True)
-class Chain:
-    """What a package needs of the chain that decides.
-
-    Args:
-        task: its C.
-        golden: golden vectors `NAME_golden_KIND`, of the type `bl_golden_KIND`.
-        kind: `stream` or `beats`: names of its types and of its self-test, `bl_selftest_KIND`.
-        sources: files of `src/` beside those that every chain needs.
-        headers: files of `include/` beside those; the first one is its interface.
-        memory_bytes: that a stream needs.
-        fact: what a decision is made of, for the README.
-        selftest_state: name of a static `bl_KIND` that the self-test gets; empty: none.
-    """
-
-    task: TaskSource
-    golden: CSource
-    kind: str
-    sources: tuple[str, ...]
-    headers: tuple[str, ...]
-    memory_bytes: int
-    fact: str
-    selftest_state: str = ""
-
-
-def write_task(
+def write_bundle(
     bundle: Bundle,
     frontend: FrontEnd,
     folder: Path,
@@ -105,75 +74,45 @@ def write_task(
 
     Raises:
         RecipeError: the name is not a C identifier, or there is no such core.
-        ModelError: the engine cannot run the bundle, or something is in the way.
+        ModelError: there is no C for the bundle's kind, the engine cannot run the bundle, or
+            something is in the way.
         SignalError: the sensor's counts do not fit.
-    """
-
-    def build(plan: Plan) -> Chain:
-        return Chain(
-            task=task_source(bundle, name, limits, plan),
-            golden=stream_golden_source(
-                bundle, frontend, name, f"{name}_sensor", f"{name}_golden_stream", limits
-            ),
-            kind="stream",
-            sources=("beatlens.c", "bl_selftest_windows.c"),
-            headers=("beatlens.h", "bl_selftest_windows.h"),
-            memory_bytes=memory_bytes(bundle, plan, frontend.taps.shape[1]),
-            fact=f"a decision is the sum of {bundle.span_columns} columns of evidence, "
-            f"{bundle.span_s:g} s",
-        )
-
-    return write_chain(bundle, frontend, folder, name, core, chunk, build)
-
-
-def write_chain(
-    bundle: Bundle,
-    frontend: FrontEnd,
-    folder: Path,
-    name: str,
-    core: str,
-    chunk: int | None,
-    build: Callable[[Plan], Chain],
-) -> Path:
-    """Write the package of a bundle with the chain that `build` makes of its network's plan.
-
-    Other args, result and errors are as those of `write_task`.
     """
     target = find_core(core)
     graph = read_tflite(bundle.tflite)
     plan = lay_out(graph, chunk, target.kernels)
-    chain = build(plan)
-    golden = f"{name}_golden_{chain.kind}"
+    kind = bundle.kind
+    parts = kind.write_c(bundle, frontend, name, limits or kind.limits, plan)
     inputs = bundle.golden.inputs[:GOLDEN_CASES, :, None]
     evidence = bundle.golden.evidence[:GOLDEN_CASES]
+    golden = f"{name}_golden_{parts.chain}"
     made = {
-        name: chain.task.task,
-        f"{name}_net": chain.task.net,
+        name: parts.task.task,
+        f"{name}_net": parts.task.net,
         f"{name}_sensor": sensor_source(frontend, f"{name}_sensor"),
         f"{name}_golden_net": net_golden_source(
             graph, inputs, f"{name}_net", f"{name}_golden_net", evidence
         ),
-        golden: chain.golden,
+        golden: parts.golden,
     }
-    engine = [*chain.sources, *LEAD_SOURCES, *engine_sources(plan)]
+    engine = [*parts.sources, *LEAD_SOURCES, *engine_sources(plan)]
     memory = f"{name.upper()}_MEMORY_BYTES({name.upper()}_SENSOR_TAPS)"
     room = "selftest_memory, sizeof selftest_memory"
-    state = f"&{chain.selftest_state}, " if chain.selftest_state else ""
+    state = f"&{parts.selftest_state}, " if parts.selftest_state else ""
     tests = [
         f"bl_selftest_net(&{name}_golden_net, {room})",
-        f"bl_selftest_{chain.kind}(&{golden}, {state}{room})",
+        f"bl_selftest_{parts.chain}(&{golden}, {state}{room})",
     ]
-    interface = chain.headers[0]
     facts = [
         f"The whole chain for a sensor of {frontend.rate_hz} Hz with "
         f"{frontend.counts_per_mv:g} counts per mV: include `{name}.h` and `{name}_sensor.h`, "
-        f"and read `include/{interface}`, which has an example.",
-        f"A stream needs {chain.memory_bytes:,} bytes of memory (`{memory}`) and a "
-        f"`bl_{chain.kind}`; {chain.fact}.",
+        f"and read `include/{parts.headers[0]}`, which has an example.",
+        f"A stream needs {parts.memory_bytes:,} bytes of memory (`{memory}`) and a "
+        f"`bl_{parts.chain}`; {parts.fact}.",
     ]
-    statics = f"static bl_{chain.kind} {chain.selftest_state};" if chain.selftest_state else ""
+    statics = f"static bl_{parts.chain} {parts.selftest_state};" if parts.selftest_state else ""
     files = package_files(name, target, plan, made, engine, memory, tests, facts, statics)
-    return write_package(folder, files, engine, (*LEAD_HEADERS, *chain.headers))
+    return write_package(folder, files, engine, (*LEAD_HEADERS, *parts.headers))
 
 
 def write_network(
@@ -181,7 +120,7 @@ def write_network(
 ) -> Path:
     """Write the package of a network alone, of any maker: int8 columns in, evidence out.
 
-    Args and errors are as those of `write_task`.
+    Args and errors are as those of `write_bundle`.
     """
     target = find_core(core)
     graph = read_tflite(tflite)

@@ -30,7 +30,6 @@ from beatlens.errors import ModelError, RecipeError
 from beatlens.firmware.arena import Arena, measure_arena
 from beatlens.firmware.mve import CORES, MVE_CORES, mve_unsafe
 from beatlens.firmware.tflm_operators import resolver_header
-from beatlens.firmware.tflm_task import tflm_task_source
 from beatlens.firmware.tflm_words import Project
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
@@ -126,9 +125,13 @@ def tflm_project(
     unsafe = _check_network(graph, core)
     # Nothing but what was read and checked: TFLM follows every offset of a file unchecked.
     bundle = replace(bundle, tflite=write_tflite(graph))
+    kind = bundle.kind
+    parts = kind.write_tflm(bundle, frontend, name, limits or kind.limits)
     files = {
         **_model_files(bundle.tflite, name),
-        **_pair(f"{name}_task", tflm_task_source(bundle, name, limits)),
+        **_pair(
+            f"{name}_task", kind.write_tflm(bundle, frontend, name, limits or kind.limits).task
+        ),
         **_pair(f"{name}_sensor", sensor_source(frontend, f"{name}_sensor")),
         **{Path(path).name: (c_folder() / path).read_text(encoding="ascii") for path in SHARED},
     }
@@ -138,7 +141,7 @@ def tflm_project(
         arena = Arena(arena_bytes, "as given when this was exported")
     own = (f"{name}.h", f"{name}.cc")
     sources = sorted(f"src/{path}" for path in (*files, *own) if path.endswith((".c", ".cc")))
-    values = Project(name, bundle, frontend, arena, unsafe).values(sources)
+    values = Project(name, bundle, frontend, parts.memory_bytes, arena, unsafe).values(sources)
     files |= {path: _filled(f"name{Path(path).suffix}", values) for path in own}
     placed = {f"src/{path}": text for path, text in files.items()}
     return _write(folder, placed | {path: _filled(path, values) for path in PACKAGING})

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from beatlens.firmware.arena import Arena, estimated_arena
 from beatlens.firmware.mve import MVE_CORES
-from beatlens.firmware.tflm_task import memory_bytes
 from beatlens.integer.tflite_read import operators, output_position
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
@@ -17,11 +16,15 @@ from beatlens.version import __version__
 
 @dataclass(frozen=True)
 class Project:
-    """What a project is made of; `unsafe` is the result of `mve_unsafe` for its network."""
+    """What a project is made of.
+
+    `memory_bytes` are those of a stream; `unsafe` is what `mve_unsafe` says of its network.
+    """
 
     name: str
     bundle: Bundle
     frontend: FrontEnd
+    memory_bytes: int
     arena: Arena | None
     unsafe: Sequence[tuple[str, str]]
 
@@ -61,7 +64,7 @@ class Project:
             "column_ms": f"{1000 * stride / MODEL_RATE_HZ:g}",
             "evidence_output": str(output_position(bundle.tflite, "evidence")),
             "model_bytes": str(len(bundle.tflite)),
-            "memory_bytes": str(memory_bytes(bundle, self.frontend)),
+            "memory_bytes": str(self.memory_bytes),
         }
 
     def _of_the_arena(self) -> dict[str, str]:

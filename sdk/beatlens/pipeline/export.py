@@ -65,7 +65,8 @@ def export_bundle(
         name=recipe.name,
         tflite=tflite,
         classes=recipe.titles,
-        **_rule(recipe, kind.choose_rule(recipe, prepared, teacher, model)),
+        kind=recipe.task.kind,
+        rule=kind.choose_rule(recipe, prepared, teacher, model),
         golden_inputs=golden_inputs(length),
         measured=measured or NOT_MEASURED,
         versions={"torch": torch.__version__, "commit": commit()},
@@ -97,7 +98,8 @@ def export_again(
         name=bundle.name,
         tflite=bundle.tflite,
         classes=bundle.titles,
-        **_rule(recipe, kind.choose_rule(recipe, prepared, teacher, model)),
+        kind=recipe.task.kind,
+        rule=kind.choose_rule(recipe, prepared, teacher, model),
         golden_inputs=bundle.golden.inputs,
         hop_columns=bundle.hop_columns,
         measured=measured or NOT_MEASURED,
@@ -123,11 +125,6 @@ def _measured(recipe: Recipe, folder: Path) -> dict[str, Any]:
     with checked_read(path, "a figures file", "delete it, or run `beatlens evaluate` again"):
         content = json.loads(path.read_text(encoding="utf-8"))
         return find_training(recipe.task.kind).bundle_figures(content)
-
-
-def _rule(recipe: Recipe, rule: Any) -> dict[str, Any]:
-    names = {"windows": "thresholds", "beats": "beats", "recordings": "recording"}
-    return {names[recipe.task.kind]: rule}
 
 
 def golden_inputs(length: int) -> np.ndarray:

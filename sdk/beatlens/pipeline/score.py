@@ -34,14 +34,12 @@ from beatlens.pipeline.result_files import (
     write_result,
 )
 from beatlens.pipeline.whole_files import WholeFile, remove_parts, write_first
-from beatlens.runtime.beat_stream import explain_beat_pieces
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.engines import EngineKind, StreamEngine
+from beatlens.runtime.engines import StreamEngine
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.folder import SUMS
-from beatlens.runtime.recording_stream import explain_whole_pieces
 from beatlens.runtime.released import find_bundle
-from beatlens.runtime.stream import Piece, explain_pieces
+from beatlens.runtime.stream import Piece
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.leads import usual_lead
 from beatlens.signals.record_names import RecordPlace, find_record
@@ -82,7 +80,7 @@ def findings_in(
     every: float | None = 10.0,
     engine: str = "auto",
 ) -> Iterator[Finding]:
-    """What a bundle finds in one lead: on spans, on beats or on the whole of it, as it decides.
+    """What a bundle finds in one lead.
 
     Args:
         model: what is run.
@@ -92,20 +90,15 @@ def findings_in(
         every: seconds between findings on spans.
         engine: what computes, see `beatlens explain --help`.
     """
-    options: dict[str, Any] = {
-        "rate_hz": recording.rate_hz,
-        "counts_per_mv": recording.counts_per_mv[row],
-        "rails": recording.rails[row],
-    }
-    given = recording.pieces(row) if pieces is None else pieces
-    if model.recording is not None:
-        yield explain_whole_pieces(model, given, engine=cast(EngineKind, engine), **options)
-        return
-    options["engine"] = cast(StreamEngine, engine)
-    if model.beats is not None:
-        yield from explain_beat_pieces(model, given, **options)
-    else:
-        yield from explain_pieces(model, given, hop_s=every, **options)
+    given = recording.pieces(row) if pieces is None else iter(pieces)
+    return model.explain(
+        given,
+        recording.rate_hz,
+        recording.counts_per_mv[row],
+        rails=recording.rails[row],
+        hop_s=every if model.kind.hops else None,
+        engine=cast(StreamEngine, engine),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -226,15 +219,14 @@ def score_job(
     """
     folder = find_bundle(bundle)
     model = Bundle.load(folder)
-    on_spans = model.stream_name == "stream"
-    hop = {"hop_s": every} if on_spans else {}
-    tried = engine if here else "simulator"
-    getattr(model, model.stream_name)(MODEL_RATE_HZ, 200.0, engine=tried, **hop)
+    hop_s = every if model.kind.hops else None
+    tried = cast(StreamEngine, engine if here else "simulator")
+    model.stream(MODEL_RATE_HZ, 200.0, hop_s=hop_s, engine=tried)
     job = ScoreOf(
         folder.resolve(),
         bundle_digest(folder),
         out.absolute(),
-        every if on_spans else None,
+        hop_s,
         engine,
         uuid.uuid4().hex[:8],
     )

@@ -1,6 +1,6 @@
 """A bundle: everything that leaves the SDK with a model, in one folder.
 
-    bundle.json          labels, geometry, scales, thresholds, figures (see runtime.manifest)
+    bundle.json          labels, geometry, scales, rule, figures (see runtime.manifest)
     model.tflite         the int8 network
     weights.blpk         its weights, biases and scales in the packed format (see integer.packing)
     golden_*.bin         inputs and the exact int8 outputs for them, row-major int8
@@ -13,17 +13,18 @@ engine, on whatever device, that gives other bytes for the golden inputs does no
     bundle.verify(bundle.engine())
     stream = bundle.stream(rate_hz=250, counts_per_mv=400)
     for finding in stream.push(samples):
-        print(finding.start_s, finding.probabilities)
+        print(finding.time_s, finding.predicted)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beatlens.errors import ModelError
 from beatlens.geometry import Geometry
@@ -31,8 +32,6 @@ from beatlens.integer.graph import Add, Convolution, Crop, IntegerGraph, Mean
 from beatlens.integer.packing import pack_model
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.runtime.beat_rule import BeatRule
-from beatlens.runtime.beat_stream import BeatStream
 from beatlens.runtime.bundle_checks import (
     check_decision,
     check_golden,
@@ -42,12 +41,15 @@ from beatlens.runtime.bundle_checks import (
 from beatlens.runtime.contents import Contents, Golden, Int8
 from beatlens.runtime.engines import Engine, EngineKind, Kernels, StreamEngine, make_engine
 from beatlens.runtime.fields import parse
+from beatlens.runtime.finding import Finding
 from beatlens.runtime.folder import GOLDEN, MANIFEST, MODEL, PACKED, read_folder, write_folder
-from beatlens.runtime.manifest import TENSORS, Manifest, read_manifest, sum_threshold
-from beatlens.runtime.recording_rule import RecordingRule
-from beatlens.runtime.recording_stream import RecordingStream
+from beatlens.runtime.kind import Kind
+from beatlens.runtime.kinds import find_kind
+from beatlens.runtime.manifest import TENSORS, Manifest
+from beatlens.runtime.manifest_file import read_manifest, write_manifest
+from beatlens.runtime.quality import Limits
 from beatlens.runtime.released import find_bundle
-from beatlens.runtime.stream import Stream
+from beatlens.runtime.stream import Piece, Stream, explain
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.version import __version__
 
@@ -78,15 +80,14 @@ class Bundle(Contents):
         folder: Path | str,
         *,
         name: str,
-        tflite: bytes,
+        kind: str,
         classes: Mapping[str, str],
+        rule: Any,
+        tflite: bytes,
         golden_inputs: Int8,
-        thresholds: Mapping[str, float] | None = None,
         hop_columns: int | None = None,
         measured: Mapping[str, Any] | None = None,
         versions: Mapping[str, str] | None = None,
-        beats: BeatRule | None = None,
-        recording: RecordingRule | None = None,
         replace: bool = False,
     ) -> Bundle:
         """Write a bundle, whole or not at all, and return it.
@@ -96,16 +97,15 @@ class Bundle(Contents):
         Args:
             folder: a new folder for it.
             name: the model's name; letters, digits and `. _ -`.
-            tflite: the int8 network, as `integer.tflite_write` writes it.
+            kind: name of the kind of span it decides on, see `runtime.kinds`.
             classes: long name by short name, in the order of the network's outputs.
+            rule: how it decides, an object of the kind (`tasks.windows.rule.build_rule`, ...).
+            tflite: the int8 network, as `integer.tflite_write` writes it.
             golden_inputs: int8 `[n, N]`, 1 to 64 inputs of the network's own length; their
                 outputs are computed here.
-            thresholds: probability from which on a class is found, for each class; 0.5 if None.
             hop_columns: columns between decisions of a stream; 1 s if None.
             measured: fidelity and accuracy, each with the data it was measured on.
             versions: of what made the model; beatlens's and numpy's are added.
-            beats: how beats are decided, for a model that decides on them.
-            recording: how whole recordings are, for a model that decides on those.
             replace: remove a bundle that is already there.
 
         Raises:
@@ -115,19 +115,17 @@ class Bundle(Contents):
         graph = read_tflite(tflite)
         geometry = geometry_of(graph)
         evidence = graph.tensors[graph.outputs["evidence"]]
-        if thresholds is None:
-            thresholds = dict.fromkeys(classes, 0.5)
-        _check_classes(classes, thresholds, evidence.channels)
+        if len(classes) != evidence.channels:
+            raise ModelError(
+                f"{len(classes)} classes are named, the network has {evidence.channels}"
+            )
         golden = _golden_of(graph, golden_inputs)
         packed = pack_model(graph)
         manifest = Manifest(
             name=name,
+            kind_name=find_kind(kind).name,
             titles=dict(classes),
-            thresholds={key: thresholds[key] for key in classes},
-            sum_thresholds={
-                key: sum_threshold(thresholds[key], evidence.quantization, evidence.length)
-                for key in classes
-            },
+            rule=rule,
             geometry=geometry,
             span_columns=evidence.length,
             hop_columns=hop_columns
@@ -137,13 +135,10 @@ class Bundle(Contents):
             golden_cases=len(golden.inputs),
             measured=dict(measured or {}),
             versions={**(versions or {}), "beatlens": __version__, "numpy": np.__version__},
-            beats=beats,
-            recording=recording,
         )
         files = {MODEL: bytes(tflite), PACKED: packed}
         files |= {file: getattr(golden, key).tobytes() for key, file in GOLDEN.items()}
-        digest = decision_sha256(parse(MANIFEST, manifest.document()), files)
-        files[MANIFEST] = replace_fields(manifest, decision_sha256=digest).document()
+        files[MANIFEST] = sign_manifest(manifest, files)
         bundle = cls._of(files)
         write_folder(Path(folder), files, replace=replace)
         return bundle
@@ -174,36 +169,57 @@ class Bundle(Contents):
         """
         return make_engine(self, kind, kernels)
 
+    @property
+    def kind(self) -> Kind:
+        """The kind of span the model decides on."""
+        return find_kind(self.kind_name)
+
+    @property
+    def decides_on(self) -> str:
+        """What the model decides on, in words: "beats", "spans of 10 s"."""
+        return self.kind.describe(self)
+
     def stream(
         self,
         rate_hz: int,
         counts_per_mv: float | None = None,
+        *,
         rails: tuple[float, float] | None = None,
         hop_s: float | None = None,
         engine: Engine | StreamEngine | None = None,
+        limits: Limits | None = None,
     ) -> Stream:
         """A stream of one lead; see `Stream` for the arguments and errors."""
-        return Stream(self, rate_hz, counts_per_mv, rails=rails, hop_s=hop_s, engine=engine)
+        return Stream(
+            self, rate_hz, counts_per_mv, rails=rails, hop_s=hop_s, engine=engine, limits=limits
+        )
 
-    def beat_stream(
+    def explain(
         self,
+        recording: NDArray[Any] | Iterator[Piece],
         rate_hz: int,
         counts_per_mv: float | None = None,
+        *,
+        missing: NDArray[np.bool_] | None = None,
         rails: tuple[float, float] | None = None,
+        hop_s: float | None = None,
         engine: Engine | StreamEngine | None = None,
-    ) -> BeatStream:
-        """A stream of one lead, for a bundle that decides on beats; see `BeatStream`."""
-        return BeatStream(self, rate_hz, counts_per_mv, rails=rails, engine=engine)
+        limits: Limits | None = None,
+    ) -> Iterator[Finding]:
+        """Findings on a whole recording, one after the other.
 
-    def recording_stream(
-        self,
-        rate_hz: int,
-        counts_per_mv: float | None = None,
-        rails: tuple[float, float] | None = None,
-        engine: Engine | EngineKind | None = None,
-    ) -> RecordingStream:
-        """A stream of one recording, for a bundle that decides on it; see `RecordingStream`."""
-        return RecordingStream(self, rate_hz, counts_per_mv, rails=rails, engine=engine)
+        Args:
+            recording: samples `[n]`, or an iterator of pieces; see `runtime.stream.explain`.
+            rate_hz, counts_per_mv, rails, hop_s, engine, limits: as for `Stream`.
+            missing: of samples, bool `[n]`, true for those that are not there.
+
+        Raises:
+            SignalError, RecipeError, ModelError: as `runtime.stream.explain`.
+        """
+        return explain(
+            self, recording, rate_hz, counts_per_mv, missing=missing, rails=rails, hop_s=hop_s,
+            engine=engine, limits=limits,
+        )  # fmt: skip
 
     def verify(self, engine: Engine) -> None:
         """Replay the golden vectors; every bit must be as recorded.
@@ -221,6 +237,18 @@ class Bundle(Contents):
                 ("logits", engine.logits(x), self.golden.logits[case]),
             ):
                 _check_equal(f"{engine.name}: {what} of golden vector {case}", found, wanted)
+
+
+def sign_manifest(manifest: Manifest, files: Mapping[str, bytes]) -> bytes:
+    """The bytes of `bundle.json`, with the digest of all that decides.
+
+    Args:
+        manifest: what it holds; its digest is made anew.
+        files: at least `model.tflite` and the golden vectors, by name.
+    """
+    unsigned = write_manifest(replace_fields(manifest, decision_sha256=None))
+    digest = decision_sha256(parse(MANIFEST, unsigned), files)
+    return write_manifest(replace_fields(manifest, decision_sha256=digest))
 
 
 def geometry_of(graph: IntegerGraph) -> Geometry:
@@ -290,20 +318,6 @@ def _disagree(field: str, said: object, found: object) -> NoReturn:
         f"{MANIFEST}: {field} is {said}, expected {found} as in {MODEL}; "
         "the files are not of one model, get the bundle again"
     )
-
-
-def _check_classes(
-    classes: Mapping[str, str], thresholds: Mapping[str, float], channels: int
-) -> None:
-    if len(classes) != channels:
-        raise ModelError(f"{len(classes)} classes are named, the network has {channels}")
-    if set(thresholds) != set(classes):
-        raise ModelError(
-            f"thresholds are for {sorted(thresholds)}, expected one for each of {sorted(classes)}"
-        )
-    for key, value in thresholds.items():
-        if not 1e-6 <= value <= 1 - 1e-6:  # also refuses NaN
-            raise ModelError(f"threshold of {key} is {value}, expected a probability within 0..1")
 
 
 def _golden_of(graph: IntegerGraph, inputs: Int8) -> Golden:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from beatlens.errors import ModelError
@@ -117,6 +118,15 @@ class Fields:
         if not whole or not all(type(v) in (int, float) and low <= v <= high for v in value):
             self.refuse(key, f"a list of {count} numbers from {low:g} to {high:g}")
         return [float(v) for v in value]
+
+    def names_of_classes(self, key: str, classes: Sequence[str]) -> list[str]:
+        """A list of some of the classes, each once, in their order, but not all of them."""
+        value = self._get(key)
+        if not isinstance(value, list) or value != [name for name in classes if name in value]:
+            self.refuse(key, f"a list of some of {', '.join(classes)}, in this order")
+        if len(value) == len(classes):
+            self.refuse(key, "fewer classes than there are")
+        return list(value)
 
     def section(self, key: str) -> Fields:
         """An object inside this one."""

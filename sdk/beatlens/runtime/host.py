@@ -1,8 +1,8 @@
 """The firmware's C on this machine: findings come out of what devices run.
 
 One bundle and one sensor are written as C, as for a device, compiled together with the sources of
-`firmware_export/` and loaded (see `host_build`). `HostChain` is what all chains share; here is that
-of windows, which `beatlens.Stream(..., engine="c")` makes.
+`firmware_export/` and loaded (see `host_build`). `HostChain` is what the
+chains of all kinds share; `beatlens.Stream(..., engine="c")` makes one.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import ctypes
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +19,13 @@ from beatlens.c_source.plan import Plan, lay_out
 from beatlens.c_source.sensor import sensor_source
 from beatlens.errors import ModelError, SignalError
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.runtime.c_task import TaskSource, task_source
+from beatlens.runtime.c_task import TaskSource
 from beatlens.runtime.chain import PIECE
 from beatlens.runtime.columns import Tally
 from beatlens.runtime.contents import Contents
-from beatlens.runtime.engines import dequantize
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.host_build import build_library
-from beatlens.runtime.quality import Limits
-from beatlens.runtime.window_finding import all_lost, decided, rest, undecided
-from beatlens.signals.frontend import DELAY, MODEL_RATE_HZ, FrontEnd
+from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 
 SHARED_SOURCES = (
     "src/bl_lead.c",
@@ -39,19 +34,15 @@ SHARED_SOURCES = (
     "ports/host/bl_kernels_host.c",
     "ports/host/bl_host.c",
 )
-SOURCES = (*SHARED_SOURCES, "src/beatlens.c", "ports/host/bl_host_windows.c")
 CHUNKS = (2048, 1024, 512, 256, 128)
 """Samples worked on at once, the largest that fits: a device has less memory, a host less to do."""
 MAX_SAMPLES = 1 << 32
 """At 128 Hz: the C counts them in 32 bits."""
 MAX_GAP = 1 << 30
 KEPT_LIBRARIES = 64
-SPAN, GAP = 0, 1  # bl_host_kind
-BAD, PADDED = 1, 2  # bl_host_flag
 SPAN_FIELDS = ("start", "assessable", "warnings", *Tally._fields)
 """Of bl_host_span, in its order; fields of a finding follow them."""
 Sensor = tuple[int, float, tuple[int, int]]
-F = TypeVar("F")
 
 
 class _Batch(ctypes.Structure):
@@ -67,7 +58,7 @@ class _Batch(ctypes.Structure):
     )
 
 
-class HostChain(ABC, Generic[F]):
+class HostChain(ABC):
     """A `runtime.chain.Chain` that runs the firmware's C; findings come in batches.
 
     Args:
@@ -100,7 +91,7 @@ class HostChain(ABC, Generic[F]):
         arrays = (self._heads, self._sums, self._evidence, self._flags)
         self._batch = _Batch(*(array.ctypes.data for array in arrays), room, 0)
 
-    def push(self, counts: NDArray[np.int64]) -> list[F]:
+    def push(self, counts: NDArray[np.int64]) -> list[Finding]:
         """See `Chain.push`. Raises SignalError for a stream of more than a year."""
         check_length(self.received, len(counts), self._rate_hz)
         found = []
@@ -110,7 +101,7 @@ class HostChain(ABC, Generic[F]):
             found += self._call(self._c.bl_host_push, piece.ctypes.data, len(piece))
         return found
 
-    def gap(self, samples: int) -> list[F]:
+    def gap(self, samples: int) -> list[Finding]:
         """See `Chain.gap`. Raises SignalError for a stream of more than a year."""
         check_length(self.received, samples, self._rate_hz)
         found = []
@@ -120,84 +111,17 @@ class HostChain(ABC, Generic[F]):
             found += self._call(self._c.bl_host_gap, lost)
         return found
 
-    def end(self) -> list[F]:
+    def end(self) -> list[Finding]:
         """See `Chain.end`."""
         return self._call(self._c.bl_host_end)
 
-    def _call(self, function: Any, *arguments: int) -> list[F]:
+    def _call(self, function: Any, *arguments: int) -> list[Finding]:
         check_code(function(self._memory.ctypes.data, *arguments, ctypes.byref(self._batch)))
         return list(self._findings(self._batch.count))
 
     @abstractmethod
-    def _findings(self, count: int) -> Iterator[F]:
-        """Findings out of the first `count` rows of the batch."""
-
-
-class HostWindowChain(HostChain[Finding]):
-    """The chain of windows.
-
-    Args:
-        bundle: of a streaming network with one lead.
-        frontend: of the sensor.
-        hop: columns from one decision to the next.
-        limits: how much of a window may be bad.
-
-    Raises:
-        ModelError: no C compiler, or the C engine cannot run the bundle; the message says why.
-        SignalError: the rails are not 16 bit counts.
-    """
-
-    def __init__(self, bundle: Contents, frontend: FrontEnd, hop: int, limits: Limits) -> None:
-        self._bundle = bundle
-        library = _library(bundle, describe_sensor(frontend), hop, limits)
-        room = _count_findings(bundle, frontend, hop)
-        fields = (*SPAN_FIELDS, "kind", "decisions")
-        super().__init__(
-            library, frontend.rate_hz, fields, room, bundle.span_columns, len(bundle.classes)
-        )
-
     def _findings(self, count: int) -> Iterator[Finding]:
-        heads = self._heads[:count].tolist()
-        sums = self._sums[:count].tolist()
-        columns = iter(self._columns(count))
-        for head, totals in zip(heads, sums, strict=True):
-            start, assessable, warnings, *counted, kind, decisions = head
-            tally = Tally(*counted)
-            if kind == GAP:
-                yield all_lost(self._bundle, start, start + tally.columns)
-            elif kind != SPAN:
-                seconds = self.received / self._rate_hz
-                yield rest(self._bundle, start, tally, seconds)
-            elif not assessable:
-                yield undecided(self._bundle, start, tally)
-            else:
-                evidence, usable, padded = next(columns)
-                yield decided(
-                    self._bundle,
-                    start,
-                    tally,
-                    warnings=warnings,
-                    sums=totals,
-                    decisions=[bool(decisions >> c & 1) for c in range(len(totals))],
-                    evidence=evidence.copy(),
-                    usable=usable.copy(),
-                    padded=padded.copy(),
-                )
-
-    def _columns(self, count: int) -> Iterator[tuple[NDArray[Any], ...]]:
-        """Evidence float32 `[C, T]`, usable and padded bool `[T]` of each assessable finding."""
-        chosen = np.flatnonzero(self._heads[:count, SPAN_FIELDS.index("assessable")])
-        int8 = self._evidence[chosen].transpose(0, 2, 1)
-        evidence = dequantize(int8, self._bundle.tensors["evidence"])
-        flags = self._flags[chosen]
-        return zip(evidence, flags & BAD == 0, flags & PADDED != 0, strict=True)
-
-
-def _count_findings(bundle: Contents, frontend: FrontEnd, hop: int) -> int:
-    """Findings that one call can give: of its own columns, those inside, and a gap's two ends."""
-    samples = (PIECE + 2 * frontend.half) * MODEL_RATE_HZ // frontend.rate_hz + DELAY
-    columns = (samples + bundle.geometry.right + max(CHUNKS)) // bundle.geometry.stride
-    return (columns + 2 * bundle.span_columns) // hop + 8
+        """Findings out of the first `count` rows of the batch."""
 
 
 def describe_sensor(frontend: FrontEnd) -> Sensor:
@@ -223,15 +147,6 @@ def check_code(code: int) -> None:
             f"engine 'c' answers {code} (bl_error.h), expected 0: this "
             "is a defect of beatlens; take another engine"
         )
-
-
-@lru_cache(maxsize=KEPT_LIBRARIES)
-def _library(bundle: Contents, sensor: Sensor, hop: int, limits: Limits) -> ctypes.CDLL:
-    """The library of a bundle and a sensor; a bundle is the object, not what it holds."""
-    hopping = replace(bundle, hop_columns=hop)
-    return load_library(
-        bundle, sensor, SOURCES, lambda plan: task_source(hopping, "task", limits, plan)
-    )
 
 
 def load_library(

@@ -20,9 +20,9 @@ class Limits:
             sensor at its rails); more make the span not assessable.
         clipped: share that may be beyond the +-3.175 mV of the network's input. Tall R peaks clip
             for a few samples and stay readable, so a little of it only leaves a note. Of beats
-            more may be, see `BEAT_LIMITS`.
+            more may be, see `beatlens.tasks.beats.rule.BEAT_LIMITS`.
         clipped_warning: of beats only, share of clipped samples above which a beat's decision gets
-            the warning `clipped` and is never S (`beatlens.runtime.beat_rule.NEVER_CLIPPED`).
+            the warning `clipped` and is never S .
         noisy: share that may bend as QRS complexes do (see `beatlens.signals.frontend`); a decision
             on a span with more gets the warning `noisy`.
 
@@ -57,12 +57,6 @@ class Limits:
     def clips(self, tally: Tally, stride: int) -> bool:
         """Whether a beat's span of columns of `stride` samples gets the warning `clipped`."""
         return tally.clipped > self.clipped_warning * tally.columns * stride
-
-
-BEAT_LIMITS = Limits(clipped=0.15)
-"""The default for beats. Large ventricular beats are clipped for more than 5 % of a span of 1.06 s,
-and what is left of them is enough: 991 of 994 beats that the limit of 5 % refused were decided
-rightly. To change another limit for beats, use `dataclasses.replace(BEAT_LIMITS, unusable=0.2)`."""
 
 
 def describe_span(stride: int, start: int, tally: Tally) -> dict[str, Any]:

@@ -7,31 +7,30 @@ begins; all columns of a stream so lie on one grid.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.runtime.chain import PIECE, Found, until_column
+from beatlens.runtime.chain import PIECE, until_column
 from beatlens.runtime.contents import Contents
+from beatlens.runtime.finding import Finding
 from beatlens.signals.frontend import FrontEnd
 
-Given_co = TypeVar("Given_co", covariant=True)
 
+class OpenSegment(Protocol):
+    """An uninterrupted segment of signal that is being taken."""
 
-class OpenSegment(Protocol[Given_co]):
-    """An uninterrupted segment of signal that is being listened to."""
-
-    def push(self, counts: NDArray[np.int64]) -> Iterable[Given_co]:
+    def push(self, counts: NDArray[np.int64]) -> Iterable[Finding]:
         """Take checked sensor counts; give what became ready."""
         ...
 
-    def close(self, until: int | None) -> Iterable[Given_co]:
+    def close(self, until: int | None) -> Iterable[Finding]:
         """End the segment, at the stream's column `until` if given; give the rest."""
         ...
 
 
-class SegmentChain(Generic[Found]):
+class SegmentChain:
     """A chain (see `beatlens.runtime.chain.Chain`) whose findings come from single segments.
 
     Args:
@@ -41,43 +40,43 @@ class SegmentChain(Generic[Found]):
     """
 
     def __init__(
-        self, bundle: Contents, frontend: FrontEnd, begin: Callable[[int], OpenSegment[Found]]
+        self, bundle: Contents, frontend: FrontEnd, begin: Callable[[int], OpenSegment]
     ) -> None:
         self.received = 0
         self._up, self._down = frontend.up, frontend.down * bundle.geometry.stride
         self._begin = begin
-        self._segment: OpenSegment[Found] | None = None
+        self._segment: OpenSegment | None = None
 
     @property
     def column(self) -> int:
         """The column that the next sensor sample belongs to."""
         return self.received * self._up // self._down
 
-    def push(self, counts: NDArray[np.int64]) -> list[Found]:
+    def push(self, counts: NDArray[np.int64]) -> list[Finding]:
         """See `Chain.push`."""
         found = []
         for start in range(0, len(counts), PIECE):
             found += self._take_piece(counts[start : start + PIECE])
         return found
 
-    def gap(self, samples: int) -> list[Found]:
+    def gap(self, samples: int) -> list[Finding]:
         """See `Chain.gap`. What lies on both sides of it is decided on what there is there."""
         # Only columns that are there as a whole are kept.
         found = self._close(self.column)
         self.received += samples
         return found
 
-    def end(self) -> list[Found]:
+    def end(self) -> list[Finding]:
         """See `Chain.end`."""
         return self._close(None)
 
-    def _close(self, until: int | None) -> list[Found]:
+    def _close(self, until: int | None) -> list[Finding]:
         """End the present segment, at column `until` or after its last sample."""
         found = [] if self._segment is None else list(self._segment.close(until))
         self._segment = None
         return found
 
-    def _take_piece(self, counts: NDArray[np.int64]) -> list[Found]:
+    def _take_piece(self, counts: NDArray[np.int64]) -> list[Finding]:
         if self._segment is None:
             dropped = until_column(self.received, self._up, self._down, len(counts))
             counts = counts[dropped:]

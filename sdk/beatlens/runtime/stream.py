@@ -1,8 +1,12 @@
 """Samples in, findings out: one lead, pushed in pieces of any size.
 
 The findings do not depend on how the samples were cut into pushes, bit for bit: the front end and
-the network are unpadded, each column of evidence is computed once, and a decision is the int32 sum
-of a span's columns. Memory does not grow with the length of the recording.
+the network are unpadded, each column of evidence is computed once, and decisions are made on whole
+numbers. But for recordings, memory does not grow with the length of the signal.
+
+    stream = bundle.stream(rate_hz=250, counts_per_mv=400)
+    for finding in stream.push(samples):
+        print(finding.time_s, finding.predicted, finding.explain()[:2])
 """
 
 from __future__ import annotations
@@ -10,17 +14,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import isfinite, nan
 from numbers import Integral, Real
-from typing import Any, Generic
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.errors import ModelError, RecipeError, SignalError
-from beatlens.runtime.chain import PIECE, Chain, EngineChain, Found
+from beatlens.errors import RecipeError, SignalError
+from beatlens.runtime.chain import PIECE, Chain
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine, EngineKind, StreamEngine, make_engine
 from beatlens.runtime.finding import Finding
-from beatlens.runtime.host import HostWindowChain
+from beatlens.runtime.kind import Kind
+from beatlens.runtime.kinds import find_kind
 from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import (
     MODEL_RATE_HZ,
@@ -33,22 +38,67 @@ Piece = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Samples `[n]`, and which of them are missing, if any."""
 
 
-class LeadStream(Generic[Found]):
-    """What all streams share: one lead of one sensor, in counts or in millivolts."""
+class Stream:
+    """Findings on one lead of one sensor, for a bundle of any kind.
 
-    _chain: Chain[Found]
+    Args:
+        bundle: what to run.
+        rate_hz: the sensor's rate, one of `signals.frontend.RATES_HZ`.
+        counts_per_mv: its gain, for a stream of integer counts (`push`). None makes a stream of
+            samples in millivolt (`push_millivolts`). A stream takes one of them only, so that
+            units cannot be mixed up.
+        rails: lowest and highest sample the sensor can give, in the unit that is pushed; without
+            them only the limits of 16 bit (of +-163.8 mV) are known as saturation.
+        hop_s: of a model of windows, seconds from one decision to the next, a whole number of
+            columns and at most a window; the bundle's own if None. Other kinds take None only.
+        engine: what computes: an engine of the bundle, the name of one (see `bundle.engine`), or
+            "c": the C that devices run, compiled for this machine by its C compiler. The findings
+            are the same, bit for bit; "c" is the fast one. None takes `bundle.engine()`.
+        limits: how much of a span may be bad before it is not assessable; the kind's if None.
+
+    Raises:
+        SignalError: rate, gain or rails are not supported.
+        RecipeError: the hop is not a whole number of columns, or longer than a window, or the
+            bundle is of another kind.
+        ModelError: no interpreter (for "c": no C compiler, or no C for this kind) is installed, or
+            it does not accept the bundle.
+
+    When findings come:
+
+    - of a window that ends at t, once `latency_s` more seconds were pushed;
+    - of a beat, when the next one is found, and the evidence around it is there. The first are
+      decided after eight seconds, which the detector learns from;
+    - of a recording, by `flush`. It may be 68 minutes long (at a stride of 8 samples); its columns
+      are kept, 26 bytes each with four classes.
+    """
 
     def __init__(
         self,
         bundle: Contents,
         rate_hz: int,
-        counts_per_mv: float | None,
-        rails: tuple[float, float] | None,
+        counts_per_mv: float | None = None,
+        *,
+        rails: tuple[float, float] | None = None,
+        hop_s: float | None = None,
+        engine: Engine | StreamEngine | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        self.bundle = bundle
+        self.bundle, self._kind = bundle, find_kind(bundle.kind_name)
         self._millivolts = counts_per_mv is None
-        self._frontend = _front_end(rate_hz, counts_per_mv, rails)
+        self._frontend = frontend = _front_end(rate_hz, counts_per_mv, rails)
         self._flushed = False
+        hop, allowed = _hop_columns(bundle, self._kind, hop_s), limits or self._kind.limits
+        self._chain: Chain
+        if engine == "c":
+            self._chain = self._kind.make_host_chain(bundle, frontend, hop, allowed)
+        else:
+            runs = engine_of(bundle, engine)
+            self._chain = self._kind.make_chain(bundle, frontend, hop, allowed, runs)
+
+    @property
+    def latency_s(self) -> float | None:
+        """Seconds of signal needed after a span before its finding; None where that varies."""
+        return self._kind.latency_s(self.bundle, self._frontend)
 
     @property
     def seconds(self) -> float:
@@ -57,7 +107,7 @@ class LeadStream(Generic[Found]):
 
     def push(
         self, counts: NDArray[np.integer[Any]], missing: NDArray[np.bool_] | None = None
-    ) -> list[Found]:
+    ) -> list[Finding]:
         """Take integer counts `[n]`, any n, and return the findings that became ready.
 
         Args:
@@ -79,7 +129,7 @@ class LeadStream(Generic[Found]):
 
     def push_millivolts(
         self, millivolts: NDArray[np.floating[Any]], missing: NDArray[np.bool_] | None = None
-    ) -> list[Found]:
+    ) -> list[Finding]:
         """Take floating point samples in millivolt `[n]`, any n; else as `push`.
 
         Raises SignalError, and leaves the stream as it was, if a sample is NaN, infinite or beyond
@@ -100,7 +150,7 @@ class LeadStream(Generic[Found]):
             )
         return self._take(self._frontend.check(quantize_millivolts(samples)), gone)
 
-    def gap(self, samples: int) -> list[Found]:
+    def gap(self, samples: int) -> list[Finding]:
         """Say that the sensor lost this many samples here; time goes on.
 
         Every span that touches the gap is not assessable. The front end starts afresh after it, at
@@ -116,7 +166,7 @@ class LeadStream(Generic[Found]):
             return []
         return self._chain.gap(int(samples))
 
-    def flush(self) -> list[Found]:
+    def flush(self) -> list[Finding]:
         """End the stream and return the last findings.
 
         The signal after the last whole span, if any, gets a finding that is not assessable. Raises
@@ -126,11 +176,11 @@ class LeadStream(Generic[Found]):
         self._flushed = True
         return self._chain.end()
 
-    def _take(self, counts: NDArray[np.int64], missing: NDArray[np.bool_] | None) -> list[Found]:
+    def _take(self, counts: NDArray[np.int64], missing: NDArray[np.bool_] | None) -> list[Finding]:
         """Checked counts, and which of them are missing."""
         if missing is None:
             return self._chain.push(counts)
-        found: list[Found] = []
+        found: list[Finding] = []
         edges = np.flatnonzero(np.diff(missing)) + 1
         for part, gone in zip(np.split(counts, edges), np.split(missing, edges), strict=True):
             if len(part):
@@ -142,105 +192,38 @@ class LeadStream(Generic[Found]):
             raise SignalError("the stream has ended (flush was called); make a new one")
 
 
-class Stream(LeadStream[Finding]):
-    """Findings on spans, of one lead of one sensor.
-
-    Args:
-        bundle: what to run.
-        rate_hz: the sensor's rate, one of `signals.frontend.RATES_HZ`.
-        counts_per_mv: its gain, for a stream of integer counts (`push`). None makes a stream of
-            samples in millivolt (`push_millivolts`). A stream takes one of them only, so that
-            units cannot be mixed up.
-        rails: lowest and highest sample the sensor can give, in the unit that is pushed; without
-            them only the limits of 16 bit (of +-163.8 mV) are known as saturation.
-        hop_s: seconds from one decision to the next, a whole number of columns and at most a
-            span; the bundle's own if None.
-        engine: what computes: an engine of the bundle, the name of one (see `bundle.engine`), or
-            "c": the C that devices run, compiled for this machine by its C compiler. The findings
-            are the same, bit for bit; "c" is the fast one. None takes `bundle.engine()`.
-        limits: how much of a span may be bad before it is not assessable.
-
-    Raises:
-        SignalError: rate, gain or rails are not supported.
-        RecipeError: the hop is not a whole number of columns, or longer than a span.
-        ModelError: no interpreter (for "c": no C compiler) is installed, or it does not accept the
-            bundle.
-
-    A finding on the span that ends at t is there once `latency_s` more seconds were pushed.
-    """
-
-    def __init__(
-        self,
-        bundle: Contents,
-        rate_hz: int,
-        counts_per_mv: float | None = None,
-        *,
-        rails: tuple[float, float] | None = None,
-        hop_s: float | None = None,
-        engine: Engine | StreamEngine | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        super().__init__(bundle, rate_hz, counts_per_mv, rails)
-        if bundle.stream_name != "stream":
-            raise ModelError(
-                f"bundle {bundle.name!r} decides on {bundle.decides_on}, expected one that decides "
-                f"on spans: use bundle.{bundle.stream_name}"
-            )
-        hop = _hop_columns(bundle, hop_s)
-        self._chain = _chain(bundle, self._frontend, hop, limits or Limits(), engine)
-
-    @property
-    def latency_s(self) -> float:
-        """Seconds of signal needed after a span before its finding can be given."""
-        inside = self._frontend.stream().latency + self.bundle.geometry.right
-        return inside / MODEL_RATE_HZ
-
-
-def explain_recording(
+def explain(
     bundle: Contents,
-    samples: NDArray[Any],
+    recording: NDArray[Any] | Iterator[Piece],
     rate_hz: int,
     counts_per_mv: float | None = None,
     *,
     missing: NDArray[np.bool_] | None = None,
     **options: Any,
 ) -> Iterator[Finding]:
-    """Findings on a whole recording, one after the other, in constant memory.
+    """Findings on a whole recording, one after the other.
 
     Args:
         bundle, rate_hz, counts_per_mv: as for `Stream`.
-        samples: `[n]`, counts, or millivolts if `counts_per_mv` is None; a memory map will do. The
-            masked ones of a masked array are missing.
-        missing: bool `[n]`, true for samples that are not there: gaps.
+        recording: samples `[n]`, counts, or millivolts if `counts_per_mv` is None; a memory map
+            will do. The masked ones of a masked array are missing. Or an iterator of consecutive
+            pieces of any size: samples `[n]` and where they are missing, bool `[n]` or None.
+        missing: of samples, bool `[n]`, true for those that are not there: gaps.
         options: `rails`, `hop_s`, `engine`, `limits` of `Stream`.
 
     Raises:
-        SignalError: the recording is empty, or as `Stream.push` does.
+        SignalError: the samples are empty, or not one lead; or as `Stream.push` does.
         RecipeError, ModelError: as `Stream` does, before the first finding is asked for.
     """
     stream = Stream(bundle, rate_hz, counts_per_mv, **options)
-    return explained(stream, checked_pieces(samples, missing))
+    if isinstance(recording, Iterator):
+        if missing is not None:
+            raise SignalError("missing was given beside pieces, which have it of their own")
+        return _explain(stream, recording)
+    return _explain(stream, _check_pieces(recording, missing))
 
 
-def explain_pieces(
-    bundle: Contents,
-    pieces: Iterable[Piece],
-    rate_hz: int,
-    counts_per_mv: float | None = None,
-    **options: Any,
-) -> Iterator[Finding]:
-    """As `explain_recording`, of a recording that comes in consecutive pieces of any size.
-
-    Args:
-        bundle, rate_hz, counts_per_mv, options: as for `explain_recording`.
-        pieces: samples `[n]` and where they are missing, bool `[n]` or None; read as needed.
-
-    Raises: as `explain_recording`, but that an empty recording gives no finding.
-    """
-    return explained(Stream(bundle, rate_hz, counts_per_mv, **options), pieces)
-
-
-def checked_pieces(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> Iterator[Piece]:
+def _check_pieces(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> Iterator[Piece]:
     """A recording in pieces; `SignalError` now where it is not one."""
     array = _array(samples)
     if array.ndim != 1 or not len(array):
@@ -255,24 +238,12 @@ def _cut(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> Iterator[P
         yield samples[part], None if missing is None else missing[part]
 
 
-def explained(stream: LeadStream[Found], pieces: Iterable[Piece]) -> Iterator[Found]:
+def _explain(stream: Stream, pieces: Iterable[Piece]) -> Iterator[Finding]:
     """All findings of a stream on a recording in pieces."""
     push = stream.push_millivolts if stream._millivolts else stream.push
     for samples, missing in pieces:
         yield from push(samples, missing)
     yield from stream.flush()
-
-
-def _chain(
-    bundle: Contents,
-    frontend: FrontEnd,
-    hop: int,
-    limits: Limits,
-    engine: Engine | StreamEngine | None,
-) -> Chain[Finding]:
-    if engine == "c":
-        return HostWindowChain(bundle, frontend, hop, limits)
-    return EngineChain(bundle, frontend, hop, limits, engine_of(bundle, engine))
 
 
 def engine_of(bundle: Contents, engine: Engine | EngineKind | None) -> Engine:
@@ -333,9 +304,14 @@ def _front_end(
     return FrontEnd(rate_hz, float(gain), (round(pair[0] * unit), round(pair[1] * unit)))
 
 
-def _hop_columns(bundle: Contents, hop_s: float | None) -> int:
+def _hop_columns(bundle: Contents, kind: Kind, hop_s: float | None) -> int:
     if hop_s is None:
         return bundle.hop_columns
+    if not kind.hops:
+        raise RecipeError(
+            f"hop is {hop_s!r} s, expected none: bundle {bundle.name!r} decides on "
+            f"{kind.describe(bundle)}, each once"
+        )
     column_s = bundle.geometry.stride / MODEL_RATE_HZ
     columns = hop_s / column_s if isinstance(hop_s, Real) else nan
     if not (1 <= columns <= bundle.span_columns and columns == int(columns)):

@@ -16,18 +16,6 @@ from beatlens.errors import ModelError
 from beatlens.runtime.fields import Fields
 from beatlens.signals.rr_features import BINS
 
-FORMAT_2 = {
-    "prematurity": "early",
-    "compensatory_pause": "pause",
-    "rr_over_mean": "slow",
-    "rr_difference": "change",
-    "rr_before_over_after": "balance",
-    "rr_variability": "irregular",
-    "morphology_similarity": "alike",
-    "rr_irregularity": "erratic",
-}
-"""Names of the features in bundles of format 2."""
-
 LARGEST_ENTRY = 1 << 15
 """Entries of tables, offsets and odds stay below: 16 bits on the device."""
 
@@ -43,14 +31,12 @@ def check_tables(tables: NDArray[np.int64], features: Sequence[str], classes: in
 
 def tables_document(tables: NDArray[np.int64], features: Sequence[str]) -> dict[str, list[int]]:
     """What `bundle.json` says of tables `[features, BINS, C]`: a flat list for each feature."""
-    return {
-        FORMAT_2[name]: table.ravel().tolist() for name, table in zip(features, tables, strict=True)
-    }
+    return {name: table.ravel().tolist() for name, table in zip(features, tables, strict=True)}
 
 
 def read_tables(section: Fields, features: Sequence[str], classes: int) -> NDArray[np.int64]:
     """Read what `tables_document` gave; `ModelError` naming the field that is wrong."""
     most = LARGEST_ENTRY - 1
-    tables = [section.integers(FORMAT_2[name], BINS * classes, -most, most) for name in features]
+    tables = [section.integers(name, BINS * classes, -most, most) for name in features]
     section.finish()
     return np.array(tables, np.int64).reshape(len(features), BINS, classes)

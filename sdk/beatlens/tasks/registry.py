@@ -18,27 +18,35 @@ from typing import Any
 
 from beatlens.errors import RecipeError
 from beatlens.recipe import Recipe, read_toml
+from beatlens.runtime.kinds import find_kind, kind_names
 from beatlens.tasks.contract import KindTraining
-
-BUILT_IN = {
-    "windows": "beatlens.tasks.windows.training:TRAINING",
-    "beats": "beatlens.tasks.beats.training:TRAINING",
-    "recordings": "beatlens.tasks.recordings.training:TRAINING",
-}
-
-
-def kind_names() -> tuple[str, ...]:
-    """Names of the kinds."""
-    return tuple(BUILT_IN)
 
 
 @lru_cache(maxsize=16)
 def find_training(name: str) -> KindTraining[Any, Any]:
-    """The training side of the kind called `name`; RecipeError: there is none."""
-    if name not in BUILT_IN:
+    """The training side of the kind called `name`.
+
+    Raises:
+        RecipeError: there is no such kind, or what its package names as `training` is none.
+    """
+    if name not in kind_names():
         raise RecipeError(f"task.kind is {name!r}, expected one of {', '.join(kind_names())}")
-    module, _, attribute = BUILT_IN[name].partition(":")
-    found: KindTraining[Any, Any] = getattr(import_module(module), attribute)
+    where = find_kind(name).training
+    module, _, attribute = where.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name not in (module, None):
+            raise  # A package that training needs is not installed; the command line names it.
+        raise RecipeError(
+            f"kind {name!r}: its training side {where!r} cannot be loaded ({error}); mend or "
+            "remove its package"
+        ) from error
+    if not isinstance(found, KindTraining):
+        raise RecipeError(
+            f"kind {name!r}: {where} is a {type(found).__name__}, expected a "
+            "beatlens.tasks.contract.KindTraining"
+        )
     return found
 
 

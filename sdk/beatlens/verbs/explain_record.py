@@ -56,7 +56,7 @@ def explain_record(
             say(STATEMENT)
         seconds = recording.samples / recording.rate_hz
         front_end = FrontEnd(recording.rate_hz, recording.counts_per_mv[row], recording.rails[row])
-        monitor = LeadMonitor(front_end, seconds, find_peaks=model.beats is None)
+        monitor = LeadMonitor(front_end, seconds, find_peaks=model.kind.unit != "beat")
         collected = collector(model, seconds)
         found = findings_in(
             model, recording, row, monitor.watch(pieces), every=every, engine=engine

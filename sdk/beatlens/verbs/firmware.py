@@ -103,9 +103,8 @@ def firmware(
     TensorFlow Lite Micro runs the network.
     """
     from beatlens.firmware import tflm_model, tflm_project
-    from beatlens.firmware.beat_package import write_beats
     from beatlens.firmware.cores import find_core
-    from beatlens.firmware.package import write_network, write_task
+    from beatlens.firmware.package import write_bundle, write_network
     from beatlens.runtime.bundle import Bundle
     from beatlens.runtime.folder import MANIFEST
     from beatlens.runtime.released import find_bundle, released_names
@@ -128,12 +127,12 @@ def firmware(
                 "firmware of a bundle needs the sensor: give --rate and --counts-per-mv"
             )
         sensor, folder = FrontEnd(rate, counts_per_mv, rails), _out(out, chosen)
-        if bundle.recording is not None:
+        if not bundle.kind.has_c:
             raise RecipeError(
-                f"{model} decides on whole recordings, expected a bundle that decides on spans or "
-                "beats: there is no C for recordings; a phone runs it by bundle.recording_stream"
+                f"{model} decides on {bundle.decides_on}, expected a bundle that decides on spans "
+                "or beats: there is no C for recordings; a phone runs it by bundle.stream"
             )
-        if tflm and bundle.beats is not None:
+        if tflm and not bundle.kind.has_tflm:
             raise RecipeError(
                 f"--tflm, but {model} decides on beats: expected a bundle that decides on spans; "
                 "leave --tflm out, our engine runs it"
@@ -143,8 +142,7 @@ def firmware(
             tflm_project(bundle, sensor, folder, chosen, arena_bytes=arena_bytes, core=target,
                          tflm_python=tflm_python)  # fmt: skip
         else:
-            write = write_task if bundle.beats is None else write_beats
-            write(bundle, sensor, folder, chosen, core, chunk=chunk)
+            write_bundle(bundle, sensor, folder, chosen, core, chunk=chunk)
     elif model.is_file():
         chosen = name or identifier(model.stem)
         folder = _out(out, chosen)

@@ -48,12 +48,14 @@ def models(
 def describe(folder: Path) -> dict[str, Any]:
     """What `--json` prints of a bundle; its manifest is read, nothing is run."""
     from beatlens.runtime.folder import MANIFEST, MODEL
-    from beatlens.runtime.manifest import Manifest, read_manifest
+    from beatlens.runtime.kinds import find_kind
+    from beatlens.runtime.manifest import Manifest
+    from beatlens.runtime.manifest_file import read_manifest
 
     model = Manifest(**read_manifest((folder / MANIFEST).read_bytes()))
     return {
         "name": model.name,
-        "decides_on": model.decides_on,
+        "decides_on": find_kind(model.kind_name).describe(model),
         "classes": dict(model.titles),
         "bytes": (folder / MODEL).stat().st_size,
         "packed_bytes": model.packed_bytes,

@@ -17,8 +17,6 @@ from beatlens.evaluate.reliability import calibration_error, reliability_rows
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.teacher import Teacher
-from beatlens.runtime.beat_rule import BeatRule
-from beatlens.runtime.quality import BEAT_LIMITS
 from beatlens.signals.annotations import MAPPINGS, Annotations
 from beatlens.tasks.beats.agreement import beat_fidelity
 from beatlens.tasks.beats.data import PreparedBeats
@@ -34,6 +32,7 @@ from beatlens.tasks.beats.metrics import (
 )
 from beatlens.tasks.beats.offsets import choose_offsets
 from beatlens.tasks.beats.recipe import BeatRecipe, BeatTask
+from beatlens.tasks.beats.rule import BEAT_LIMITS, BeatRule
 from beatlens.tasks.common.runs import integer_windows
 from beatlens.tasks.common.sources import TEST, UNSHARED
 from beatlens.tasks.contract import Evaluation, Int8Model, Networks, Row, Summary
@@ -68,7 +67,8 @@ def choose_rule(
     calibration = calibrate(validation)
     warnings = choose_warnings(validation, offsets, calibration)
     columns = BEFORE // stride, AFTER // stride
-    return BeatRule.of(tables, offsets, scale, columns, calibration, *warnings)
+    never = recipe.task.never_if_clipped
+    return BeatRule.of(tables, offsets, scale, columns, calibration, *warnings, never)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from beatlens.evaluate.calibration import fitted_calibration
 from beatlens.evaluate.ec57 import BeatCounts, Rate
 from beatlens.geometry import Geometry, beat_columns
 from beatlens.integer.graph import IntegerGraph
-from beatlens.runtime.beat_rule import BeatRule
 from beatlens.tasks.beats.labels import AFTER, BEFORE, BeatTrack
+from beatlens.tasks.beats.rule import BeatRule
 from beatlens.tasks.common.runs import (
     Explaining,
     RunWindows,
@@ -122,7 +122,7 @@ def choose_warnings(
 
     Those that `LOW_MARGIN_SHARE` and `OUT_OF_DISTRIBUTION_SHARE` of the right decisions on
     validation patients stay below, the mean over the databases (see
-    `beatlens.runtime.beat_rule.WarningRule`).
+    `beatlens.tasks.beats.rule.WarningRule`).
     """
     logits, labels, databases = run.beats()
     decided = (logits + offsets).argmax(axis=1)

@@ -12,8 +12,6 @@ from torch import nn
 from beatlens.compress.contract import Retraining
 from beatlens.compress.distill import TeacherCache
 from beatlens.nets.teacher import Teacher, mean_teacher
-from beatlens.runtime.beat_chain import rule_of
-from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_features import TRAINED
 from beatlens.tasks.beats import crops, evaluation
@@ -25,6 +23,7 @@ from beatlens.tasks.beats.metrics import run_beats
 from beatlens.tasks.beats.objective import BeatObjective, LabelLoss
 from beatlens.tasks.beats.offsets import f_of_databases
 from beatlens.tasks.beats.recipe import BeatRecipe
+from beatlens.tasks.beats.rule import BeatRule, beat_rule
 from beatlens.tasks.common.runs import CROP_SPAN
 from beatlens.tasks.common.workers import Workers
 from beatlens.tasks.contract import (
@@ -131,7 +130,7 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
 
     def describe_rule(self, bundle: Bundle) -> str:
         """Offsets, calibration and warnings."""
-        rule = rule_of(bundle)
+        rule = beat_rule(bundle)
         offsets = ", ".join(
             f"{name} {value:+.2f}"
             for name, value in zip(bundle.classes, rule.step * rule.offsets, strict=True)
@@ -145,7 +144,7 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
 
     def read_rule(self, bundle: Bundle) -> BeatRule:
         """The bundle's rule."""
-        return rule_of(bundle)
+        return beat_rule(bundle)
 
     def evaluate(
         self,

@@ -18,7 +18,6 @@ from beatlens.errors import RecipeError
 from beatlens.evaluate.bootstrap import interval, mean_statistic, quantile_statistic
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.teacher import Teacher
-from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.tasks.common.runs import integer_windows
 from beatlens.tasks.contract import Evaluation, Int8Model, Networks, Row, Summary
 from beatlens.tasks.recordings.agreement import map_agreement
@@ -35,6 +34,7 @@ from beatlens.tasks.recordings.metrics import (
     weigh_as_published,
 )
 from beatlens.tasks.recordings.recipe import RecordingRecipe
+from beatlens.tasks.recordings.rule import RecordingRule
 
 AGREEMENT = ("spearman", "pearson", "same_peak")
 FORMS = ("teacher", "student", "device")

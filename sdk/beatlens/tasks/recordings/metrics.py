@@ -18,7 +18,6 @@ from beatlens.evaluate.bootstrap import Statistic
 from beatlens.evaluate.calibration import fitted_calibration
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
-from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.tasks.common.runs import (
     Explaining,
     RunWindows,
@@ -26,6 +25,7 @@ from beatlens.tasks.common.runs import (
     recording_evidence,
 )
 from beatlens.tasks.recordings.labels import RecordingTrack
+from beatlens.tasks.recordings.rule import RecordingRule
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from beatlens.compress.distill import TeacherCache
 from beatlens.errors import ModelError
 from beatlens.nets.teacher import Teacher
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.recording_chain import rule_of
-from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.signals.rr_features import FEATURES
 from beatlens.tasks.common.runs import CROP_SPAN
 from beatlens.tasks.common.workers import Workers
@@ -33,6 +31,7 @@ from beatlens.tasks.recordings.distillation import build_recording_retraining
 from beatlens.tasks.recordings.metrics import run_recordings
 from beatlens.tasks.recordings.objective import RecordingObjective
 from beatlens.tasks.recordings.recipe import RecordingRecipe
+from beatlens.tasks.recordings.rule import RecordingRule, recording_rule
 from beatlens.tasks.recordings.sampling import RecordingSampler
 from beatlens.training.crops import Crops
 from beatlens.training.loop import Schedule
@@ -120,7 +119,7 @@ class RecordingTraining(KindTraining[RecordingRecipe, PreparedRecordings]):
 
     def describe_rule(self, bundle: Bundle) -> str:
         """Offsets and calibration."""
-        rule = rule_of(bundle)
+        rule = recording_rule(bundle)
         offsets = ", ".join(
             f"{name} {value:+.2f}"
             for name, value in zip(bundle.classes, rule.step * rule.offsets, strict=True)
@@ -129,7 +128,7 @@ class RecordingTraining(KindTraining[RecordingRecipe, PreparedRecordings]):
 
     def read_rule(self, bundle: Bundle) -> RecordingRule:
         """The bundle's rule."""
-        return rule_of(bundle)
+        return recording_rule(bundle)
 
     def evaluate(
         self,

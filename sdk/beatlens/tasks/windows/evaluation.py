@@ -30,6 +30,7 @@ from beatlens.tasks.windows.metrics import (
     student_thresholds,
 )
 from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.rule import WindowRule, build_rule, window_rule
 from beatlens.tasks.windows.tracks import Classes
 
 AGREEMENT = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
@@ -79,16 +80,21 @@ def choose_limits(
     return student_thresholds(reference, run, validation.records)
 
 
-def choose_thresholds_of_device(
+def choose_rule(
     recipe: WindowRecipe, prepared: PreparedWindows, teacher: Teacher, model: Int8Model
-) -> dict[str, float]:
-    """Probability of each class from which on the int8 model finds it."""
+) -> WindowRule:
+    """The whole-number rule that decides on the evidence of an int8 model.
+
+    Its thresholds are the recipe's, or those at which it decides as often as its teacher on
+    validation patients.
+    """
     validation = cut_windows(prepared.validation)
     student = run_integer(model.graph, model.geometry, validation)
     reference = run_network(teacher.net, validation)
     limits = choose_limits(recipe, prepared, validation, student, reference)
     chances = 1 / (1 + np.exp(-limits))
-    return {name: round(float(p), 6) for name, p in zip(recipe.classes, chances, strict=True)}
+    named = {name: round(float(p), 6) for name, p in zip(recipe.classes, chances, strict=True)}
+    return build_rule(model.graph, named)
 
 
 def device_limits(bundle: Bundle) -> np.ndarray:
@@ -97,9 +103,9 @@ def device_limits(bundle: Bundle) -> np.ndarray:
     The bundle decides by an int32 sum of evidence (`sum_thresholds`); a mean that is that sum comes
     out of float32 with a rounding error, so the threshold lies half a step below it.
     """
-    evidence = bundle.tensors["evidence"]
+    evidence, rule = bundle.tensors["evidence"], window_rule(bundle)
     return np.array([
-        evidence.scale * ((bundle.sum_thresholds[name] - 0.5) / bundle.span_columns
+        evidence.scale * ((rule.sum_thresholds[name] - 0.5) / bundle.span_columns
                           - evidence.zero_point)
         for name in bundle.classes
     ])  # fmt: skip

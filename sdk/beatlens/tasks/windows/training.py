@@ -33,6 +33,7 @@ from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
 from beatlens.tasks.windows.metrics import Reference, Run, run_network
 from beatlens.tasks.windows.objective import WindowObjective
 from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.rule import WindowRule, window_rule
 from beatlens.tasks.windows.sampling import WindowSampler
 from beatlens.training.crops import Crops
 from beatlens.training.loop import Schedule
@@ -108,9 +109,9 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
 
     def choose_rule(
         self, recipe: WindowRecipe, prepared: PreparedWindows, teacher: Teacher, model: Int8Model
-    ) -> dict[str, float]:
-        """Probability of each class from which on it counts as found."""
-        return evaluation.choose_thresholds_of_device(recipe, prepared, teacher, model)
+    ) -> WindowRule:
+        """The threshold of each class."""
+        return evaluation.choose_rule(recipe, prepared, teacher, model)
 
     def evaluate(
         self,
@@ -124,7 +125,8 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
 
     def describe_rule(self, bundle: Bundle) -> str:
         """The thresholds."""
-        return ", ".join(f"{name} {value:.3f}" for name, value in bundle.thresholds.items())
+        thresholds = window_rule(bundle).thresholds
+        return ", ".join(f"{name} {value:.3f}" for name, value in thresholds.items())
 
     def read_rule(self, bundle: Bundle) -> np.ndarray:
         """The thresholds of a bundle, logits `[C]`."""

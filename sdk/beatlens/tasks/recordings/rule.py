@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from beatlens.calibration import Calibration
 from beatlens.errors import ModelError, SignalError
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.fields import Fields
 from beatlens.runtime.tables_section import (
     LARGEST_ENTRY,
@@ -152,30 +153,42 @@ class RecordingRule:
         """Calibrated probabilities `[C]`."""
         return self.calibration.probabilities(self.logits(sums))
 
-    def document(self) -> dict[str, Any]:
-        """What `bundle.json` says of the rule."""
-        return {
-            "offsets": self.offsets.tolist(),
-            "tables": tables_document(self.tables, FEATURES),
-            "temperature": self.calibration.temperature,
-            "bias": self.calibration.bias.tolist(),
-        }
 
-    @classmethod
-    def read(cls, fields: Fields, classes: int, scale: float) -> RecordingRule:
-        """Read what `document` gave, for `classes` classes and evidence of a scale.
+def recording_rule(bundle: Contents) -> RecordingRule:
+    """The bundle's rule for recordings; `ModelError` for one that decides on something else."""
+    if not isinstance(bundle.rule, RecordingRule):
+        raise ModelError(
+            f"bundle {bundle.name!r} is of kind {bundle.kind_name!r}, expected one of recordings"
+        )
+    return bundle.rule
 
-        Raises:
-            ModelError: a field is missing, unknown or out of range.
-        """
-        most = LARGEST_ENTRY - 1
-        offsets = fields.integers("offsets", classes, -most, most)
-        tables = read_tables(fields.section("tables"), FEATURES, classes)
-        temperature = fields.number("temperature", 1e-3, 1e3)
-        bias = fields.numbers("bias", classes, -100.0, 100.0)
-        fields.finish()
-        calibration = Calibration(temperature, np.array(bias))
-        return cls(tables, np.array(offsets, np.int64), scale, calibration)
+
+def read_rule(fields: Fields, classes: int, scale: float) -> RecordingRule:
+    """Read what `write_rule` gave, for `classes` classes and evidence of a scale.
+
+    Raises:
+        ModelError: a field is missing, unknown or out of range.
+    """
+    largest = LARGEST_ENTRY - 1
+    offsets = fields.integers("offsets", classes, -largest, largest)
+    tables = read_tables(fields.section("tables"), FEATURES, classes)
+    temperature = fields.number("temperature", 1e-3, 1e3)
+    bias = fields.numbers("bias", classes, -100.0, 100.0)
+    fields.finish()
+    calibration = Calibration(temperature, np.array(bias))
+    return RecordingRule(tables, np.array(offsets, np.int64), scale, calibration)
+
+
+def write_rule(rule: Any) -> dict[str, Any]:
+    """What `read_rule` reads; `ModelError` for a rule of another kind."""
+    if not isinstance(rule, RecordingRule):
+        raise ModelError(f"the rule is a {type(rule).__name__}, expected a RecordingRule")
+    return {
+        "offsets": rule.offsets.tolist(),
+        "tables": tables_document(rule.tables, FEATURES),
+        "temperature": rule.calibration.temperature,
+        "bias": rule.calibration.bias.tolist(),
+    }
 
 
 def _check_largest(tables: NDArray[Any], offsets: NDArray[Any], scale: float) -> None:

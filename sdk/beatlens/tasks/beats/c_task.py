@@ -8,12 +8,14 @@ from beatlens.c_source.plan import Plan, lay_out
 from beatlens.c_source.text import CSource, check_identifier, numbers
 from beatlens.errors import ModelError
 from beatlens.integer.tflite_read import read_tflite
-from beatlens.runtime.beat_chain import rule_of
-from beatlens.runtime.beat_rule import BeatRule
-from beatlens.runtime.c_task import TaskSource, limits_row
+from beatlens.runtime.c_task import ChainParts, TaskSource, limits_row
 from beatlens.runtime.contents import Contents
-from beatlens.runtime.quality import BEAT_LIMITS, Limits
+from beatlens.runtime.quality import Limits
+from beatlens.signals.beat_features import FEATURES
+from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import BESIDE, NEIGHBOURS, REACH, RECENT, REFRACTORY
+from beatlens.tasks.beats.c_golden import beat_golden_source
+from beatlens.tasks.beats.rule import BEAT_LIMITS, BeatRule, beat_rule
 
 MAX_WAITING = 32
 """BL_BEATS_WAITING of bl_beats.h."""
@@ -33,7 +35,7 @@ def beat_task_source(
     Args:
         bundle: of a streaming network with one lead that decides on beats.
         name: a C identifier.
-        limits: how much of a beat's span may be bad, as for a `BeatStream`.
+        limits: how much of a beat's span may be bad, as for a `Stream`.
         plan: how its network runs; `lay_out` of it if None.
 
     Raises:
@@ -41,11 +43,11 @@ def beat_task_source(
         ModelError: the engine cannot run the bundle, or it decides on windows.
     """
     check_identifier(name, "the task")
-    rule, plan = rule_of(bundle), plan or lay_out(read_tflite(bundle.tflite))
+    rule, plan = beat_rule(bundle), plan or lay_out(read_tflite(bundle.tflite))
     length = rule.before + rule.after
     _check(bundle, length, plan)
     allowed, total = limits or BEAT_LIMITS, length * bundle.geometry.stride
-    excluded = sum(1 << number for number in rule.never_clipped)
+    excluded = sum(1 << number for number in rule.never_if_clipped)
     parts = (
         f'/* {bundle.name}; made by beatlens. */\n#include "{name}.h"\n\n#include "{name}_net.h"\n',
         numbers("int16_t", f"{name}_tables", rule.tables.ravel().tolist()),
@@ -65,7 +67,7 @@ def beat_task_source(
 
 def beat_memory_bytes(bundle: Contents, plan: Plan, taps: int) -> int:
     """Bytes that a stream needs with a sensor of so many taps: `NAME_MEMORY_BYTES(taps)`."""
-    return round_to_words(_bytes_without_ring(bundle, rule_of(bundle), plan) + 2 * taps)
+    return round_to_words(_bytes_without_ring(bundle, beat_rule(bundle), plan) + 2 * taps)
 
 
 def _build_lead(bundle: Contents, rule: BeatRule) -> Lead:
@@ -94,3 +96,21 @@ def _check(bundle: Contents, length: int, plan: Plan) -> None:
                 f"the bundle has {found} {what}, expected at most {largest}: give its network a "
                 "smaller receptive field, or work on smaller chunks"
             )
+
+
+def write_parts(
+    bundle: Contents, frontend: FrontEnd, name: str, limits: Limits, plan: Plan
+) -> ChainParts:
+    """See `beatlens.runtime.kind.Kind.write_c`."""
+    rule, golden = beat_rule(bundle), f"{name}_golden_beats"
+    return ChainParts(
+        task=beat_task_source(bundle, name, limits, plan),
+        golden=beat_golden_source(bundle, frontend, name, f"{name}_sensor", golden, limits),
+        chain="beats",
+        sources=("bl_beats.c", "bl_features.c", "bl_qrs.c", "bl_selftest_beats.c"),
+        headers=("bl_beats.h", "bl_features.h", "bl_qrs.h", "bl_selftest_beats.h"),
+        memory_bytes=beat_memory_bytes(bundle, plan, frontend.taps.shape[1]),
+        fact=f"a beat is decided on {rule.before + rule.after} columns of evidence and "
+        f"{len(FEATURES)} features",
+        selftest_state="selftest_beats",
+    )

@@ -14,9 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.errors import ModelError
-from beatlens.runtime.beat_finding import beat_finding, beat_without_decision
-from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.columns import Columns
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine
@@ -28,6 +25,8 @@ from beatlens.runtime.warning_bits import CLIPPED
 from beatlens.signals.beat_features import BeatFeatures
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import QrsDetector
+from beatlens.tasks.beats.finding import beat_finding, beat_without_decision
+from beatlens.tasks.beats.rule import BeatRule, beat_rule
 
 KEPT_S = 10
 """Seconds of evidence that are kept: the detector looks at 8 s before it first decides, and finds
@@ -43,7 +42,7 @@ class _Taken:
     columns: Columns
 
 
-class BeatChain(SegmentChain[Finding]):
+class BeatChain(SegmentChain):
     """The chain in Python, with an engine that runs the network; see `Chain`.
 
     Args:
@@ -59,7 +58,7 @@ class BeatChain(SegmentChain[Finding]):
     def __init__(
         self, bundle: Contents, frontend: FrontEnd, limits: Limits, engine: Engine
     ) -> None:
-        rule = rule_of(bundle)
+        rule = beat_rule(bundle)
 
         def begin(first: int) -> _BeatSegment:
             return _BeatSegment(bundle, rule, frontend, limits, engine, first)
@@ -80,7 +79,6 @@ class _BeatSegment:
         first: int,
     ) -> None:
         self._bundle, self._rule, self._limits, self._first = bundle, rule, limits, first
-        self._excluded = rule.never_clipped
         hop = bundle.hop_columns
         self._columns_of = Segment(
             frontend,
@@ -163,20 +161,10 @@ class _BeatSegment:
         sums = beat.columns.evidence.sum(axis=0, dtype=np.int64)[None]
         rows = np.array([features])
         clipped = self._limits.clips(tally, stride)
-        found = rule.decide(sums, rows, self._excluded if clipped else ())
+        found = rule.decide(sums, rows, rule.never_if_clipped if clipped else ())
         warnings = self._limits.noise(tally, stride) | int(rule.warnings(sums, rows, found)[0])
         warnings |= CLIPPED if clipped else 0
         evidence = beat.columns.evidence
         return beat_finding(
             bundle, rule, peak, start, tally, evidence, features, int(found[0]), warnings
         )
-
-
-def rule_of(bundle: Contents) -> BeatRule:
-    """The bundle's rule for beats; `ModelError` for one that decides on something else."""
-    if bundle.beats is None:
-        raise ModelError(
-            f"bundle {bundle.name!r} decides on {bundle.decides_on}, expected one that decides on "
-            f"beats: use bundle.{bundle.stream_name}"
-        )
-    return bundle.beats

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.runtime.beat_rule import BeatRule
 from beatlens.runtime.columns import Tally
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import dequantize
@@ -14,6 +13,7 @@ from beatlens.runtime.quality import describe_span
 from beatlens.runtime.warning_bits import CLIPPED, name_warnings
 from beatlens.signals.beat_features import STEPS
 from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.tasks.beats.rule import BeatRule
 
 
 def beat_without_decision(bundle: Contents, peak: int, start: int, tally: Tally) -> Finding:
@@ -63,7 +63,7 @@ def beat_finding(
     maps = dequantize(evidence.T, bundle.tensors["evidence"])
     present = np.ones(len(evidence), bool)
     maps.flags.writeable = present.flags.writeable = False
-    excluded = rule.never_clipped if warnings & CLIPPED else ()
+    excluded = rule.never_if_clipped if warnings & CLIPPED else ()
     return Finding(
         peak_s=peak / MODEL_RATE_HZ,
         assessable=True,

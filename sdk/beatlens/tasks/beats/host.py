@@ -1,7 +1,4 @@
-"""The firmware's C on this machine, for beats: findings come out of what devices run.
-
-`beatlens.BeatStream(..., engine="c")` makes these; as `beatlens.runtime.host` for windows.
-"""
+"""The firmware's C on this machine, for beats: findings come out of what devices run."""
 
 from __future__ import annotations
 
@@ -9,9 +6,6 @@ import ctypes
 from collections.abc import Iterator
 from functools import lru_cache
 
-from beatlens.runtime.beat_chain import rule_of
-from beatlens.runtime.beat_finding import beat_finding, beat_without_decision
-from beatlens.runtime.c_beat_task import beat_task_source
 from beatlens.runtime.chain import PIECE
 from beatlens.runtime.columns import Tally
 from beatlens.runtime.contents import Contents
@@ -29,6 +23,9 @@ from beatlens.runtime.quality import Limits
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import REFRACTORY
+from beatlens.tasks.beats.c_task import beat_task_source
+from beatlens.tasks.beats.finding import beat_finding, beat_without_decision
+from beatlens.tasks.beats.rule import beat_rule
 
 SOURCES = (
     *SHARED_SOURCES,
@@ -44,7 +41,7 @@ INSIDE = 4096
 seconds, and more."""
 
 
-class HostBeatChain(HostChain[Finding]):
+class HostBeatChain(HostChain):
     """The chain of beats.
 
     Args:
@@ -58,7 +55,7 @@ class HostBeatChain(HostChain[Finding]):
     """
 
     def __init__(self, bundle: Contents, frontend: FrontEnd, limits: Limits) -> None:
-        rule = rule_of(bundle)
+        rule = beat_rule(bundle)
         self._bundle, self._rule = bundle, rule
         library = _library(bundle, describe_sensor(frontend), limits)
         room = (PIECE * MODEL_RATE_HZ // frontend.rate_hz + INSIDE) // REFRACTORY + 8

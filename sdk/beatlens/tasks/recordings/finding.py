@@ -10,10 +10,10 @@ from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import dequantize
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.quality import Limits, describe_span
-from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.runtime.warning_bits import name_warnings
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.signals.rr_features import FEATURES, STEPS
+from beatlens.tasks.recordings.rule import RecordingRule
 
 
 def recording_finding(

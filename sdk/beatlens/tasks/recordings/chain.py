@@ -12,22 +12,22 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.errors import ModelError, SignalError
+from beatlens.errors import SignalError
 from beatlens.runtime.columns import Columns
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import Engine
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.quality import Limits
-from beatlens.runtime.recording_finding import recording_finding
-from beatlens.runtime.recording_rule import MAX_COLUMNS, RecordingRule
 from beatlens.runtime.segment import Segment
 from beatlens.runtime.segment_chain import SegmentChain
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.qrs import QrsDetector
 from beatlens.signals.rr_features import FEATURES, RRFeatures
+from beatlens.tasks.recordings.finding import recording_finding
+from beatlens.tasks.recordings.rule import MAX_COLUMNS, recording_rule
 
 
-class RecordingChain(SegmentChain[Finding]):
+class RecordingChain(SegmentChain):
     """The chain in Python, with an engine that runs the network; see `Chain`.
 
     Args:
@@ -43,7 +43,7 @@ class RecordingChain(SegmentChain[Finding]):
     def __init__(
         self, bundle: Contents, frontend: FrontEnd, limits: Limits, engine: Engine
     ) -> None:
-        self._bundle, self._rule, self._limits = bundle, rule_of(bundle), limits
+        self._bundle, self._rule, self._limits = bundle, recording_rule(bundle), limits
         self._frontend = frontend
         self._columns: list[Columns] = []
         self._next = 0  # column
@@ -67,11 +67,18 @@ class RecordingChain(SegmentChain[Finding]):
         return super().gap(samples)
 
     def end(self) -> list[Finding]:
-        """The finding on the recording; none where nothing was recorded."""
+        """The finding on the recording.
+
+        Raises SignalError where there is less of it than one column of evidence.
+        """
         super().end()
         self._add_lost(self.column)
         if not self._next:
-            return []
+            seconds = self.received / self._frontend.rate_hz
+            raise SignalError(
+                f"the recording has {seconds:g} s, expected at least one column of evidence, "
+                f"{self._bundle.geometry.stride} samples at {MODEL_RATE_HZ} Hz"
+            )
         columns = sum(self._columns, Columns.in_gap(0, len(self._bundle.classes)))
         return [self._decide(columns)]
 
@@ -154,13 +161,3 @@ class _RecordingSegment:
         features = [self._rhythm.push(peak) for peak in peaks]
         start = self._first * self._stride
         self._chain.add_beats([start + p for p in peaks], [c for c in features if c is not None])
-
-
-def rule_of(bundle: Contents) -> RecordingRule:
-    """The bundle's rule for recordings; `ModelError` for one that decides on something else."""
-    if bundle.recording is None:
-        raise ModelError(
-            f"bundle {bundle.name!r} decides on {bundle.decides_on}, expected one that decides on "
-            f"whole recordings: use bundle.{bundle.stream_name}"
-        )
-    return bundle.recording

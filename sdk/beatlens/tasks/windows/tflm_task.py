@@ -1,23 +1,25 @@
 """The task of a bundle as C constants for `beatlens.h` on TensorFlow Lite Micro.
 
-`beatlens.runtime.c_task` does the same for beatlens' own engine. Here TensorFlow Lite Micro runs
-the network, and a stream keeps the newest window of samples for it.
+`beatlens.tasks.windows.c_task` does the same for beatlens' own engine. Here TensorFlow Lite Micro
+runs the network, and a stream keeps the newest window of samples for it.
 """
 
 from __future__ import annotations
 
 from beatlens.c_source.lead import round_to_words
 from beatlens.c_source.text import CSource, guarded, numbers
-from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.c_task import build_lead, limits_row
+from beatlens.runtime.c_task import TflmParts, limits_row
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
+from beatlens.tasks.windows.c_task import build_lead
+from beatlens.tasks.windows.rule import window_rule
 
 COUNTER_BYTES = 8
 """Of a window: where its oldest sample is, and how many to wait for."""
 
 
-def tflm_task_source(bundle: Bundle, name: str, limits: Limits | None = None) -> CSource:
+def tflm_task_source(bundle: Contents, name: str, limits: Limits | None = None) -> CSource:
     """C that defines `const bl_task NAME_task`, and `NAME_STATE_BYTES` of its network.
 
     Args:
@@ -30,7 +32,7 @@ def tflm_task_source(bundle: Bundle, name: str, limits: Limits | None = None) ->
     """
     lead, geometry, classes = build_lead(bundle), bundle.geometry, bundle.classes
     limits_text = limits_row(limits or Limits(), bundle.span_samples)
-    sums = [bundle.sum_thresholds[key] for key in classes]
+    sums = list(window_rule(bundle).sum_thresholds.values())
     header = guarded(
         f"{name}_task",
         '#include "beatlens.h"\n',
@@ -59,13 +61,18 @@ def tflm_task_source(bundle: Bundle, name: str, limits: Limits | None = None) ->
     return CSource(header, source)
 
 
-def state_bytes(bundle: Bundle) -> int:
+def state_bytes(bundle: Contents) -> int:
     """Bytes a stream keeps for the network."""
     return COUNTER_BYTES + -(-bundle.input_length // 4) * 4
 
 
-def memory_bytes(bundle: Bundle, frontend: FrontEnd) -> int:
+def memory_bytes(bundle: Contents, frontend: FrontEnd) -> int:
     """Bytes of memory a stream needs, as `bl_memory_bytes` gives it."""
     lead = build_lead(bundle)
     without = 4 * lead.classes + lead.memory_bytes(state_bytes(bundle), lead.geometry.stride)
     return round_to_words(without + 2 * frontend.taps.shape[1])
+
+
+def write_tflm_parts(bundle: Contents, frontend: FrontEnd, name: str, limits: Limits) -> TflmParts:
+    """See `beatlens.runtime.kind.Kind.write_tflm`."""
+    return TflmParts(tflm_task_source(bundle, name, limits), memory_bytes(bundle, frontend))

@@ -9,43 +9,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.runtime.columns import Columns, Tally
+from beatlens.runtime.contents import Contents
 from beatlens.runtime.engines import dequantize
 from beatlens.runtime.finding import Finding
-from beatlens.runtime.manifest import Manifest
 from beatlens.runtime.quality import Limits, describe_span, list_notes
 from beatlens.runtime.warning_bits import name_warnings
 from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.tasks.windows.rule import window_rule
 
 
-def assess(manifest: Manifest, limits: Limits, start: int, columns: Columns) -> Finding:
+def assess(bundle: Contents, limits: Limits, start: int, columns: Columns) -> Finding:
     """The finding on the span of `columns` whose first one is number `start` of the stream."""
-    tally = columns.tally(manifest.geometry.stride)
-    if not limits.allow(tally, manifest.geometry.stride):
-        return undecided(manifest, start, tally)
+    tally = columns.tally(bundle.geometry.stride)
+    if not limits.allow(tally, bundle.geometry.stride):
+        return undecided(bundle, start, tally)
     sums = columns.evidence.sum(axis=0, dtype=np.int32).tolist()
     return decided(
-        manifest,
+        bundle,
         start,
         tally,
-        warnings=limits.noise(tally, manifest.geometry.stride),
+        warnings=limits.noise(tally, bundle.geometry.stride),
         sums=sums,
-        decisions=[
-            value >= manifest.sum_thresholds[name]
-            for name, value in zip(manifest.classes, sums, strict=True)
-        ],
-        evidence=dequantize(columns.evidence.T, manifest.tensors["evidence"]),
+        decisions=window_rule(bundle).decide(sums),
+        evidence=dequantize(columns.evidence.T, bundle.tensors["evidence"]),
         usable=(columns.bad + columns.clipped) == 0,
         padded=columns.padded,
     )
 
 
-def undecided(manifest: Manifest, start: int, tally: Tally) -> Finding:
+def undecided(bundle: Contents, start: int, tally: Tally) -> Finding:
     """The finding on a span that is not assessable."""
-    return Finding(**describe_span(manifest.geometry.stride, start, tally), assessable=False)
+    return Finding(**describe_span(bundle.geometry.stride, start, tally), assessable=False)
 
 
 def decided(
-    manifest: Manifest,
+    bundle: Contents,
     start: int,
     tally: Tally,
     *,
@@ -59,7 +57,7 @@ def decided(
     """The finding on an assessable window, decided by whoever summed its evidence.
 
     Args:
-        manifest: of the model.
+        bundle: what was run.
         start: the span's first column, counted since the stream began.
         tally: what is wrong with its columns.
         warnings: bits, see `beatlens.runtime.warning_bits`.
@@ -67,14 +65,14 @@ def decided(
         decisions: whether each class was found.
         evidence, usable, padded: as in `Finding`; evidence and padded become read-only.
     """
-    scale, zero_point = manifest.tensors["evidence"].scale, manifest.tensors["evidence"].zero_point
-    classes = manifest.classes
+    scale, zero_point = bundle.tensors["evidence"].scale, bundle.tensors["evidence"].zero_point
+    classes, rule = bundle.classes, window_rule(bundle)
     logits = [scale * (value / tally.columns - zero_point) for value in sums]
     present = np.ones(tally.columns, bool)
     for array in (evidence, padded, present):
         array.flags.writeable = False
     return Finding(
-        **describe_span(manifest.geometry.stride, start, tally),
+        **describe_span(bundle.geometry.stride, start, tally),
         assessable=True,
         warnings=name_warnings(warnings),
         classes=classes,
@@ -84,14 +82,14 @@ def decided(
         present=present,
         usable=usable,
         padded=padded,
-        constants=-np.array([manifest.levels[name] for name in classes]),
+        constants=-np.array([rule.levels[name] for name in classes]),
         independent=True,
     )
 
 
-def all_lost(manifest: Manifest, start: int, end: int) -> Finding:
+def all_lost(bundle: Contents, start: int, end: int) -> Finding:
     """The one finding on all spans inside a gap, columns `start` to `end` (exclusive)."""
-    column_s = manifest.geometry.stride / MODEL_RATE_HZ
+    column_s = bundle.geometry.stride / MODEL_RATE_HZ
     return Finding(
         start_s=start * column_s,
         end_s=end * column_s,
@@ -101,18 +99,18 @@ def all_lost(manifest: Manifest, start: int, end: int) -> Finding:
     )
 
 
-def left_over(manifest: Manifest, start: int, columns: Columns, end_s: float) -> Finding:
+def left_over(bundle: Contents, start: int, columns: Columns, end_s: float) -> Finding:
     """The finding on what a recording has after its last whole span, from column `start` on."""
-    return rest(manifest, start, columns.tally(manifest.geometry.stride), end_s)
+    return rest(bundle, start, columns.tally(bundle.geometry.stride), end_s)
 
 
-def rest(manifest: Manifest, start: int, tally: Tally, end_s: float) -> Finding:
+def rest(bundle: Contents, start: int, tally: Tally, end_s: float) -> Finding:
     """As `left_over`, of columns that were counted before."""
-    stride = manifest.geometry.stride
+    stride = bundle.geometry.stride
     start_s = start * stride / MODEL_RATE_HZ
     reason = (
         f"the recording ends: {end_s - start_s:.2f} s are left, "
-        f"a decision needs {manifest.span_s:g} s"
+        f"a decision needs {bundle.span_s:g} s"
     )
     good = (tally.columns * stride - tally.lost - tally.bad) / MODEL_RATE_HZ
     return Finding(
