@@ -42,7 +42,7 @@ NEAR, REACH = 10, 22
 at the latest (172 ms; half of a complex wider than any)."""
 PADDING = 128
 """Samples put before and after what neurokit2 sees. It leaves boundaries at and before sample 0 out
-of its lists, and which beat the rest are of could not be told any more."""
+of its lists, and which beat the rest are of would not be known any more."""
 PARTNER = 19
 """Samples within which a person's QRS is the peak's: EC57's 150 ms."""
 NONE = -1

@@ -185,7 +185,7 @@ def randomisation(
     """Agreement of maps with those of the same network after its weights were drawn anew, `[B]`.
 
     Adebayo et al. (NeurIPS 2018, section 3). Keys, for each depth: `NAME_spearman`, the mean over
-    seeds, 0 if the map says nothing of what the weights were; `NAME_size`, the mean magnitude (a
+    seeds, 0 if the map does not depend on the weights; `NAME_size`, the mean magnitude (a
     head drawn anew turns signs), and `NAME_floor`, its value where the same new map is rolled by a
     random number of columns: short smooth maps correlate by chance. A new map that is constant
     counts 0.

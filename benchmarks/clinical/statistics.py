@@ -1,4 +1,4 @@
-"""Figures of beats' evidence for a clinician: where it lies, what speaks for S and V, agreement.
+"""Figures of beats' evidence for a clinician: where it lies, contributions to S and V, agreement.
 
 Every figure has its null beside it: shares of evidence those of time, contributions those of normal
 beats called normal, agreement that of other beats' maps. Intervals are by record.
@@ -43,7 +43,7 @@ def outcomes(contributions: BeatContributions, decided: int) -> dict[str, Mask]:
 
 
 def kinds(contributions: BeatContributions, ectopic: int) -> dict[str, Mask]:
-    """Beats to tell S or V from N on, by what they are and what they were called.
+    """Beats to compare S or V with N on, by their label and by the class decided on.
 
     `found` and `missed` are of the class, called it or N; `false` and `normal` are normal beats,
     called it or N.

@@ -7,7 +7,7 @@ it is `later`.
 
 A column of evidence is 62.5 ms and counts for each wave by the samples it shares with it. It stands
 at the middle of what the network looks at, which is seconds wide: evidence at a wave is not yet a
-use of that wave (deleting the wave tells, see `benchmarks.clinical.faithfulness`).
+use of that wave (deleting the wave shows it, see `benchmarks.clinical.faithfulness`).
 
 >>> waves = BeatWaves(*(np.array([ends]) for ends in ([8, 16], [24, 32], [40, 56])))
 >>> columns = wave_columns(waves, np.array([0]), 8, 8)

@@ -116,13 +116,13 @@ def _isometry(found: Measurements) -> dict[str, Any] | None:
 
 def _manifold(found: Measurements) -> dict[str, Any] | None:
     """Manifold head (arXiv 2106.07905): as good as gradient fine-tuning in 1/20 of its time."""
-    ours, theirs = (
+    manifold, gradient = (
         [found.cell(f"head, {kind}", SMALL, key) for key in ("fit_seconds", "macro_ap")]
         for kind in ("manifold", "gradient")
     )
-    if None in (*ours, *theirs):
+    if None in (*manifold, *gradient):
         return None
-    times, lost = theirs[0] / ours[0], theirs[1] - ours[1]  # type: ignore[operator]
+    times, lost = gradient[0] / manifold[0], gradient[1] - manifold[1]  # type: ignore[operator]
     what = "times faster than fine-tuning the head by gradient; macro AP less than its"
     met = times >= TIMES_FASTER and lost <= POINT
     return _line("manifold head", what, times, TIMES_FASTER, lost, met=met)

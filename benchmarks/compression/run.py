@@ -15,7 +15,7 @@ from beatlens.verbs.runs import use_threads
 from beatlens.verbs.show import console, progress_bar, training_bar
 from benchmarks.compression.grid import Grid, GridCell, all_seeds, list_cells, quick
 from benchmarks.compression.headlines import Measurements, headlines
-from benchmarks.compression.plans import BOTH, SHARES, SMALL, Plan, plans, retraining
+from benchmarks.compression.plans import SHARES, SMALL, WITH_AND_WITHOUT, Plan, plans, retraining
 from benchmarks.compression.rates import RATES_TRIED, rate_cells, rate_rows
 from benchmarks.compression.recipes import Tries
 from benchmarks.compression.tables import (
@@ -180,7 +180,7 @@ def compared(methods: str, shares: str, *, quickly: bool) -> dict[tuple[str, int
         if share in taken and (not wanted or method in wanted)
     }
     if quickly:
-        kept = {key: replace(plan, matchings=BOTH) for key, plan in kept.items()}
+        kept = {key: replace(plan, matchings=WITH_AND_WITHOUT) for key, plan in kept.items()}
     if not kept:
         raise RecipeError(f"no such plan: methods {methods!r} at shares {shares or SMALL}")
     return kept

@@ -30,7 +30,7 @@ from beatlens.evaluate.bootstrap import paired_difference
 from beatlens.report.tables import Row
 from beatlens.tasks.windows.metrics import Measured, Reference, Run, format_row, measure
 from benchmarks.compression.grid import Grid, GridCell
-from benchmarks.compression.plans import BOTH, PAPER
+from benchmarks.compression.plans import PAPER, WITH_AND_WITHOUT
 
 Done = Callable[[GridCell, int, int, float], None]
 Result = dict[str, Any]
@@ -72,7 +72,7 @@ def with_older(rows: Sequence[Row], older: Sequence[Row], plans: Iterable[str]) 
 
     new = {name(row) for row in rows}
     order = {method: place for place, method in enumerate(dict.fromkeys(("teacher", *plans)))}
-    matchings = ("-", *BOTH, *PAPER)
+    matchings = ("-", *WITH_AND_WITHOUT, *PAPER)
 
     def place(row: Row) -> tuple[int, ...]:
         share, method = row["share"], order.get(row["method"], len(order))
@@ -98,7 +98,7 @@ def run_cells(
         done: called after each with (cell, how many are done, how many there are, seconds).
 
     Returns:
-        Cells that failed; what they said is in `cells/NAME/log.txt`.
+        Cells that failed; their output is in `cells/NAME/log.txt`.
     """
     left = [cell for cell in cells if not grid.done(cell)]
     failed: list[GridCell] = []
@@ -129,7 +129,7 @@ def cell_command(verb: str, options: Sequence[str]) -> list[str]:
 
 
 def _logged(log: Sequence[Row]) -> dict[str, float | None]:
-    """What only a method's log tells, None for other methods: how many times fewer weights the
+    """Figures of a method's log, None for other methods: how many times fewer weights the
     layers with blocks have, bits per weight of coded kernels, how long a fit of the head took.
     """
     blocks = [row for row in log if row["event"] == "blocks"]
@@ -202,12 +202,12 @@ class Table:
     ) -> list[dict[str, Any]]:
         """Each cell less the teacher, each matched one less the same without matching."""
         rows: list[dict[str, Any]] = []
-        for (method, share, matching), ours in measured.items():
+        for (method, share, matching), cell in measured.items():
             about = {"method": method, "share": share, "matching": matching}
-            rows.append({**about, "less": "teacher", **self._less(ours, teacher, DECIDED)})
+            rows.append({**about, "less": "teacher", **self._less(cell, teacher, DECIDED)})
             plain = measured.get((method, share, "none"))
             if matching != "none" and plain is not None:
-                rows.append({**about, "less": "none", **self._less(ours, plain, PAIRED)})
+                rows.append({**about, "less": "none", **self._less(cell, plain, PAIRED)})
         return rows
 
     def _less(self, one: Measured, other: Measured, keys: Sequence[str]) -> dict[str, float]:

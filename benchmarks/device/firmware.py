@@ -199,7 +199,7 @@ def rows(windows: list[Path], bundles: list[Bundle], cores: list[str]) -> Iterat
 
 
 def against_tflm(model: str, core: str, instructions: int) -> Row:
-    """What TensorFlow Lite Micro takes for a model's window, and how often ours goes into it.
+    """What TensorFlow Lite Micro takes for a model's window, as a multiple of ours.
 
     A stream with a decision every second runs a window a second there. Measured apart from this
     benchmark, see `TFLM`; None where it was not.
@@ -209,8 +209,8 @@ def against_tflm(model: str, core: str, instructions: int) -> Row:
         listed = json.loads(TFLM.read_text(encoding="utf-8"))["rows"]
         plain = core.removesuffix("-long")
         found = next((r for r in listed if (r["model"], r["core"]) == (model, plain)), None)
-    theirs = found and found["instructions"]
-    return {"tflm_instructions": theirs, "tflm_ratio": theirs and theirs / instructions}
+    of_tflm = found and found["instructions"]
+    return {"tflm_instructions": of_tflm, "tflm_ratio": of_tflm and of_tflm / instructions}
 
 
 def _counted(board: Board, program: Path) -> int:
@@ -256,8 +256,8 @@ def _state_bytes(kind: str, header: str, folder: Path, board: Board) -> int:
 
 
 def _version() -> str:
-    said = subprocess.run([COMPILER, "-dumpfullversion"], capture_output=True, check=True).stdout
-    return f"GCC {said.decode().strip()}"
+    printed = subprocess.run([COMPILER, "-dumpfullversion"], capture_output=True, check=True).stdout
+    return f"GCC {printed.decode().strip()}"
 
 
 GATED = ("instructions", "flash_bytes", "model_bytes", "ram_bytes", "stack_bytes")

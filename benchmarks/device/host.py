@@ -104,7 +104,7 @@ def host_rows(
         day: what is analysed.
         hop_s: seconds between decisions.
         windows: how many the interpreters run.
-        say: told what is measured next, and what is left out.
+        say: called with what is measured next, and what is left out.
 
     Raises:
         ModelError: no C compiler, or an engine cannot run the bundle.

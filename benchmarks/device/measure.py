@@ -2,7 +2,7 @@
 
 Objects are compiled by GCC with `-fcallgraph-info=su`; nothing is run. Stack is the deepest chain
 of frames below a function, along a call graph without cycles, so it is a bound and not a sample.
-Calls through pointers follow a table that says where each pointer can lead.
+Calls through pointers follow a table of where each pointer can lead.
 
 >>> graph = CallGraph.read('''
 ... node: { title: "x.c:leaf" label: "leaf\\\\nx.c:1:1\\\\n8 bytes (static)" }
@@ -263,7 +263,7 @@ class CallGraph:
             if pointer not in pointers:
                 raise BeatlensError(
                     f"{_short(title)}: calls through {pointer!r} ({place}), expected one of "
-                    f"{sorted(pointers)}; say in `pointers` where it leads"
+                    f"{sorted(pointers)}; add to `pointers` where it leads"
                 )
             found.update(map(self._title, pointers[pointer]))
         return found

@@ -1,6 +1,6 @@
 """Which table stands on which page of the documentation, and what it shows of a figures file.
 
-`PAGES` is the one place that says so. A table's place on its page is between the marks
+`PAGES` is the one place that states it. A table's place on its page is between the marks
 `<!-- table:MARKER -->` and `<!-- /table:MARKER -->`; `python -m benchmarks figures` fills it.
 """
 

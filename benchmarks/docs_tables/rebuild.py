@@ -63,8 +63,8 @@ def _plots(folder: Path) -> list[Path]:
         chosen = _rows_with(folder / "compress.json", "form", "int8")
         made.append(plots.save(size_vs_fidelity(chosen), folder / "size_vs_fidelity.svg"))
     if (folder / "reliability.json").exists():
-        drawn = reliability_plot(load_figures(folder / "reliability.json"))
-        made.append(plots.save(drawn, folder / "reliability.svg"))
+        plot = reliability_plot(load_figures(folder / "reliability.json"))
+        made.append(plots.save(plot, folder / "reliability.svg"))
     for task, keys in CURVES.items():
         if (folder / f"noise_{task}.json").exists():
             noise = noise_curves(load_figures(folder / f"noise_{task}.json"), task, keys)

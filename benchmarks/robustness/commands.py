@@ -51,8 +51,8 @@ def quality(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
     described = "mitdb DS2, MLII; defects put in at random places"
     write_figures(out / "quality.json", "python -m benchmarks quality", described, rows)
     for row in rows:
-        said = f"{row['found']:.1f} % found" if "found" in row else f"{row['false']:.4f} % flagged"
-        console.print(f"{row['what']}: {said}")
+        shown = f"{row['found']:.1f} % found" if "found" in row else f"{row['false']:.4f} % flagged"
+        console.print(f"{row['what']}: {shown}")
 
 
 def noise(

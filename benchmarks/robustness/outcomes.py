@@ -87,12 +87,12 @@ def beat_outcome(
     inside = at < reference.length
     symbols = [SYMBOLS.get(beat.class_name or "", UNKNOWN) for beat in findings]
     none = np.zeros(int(inside.sum()), np.int64)
-    said = Annotations(
+    predicted = Annotations(
         reference.name, reference.length, at[inside], np.array(symbols)[inside], none,
         ("",) * len(none),
     )  # fmt: skip
     by_sample = dict(zip(at.tolist(), findings, strict=True))
-    pairs = [pair for pair in pair_beats(reference, said, rate_hz) if _within(pair, segments)]
+    pairs = [pair for pair in pair_beats(reference, predicted, rate_hz) if _within(pair, segments)]
     matched = [(pair, by_sample[pair.test]) for pair in pairs if pair.test is not None]
     calls = [(pair, beat) for pair, beat in matched if beat.assessable]
     wrong = [b for p, b in calls if p.labels[0] not in (p.labels[1], UNKNOWN)]
@@ -232,14 +232,14 @@ def shares(outcomes: Sequence[BeatOutcome]) -> dict[str, float]:
     """Shares in percent, with intervals by record: of beats undecided, of calls with a
     warning, of wrong calls, and of those with a warning."""
     row: dict[str, float] = {}
-    found, decided, warned, wrong, both = (
+    found, decided, warned, wrong, wrong_warned = (
         np.array([getattr(outcome, name) for outcome in outcomes])
         for name in ("found", "decided", "warned", "wrong", "wrong_warned")
     )
     _ratio(row, "undecided", found - decided, found)
     _ratio(row, "warned", warned, decided)
     _ratio(row, "wrong", wrong, decided)
-    _ratio(row, "wrong_warned", both, wrong)
+    _ratio(row, "wrong_warned", wrong_warned, wrong)
     return row
 
 

@@ -21,7 +21,6 @@ from beatlens.tasks.windows.data import PreparedWindows
 from beatlens.tasks.windows.recipe import WindowRecipe
 from benchmarks.compression.grid import Grid, GridCell, all_seeds, cell_recipe, list_cells
 from benchmarks.compression.plans import (
-    BOTH,
     LARGE,
     NETWORKS,
     PAPER,
@@ -29,6 +28,7 @@ from benchmarks.compression.plans import (
     SMALL,
     TEACHER,
     TINY,
+    WITH_AND_WITHOUT,
     plans,
 )
 from benchmarks.compression.rates import RATES_TRIED
@@ -52,7 +52,7 @@ def test_every_method_is_compared_with_and_without_matching_at_two_budgets() -> 
     assert at[SMALL] == at[LARGE] == methods
     assert len(at[TINY]) == 4
     for plan in found.values():
-        assert set(BOTH) <= set(plan.matchings)
+        assert set(WITH_AND_WITHOUT) <= set(plan.matchings)
         assert plan.start == TEACHER or plan.start in NETWORKS
         recipe = cell_recipe(tiny_recipe(), plan, GridCell("any", 100, "classwise", 0))
         recipe.compress.model_copy(update={"packed_bytes": 1000}).check()

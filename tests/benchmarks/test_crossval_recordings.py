@@ -1,4 +1,4 @@
-"""`recordings-crossval`: every recording decided by networks new to it; what is kept and shared."""
+"""`recordings-crossval`: every recording classified by networks new to it; what is kept and shared."""
 
 from __future__ import annotations
 

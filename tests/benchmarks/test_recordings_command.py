@@ -53,7 +53,7 @@ def test_it_adds_its_rows_when_all_folds_are_there(recipe: Path, tmp_path: Path)
     assert "fold 1 of 5" not in text
     figures = json.loads((tmp_path / "out" / "wearable.json").read_text())
     assert [row["recordings"] for row in figures["rows"]] == [80, 80, 80]
-    assert "every one decided by networks not trained on it, 5 folds" in figures["data"]
+    assert "every one classified by networks not trained on it, 5 folds" in figures["data"]
     assert json.loads((tmp_path / "run" / "crossval.json").read_text())["rows"] == figures["rows"]
     wrong = json.loads((tmp_path / "run" / "crossval_misclassified.json").read_text())["rows"]
     assert all(row["label"] != row["decided"] for row in wrong)
