@@ -1,4 +1,4 @@
-"""`recordings-crossval`: every recording classified by networks new to it; what is kept and shared."""
+"""Cross-validation of recordings: each is decided by networks new to it; what is kept and shared."""
 
 from __future__ import annotations
 
