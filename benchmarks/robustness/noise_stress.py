@@ -118,7 +118,7 @@ def with_noise(
         part = np.take(noise, np.arange(used, used + end - start), mode="wrap")
         noisy[start:end] += factor * part
         used += end - start
-    return np.clip(np.round(noisy * gain), *recording.rails[row]).astype(np.int16)
+    return np.asarray(np.clip(np.round(noisy * gain), *recording.rails[row]), np.int16)
 
 
 def _trimmed_mean(values: Floats) -> float:

@@ -80,7 +80,7 @@ def quality_rows(database: Database, seed: int = 0) -> list[dict[str, Any]]:
 def _places(recording: Recording, rng: np.random.Generator) -> list[int]:
     rate = recording.rate_hz
     last = recording.samples - round(WITHIN_S * rate)
-    return rng.integers(BEFORE_S * rate, last, PLACES).tolist()
+    return [int(place) for place in rng.integers(BEFORE_S * rate, last, PLACES)]
 
 
 def _with_defect(
