@@ -1,4 +1,4 @@
-"""Cross-validation of recordings: each is decided by networks new to it; what is kept and shared."""
+"""Cross-validation of recordings: networks new to them decide; what is kept and shared."""
 
 from __future__ import annotations
 
