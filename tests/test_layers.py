@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -79,3 +80,29 @@ def test_contributing_states_the_contract() -> None:
     section = text.split("## Where things are")[1].split("\n## ")[0]
     stated = re.findall(r"^    (\w+(?: \| \w+)*)(?:$|  )", section, flags=re.MULTILINE)
     assert stated == layers
+
+
+def test_names_of_databases_stand_in_their_own_files() -> None:
+    """No code outside the folder of databases knows one by name; recipes and docstrings may."""
+    from beatlens.signals.databases import BUILT_IN
+
+    package = ROOT / "sdk" / "beatlens"
+    named = re.compile(rf"(?<![a-z0-9])({'|'.join(BUILT_IN)})(?![a-z0-9])", re.IGNORECASE)
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        if package / "signals" / "databases" in path.parents:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            word = {
+                ast.Constant: lambda n: n.value if id(n) not in texts else "",
+                ast.Name: lambda n: n.id,
+                ast.Attribute: lambda n: n.attr,
+                ast.alias: lambda n: n.name,
+                ast.arg: lambda n: n.arg,
+                ast.keyword: lambda n: n.arg,
+            }.get(type(node), lambda n: "")(node)
+            if isinstance(word, str) and named.search(word):
+                found.append(f"{path.relative_to(package)}:{getattr(node, 'lineno', 0)}: {word}")
+    assert not found, found

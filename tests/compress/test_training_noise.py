@@ -11,12 +11,13 @@ import torch
 from beatlens.compress.distill import TeacherCache
 from beatlens.compress.training_noise import LEAST_MV, TrainingNoise
 from beatlens.errors import RecipeError
-from beatlens.recipe import DistillSection, Recipe
+from beatlens.recipe import DistillSection
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.windows.labels import SPAN
-from beatlens.tasks.windows.sampling import CropSampler
+from beatlens.tasks.windows.sampling import WindowSampler
 
-from ..nets.networks import SMALL, lively
+from ..nets.networks import CLASSES, SMALL, lively
+from ..tasks.recipes import change_recipe
 from ..tasks.tracks import make_track
 
 SILENT = np.zeros((400, 1024), np.float32)
@@ -57,10 +58,10 @@ def test_noise_that_is_none_is_refused(mv: float, share: float) -> None:
 
 def test_students_hear_it_and_learn_what_was_said_without_it(tmp_path: Path) -> None:
     tracks = [make_track([(600, "V"), (2000, "A")], known=("pvc", "sve"))]
-    sampler = CropSampler(tracks, 3, {"pvc": 0.5})
+    sampler = WindowSampler(tracks, CLASSES, 3, {"pvc": 0.5})
     teacher = lively(SMALL["residual"], seed=7)
     noise = TrainingNoise(0.3, 0.5)
-    clean, heard = (TeacherCache(teacher, sampler, 12, noise=n) for n in (None, noise))
+    clean, heard = (TeacherCache(teacher, sampler, 12, span=SPAN, noise=n) for n in (None, noise))
     quiet, loud = clean.batch(0, 12), heard.batch(0, 12)
     changed = (quiet[0] != loud[0]).any(dim=1)
     assert 0 < changed.sum() < 12
@@ -84,4 +85,4 @@ def test_a_recipe_says_how_much() -> None:
     assert DistillSection().noise is None
     assert DistillSection(noise_share=0.5).noise == TrainingNoise(0.2, 0.5)
     with pytest.raises(RecipeError, match=r"distill\.noise_mv is 0\.001"):
-        Recipe.parse({"distill": {"noise_mv": 0.001}})
+        change_recipe("windows", distill={"noise_mv": 0.001})
