@@ -12,7 +12,7 @@ import wfdb
 
 from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherCache
 from beatlens.errors import DataError
-from beatlens.signals import splits
+from beatlens.signals.databases import mitdb as splits
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.common.tracks import to_millivolts
 from beatlens.tasks.windows.labels import (
