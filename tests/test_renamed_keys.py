@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from beatlens.errors import RecipeError
-from beatlens.recipe import Recipe
 from beatlens.renamed_keys import RENAMED, refuse_renamed
+from beatlens.tasks.registry import read_recipe
 
 
 @pytest.mark.parametrize("key", RENAMED)
@@ -29,6 +29,6 @@ def test_other_keys_pass() -> None:
 
 def test_a_file_with_an_old_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "old.toml"
-    path.write_text("[distill]\npool = 64\n")
+    path.write_text('[task]\nkind = "windows"\n[distill]\npool = 64\n')
     with pytest.raises(RecipeError, match=r"old\.toml: distill\.pool is called distill\.cache now"):
-        Recipe.read(path)
+        read_recipe(path)

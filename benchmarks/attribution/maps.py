@@ -37,8 +37,7 @@ class MapsBench:
         folder: run folder of `python -m benchmarks attribution`.
         classes: of its networks.
         strips: test strips.
-        count: strips looked at, evenly taken from those where `CLASS` is and the teacher
-            predicts it.
+        count: strips, evenly taken from those where `CLASS` is and the teacher predicts it.
     """
 
     def __init__(

@@ -253,7 +253,7 @@ class Bench:
         return size | {f"xnnpack_{key}": value for key, value in off.items()}
 
     def _lines(self, seed: int) -> list[dict[str, Any]]:
-        """What agreement is worth: the shuffled floor, and teachers retrained with other seeds."""
+        """Bounds of agreement: the shuffled floor, and teachers retrained with other seeds."""
         reference = self._reference(seed)
         maps = reference.run.evidence
         floor = shuffled_floor(maps, maps, reference.predicted, seed=seed).summary()
@@ -281,11 +281,11 @@ class Bench:
         if not any(name == "classwise" for name, _ in measured):
             return rows
         for (name, form), other in measured.items():
-            ours = measured["classwise", form]
+            classwise = measured["classwise", form]
             if name == "classwise":
                 continue
             row: dict[str, Any] = {"less": name, "form": form, "seed": seed}
-            first, second = ours.statistics(), other.statistics()
+            first, second = classwise.statistics(), other.statistics()
             wanted = ("macro_ap", "loc_auc_pvc", "point_pvc", "loc_auc_sve", "point_sve")
             keys = tuple(key for key in wanted if key in first)
             agreement = ("spearman", "spearman_p5", "same_peak", "pearson")

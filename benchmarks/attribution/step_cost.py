@@ -39,7 +39,7 @@ def step_cost(
 ) -> list[dict[str, Any]]:
     """Time the kinds of step on random input; rows with `matching, path, teacher, ms, ratio`.
 
-    `teacher` is `online` where its forward pass is part of the step, `pooled` where its evidence
+    `teacher` is `online` where its forward pass is part of the step, `cached` where its evidence
     comes from a `TeacherCache` (then the step is the student's alone, and matching weighs more).
     """
     torch.manual_seed(0)
@@ -47,7 +47,7 @@ def step_cost(
     optimizer = torch.optim.AdamW(pupil.parameters(), lr=1e-4)
     windows = torch.randn(batch, 1, SPAN + 2 * 256)
     rows: list[dict[str, Any]] = []
-    for mode in ("online", "pooled"):
+    for mode in ("online", "cached"):
         steps = {
             ("none", "-"): _step(master, pupil, windows, None, mode, general=False),
             **{
@@ -92,10 +92,10 @@ def _step(
         with torch.no_grad():
             return attribute_evidence(teacher, teacher_input)
 
-    pooled = teach() if mode == "pooled" else None
+    cached = teach() if mode == "cached" else None
 
     def loss() -> Tensor:
-        seen = pooled if pooled is not None else teach()
+        seen = cached if cached is not None else teach()
         if general and matching is not None:
             shown = attribute(student, student_input, LAYER, differentiable=True)
         else:

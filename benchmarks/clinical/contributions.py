@@ -86,7 +86,7 @@ class BeatContributions:
         """The class that came second to the one decided on, `[b]`."""
         scores = self.scores()
         scores[np.arange(len(self)), self.decided] = -np.inf
-        return scores.argmax(axis=1).astype(np.int64)
+        return np.asarray(scores.argmax(axis=1), np.int64)
 
     def contrast(self, decided: Classes | int, other: Classes | int) -> Contrast:
         """What makes class `decided` likelier than `other`: arrays, or one class for all beats."""
@@ -138,5 +138,5 @@ def split_decisions(
         **whole,
         decided=np.concatenate(decided),
         offsets=offsets,
-        stride=stride,  # type: ignore[arg-type]
+        stride=stride,
     )

@@ -1,4 +1,4 @@
-"""Beats to judge evidence on: test records with an algorithm's boundaries, ludb with people's.
+"""Beats to measure evidence on: test records with an algorithm's boundaries, ludb with people's.
 
 ludb has no annotation of what kind a beat is. Its table of diagnoses names extrasystoles by
 recording; beats of recordings without any are normal, of the others not known, except that a beat
@@ -140,8 +140,8 @@ def as_diagnosed(
 ) -> NDArray[np.int64]:
     """Labels of beats by their recordings' diagnoses, `[b]`; see the module.
 
-    >>> said = {"1": (), "2": (2,)}
-    >>> as_diagnosed(np.array([0, 2, 0, 2]), np.array(["1", "1", "2", "2"]), said).tolist()
+    >>> diagnosed = {"1": (), "2": (2,)}
+    >>> as_diagnosed(np.array([0, 2, 0, 2]), np.array(["1", "1", "2", "2"]), diagnosed).tolist()
     [0, 0, -1, 2]
     """
     labels = np.full(len(decided), UNKNOWN, np.int64)

@@ -1,4 +1,4 @@
-"""The networks of a run as clinical figures look at them: teacher and int8 model, alike."""
+"""The networks of a run as clinical figures look at them: teacher and int8 model."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def explained_int8(recipe: BeatRecipe, prepared: PreparedBeats, networks: Networ
 
     Drawn anew it is the float student with those layers drawn anew, quantised after training: all
     scales set from training crops without noise. (Drawn in the int8 model itself,
-    weights would meet scales that were set for others, and say nothing.) With no layer drawn anew
+    weights would meet scales that were set for others, and mean nothing.) With no layer drawn anew
     this is not the int8 model either, which was trained further: `redrawn([], seed)` is what to
     hold the others against.
 

@@ -3,7 +3,7 @@
 Of a run's teacher and int8 model, side by side:
 
 - in which waves the evidence for the class decided on lies, against the time they take,
-- what speaks for S or V rather than N: signal, wave by wave, and rhythm, feature by feature,
+- contributions to S or V rather than N: of the signal, wave by wave, and of each beat feature,
 - whether deleting what the evidence points at changes the decision more than deleting other parts,
   and what bridging whole waves does,
 - whether the evidence falls apart when weights are drawn anew,
@@ -84,7 +84,7 @@ def clinical_figures(
         networks: the first is the teacher that others are held against.
         sets: the first is the one that checks are made on, which run the networks many times.
         each: beats of every class and recording that checks look at, at most.
-        say: told what is being measured.
+        say: called with what is measured next.
     """
     found = ClinicalFigures([], [], [])
     for number, beats in enumerate(sets):

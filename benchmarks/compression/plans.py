@@ -4,7 +4,7 @@ A third budget, for the smallest models, is tried with the methods that lead at 
 
 A method starts from the teacher where it can reach the budget from there by itself. Where it cannot
 (a codebook cannot take 0.8 M weights to 32 KB), it starts from a distilled network of a size from
-which it can, and the table says so: `start` is that network's name.
+which it can, and the table states it: `start` is that network's name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from beatlens.nets.backbones import STUDENTS, NetworkSpec
 from beatlens.recipe import StepSection
 
 PAPER = ("ewa", "swa", "sswa")
-BOTH = ("none", "classwise")
+WITH_AND_WITHOUT = ("none", "classwise")
 SMALL, TINY, LARGE = 100, 300, 20
 SHARES = (SMALL, TINY, LARGE)
 """Budgets: the teacher's float bytes divided by these."""
@@ -72,7 +72,7 @@ class Plan:
 
     start: str
     make: Callable[[int], tuple[StepSection, ...]] = lambda seed: ()
-    matchings: tuple[str, ...] = BOTH
+    matchings: tuple[str, ...] = WITH_AND_WITHOUT
     after: tuple[StepSection, ...] = ()
     trained: bool = True
     rate: float | None = None
@@ -115,7 +115,7 @@ def _tiny() -> dict[str, Plan]:
         "channels evidence, 3 rounds": pruning["channels evidence, 3 rounds"],
         "unified blocks": replace(formats["unified blocks"], start="dense-48k"),
         "coded kernels": replace(formats["coded kernels"], start="dense-48k"),
-        "4 bit": replace(formats["4 bit"], start="dense-20k", matchings=BOTH),
+        "4 bit": replace(formats["4 bit"], start="dense-20k", matchings=WITH_AND_WITHOUT),
     }
 
 
@@ -131,7 +131,7 @@ def _pruning(share: int) -> dict[str, Plan]:
         return lambda seed: (_step("prune-channels", **settings),)
 
     return {
-        "channels L1": Plan(TEACHER, channels(importance="l1"), (*BOTH, *PAPER)),
+        "channels L1": Plan(TEACHER, channels(importance="l1"), (*WITH_AND_WITHOUT, *PAPER)),
         "channels Taylor": Plan(TEACHER, channels(importance="taylor")),
         "channels evidence": Plan(TEACHER, channels(importance="evidence")),
         "channels evidence, 3 rounds": Plan(TEACHER, channels(importance="evidence", rounds=3)),
@@ -160,7 +160,7 @@ def _formats(share: int) -> dict[str, Plan]:
         "4 bit": Plan(
             "dense-289k" if large else "dense-48k",
             lambda seed: (_step("low-bit", bits=4),),
-            (*BOTH, *PAPER),
+            (*WITH_AND_WITHOUT, *PAPER),
         ),
     }
 
@@ -168,7 +168,7 @@ def _formats(share: int) -> dict[str, Plan]:
 def _heads(student: str) -> dict[str, Plan]:
     """Distillation into a student, its quantisation, and heads fitted anew."""
     return {
-        "distilled": Plan(student, matchings=(*BOTH, *PAPER)),
+        "distilled": Plan(student, matchings=(*WITH_AND_WITHOUT, *PAPER)),
         "distilled, int8 after training": Plan(student, trained=False),
         "head, ridge": Plan(student, after=(_step("head-refit", kind="ridge"),)),
         "head, manifold": Plan(

@@ -202,12 +202,12 @@ class Table:
     ) -> list[dict[str, Any]]:
         """Each cell less the teacher, each matched one less the same without matching."""
         rows: list[dict[str, Any]] = []
-        for (method, share, matching), ours in measured.items():
+        for (method, share, matching), cell in measured.items():
             about = {"method": method, "share": share, "matching": matching}
-            rows.append({**about, "less": "teacher", **self._less(ours, teacher, DECIDED)})
+            rows.append({**about, "less": "teacher", **self._less(cell, teacher, DECIDED)})
             plain = measured.get((method, share, "none"))
             if matching != "none" and plain is not None:
-                rows.append({**about, "less": "none", **self._less(ours, plain, PAIRED)})
+                rows.append({**about, "less": "none", **self._less(cell, plain, PAIRED)})
         return rows
 
     def _less(self, one: Measured, other: Measured, keys: Sequence[str]) -> dict[str, float]:

@@ -1,12 +1,12 @@
 """`python -m benchmarks beats-crossval`: a recipe for beats, on every patient of DS1 and svdb.
 
 Most S beats of the validation records are of one patient, and figures on them promise too much.
-Here every recording is decided by a network that was trained on others: all patients but those of
-the test, in folds of whole recordings, and with them recordings in atrial fibrillation, of which
+Here every recording is classified by a network that was trained on others: all patients but those
+of the test, in folds of whole recordings, and with them recordings in atrial fibrillation, of which
 there are hardly any in DS1 and svdb. It is the small network that is trained, without a teacher,
 since that takes a minute; what helps it is tried on the teacher then. Where the teacher's last
-members are trained on recordings whose beats nobody labelled too, so is a second small network, and
-their mean is judged.
+members are trained on recordings whose beats nobody labelled, so is a second small network, and the
+mean of both is measured.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Logits = Sequence[NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """The runs of networks over recordings that they were not trained on.
+    """Logits of recordings by networks that were not trained on them.
 
     Attributes:
         labelled: of DS1 and svdb.
@@ -60,7 +60,7 @@ def out_of_fold(
     report: Report | None = None,
     say: Callable[[str], None] = print,
 ) -> OutOfFold:
-    """Train the recipe's student once or twice per fold; returns the runs over the held-out.
+    """Train the recipe's student once or twice per fold; returns the logits of the held-out.
 
     Args:
         recipe: its student section's network is trained by its student schedule.
@@ -73,19 +73,19 @@ def out_of_fold(
     everyone = sorted(prepared.train + prepared.validation, key=lambda t: (t.database, t.record))
     unlabelled = prepared.unlabelled
     fibrillating = [track for track in unlabelled if (track.labels == ABSENT).any()]
-    decided: list[tuple[BeatTrack, NDArray[np.float64]]] = []
+    classified: list[tuple[BeatTrack, NDArray[np.float64]]] = []
     folder.mkdir(parents=True, exist_ok=True)
     for number in folds:
-        quiet = fibrillating[number::FOLDS]
-        names = {track.record for track in quiet}
+        in_fibrillation = fibrillating[number::FOLDS]
+        names = {track.record for track in in_fibrillation}
         others = [track for track in unlabelled if track.record not in names]
-        held_out = [*everyone[number::FOLDS], *quiet]
+        held_out = [*everyone[number::FOLDS], *in_fibrillation]
         path = folder / f"seed-{recipe.seed}-fold-{number}-of-{len(held_out)}.npz"
         if not path.exists():
             say(f"{recipe.name}, seed {recipe.seed}: fold {number + 1} of {FOLDS}")
             rest = [track for track in everyone if track not in held_out]
             fold = replace(prepared, train=rest, validation=[], unlabelled=others)
-            logits = _decide(recipe, fold, held_out, path.with_suffix(""), report)
+            logits = _classify(recipe, fold, held_out, path.with_suffix(""), report)
             part = path.with_suffix(".part.npz")
             with writing(path):
                 np.savez(part, *logits)
@@ -94,16 +94,18 @@ def out_of_fold(
             checked_read(path, "a fold's logits", "delete it, and they are made again"),
             np.load(path) as archive,
         ):
-            decided += [(track, archive[f"arr_{i}"]) for i, track in enumerate(held_out)]
+            classified += [(track, archive[f"arr_{i}"]) for i, track in enumerate(held_out)]
 
-    def run_recordings(quiet: bool) -> BeatRun:
-        chosen = [pair for pair in decided if bool((pair[0].labels == ABSENT).any()) == quiet]
+    def join_run(in_fibrillation: bool) -> BeatRun:
+        chosen = [
+            pair for pair in classified if bool((pair[0].labels == ABSENT).any()) == in_fibrillation
+        ]
         return BeatRun([track for track, _ in chosen], [], [logits for _, logits in chosen])
 
-    return OutOfFold(run_recordings(quiet=False), run_recordings(quiet=True))
+    return OutOfFold(join_run(in_fibrillation=False), join_run(in_fibrillation=True))
 
 
-def _decide(
+def _classify(
     recipe: BeatRecipe,
     fold: PreparedBeats,
     held_out: Sequence[BeatTrack],
@@ -128,7 +130,7 @@ def _decide(
         return run_beats(mean.net.eval(), tables, held_out).logits
 
 
-def build_row(recipe: BeatRecipe, decided: OutOfFold) -> dict[str, Any]:
+def build_row(recipe: BeatRecipe, predicted: OutOfFold) -> dict[str, Any]:
     """A row of docs/figures/beats_crossval.json.
 
     `ap_s_DATABASE`, `ap_v_DATABASE` with intervals by recording, and `predictivity_...`: that of
@@ -136,7 +138,7 @@ def build_row(recipe: BeatRecipe, decided: OutOfFold) -> dict[str, Any]:
     percent of the beats in fibrillation that are called S where so many S beats are found, of all
     databases together.
     """
-    found, classes = decided.labelled, recipe.classes
+    found, classes = predicted.labelled, recipe.classes
     row: dict[str, Any] = {
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -160,7 +162,7 @@ def build_row(recipe: BeatRecipe, decided: OutOfFold) -> dict[str, Any]:
             row[f"predictivity_{key}"] = 100 * _predictivity(truth, score, sensitivity)
     s = classes.index("s")
     level = np.quantile(chances[labels == s, s], 1 - AT_SENSITIVITY["s"])
-    called = [100 * (_chances(each)[:, s] >= level) for each in decided.fibrillating.logits]
+    called = [100 * (_chances(each)[:, s] >= level) for each in predicted.fibrillating.logits]
     row["fibrillating"] = len(called)
     if len(called) > 1:
         groups = np.repeat(np.arange(len(called)), [len(each) for each in called])

@@ -143,8 +143,8 @@ def beats_crossval(
             rows.append(build_row(seeded, found))
     command = "python -m benchmarks beats-crossval RECIPE"
     described = (
-        "MIT-BIH DS1 and svdb, and cinc2017's recordings in fibrillation, every recording decided "
-        "by networks not trained on it"
+        "MIT-BIH DS1 and svdb, and cinc2017's recordings in fibrillation, every recording "
+        "classified by networks not trained on it"
     )
     key = ("recipe", "seed")
     merge_figures(out / "beats_crossval.json", command, described, rows, key)

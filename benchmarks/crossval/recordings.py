@@ -115,7 +115,8 @@ def describe(
     counts = ", ".join(f"{(labels == n).sum()} {name}" for n, name in enumerate(recipe.classes))
     return (
         f"{'SIMULATED ECG' if prepared.simulated else 'real ECG'}: {len(labels)} recordings of "
-        f"{source.name} ({counts}); every one decided by networks not trained on it, {FOLDS} folds"
+        f"{source.name} ({counts}); every one classified by networks not trained on it, "
+        f"{FOLDS} folds"
     )
 
 

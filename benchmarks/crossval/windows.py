@@ -1,6 +1,6 @@
-"""`python -m benchmarks crossval`: a teacher's recipe judged on every patient of DS1, out of fold.
+"""`python -m benchmarks crossval`: a teacher's recipe on every patient of DS1, out of fold.
 
-Five validation patients cannot tell one teacher's recipe from another: a seed moves their figures
+Five validation patients are too few to compare recipes of a teacher: a seed moves their figures
 more than a setting does. Here every record of DS1 is predicted by a network that was trained on the
 others; figures are of all of them together, what is found and where, and so are the thresholds with
 the best F1, which a final fit on all of DS1 takes over.
@@ -37,7 +37,7 @@ from beatlens.training.loop import Report
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """The runs of networks over windows of patients that they were not trained on."""
+    """Windows and their evidence, of patients that the networks were not trained on."""
 
     classes: Classes
     strips: WindowSet
@@ -82,7 +82,7 @@ def out_of_fold(
     report: Report | None = None,
     say: Callable[[str], None] = print,
 ) -> OutOfFold:
-    """Train the teacher of a recipe once per fold of DS1; returns the runs over the held-out.
+    """Train the teacher of a recipe once per fold of DS1; returns the predictions on the held-out.
 
     Record 201, whose patient is in the test set, is predicted but never trained on.
 
@@ -125,7 +125,7 @@ def out_of_fold(
 def _fold(prepared: PreparedWindows, held_out: tuple[str, ...]) -> PreparedWindows:
     """The same tracks, with one fold of DS1 as validation patients."""
     everyone = prepared.train + prepared.validation
-    ours = sorted((t for t in everyone if t.database == "mitdb"), key=lambda t: t.record)
+    of_mitdb = sorted((t for t in everyone if t.database == "mitdb"), key=lambda t: t.record)
     others = [t for t in everyone if t.database != "mitdb"]
 
     def trains(track: WindowTrack) -> bool:
@@ -133,8 +133,8 @@ def _fold(prepared: PreparedWindows, held_out: tuple[str, ...]) -> PreparedWindo
 
     return replace(
         prepared,
-        train=[t for t in ours if trains(t)] + others,
-        validation=[t for t in ours if t.record in held_out],
+        train=[t for t in of_mitdb if trains(t)] + others,
+        validation=[t for t in of_mitdb if t.record in held_out],
         test=[],
     )
 

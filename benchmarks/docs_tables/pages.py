@@ -151,7 +151,7 @@ NOISE: Mapping[str, DocumentedTable] = {
 }
 UNSEEN: Mapping[str, DocumentedTable] = {
     "unseen-strips": DocumentedTable(
-        "unseen.json", of.UNSEEN_STRIPS, ("model", "database"), having(task=("strips",))
+        "unseen.json", of.UNSEEN_STRIPS, ("model", "database"), having(task=("windows",))
     ),
     "unseen-beats": DocumentedTable(
         "unseen.json", of.UNSEEN_BEATS, ("model", "database", "decided"), having(task=("beats",))

@@ -10,13 +10,17 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from beatlens.tasks.beats.recipe import BeatRecipe
-from beatlens.tasks.beats.data import PreparedBeats, prepare_beats
-from beatlens.tasks.beats.training import compress_beats, train_beat_teacher
+from beatlens.errors import RecipeError
+from beatlens.pipeline.compress import compress
+from beatlens.pipeline.evaluate import load_networks
+from beatlens.pipeline.train import train_teacher
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.databases import find_database
+from beatlens.tasks.beats.data import PreparedBeats, prepare_beats
 from beatlens.tasks.beats.labels import UNKNOWN
+from beatlens.tasks.beats.recipe import BeatRecipe
 from benchmarks.__main__ import app
+from benchmarks.clinical.classes import check_classes
 from benchmarks.clinical.data import (
     ALGORITHM,
     PEOPLE,
@@ -36,6 +40,7 @@ from benchmarks.clinical.rows import clinical_figures, labelled
 from benchmarks.clinical.waves import WAVES
 
 from ..pipeline.tiny import TINY_BEATS
+from ..toml_text import toml_of
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
 
@@ -53,15 +58,15 @@ def prepared(folder: Path) -> PreparedBeats:
 @pytest.fixture(scope="module")
 def networks(folder: Path, prepared: PreparedBeats) -> list[Explained]:
     recipe = BeatRecipe.parse(TINY_BEATS)
-    teacher, tables = train_beat_teacher(recipe, prepared, folder)
-    student, quantized = compress_beats(recipe, prepared, teacher, tables, folder)
+    teacher = train_teacher(recipe, prepared, folder)
+    compress(recipe, prepared, teacher, folder)
     return [
-        explained_teacher(teacher, tables, prepared),
-        explained_int8(recipe, prepared, student, quantized, tables),
+        explained_teacher(recipe, prepared, teacher),
+        explained_int8(recipe, prepared, load_networks(recipe, folder)),
     ]
 
 
-def test_reasons_decide_as_the_networks_do(
+def test_contributions_decide_as_the_networks_do(
     networks: list[Explained], prepared: PreparedBeats
 ) -> None:
     for network in networks:
@@ -137,14 +142,7 @@ def test_the_command_writes_figures_beside_those_of_other_models(
     networks: list[Explained], folder: Path, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "tiny.toml"
-    recipe.write_text(
-        'task = "beats"\nname = "tiny"\n'
-        + "".join(
-            f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in part.items())
-            for name, part in TINY_BEATS.items()
-            if isinstance(part, dict)
-        )
-    )
+    recipe.write_text(toml_of(TINY_BEATS))
     out = tmp_path / "figures"
     out.mkdir()
     about = {"data": "simulated", "boundaries": ALGORITHM, "class": "v", "form": "int8"}
@@ -161,7 +159,16 @@ def test_the_command_writes_figures_beside_those_of_other_models(
         assert json.loads((out / name).read_text())["rows"]
     strips = Path(__file__).parents[2] / "models" / "strips.toml"
     result = CliRunner().invoke(app, ["clinical", str(strips), "--run", str(tmp_path)])
-    assert "expected a recipe of the task beats" in str(result.exception)
+    assert "expected a recipe of beats" in str(result.exception)
+
+
+def test_figures_are_of_the_classes_they_name() -> None:
+    task = {"kind": "beats", "classes": {"n": {"beats": "N"}, "v": {"beats": "V"}}}
+    sampling = {"shares": {"v": 0.3}}
+    other = BeatRecipe.parse({**TINY_BEATS, "task": task, "sampling": sampling})
+    with pytest.raises(RecipeError, match="has the classes n, v, expected n, s, v, f"):
+        check_classes(other)
+    check_classes(BeatRecipe.parse(TINY_BEATS))
 
 
 def test_beats_of_ludb_are_what_their_recordings_are_said_to_have(
@@ -190,11 +197,11 @@ def test_beats_of_ludb_are_what_their_recordings_are_said_to_have(
 @pytest.mark.parametrize("name", ["clinical", "clinical_contributions", "clinical_checks"])
 def test_committed_figures_show_teacher_and_int8_models_side_by_side(name: str) -> None:
     rows = json.loads((FIGURES / f"{name}.json").read_text())["rows"]
-    models = {(row["model"], row["form"]) for row in rows if row["data"] == "DS2"}
+    models = {(row["model"], row["form"]) for row in rows if row["data"] == "test"}
     assert models == {("teacher", "float"), ("beats", "int8"), ("beats-6k", "int8")}
     sets = {(row["data"], row["boundaries"]) for row in rows}
-    expected = {("DS2", ALGORITHM), ("ludb", PEOPLE), ("ludb", ALGORITHM)}
-    assert sets == ({("DS2", ALGORITHM)} if name == "clinical_checks" else expected)
+    expected = {("test", ALGORITHM), ("ludb", PEOPLE), ("ludb", ALGORITHM)}
+    assert sets == ({("test", ALGORITHM)} if name == "clinical_checks" else expected)
 
 
 def test_the_page_of_beats_shows_them_side_by_side() -> None:

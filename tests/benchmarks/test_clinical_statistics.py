@@ -8,17 +8,14 @@ import numpy as np
 import pytest
 
 from beatlens.errors import SignalError
-from beatlens.tasks.beats.metrics import BeatRun
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.rr_features import BINS
 from beatlens.tasks.beats.labels import UNKNOWN, BeatTrack
+from beatlens.tasks.beats.metrics import BeatRun
+from benchmarks.clinical.classes import F, N, S, V
 from benchmarks.clinical.contributions import BeatContributions, split_decisions
 from benchmarks.clinical.delineation import BeatWaves
 from benchmarks.clinical.statistics import (
-    F,
-    N,
-    S,
-    V,
     agreement_row,
     by_record,
     check_row,
@@ -73,9 +70,9 @@ def test_contributions_sum_to_the_difference_of_the_scores() -> None:
 def test_decisions_are_taken_apart_as_they_were_made() -> None:
     rng = np.random.default_rng(1)
     peaks = np.array([40, 400, 700, 1190])  # the first and last spans are moved in
-    contexts = rng.integers(0, BINS, (4, len(FEATURES)))
+    features = rng.integers(0, BINS, (4, len(FEATURES)))
     track = BeatTrack("a", "mitdb", np.zeros(1200, np.int8), np.ones(1200, bool), peaks,
-                      np.array([0, 1, 2, UNKNOWN]), contexts, 360, 3375)  # fmt: skip
+                      np.array([0, 1, 2, UNKNOWN]), features, 360, 3375)  # fmt: skip
     evidence = rng.normal(size=(4, 150)).astype(np.float32)
     tables, offsets = rng.normal(size=(len(FEATURES), BINS, 4)), np.array([0.0, 1.0, 0.0, -1.0])
     decided = [np.array([0, 1, 2, 0])]
@@ -83,7 +80,7 @@ def test_decisions_are_taken_apart_as_they_were_made() -> None:
     contributions = split_decisions(run, decided, tables, offsets, STRIDE)
     assert contributions.first.tolist() == [0, 336, 632, 1064]
     expected = evidence[:, 42 : 42 + COLUMNS].mean(axis=1)
-    expected = expected + sum(tables[i, contexts[1, i]] for i in range(len(FEATURES))) + offsets
+    expected = expected + sum(tables[i, features[1, i]] for i in range(len(FEATURES))) + offsets
     np.testing.assert_allclose(contributions.scores()[1], expected, rtol=1e-5)
     assert contributions[np.array([1, 3])].labels.tolist() == [1, UNKNOWN]
     with pytest.raises(SignalError, match="there is no beat"):

@@ -11,14 +11,15 @@ from typing import cast
 import pytest
 import torch
 
+from beatlens.compress.methods import build_method
 from beatlens.errors import RecipeError
 from beatlens.evaluate.figures import write_figures
 from beatlens.nets.files import save_net
-from beatlens.tasks.windows.data import Prepared
-from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
-from beatlens.tasks.windows.labels import CLASSES
-from benchmarks.compression.grid import Grid, GridCell, all_seeds, list_cells
+from beatlens.tasks.registry import default_recipe
+from beatlens.tasks.windows.data import PreparedWindows
+from beatlens.tasks.windows.recipe import WindowRecipe
+from benchmarks.compression.grid import Grid, GridCell, all_seeds, cell_recipe, list_cells
 from benchmarks.compression.plans import (
     LARGE,
     NETWORKS,
@@ -53,8 +54,10 @@ def test_every_method_is_compared_with_and_without_matching_at_two_budgets() -> 
     for plan in found.values():
         assert set(WITH_AND_WITHOUT) <= set(plan.matchings)
         assert plan.start == TEACHER or plan.start in NETWORKS
+        recipe = cell_recipe(tiny_recipe(), plan, GridCell("any", 100, "classwise", 0))
+        recipe.compress.model_copy(update={"packed_bytes": 1000}).check()
         for step in plan.make(0):
-            step.check(lively(NETWORKS["dense-203k"]))
+            build_method(step.method, step.settings).check(lively(NETWORKS["dense-203k"]))
     assert sum(set(PAPER) <= set(plan.matchings) for plan in found.values()) == 3 + 3
     names = [cell.name for cell in list_cells(found, [0, 1, 2])]
     assert len(set(names)) == len(names)
@@ -106,8 +109,8 @@ def test_the_table_is_of_the_released_teachers(tmp_path: Path) -> None:
     if not (ROOT / "models/teachers/strips/seed-0/teacher.pt").exists():
         pytest.skip("NO TEACHERS in this clone: those of compress.json were not compared")
     rows = load_figures(ROOT / "docs" / "figures" / "compress.json").rows
-    recipe = Recipe.read(ROOT / "models" / "compress.toml")
-    nothing = cast(Prepared, None)  # of the recordings nothing is looked at
+    recipe = WindowRecipe.read(ROOT / "models" / "compress.toml")
+    nothing = cast(PreparedWindows, None)  # of the recordings nothing is looked at
     grid = Grid(recipe, nothing, ROOT / "models/teachers/strips", tmp_path, plans())
     assert {(row["seed"], row["basis"]) for row in rows} <= {
         (seed, grid.basis(seed)) for seed in all_seeds(grid.teachers)
@@ -116,7 +119,7 @@ def test_the_table_is_of_the_released_teachers(tmp_path: Path) -> None:
 
 def test_starting_networks_are_named_by_their_weights() -> None:
     for name, spec in NETWORKS.items():
-        weights = lively(spec, classes=CLASSES).weights
+        weights = lively(spec, classes=default_recipe("windows").classes).weights
         assert abs(weights / 1000 - int(name.split("-")[1][:-1])) < 1, (name, weights)
 
 

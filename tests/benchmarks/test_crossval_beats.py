@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from beatlens.tasks.beats.data import PreparedBeats, prepare_beats
+from beatlens.tasks.beats.labels import ABSENT
 from beatlens.tasks.beats.recipe import BeatRecipe, UnlabelledSection
-from beatlens.tasks.beats.data import PreparedBeats, prepare_beats, read_unlabelled
-from beatlens.tasks.beats.labels import NOT_S
 from benchmarks.crossval.beats import build_row, out_of_fold
 
-from ..pipeline.test_beat_crops import HEARD
 from ..pipeline.tiny import NETWORK, TINY_BEATS
+
+UNLABELLED = {"databases": ["cinc2017"], "student_share": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -34,26 +35,24 @@ def test_every_recording_is_decided_once(prepared: PreparedBeats, tmp_path: Path
         assert 0 < row[f"predictivity_{key}"] <= 100
 
 
-def test_recordings_in_fibrillation_are_decided_too(
-    prepared: PreparedBeats, tmp_path: Path
-) -> None:
+def test_recordings_in_fibrillation_are_decided_too(tmp_path: Path) -> None:
     recipe = BeatRecipe.parse({
         **TINY_BEATS,
         "teacher": {**NETWORK, "members": 2},
-        "unlabelled": {**HEARD, "members": 1},
+        "unlabelled": {**UNLABELLED, "members": 1},
     })  # fmt: skip
-    others = read_unlabelled(recipe, prepared, tmp_path / "run")
-    found = out_of_fold(recipe, prepared, tmp_path, others)
-    quiet = [track.record for track in others if (track.labels == NOT_S).any()]
+    prepared = prepare_beats(recipe, tmp_path / "run")
+    found = out_of_fold(recipe, prepared, tmp_path)
+    quiet = [track.record for track in prepared.unlabelled if (track.labels == ABSENT).any()]
     assert sorted(track.record for track in found.fibrillating.tracks) == sorted(quiet)
-    again = out_of_fold(recipe, prepared, tmp_path, others, say=pytest.fail)
+    again = out_of_fold(recipe, prepared, tmp_path, say=pytest.fail)
     for one, other in ((found.labelled, again.labelled), (found.fibrillating, again.fibrillating)):
         assert all((a == b).all() for a, b in zip(one.logits, other.logits, strict=True))
     row = build_row(recipe, found)
     assert row["fibrillating"] == len(quiet)
     assert 0 <= row["s_in_fibrillation_lo"] <= row["s_in_fibrillation"] <= 100
     without = recipe.model_copy(update={"unlabelled": UnlabelledSection()})
-    first = out_of_fold(without, prepared, tmp_path / "without", others)
+    first = out_of_fold(without, prepared, tmp_path / "without")
     assert any(
         (a != b).any() for a, b in zip(first.labelled.logits, found.labelled.logits, strict=True)
     )

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from beatlens.errors import DataError
+from beatlens.recipe import ScheduleSection, TeacherSection
+from beatlens.signals.databases import mitdb
+from beatlens.tasks.registry import default_recipe
+from beatlens.tasks.windows.data import PreparedWindows
+from beatlens.tasks.windows.labels import SPAN, WindowSet, WindowTrack, cut_windows
 from beatlens.tasks.windows.metrics import Run, usable_thresholds
-from beatlens.tasks.windows.data import Prepared
-from beatlens.recipe import Recipe
-from beatlens.signals import splits
-from beatlens.tasks.windows.labels import SPAN, WindowSet, Track, cut_windows
+from beatlens.tasks.windows.recipe import WindowRecipe
 from benchmarks.crossval import windows as crossval
 from benchmarks.crossval.windows import OutOfFold, build_row, out_of_fold
 
@@ -20,21 +22,29 @@ from ..nets.networks import SMALL
 from ..tasks.tracks import make_track
 
 
-def track(record: str, database: str = "mitdb") -> Track:
+def track(record: str, database: str = "mitdb") -> WindowTrack:
     beats = [(300 + 200 * i, "V" if i % 3 == int(record) % 3 else "N") for i in range(10)]
     return make_track(beats, samples=2 * SPAN, record=record, database=database, patient=record)
 
 
-def prepared(without: str = "") -> Prepared:
-    ours = [track(r) for r in splits.TRAIN if r != without] + [track("800", "svdb")]
-    return Prepared(ours, [track(r) for r in splits.VALIDATION], [track("100")], False, "made")
+def prepared(without: str = "") -> PreparedWindows:
+    ours = [track(r) for r in mitdb.TRAIN if r != without] + [track("800", "svdb")]
+    return PreparedWindows(
+        ours, [track(r) for r in mitdb.VALIDATION], [track("100")], False, "made"
+    )
 
 
-def recipe() -> Recipe:
-    spec = SMALL["residual"].as_dict() | {"kind": "residual"}
-    teacher = {key: spec[key] for key in ("kind", "channels", "kernels", "strides")}
-    schedule = {"steps": 2, "learning_rate": 1e-3, "batch": 2}
-    return Recipe.parse({"teacher": teacher, "teacher_schedule": schedule})
+def recipe() -> WindowRecipe:
+    schedule = ScheduleSection(steps=2, learning_rate=1e-3, batch=2)
+    teacher = TeacherSection.of(SMALL["residual"])
+    found = default_recipe("windows").model_copy(
+        update={"teacher": teacher, "teacher_schedule": schedule}
+    )
+    assert isinstance(found, WindowRecipe)
+    return found
+
+
+CLASSES = recipe().task.classes
 
 
 def test_every_record_is_held_out_once_and_201_never_trained_on(
@@ -43,20 +53,20 @@ def test_every_record_is_held_out_once_and_201_never_trained_on(
     seen: list[tuple[set[str], set[str]]] = []
     train_network = crossval.train_network
 
-    def spy(spec, schedule, chosen, fold, *rest):
+    def spy(chosen, fold, crops, spec, schedule, *rest):
         assert schedule.keep == "last"
         seen.append(({t.record for t in fold.train}, {t.record for t in fold.validation}))
-        return train_network(spec, schedule, chosen, fold, *rest)
+        return train_network(chosen, fold, crops, spec, schedule, *rest)
 
     monkeypatch.setattr(crossval, "train_network", spy)
     found = out_of_fold(recipe(), prepared(), tmp_path, range(5), say=lambda _: None)
-    assert sorted(record for _, held in seen for record in held) == sorted(splits.DS1)
+    assert sorted(record for _, held in seen for record in held) == sorted(mitdb.DS1)
     for trained, held in seen:
         assert not trained & held
         assert "201" not in trained
         assert "100" not in trained | held
         assert "800" in trained
-    assert set(found.strips.records) == set(splits.DS1)
+    assert set(found.strips.records) == set(mitdb.DS1)
     assert found.run.logits.shape == found.strips.labels.shape
 
     again = out_of_fold(recipe(), prepared(), tmp_path, range(5), say=lambda _: None)
@@ -81,10 +91,10 @@ def test_where_evidence_lies_is_judged_on_strips_that_are_found() -> None:
     inside = strips.masks.reshape(*strips.masks.shape[:2], -1, 8).all(axis=3)
     present = (strips.labels == 1)[:, :, None]
     evidence = np.where(present, 1.0, -1.0) + np.where(inside, 1.0, -1.0) * 0.5
-    row = OutOfFold(strips, Run(evidence)).row(50)
+    row = OutOfFold(CLASSES, strips, Run(evidence)).row(50)
     assert row["ap_pvc"] == row["point_pvc"] == 1
     assert row["loc_auc_pvc"] > 0.95
-    turned = OutOfFold(strips, Run(np.where(present, 1.0, -1.0) - evidence)).row(50)
+    turned = OutOfFold(CLASSES, strips, Run(np.where(present, 1.0, -1.0) - evidence)).row(50)
     assert turned["point_pvc"] < 0.05
     assert turned["loc_auc_pvc"] < 0.1
 
@@ -92,7 +102,9 @@ def test_where_evidence_lies_is_judged_on_strips_that_are_found() -> None:
 def test_thresholds_are_probabilities_with_the_best_f1() -> None:
     labels = np.tile(np.array([[1.0]] * 3 + [[0.0]] * 3), (1, 4))
     logits = np.tile(np.array([[5.0], [4.0], [3.0], [1.0], [-1.0], [-3.0]]), (1, 4))
-    row = OutOfFold(strips_of(labels, ["a", "b", "c"] * 2), Run(logits[:, :, None])).row(50)
+    row = OutOfFold(CLASSES, strips_of(labels, ["a", "b", "c"] * 2), Run(logits[:, :, None])).row(
+        50
+    )
     assert row["threshold_sve"] == pytest.approx(1 / (1 + np.exp(-2)))
     assert row["f1_sve"] == 1
     assert row["macro_ap"] == 1

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from beatlens.tasks.beats.recipe import read_recipe
-from beatlens.recipe import Recipe
 from beatlens.report.tables import load_figures
+from beatlens.tasks.registry import default_recipe, read_recipe
+from beatlens.tasks.windows.recipe import WindowRecipe
 from benchmarks.docs_tables.commands import figures
 from benchmarks.docs_tables.pages import PAGES
 
@@ -100,21 +100,21 @@ def links(page: str) -> set[Path]:
 
 
 def test_written_out_recipe_is_the_built_in_one() -> None:
-    assert Recipe.read(ROOT / "models" / "strips.toml") == Recipe()
+    assert read_recipe(ROOT / "models" / "strips.toml") == default_recipe("windows")
 
 
 ABLATIONS = {
     path: read_recipe(path) for path in sorted((ROOT / "models" / "ablations").glob("*.toml"))
 }
-FINAL_FITS = [t for t in ABLATIONS.values() if isinstance(t, Recipe) and t.data.final_fit]
+FINAL_FITS = [t for t in ABLATIONS.values() if isinstance(t, WindowRecipe) and t.data.final_fit]
 
 
 @pytest.mark.parametrize("ablation", FINAL_FITS, ids=lambda t: t.name)
-def test_thresholds_of_a_final_fit_are_those_measured_out_of_fold(ablation: Recipe) -> None:
+def test_thresholds_of_a_final_fit_are_those_measured_out_of_fold(ablation: WindowRecipe) -> None:
     rows = json.loads((ROOT / "docs/figures/crossval.json").read_text())["rows"]
     row = next(r for r in rows if r["recipe"] == ablation.name and r["seed"] == 0)
-    for name, chance in ablation.decision.thresholds.items():
-        assert chance == pytest.approx(row[f"threshold_{name}"], abs=5e-4)
+    for name, one in ablation.task.classes.items():
+        assert one.threshold == pytest.approx(row[f"threshold_{name}"], abs=5e-4)
 
 
 def test_benchmark_covers_what_it_must() -> None:
@@ -130,7 +130,7 @@ def test_benchmark_covers_what_it_must() -> None:
 
 
 def test_recipe_of_the_compressors_benchmark_fits_the_released_teachers() -> None:
-    released = Recipe.read(ROOT / "models" / "strips.toml")
-    compressors = Recipe.read(ROOT / "models" / "compress.toml")
-    for section in ("data", "sampling", "teacher", "teacher_schedule", "decision"):
+    released = read_recipe(ROOT / "models" / "strips.toml")
+    compressors = read_recipe(ROOT / "models" / "compress.toml")
+    for section in ("task", "data", "sampling", "teacher", "teacher_schedule"):
         assert getattr(compressors, section) == getattr(released, section), section

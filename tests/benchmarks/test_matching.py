@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from beatlens.errors import ModelError
-from beatlens.tasks.windows.data import Prepared, prepare
-from beatlens.recipe import Recipe
+from beatlens.tasks.windows.data import PreparedWindows, prepare_windows
 from beatlens.tasks.windows.labels import cut_windows
+from beatlens.tasks.windows.recipe import WindowRecipe
 from benchmarks.attribution.maps import MapsBench
 from benchmarks.attribution.matching import Bench, list_arms
 from benchmarks.attribution.step_cost import step_cost
@@ -17,14 +17,14 @@ from benchmarks.attribution.step_cost import step_cost
 from ..pipeline.tiny import tiny_recipe
 
 pytestmark = [pytest.mark.export, pytest.mark.rounding]
-Run = tuple[Recipe, Prepared]
+Run = tuple[WindowRecipe, PreparedWindows]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
     recipe = tiny_recipe()
-    return recipe, prepare(recipe, folder)
+    return recipe, prepare_windows(recipe, folder)
 
 
 def test_attribution_bench_rows(tmp_path: Path, run: Run) -> None:
@@ -48,8 +48,8 @@ def test_attribution_bench_rows(tmp_path: Path, run: Run) -> None:
 
 
 def test_maps_bench_needs_the_attribution_bench(tmp_path: Path, run: Run) -> None:
-    _, prepared = run
-    bench = MapsBench(tmp_path, cut_windows(prepared.test))
+    recipe, prepared = run
+    bench = MapsBench(tmp_path, recipe.classes, cut_windows(prepared.test))
     with pytest.raises(ModelError, match="benchmarks attribution"):
         bench.rows((0,), ("kd",))
 

@@ -7,7 +7,6 @@ import pytest
 
 from beatlens.runtime.finding import Finding
 from beatlens.signals.annotations import Annotations
-from beatlens.tasks.windows.labels import CLASSES
 from benchmarks.robustness.outcomes import (
     beat_outcome,
     beat_row,
@@ -17,6 +16,7 @@ from benchmarks.robustness.outcomes import (
 
 RATE = 100
 KINDS = ("n", "s", "v", "f")
+CLASSES = ("pvc", "sve", "afib", "bbb")
 COLUMN_S = 0.0625
 STRETCHES = [(30_000, 40_000)]
 TIMES = np.arange(301, 390, 1.0)
@@ -124,9 +124,11 @@ def test_strips() -> None:
     labels = np.zeros((5, len(CLASSES)))
     labels[:3, 0] = 1
     labels[:, 3] = np.nan
-    clean = strip_outcome([strip(True)] * 3 + [strip(False)] * 2, labels)
+    clean = strip_outcome([strip(True)] * 3 + [strip(False)] * 2, labels, CLASSES)
     noisy = strip_outcome(
-        [strip(True), strip(True, peak=15), nothing, strip(True, ("noisy",)), strip(False)], labels
+        [strip(True), strip(True, peak=15), nothing, strip(True, ("noisy",)), strip(False)],
+        labels,
+        CLASSES,
     )
     row = strip_row([noisy, clean], [clean, clean])
     assert noisy.wrong.tolist() == [False, False, False, True, False]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from beatlens.errors import RecipeError
-from beatlens.tasks.windows.data import prepare
 from beatlens.pipeline.train import train_teacher
+from beatlens.tasks.windows.data import prepare_windows
 from benchmarks.compression.recipes import Tries
 
 from ..pipeline.test_steps import recipe_with
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.rounding
 
 
 def test_whole_recipes_are_compared_with_the_same_teacher_and_crops(tmp_path: Path) -> None:
-    prepared = prepare(tiny_recipe(), tmp_path)
+    prepared = prepare_windows(tiny_recipe(), tmp_path)
     teacher = train_teacher(tiny_recipe(), prepared, tmp_path)
     short = [{"method": "distill"}, {"method": "quantize"}]
     longer = [short[0], {"method": "low-bit"}, short[1]]

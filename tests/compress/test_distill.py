@@ -11,11 +11,12 @@ from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherC
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.signals.frontend import LSB_MV
+from beatlens.tasks.common.crops import Augmentation
 from beatlens.tasks.windows.labels import SPAN
-from beatlens.tasks.windows.sampling import Augmentation, CropSampler
 from beatlens.tasks.windows.objective import known_label_loss
+from beatlens.tasks.windows.sampling import WindowSampler
 
-from ..nets.networks import SMALL, lively
+from ..nets.networks import CLASSES, SMALL, lively
 from ..tasks.tracks import make_track
 
 pytestmark = pytest.mark.rounding
@@ -50,9 +51,9 @@ def test_kd_is_zero_for_equal_logits_and_finite_for_extreme_ones() -> None:
 
 def make_cache(size: int = 10, activations: bool = True, seed: int = 0) -> TeacherCache:
     tracks = [make_track([(600, "V"), (2000, "A")], afib=[(2200, 3000)], known=("pvc", "sve"))]
-    sampler = CropSampler(tracks, 3, {"pvc": 0.5}, augmentation=Augmentation())
+    sampler = WindowSampler(tracks, CLASSES, 3, {"pvc": 0.5}, augmentation=Augmentation())
     teacher = lively(SMALL["residual"], seed=7)
-    return TeacherCache(teacher, sampler, size, activations=activations, seed=seed)
+    return TeacherCache(teacher, sampler, size, span=SPAN, activations=activations, seed=seed)
 
 
 def test_the_cache_keeps_the_teachers_evidence_of_its_crops() -> None:

@@ -20,10 +20,11 @@ from beatlens.compress.retraining import build_own_retraining, build_retraining,
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.constraint import Mask, impose
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.windows.sampling import CropSampler
+from beatlens.tasks.windows.labels import SPAN
+from beatlens.tasks.windows.sampling import WindowSampler
 from beatlens.training.loop import Schedule
 
-from ..nets.networks import SMALL, lively
+from ..nets.networks import CLASSES, SMALL, lively
 from ..tasks.tracks import ecg, make_track
 from .retrainings import crops, make_retraining
 from .test_head_refit import BUDGET, Residual, damaged, retraining_with_examples
@@ -36,8 +37,8 @@ SMALL_REPAIR = RepairEvidence(crops=64, held_out=32, batch=16)
 @pytest.fixture(scope="module")
 def cache() -> TeacherCache:
     """256 crops of ECG, real where there is any, with a residual network's evidence."""
-    sampler = CropSampler(ecg(("200", "213"))[0], 3, {"pvc": 0.4})
-    return TeacherCache(lively(SMALL["residual"], seed=7), sampler, 256)
+    sampler = WindowSampler(ecg(("200", "213"))[0], CLASSES, 3, {"pvc": 0.4})
+    return TeacherCache(lively(SMALL["residual"], seed=7), sampler, 256, span=SPAN)
 
 
 def cached_retraining(cache: TeacherCache) -> Retraining:
@@ -430,8 +431,8 @@ def test_an_own_retraining_keeps_its_teacher_when_the_teacher_is_what_is_compres
 
 def test_a_lone_track_makes_a_cache(cache: TeacherCache) -> None:
     """Nothing of the repair needs real ECG: a made track, a made teacher, the whole way."""
-    sampler = CropSampler([make_track([(600, "V")])], 0, {})
+    sampler = WindowSampler([make_track([(600, "V")])], CLASSES, 0, {})
     teacher: EvidenceNet = lively(SMALL["depthwise"], seed=1)
-    retraining = cached_retraining(TeacherCache(teacher, sampler, 256))
+    retraining = cached_retraining(TeacherCache(teacher, sampler, 256, span=SPAN))
     net = damaged(lively(SMALL["dense"]))
     assert SMALL_REPAIR(net, retraining, BUDGET).log[-1]["event"] == "repaired"

@@ -17,13 +17,17 @@ from beatlens.integer.litert import run_litert
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import STUDENTS, NetworkSpec, build
-from beatlens.tasks.windows.labels import CLASSES, SPAN, WindowSet, cut_windows, to_millivolts
-from beatlens.tasks.windows.sampling import Augmentation, CropSampler
+from beatlens.tasks.common.crops import Augmentation
+from beatlens.tasks.common.tracks import to_millivolts
+from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
+from beatlens.tasks.windows.objective import WindowObjective
+from beatlens.tasks.windows.sampling import WindowSampler
+from beatlens.training.crops import make_batches
 from beatlens.training.loop import Schedule, fit
-from beatlens.tasks.windows.objective import TaskObjective, crops_of, seed_everything
+from beatlens.training.losses import seed_everything
 
 from ..integer.graphs import adversarial_inputs
-from ..nets.networks import SMALL, lively
+from ..nets.networks import CLASSES, SMALL, lively
 from ..tasks.tracks import ecg
 
 pytestmark = pytest.mark.rounding
@@ -41,16 +45,18 @@ def trained(spec: NetworkSpec, strips: WindowSet, steps: int = 30) -> QuantizedE
     """A student after a short training, quantised and trained a little further."""
     seed_everything(1)
     net = build(spec, CLASSES)
-    sampler = CropSampler(ecg()[0], 0, {"pvc": 0.4, "sve": 0.2}, augmentation=Augmentation())
+    sampler = WindowSampler(
+        ecg()[0], CLASSES, 0, {"pvc": 0.4, "sve": 0.2}, augmentation=Augmentation()
+    )
     steps_of = Schedule(steps=steps, batch=8, learning_rate=5e-3, validate_every=steps)
-    fit(TaskObjective(net), net, crops_of(sampler), steps_of, lambda: {"s": 0.0}, score="s")
+    fit(WindowObjective(net), net, make_batches(sampler), steps_of, lambda: {"s": 0.0}, score="s")
     quantized = QuantizedEvidenceNet(net)
     rows = np.linspace(0, len(strips) - 1, 60).astype(int)
     windows = torch.from_numpy(to_millivolts(strips.windows[rows]))
     quantized.calibrate([net.geometry.trim(windows, SPAN).unsqueeze(1)])
     few = Schedule(steps=5, batch=8, learning_rate=1e-3, validate_every=5)
-    batches = crops_of(sampler)
-    fit(TaskObjective(quantized), quantized, batches, few, lambda: {"s": 0.0}, score="s")
+    batches = make_batches(sampler)
+    fit(WindowObjective(quantized), quantized, batches, few, lambda: {"s": 0.0}, score="s")
     return quantized
 
 

@@ -20,7 +20,8 @@ from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec
 from beatlens.nets.constraint import constraint_on
-from beatlens.tasks.windows.labels import SPAN, cut_windows, to_millivolts
+from beatlens.tasks.common.tracks import to_millivolts
+from beatlens.tasks.windows.labels import SPAN, cut_windows
 from beatlens.training.loop import Schedule, fit
 
 from ..integer.blocks import DENSE, RESIDUAL, SPECS, in_blocks, quantized_blocks

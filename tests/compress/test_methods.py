@@ -17,9 +17,9 @@ from beatlens.compress.contract import Budget, Compressed, Retraining, run_steps
 from beatlens.compress.methods import METHODS, build_method, find_method, method_names
 from beatlens.compress.size import weight_account
 from beatlens.errors import RecipeError
-from beatlens.recipe import Recipe
 
 from ..nets.networks import SMALL, lively
+from ..tasks.recipes import change_recipe
 from .retrainings import make_retraining
 
 
@@ -124,11 +124,11 @@ def steps(*names: str) -> dict[str, object]:
 
 
 def test_recipes_take_it(others: list[EntryPoint]) -> None:
-    recipe = Recipe.parse(steps("distill", "scale", "quantize", "scale-late"))
+    recipe = change_recipe("windows", **steps("distill", "scale", "quantize", "scale-late"))
     assert [step.method for step in recipe.compress.steps][1] == "scale"
     with pytest.raises(RecipeError, match="scale after quantize, expected only head-manifold"):
-        Recipe.parse(steps("distill", "quantize", "scale"))
+        change_recipe("windows", **steps("distill", "quantize", "scale"))
     bound = steps("distill", "scale", "quantize")
     del bound["compress"]["packed_bytes"]  # type: ignore[attr-defined]
     with pytest.raises(RecipeError, match="packed_bytes is not set"):
-        Recipe.parse(bound)
+        change_recipe("windows", **bound)

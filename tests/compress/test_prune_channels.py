@@ -26,7 +26,8 @@ from beatlens.nets.backbones import NetworkSpec, build, read_spec
 from beatlens.nets.constraint import Mask, impose
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net
-from beatlens.tasks.windows.labels import SPAN, cut_windows, to_millivolts
+from beatlens.tasks.common.tracks import to_millivolts
+from beatlens.tasks.windows.labels import SPAN, cut_windows
 
 from ..nets.networks import SMALL, lively
 from ..tasks.tracks import ecg

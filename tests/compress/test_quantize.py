@@ -33,9 +33,10 @@ from beatlens.integer.simulate import simulate
 from beatlens.nets.backbones import NetworkSpec
 from beatlens.nets.constraint import Constraint, Mask, constraint_on, find_constraints, impose
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.windows.labels import CLASSES, SPAN, cut_windows, to_millivolts
+from beatlens.tasks.common.tracks import to_millivolts
+from beatlens.tasks.windows.labels import SPAN, cut_windows
 
-from ..nets.networks import RELEASED, SMALL, lively
+from ..nets.networks import CLASSES, RELEASED, SMALL, lively
 from ..tasks.tracks import ecg
 from .own_net import OwnNet, forbid_training
 from .retrainings import make_retraining

@@ -7,8 +7,8 @@ from torch import nn
 
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
-from beatlens.tasks.windows.labels import CLASSES
 
+CLASSES = ("pvc", "sve", "afib", "bbb")
 SMALL = {
     "dense": NetworkSpec("dense", (4, 6, 8), (8, 8, 12), (2, 2, 2)),
     "depthwise": NetworkSpec("depthwise", (4, 6, 8), (8, 7, 9), (2, 2, 2)),

@@ -11,9 +11,9 @@ from torch import nn
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import STUDENTS, TEACHER, NetworkSpec, build, read_spec
 from beatlens.nets.evidence import ConvUnit, EvidenceNet, ResidualBlock
-from beatlens.tasks.windows.labels import CLASSES, CONTEXT
+from beatlens.tasks.windows.labels import CONTEXT
 
-from .networks import RELEASED, SMALL, lively
+from .networks import CLASSES, RELEASED, SMALL, lively
 
 pytestmark = pytest.mark.rounding
 

@@ -15,9 +15,8 @@ from beatlens.nets.backbones import NetworkSpec, build, read_spec
 from beatlens.nets.ensemble import ensemble, list_blocks
 from beatlens.nets.files import load_net, save_net
 from beatlens.nets.lookup_tables import LookupTables, mean_tables
-from beatlens.tasks.windows.labels import CLASSES
 
-from .networks import SMALL, lively
+from .networks import CLASSES, SMALL, lively
 
 pytestmark = pytest.mark.rounding
 COUNT = 3

@@ -16,6 +16,7 @@ from beatlens.compress.kernel_codebook import Coded
 from beatlens.compress.low_bit import LowBit
 from beatlens.compress.permuted_blocks import PermutedBlocks
 from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compress.quantized_files import QUANTIZED_FORMAT, load_quantized, save_quantized
 from beatlens.compress.size import int8_weights
 from beatlens.compress.unify import Projection
 from beatlens.errors import BeatlensError, ModelError
@@ -30,10 +31,8 @@ from beatlens.nets.constraint import (
 )
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import FORMAT, load_net, save_net
-from beatlens.pipeline.student import QUANTIZED_FORMAT, load_quantized, save_quantized
-from beatlens.tasks.windows.labels import CLASSES
 
-from .networks import SMALL, lively
+from .networks import CLASSES, SMALL, lively
 
 
 @pytest.mark.parametrize("kind", SMALL)

@@ -20,7 +20,7 @@ from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
 from beatlens.signals.simulate import simulate_patient
-from beatlens.signals.splits import VALIDATION
+from beatlens.signals.databases.mitdb import VALIDATION
 from beatlens.tasks.windows.labels import CLASSES
 from beatlens.verbs.records import evaluate_records
 

@@ -22,7 +22,7 @@ from beatlens.signals.databases import (
     listed_records,
     named_folder,
 )
-from beatlens.signals.splits import DS1, DS2, VALIDATION
+from beatlens.signals.databases.mitdb import DS1, DS2, VALIDATION
 
 from .wfdb_cases import edit_header, write_record
 

@@ -17,7 +17,7 @@ import wfdb
 
 import beatlens
 from beatlens.errors import DataError, RecipeError
-from beatlens.recipe import Recipe
+from beatlens.recipe import SourceSection
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import (
     BUILT_IN,
@@ -36,8 +36,12 @@ from beatlens.signals.databases import (
 from beatlens.signals.download import get_database
 from beatlens.signals.frontend import RATES_HZ
 from beatlens.signals.record_names import find_record
-from beatlens.tasks.beats.labels import labels_beats
-from beatlens.tasks.windows.tracks import labels_strips, tracks_of
+from beatlens.tasks.beats.labels import has_beat_labels
+from beatlens.tasks.registry import parse_recipe
+from beatlens.tasks.windows.tracks import decided_classes
+
+from ..tasks.recipes import window_recipe
+from ..tasks.tracks import DECLARED, load_tracks
 
 SECONDS = 20
 PAGE = Path(registry.__file__).with_name("README.md")
@@ -53,14 +57,14 @@ MADE = {
 """Record, rate and leads of what is made of each."""
 LEADS = {"incartdb": "II", "cpsc2021": "II"}
 """The lead that models take where it is not the first."""
-STRIPS = {
+DECIDED = {
     "edb": ["pvc", "sve"],
     "afdb": ["afib"],
     "ltafdb": ["pvc", "sve"],
     "qtdb": ["pvc", "sve"],
     "cpsc2021": ["afib"],
 }
-"""Classes of strips that each decides; incartdb is at a rate that the front end does not read."""
+"""Classes of windows that each decides; incartdb is at a rate that the front end does not read."""
 
 
 def make_record(
@@ -129,13 +133,13 @@ def test_records_and_annotations_are_read(made: Path, name: str) -> None:
     assert [r.label for r in annotations.rhythms] == ["N", "AFIB"]
 
 
-@pytest.mark.parametrize("name", STRIPS)
-def test_strips_know_the_classes_that_a_database_decides(made: Path, name: str) -> None:
-    (track,) = tracks_of(name, data=made)
+@pytest.mark.parametrize("name", DECIDED)
+def test_windows_know_the_classes_that_a_database_decides(made: Path, name: str) -> None:
+    (track,) = load_tracks(name, data=made)
     classes = np.array(["pvc", "sve", "afib", "bbb"])
-    assert classes[track.known].tolist() == STRIPS[name]
-    assert len(track.intervals[0]) == ("pvc" in STRIPS[name])
-    if "afib" in STRIPS[name]:
+    assert classes[track.known].tolist() == DECIDED[name]
+    assert len(track.intervals[0]) == ("pvc" in DECIDED[name])
+    if "afib" in DECIDED[name]:
         assert abs(int(track.intervals[2][0, 0]) - 10 * 128) <= 1
 
 
@@ -143,7 +147,7 @@ def test_257_hz_is_refused_by_the_front_end_in_a_sentence(made: Path) -> None:
     if 257 in RATES_HZ:
         pytest.fail("the front end reads 257 Hz now: change incartdb's text and this test")
     with pytest.raises(Exception, match="257"):
-        list(tracks_of("incartdb", data=made))
+        load_tracks("incartdb", data=made)
 
 
 def test_what_is_known_without_files() -> None:
@@ -154,10 +158,10 @@ def test_what_is_known_without_files() -> None:
         assert published.citation, name
         assert published.licence, name
         assert set(kind.splits) <= {"train", "validation", "test"}
-    assert [name for name in BUILT_IN if labels_beats(name)] == [
+    assert [name for name in BUILT_IN if has_beat_labels(database_type(name))] == [
         "mitdb", "svdb", "qtdb", "incartdb", "edb", "ltafdb",
     ]  # fmt: skip
-    assert not labels_strips("nstdb")
+    assert not decided_classes(database_type("nstdb"), DECLARED)
 
 
 def test_the_page_of_databases_is_what_is_known() -> None:
@@ -180,8 +184,8 @@ def test_the_example_of_the_page_is_a_database(others: list[EntryPoint]) -> None
     others.append(EntryPoint("ward", "ward_of_tests:PageWard", registry.GROUP))
     others.pop(0)
     assert database_type("ward") is space["Ward"]
-    assert labels_strips("ward")
-    assert labels_beats("ward")
+    assert decided_classes(database_type("ward"), DECLARED)
+    assert has_beat_labels(database_type("ward"))
     del sys.modules["ward_of_tests"].PageWard
 
 
@@ -235,7 +239,7 @@ def test_real_records_are_read(data_dir: Path, name: str) -> None:
         assert database.lead(recording) in recording.lead_names
     if name == "cpsc2021":
         assert database.read("data_101_6").rails == ((-(2**15), 2**15 - 1),) * 2
-        (track,) = tracks_of(name, ("data_101_6",), data_dir)
+        (track,) = load_tracks(name, ("data_101_6",), data_dir)
         assert track.usable.mean() > 0.9
         assert track.intervals[2][0].tolist() == [2004, 3609]
         assert len(track.intervals[2]) == 4
@@ -369,11 +373,10 @@ def test_a_database_of_another_package(others: list[EntryPoint], tmp_path: Path)
     assert named_folder(tmp_path) == tmp_path
     database: Database = find_database("ward", tmp_path)
     assert isinstance(database, Ward)
-    (track,) = tracks_of("ward", data=tmp_path)
+    (track,) = load_tracks("ward", data=tmp_path)
     assert track.known.tolist() == [True, True, False, False]
     assert len(track.beats) == SECONDS
-    recipe = Recipe.parse({"data": {"databases": ["mitdb", "ward"]}})
-    assert recipe.data.databases == ("mitdb", "ward")
+    assert SourceSection(database="ward", split="train").name == "ward"
     with pytest.raises(DataError, match="ward is not on PhysioNet, expected one of mitdb, "):
         get_database("ward", tmp_path)
 
@@ -392,8 +395,10 @@ def test_one_that_does_not_follow_the_protocol(
 ) -> None:
     with pytest.raises(DataError, match=message):
         database_type(name)
+    data = window_recipe().model_dump()
+    data["data"]["sources"] = [{"database": name}]
     with pytest.raises(RecipeError, match=message):
-        Recipe.parse({"data": {"databases": [name]}})
+        parse_recipe(data)
 
 
 def test_an_installed_package_is_listed(tmp_path: Path) -> None:

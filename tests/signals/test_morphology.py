@@ -22,7 +22,9 @@ from beatlens.signals.morphology import (
     morphology_similarity,
     qrs_of,
 )
-from beatlens.tasks.beats.labels import CLASSES, beat_track
+from beatlens.tasks.beats.labels import beat_track
+
+from ..tasks.recipes import beat_recipe
 
 WIDE = np.array([10, 30, 60, 80, 90, 100, 90, 80, 60, 20, -20, -50, -70, -60, -40, -20], np.int8)
 NARROW = np.array([-10, 30, 90, 120, 90, 30, -20, -5], np.int8)
@@ -133,8 +135,10 @@ def test_other_samples_are_refused() -> None:
 @pytest.mark.parametrize("record", ["119", "109", "116"])
 def test_real_ventricular_beats_are_unlike_the_usual_one(mitdb_dir: Path, record: str) -> None:
     mitdb = find_database("mitdb", mitdb_dir.parent)
-    track = beat_track(mitdb.read(record), mitdb.annotations(record), "MLII")
+    classes = beat_recipe().task.classes
+    codes = tuple(one.beats for one in classes.values())
+    track = beat_track(mitdb.read(record), mitdb.annotations(record), "MLII", codes)
     found = morphology_similarity(track.x, track.peaks)
-    normal, ventricular = (found[track.labels == CLASSES.index(c)] for c in "nv")
+    normal, ventricular = (found[track.labels == list(classes).index(c)] for c in "nv")
     assert len(ventricular) > 20
     assert np.median(normal) > 20 > np.median(ventricular)

@@ -1,8 +1,9 @@
 """Digests of what networks are trained on: tracks of a few records of each database, every field.
 
 `track_digests.json` was written by this module with the code of commit 30ab437, before each
-database had a file of its own: `python -m tests.tasks.track_digests FOLDER_OF_DATABASES`. One thing
-was changed by hand since: the patient of qtdb's sele0106, which is an excerpt of edb's e0106.
+database had a file of its own: `python -m tests.tasks.track_digests FOLDER_OF_DATABASES`. Two
+things were changed by hand since: the patient of qtdb's sele0106, which is an excerpt of edb's
+e0106, and the names of the kinds of track.
 """
 
 from __future__ import annotations
@@ -16,24 +17,30 @@ from pathlib import Path
 
 import numpy as np
 
-from beatlens.recipe import DataSection
+from beatlens.recipe import SourceSection
 from beatlens.signals.databases import find_database
-from beatlens.tasks.beats.data import BeatTrackOf
-from beatlens.tasks.beats.recipe import BeatDataSection
-from beatlens.tasks.recordings.data import WearableTrackOf
-from beatlens.tasks.recordings.recipe import WearableDataSection
-from beatlens.tasks.windows.tracks import Assumptions, TrackOf
+from beatlens.tasks.beats.data import MakeBeatTrack, make_unlabelled_track
+from beatlens.tasks.common.sources import Source
+from beatlens.tasks.recordings.data import MakeRecordingTrack
+from beatlens.tasks.windows.tracks import MakeTrack
+
+from .recipes import beat_recipe, recording_recipe, window_recipe
 
 DIGESTS = Path(__file__).with_suffix(".json")
-STRIPS = {
+ASSUMED = ("normal_has_no_ectopy", "ectopy_by_diagnosis")
+OLD_NAMES = {"features": "contexts"}
+"""Names of fields when the digests were written."""
+DECLARED = ("by_beats", "occasional")
+"""Fields that say what a recipe declares, and nothing of the recording."""
+RECORDS = {
     "mitdb": ("114", "201", "207"),  # MLII comes second; a patient of two records; flutter
     "svdb": ("800", "820"),  # calibrated and not
     "qtdb": ("sele0106", "sel301"),
     "cinc2017": ("A00004", "A00005", "A00008", "A00015", "A00022", "A00025", "A00034"),
     "ludb": ("4", "7", "8", "12", "27", "90", "111"),
 }
-BEATS = {name: STRIPS[name] for name in ("mitdb", "svdb", "qtdb")}
-UNLABELLED = {name: STRIPS[name] for name in ("cinc2017", "ludb")}
+BEATS = ("mitdb", "svdb", "qtdb")
+"""Databases whose beats are annotated."""
 
 
 def digest(track: object) -> str:
@@ -42,45 +49,42 @@ def digest(track: object) -> str:
         return "none"
     total = hashlib.sha256()
     for field in fields(track):  # type: ignore[arg-type]
-        if field.name == "patient":
+        if field.name == "patient" or field.name in DECLARED:
             continue
         value = getattr(track, field.name)
         for part in value if isinstance(value, tuple) else (value,):
             array = np.asarray(part)
-            about = f"{field.name} {array.dtype.str} {array.shape} "
+            about = f"{OLD_NAMES.get(field.name, field.name)} {array.dtype.str} {array.shape} "
             total.update(about.encode() + np.ascontiguousarray(array).tobytes())
     return f"{getattr(track, 'patient', '')} {total.hexdigest()[:16]}".strip()
 
 
-def sections() -> dict[str, str]:
-    """The recipes' data sections as they go into the digest of tracks that are kept."""
-    return {
-        "sections/strips": DataSection().model_dump_json(),
-        "sections/beats": BeatDataSection().model_dump_json(),
-        "sections/wearable": WearableDataSection().model_dump_json(),
-    }
-
-
 def digests(data: Path, name: str) -> Iterator[tuple[str, str]]:
     """Kind of track, database and record, with the digest, of one database below `data`."""
-    database = find_database(name, data)
-    folder, records = database.folder, STRIPS[name]
-    for record in records:
-        for assumed in (Assumptions(), Assumptions(True, True)):
-            kind = "strips, assumed" if assumed.ludb_ectopy else "strips"
-            yield f"{kind}/{name}/{record}", digest(TrackOf(name, folder, assumed)(record))
+    folder = find_database(name, data).folder
+    plain, assumed = (
+        Source(
+            SourceSection.model_validate({"database": name, "split": "train", "assume": assume}),
+            folder,
+        )
+        for assume in ((), ASSUMED)
+    )
+    make_window = MakeTrack(tuple(window_recipe().task.classes.items()))
+    make_beats = MakeBeatTrack(tuple(one.beats for one in beat_recipe().task.classes.values()))
+    make_recording = MakeRecordingTrack(tuple(recording_recipe().task.numbers.items()))
+    for record in RECORDS[name]:
+        yield f"windows/{name}/{record}", digest(make_window((plain, record)))
+        yield f"windows, assumed/{name}/{record}", digest(make_window((assumed, record)))
         if name in BEATS:
-            track = BeatTrackOf(((name, folder),))((name, record))
-            yield f"beats/{name}/{record}", digest(track)
+            yield f"beats/{name}/{record}", digest(make_beats((plain, record)))
         else:
-            track = BeatTrackOf(((name, folder),), labelled=False)((name, record))
-            yield f"unlabelled/{name}/{record}", digest(track)
+            yield f"unlabelled/{name}/{record}", digest(make_unlabelled_track((plain, record)))
         if name == "cinc2017":
-            yield f"wearable/{name}/{record}", digest(WearableTrackOf(folder)(record))
+            yield f"recordings/{name}/{record}", digest(make_recording((plain, record)))
 
 
 if __name__ == "__main__":
-    found = sections()
-    for each in STRIPS:
+    found: dict[str, str] = {}
+    for each in RECORDS:
         found |= dict(digests(Path(sys.argv[1]), each))
     DIGESTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -14,10 +14,12 @@ import torch
 from beatlens.attribution.matching import SSWA
 from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherCache
 from beatlens.errors import ModelError, RecipeError
-from beatlens.tasks.windows.sampling import Augmentation, CropSampler
+from beatlens.tasks.common.crops import Augmentation
+from beatlens.tasks.windows.labels import SPAN
+from beatlens.tasks.windows.sampling import WindowSampler
 from beatlens.training.loop import History, Schedule, fit
 
-from ..nets.networks import SMALL, lively
+from ..nets.networks import CLASSES, SMALL, lively
 from ..tasks.tracks import make_track
 from . import problems
 from .problems import Labelled, batches_of, evidence_net, plain_net, score
@@ -131,8 +133,8 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
 
 def test_stochastic_matching_resumes_exactly_too(tmp_path: Path) -> None:
     tracks = [make_track([(600, "V"), (2000, "A")], afib=[(2200, 3000)])]
-    sampler = CropSampler(tracks, 0, {"pvc": 0.5}, augmentation=Augmentation())
-    cache = TeacherCache(lively(SMALL["dense"], seed=3), sampler, 12, activations=True)
+    sampler = WindowSampler(tracks, CLASSES, 0, {"pvc": 0.5}, augmentation=Augmentation())
+    cache = TeacherCache(lively(SMALL["dense"], seed=3), sampler, 12, span=SPAN, activations=True)
     weights = DistillWeights(kd=0.5, matching=5.0)
 
     def run(validate_fails: bool, checkpoint: Path | None):

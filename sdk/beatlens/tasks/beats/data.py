@@ -218,8 +218,11 @@ def make_unlabelled_track(named: tuple[Source, str]) -> BeatTrack:
 
 
 def known_of_all(source: Source, record: str) -> int:
-    """The label of all beats of a recording, by its own label: `ABSENT` or `UNKNOWN`."""
-    if not source.database.labels_recordings:
+    """The label of all beats of a recording, by its own label: `ABSENT` or `UNKNOWN`.
+
+    Diagnoses in a table, of several words, are no label.
+    """
+    if not source.database.labels:
         return UNKNOWN
     statement = source.database.statement(record, ITS_WORD)
     fibrillates = statement is not None and statement.decides(FIBRILLATION)

@@ -1,4 +1,4 @@
-"""What networks are taught about beats."""
+"""The supervised loss on beats."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import torch
 
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, NOT_S, UNKNOWN
-from beatlens.tasks.beats.sampling import CROP_CONTEXT, CROP_SPAN
-from beatlens.tasks.beats.objective import (
-    BeatNet,
-    BeatObjective,
-    beat_evidence,
-    beat_label_loss,
-)
+from beatlens.signals.beat_features import TRAINED
+from beatlens.tasks.beats.labels import ABSENT, AFTER, BEFORE, UNKNOWN
+from beatlens.tasks.beats.objective import BeatObjective, LabelLoss, beat_evidence
+from beatlens.tasks.beats.sampling import CROP_CONTEXT
+from beatlens.tasks.common.runs import CROP_SPAN
+from beatlens.training.model import TabledNet
+
+from ..recipes import beat_recipe
 
 pytestmark = pytest.mark.rounding
+TASK = beat_recipe().task
+CLASSES = tuple(TASK.classes)
+LOSS = LabelLoss.build(TASK)
 SPEC = NetworkSpec("dense", (4, 4, 4), (8, 8, 8), (2, 2, 2))
 
 
@@ -32,19 +35,19 @@ def test_a_stride_that_cuts_a_span_is_refused() -> None:
         beat_evidence(torch.zeros(1, 4, 100), torch.tensor([[200]]), stride=7)
 
 
-def test_unknown_beats_teach_nothing() -> None:
+def test_unknown_beats_have_no_gradient() -> None:
     logits = torch.randn(1, 3, 4, requires_grad=True)
-    loss = beat_label_loss(logits, torch.tensor([[1, -1, -1]]))
+    loss = LOSS(logits, torch.tensor([[1, -1, -1]]))
     loss.backward()
     assert logits.grad is not None
     assert (logits.grad[0, 1:] == 0).all()
     assert logits.grad[0, 0].abs().sum() > 0
-    assert beat_label_loss(logits, torch.full((1, 3), -1)).item() == 0
+    assert LOSS(logits, torch.full((1, 3), -1)).item() == 0
 
 
-def test_of_a_beat_that_is_no_s_only_that_is_taught() -> None:
+def test_a_beat_that_is_no_s_only_makes_s_less_likely() -> None:
     logits = torch.randn(1, 2, 4, requires_grad=True)
-    beat_label_loss(logits, torch.tensor([[NOT_S, UNKNOWN]])).backward()
+    LOSS(logits, torch.tensor([[ABSENT, UNKNOWN]])).backward()
     assert logits.grad is not None
     grad, s = logits.grad[0, 0], CLASSES.index("s")
     assert grad[s] > 0 > max(grad[c] for c in range(4) if c != s)
@@ -55,30 +58,30 @@ def test_of_a_beat_that_is_no_s_only_that_is_taught() -> None:
     assert (logits.grad[0, 1] == 0).all()
     # One such beat counts as one of a known class.
     sure = torch.tensor([[[0.0, -9.0, 0.0, 0.0], [0.0, 0.0, 9.0, 0.0]]])
-    both = beat_label_loss(sure, torch.tensor([[NOT_S, 2]]), smoothing=0)
-    alone = beat_label_loss(sure, torch.tensor([[UNKNOWN, 2]]), smoothing=0)
-    assert both.item() == pytest.approx(alone.item() / 2, abs=1e-4)
+    pair = LabelLoss.build(TASK, 0)(sure, torch.tensor([[ABSENT, 2]]))
+    alone = LabelLoss.build(TASK, 0)(sure, torch.tensor([[UNKNOWN, 2]]))
+    assert pair.item() == pytest.approx(alone.item() / 2, abs=1e-4)
 
 
 def test_evidence_and_tables_learn_to_tell_beats_apart() -> None:
     torch.manual_seed(0)
-    both = BeatNet(build(SPEC, CLASSES))
-    objective = BeatObjective(both)
+    model = TabledNet(build(SPEC, CLASSES), len(TRAINED))
+    objective = BeatObjective(model, LOSS)
     windows = torch.randn(8, CROP_SPAN + 2 * CROP_CONTEXT) * 0.05
     peaks = torch.full((8, 2), -1)
     peaks[:, 0], peaks[:, 1] = 300, 600
     labels = torch.tensor([[0, 1], [0, 2]] * 4)
     windows[1::2, CROP_CONTEXT + 580 : CROP_CONTEXT + 620] += 1.0  # the ventricular ones are wide
-    contexts = torch.zeros(8, 2, 7, dtype=torch.int64)
-    contexts[:, 0], contexts[::2, 1], contexts[1::2, 1] = 16, 10, 16  # the others early
+    features = torch.zeros(8, 2, 7, dtype=torch.int64)
+    features[:, 0], features[::2, 1], features[1::2, 1] = 16, 10, 16  # the others early
     optimizer = torch.optim.Adam(objective.parameters(), lr=0.03)
     losses = []
     for _ in range(60):
-        loss = objective(windows, peaks, labels, contexts)
+        loss = objective(windows, peaks, labels, features)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
-    early = both.tables.array()[0, 10]
+    early = model.tables.array()[0, 10]
     assert early.argmax() == CLASSES.index("s")

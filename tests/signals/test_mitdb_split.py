@@ -1,6 +1,6 @@
 """The split by patient."""
 
-from beatlens.signals.splits import (
+from beatlens.signals.databases.mitdb import (
     DS1,
     DS2,
     DS2_WITHOUT_202,

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from beatlens.tasks.windows.data import PreparedWindows
+from beatlens.tasks.windows.evaluation import choose_limits
+from beatlens.tasks.windows.labels import WindowSet
 from beatlens.tasks.windows.metrics import Reference, Run, student_thresholds, usable_thresholds
-from beatlens.tasks.windows.data import Prepared
-from beatlens.recipe import Recipe
-from beatlens.tasks.windows.labels import CLASSES, WindowSet
 
+from ..recipes import window_recipe
+
+RECIPE = window_recipe()
+CLASSES = RECIPE.classes
 RECORDS = np.repeat(["a", "b", "c", "d"], 50)
 TEACHER_LIMITS = np.array([1.0, 0.0, 0.0, 50.0])
 
 
-def said(seed: int, noise: float) -> Run:
+def make_run(seed: int, noise: float) -> Run:
     """Evidence of one column: a truth that all networks share, and noise of their own."""
     truth = np.random.default_rng(0).normal(0, 3, (len(RECORDS), len(CLASSES)))
     truth[RECORDS != "a", 2] -= 100.0  # the teacher predicts the third class in one record alone
@@ -22,7 +26,7 @@ def said(seed: int, noise: float) -> Run:
 
 
 def test_a_student_decides_as_often_as_its_teacher() -> None:
-    teacher, student = said(1, 0.0), said(2, 1.5)
+    teacher, student = make_run(1, 0.0), make_run(2, 1.5)
     reference = Reference(teacher, TEACHER_LIMITS)
     limits = student_thresholds(reference, student, RECORDS)
     often = (student.logits >= limits).sum(axis=0)
@@ -30,31 +34,31 @@ def test_a_student_decides_as_often_as_its_teacher() -> None:
 
 
 def test_a_class_that_the_teacher_predicts_in_few_records_or_never_keeps_one_half() -> None:
-    reference = Reference(said(1, 0.0), TEACHER_LIMITS)
+    reference = Reference(make_run(1, 0.0), TEACHER_LIMITS)
     assert reference.predicted[:, 2].any()
     assert not reference.predicted[:, 3].any()
-    assert student_thresholds(reference, said(2, 1.5), RECORDS)[2:].tolist() == [0.0, 0.0]
+    assert student_thresholds(reference, make_run(2, 1.5), RECORDS)[2:].tolist() == [0.0, 0.0]
 
 
 def test_labels_of_one_patient_do_not_move_a_students_threshold() -> None:
     """The fault of strips-6k: one record of many positives set how all were decided."""
-    teacher, student = said(1, 0.0), said(2, 1.5)
-    validation = strips_of(teacher.logits >= 1.0)
-    prepared = Prepared([], [], [], False, "made for this test")
-    before = prepared.thresholds(Recipe(), validation, student, teacher)
+    teacher, student = make_run(1, 0.0), make_run(2, 1.5)
+    validation = make_windows(teacher.logits >= 1.0)
+    prepared = PreparedWindows([], [], [], False, "made for this test")
+    before = choose_limits(RECIPE, prepared, validation, student, teacher)
     other = validation.labels.copy()
-    other[RECORDS == "a"] = 1.0  # whoever annotated this patient calls every strip positive
-    moved = strips_of(other)
+    other[RECORDS == "a"] = 1.0  # whoever annotated this patient calls every window positive
+    moved = make_windows(other)
     assert usable_thresholds(moved.labels, student.logits, RECORDS)[0] < before[0] - 1
     np.testing.assert_array_equal(
         student_thresholds(Reference(teacher, TEACHER_LIMITS), student, RECORDS)[:1], before[:1]
     )
-    by_labels = prepared.thresholds(Recipe(), moved, student)
+    by_labels = choose_limits(RECIPE, prepared, moved, student)
     assert by_labels[0] == usable_thresholds(moved.labels, student.logits, RECORDS)[0]
 
 
-def strips_of(labels: np.ndarray) -> WindowSet:
-    """Strips whose samples do not matter."""
+def make_windows(labels: np.ndarray) -> WindowSet:
+    """Windows whose samples do not matter."""
     count = len(labels)
     return WindowSet(
         windows=np.zeros((count, 0), np.int8),

@@ -12,25 +12,25 @@ import wfdb
 
 from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherCache
 from beatlens.errors import DataError
-from beatlens.signals import splits
+from beatlens.signals.databases import mitdb as splits
 from beatlens.signals.frontend import LSB_MV
+from beatlens.tasks.common.tracks import to_millivolts
 from beatlens.tasks.windows.labels import (
     BEAT_AFTER,
     BEAT_BEFORE,
-    CLASSES,
     CONTEXT,
-    MIN_RHYTHM,
+    MIN_EPISODE,
     SPAN,
-    Track,
     WindowSet,
+    WindowTrack,
     cut_windows,
-    to_millivolts,
 )
-from beatlens.tasks.windows.objective import TaskObjective, crops_of
-from beatlens.tasks.windows.sampling import CropSampler
+from beatlens.tasks.windows.objective import WindowObjective
+from beatlens.tasks.windows.sampling import WindowSampler
+from beatlens.training.crops import make_batches
 
-from ..nets.networks import SMALL, lively
-from .tracks import load_tracks_of, make_track
+from ...nets.networks import SMALL, lively
+from ..tracks import CLASSES, load_tracks, make_track
 
 PVC, SVE, AFIB, BBB = range(4)
 
@@ -39,7 +39,7 @@ def test_the_conventions_are_those_of_the_task() -> None:
     assert CLASSES == ("pvc", "sve", "afib", "bbb")
     assert SPAN == 1280
     assert (BEAT_BEFORE, BEAT_AFTER) == (32, 45)  # 0.25 s and 0.35 s at 128 Hz
-    assert MIN_RHYTHM == 128
+    assert MIN_EPISODE == 128
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_undecided_classes_are_nan() -> None:
     ("unknown", "touched"),
     [((500, 1000), False), ((500, 1001), True), ((2279, 2500), True), ((2280, 2500), False)],
 )
-def test_every_class_is_nan_where_a_span_touches_an_unknown_stretch(unknown, touched) -> None:
+def test_every_class_is_nan_where_a_span_touches_an_unknown_segment(unknown, touched) -> None:
     track = make_track([(1500, "V")], unknown=[unknown])
     assert track.overlaps_unknown(1000) is touched
     assert np.isnan(track.labels(1000)).tolist() == [touched] * 4
@@ -170,19 +170,19 @@ def test_to_millivolts() -> None:
     np.testing.assert_allclose(values, [-3.175, 0, 1], rtol=1e-6)
 
 
-def test_strips_are_consecutive_and_leave_out_unknown_stretches() -> None:
+def test_windows_are_consecutive_and_leave_out_unknown_segments() -> None:
     track = make_track(
         [(SPAN + 5, "V")], samples=4 * SPAN + 700, unknown=[(2 * SPAN - 1, 2 * SPAN)]
     )
-    strips = cut_windows([track, make_track(samples=SPAN, record="short")])
-    assert strips.starts.tolist() == [0, 2 * SPAN, 3 * SPAN, 0]
-    assert strips.records.tolist() == ["made"] * 3 + ["short"]
-    assert strips.windows.shape == (4, SPAN + 2 * CONTEXT)
-    assert strips.masks.shape == (4, 4, SPAN)
-    assert not np.isnan(strips.labels).any()
-    for index, start in enumerate(strips.starts[:3]):
-        np.testing.assert_array_equal(strips.windows[index], track.window(start))
-        np.testing.assert_array_equal(strips.masks[index], track.masks(start))
+    windows = cut_windows([track, make_track(samples=SPAN, record="short")])
+    assert windows.starts.tolist() == [0, 2 * SPAN, 3 * SPAN, 0]
+    assert windows.records.tolist() == ["made"] * 3 + ["short"]
+    assert windows.windows.shape == (4, SPAN + 2 * CONTEXT)
+    assert windows.masks.shape == (4, 4, SPAN)
+    assert not np.isnan(windows.labels).any()
+    for index, start in enumerate(windows.starts[:3]):
+        np.testing.assert_array_equal(windows.windows[index], track.window(start))
+        np.testing.assert_array_equal(windows.masks[index], track.masks(start))
     with pytest.raises(DataError, match="no recording"):
         cut_windows([make_track(samples=SPAN - 1)])
 
@@ -193,62 +193,62 @@ def test_no_loss_reads_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     def losses() -> list[float]:
         tracks = [make_track([(600, "V"), (2000, "A")], afib=[(2200, 3000)])]
         net = lively(SMALL["dense"])
-        sampler = CropSampler(tracks, 0, {"pvc": 0.5})
-        task = TaskObjective(net)(*crops_of(sampler)(0, 4))
-        cache = TeacherCache(lively(SMALL["residual"]), sampler, 8, activations=True)
+        sampler = WindowSampler(tracks, CLASSES, 0, {"pvc": 0.5})
+        task = WindowObjective(net)(*make_batches(sampler)(0, 4))
+        cache = TeacherCache(lively(SMALL["residual"]), sampler, 8, span=SPAN, activations=True)
         distilled = DistillObjective(net, cache, DistillWeights())(*cache.batch(0, 4))
         return [task.item(), distilled.item()]
 
     before = losses()
     assert np.isfinite(before).all()
 
-    def forbidden(_track: Track, _start: int) -> np.ndarray:
+    def forbidden(_track: WindowTrack, _start: int) -> np.ndarray:
         raise AssertionError("a loss has read a mask")
 
-    monkeypatch.setattr(Track, "masks", forbidden)
+    monkeypatch.setattr(WindowTrack, "masks", forbidden)
     assert losses() == before
     with pytest.raises(AssertionError, match="has read a mask"):
         cut_windows([make_track()])
 
 
 def test_permuted_masks_change_no_loss() -> None:
-    strips = cut_windows([make_track([(600, "V"), (1500, "A")], samples=4 * SPAN)])
-    objective = TaskObjective(lively(SMALL["dense"]))
+    windows = cut_windows([make_track([(600, "V"), (1500, "A")], samples=4 * SPAN)])
+    objective = WindowObjective(lively(SMALL["dense"]))
 
     def loss() -> float:
-        windows = torch.from_numpy(to_millivolts(strips.windows))
-        return objective(windows, torch.from_numpy(strips.labels)).item()
+        samples = torch.from_numpy(to_millivolts(windows.windows))
+        return objective(samples, torch.from_numpy(windows.labels)).item()
 
     before = loss()
-    strips.masks[:] = strips.masks[::-1, ::-1]
+    windows.masks[:] = windows.masks[::-1, ::-1]
     assert loss() == before
-    strips.labels[:] = 1 - strips.labels  # the loss does look at something
+    windows.labels[:] = 1 - windows.labels  # the loss does look at something
     assert loss() != before
 
 
 @pytest.fixture(scope="module")
-def ds2(mitdb_dir: Path) -> list[Track]:
-    return load_tracks_of("mitdb", splits.DS2, mitdb_dir.parent)
+def ds2(mitdb_dir: Path) -> list[WindowTrack]:
+    return load_tracks("mitdb", splits.DS2, mitdb_dir.parent)
 
 
 @pytest.fixture(scope="module")
-def ds2_strips(ds2: list[Track]) -> WindowSet:
+def ds2_windows(ds2: list[WindowTrack]) -> WindowSet:
     return cut_windows(ds2)
 
 
 def recounted(folder: Path, record: str, codes: str) -> set[int]:
-    """Numbers of the 10 s strips that hold a beat of `codes`: wfdb alone, a plain loop."""
+    """Numbers of the 10 s windows that hold a beat of `codes`: wfdb alone, a plain loop."""
     found = wfdb.rdann(str(folder / record), "atr")
-    strips = set()
+    windows = set()
     for sample, symbol in zip(found.sample, found.symbol, strict=True):
         if symbol in codes:
             # Nearest 128 Hz sample of a 360 Hz one: 128 / 360 = 16 / 45, so there are no ties.
-            strips.add(round(int(sample) * 16 / 45) // SPAN)
-    return strips
+            windows.add(round(int(sample) * 16 / 45) // SPAN)
+    return windows
 
 
 def rhythm_recounted(folder: Path, record: str) -> set[int]:
-    """Numbers of the strips with at least 1 s of atrial fibrillation or flutter."""
+    """Numbers of the windows with at least 1 s of atrial fibrillation or flutter."""
     found = wfdb.rdann(str(folder / record), "atr")
     length = wfdb.rdheader(str(folder / record)).sig_len
     marks = [
@@ -264,54 +264,54 @@ def rhythm_recounted(folder: Path, record: str) -> set[int]:
     return {k for k in range(len(covered) // SPAN) if covered[k * SPAN :][:SPAN].sum() >= 128}
 
 
-def test_strips_per_class_over_ds2_are_those_the_annotations_give(
-    ds2_strips: WindowSet, mitdb_dir: Path
+def test_windows_per_class_over_ds2_are_those_the_annotations_give(
+    ds2_windows: WindowSet, mitdb_dir: Path
 ) -> None:
-    strips = ds2_strips
-    assert len(strips) == 22 * 180  # every record is 30 min 5.6 s long
-    assert not np.isnan(strips.labels).any()
-    expected = np.full_like(strips.labels, -1)
+    windows = ds2_windows
+    assert len(windows) == 22 * 180  # every record is 30 min 5.6 s long
+    assert not np.isnan(windows.labels).any()
+    expected = np.full_like(windows.labels, -1)
     for column, codes in ((PVC, "VE"), (SVE, "AaJS"), (BBB, "LR")):
         for record in splits.DS2:
-            rows = np.flatnonzero(strips.records == record)
+            rows = np.flatnonzero(windows.records == record)
             hits = recounted(mitdb_dir, record, codes)
-            expected[rows, column] = [int(s) // SPAN in hits for s in strips.starts[rows]]
+            expected[rows, column] = [int(s) // SPAN in hits for s in windows.starts[rows]]
     for record in splits.DS2:
-        rows = np.flatnonzero(strips.records == record)
+        rows = np.flatnonzero(windows.records == record)
         hits = rhythm_recounted(mitdb_dir, record)
-        expected[rows, AFIB] = [int(s) // SPAN in hits for s in strips.starts[rows]]
-    np.testing.assert_array_equal(strips.labels, expected)
+        expected[rows, AFIB] = [int(s) // SPAN in hits for s in windows.starts[rows]]
+    np.testing.assert_array_equal(windows.labels, expected)
 
 
-def test_ds2_holds_the_published_number_of_ectopic_beats(ds2: list[Track]) -> None:
+def test_ds2_holds_the_published_number_of_ectopic_beats(ds2: list[WindowTrack]) -> None:
     # de Chazal et al. 2004, table II: DS2 has 3221 VEB (V, E) and 1837 SVEB (A, a, J, S).
     assert sum(len(track.intervals[PVC]) for track in ds2) == 3221
     assert sum(len(track.intervals[SVE]) for track in ds2) == 1837
 
 
-def test_number_of_strips_per_class_over_ds2(ds2_strips: WindowSet) -> None:
-    assert ds2_strips.labels.sum(axis=0).astype(int).tolist() == DS2_STRIPS
+def test_number_of_windows_per_class_over_ds2(ds2_windows: WindowSet) -> None:
+    assert ds2_windows.labels.sum(axis=0).astype(int).tolist() == DS2_WINDOWS
 
 
-DS2_STRIPS = [1117, 397, 656, 798]
-"""Strips of DS2 with each class; the test above holds every single one against the annotations."""
+DS2_WINDOWS = [1117, 397, 656, 798]
+"""Windows of DS2 with each class; the test above holds every single one against the annotations."""
 
 
-def test_masks_of_ds2_lie_on_the_beats(ds2: list[Track]) -> None:
-    strips = cut_windows(ds2[:3])
-    for row in range(len(strips)):
-        track = next(t for t in ds2 if t.record == strips.records[row])
+def test_masks_of_ds2_lie_on_the_beats(ds2: list[WindowTrack]) -> None:
+    windows = cut_windows(ds2[:3])
+    for row in range(len(windows)):
+        track = next(t for t in ds2 if t.record == windows.records[row])
         for column in (PVC, SVE, BBB):
-            inside = strips.masks[row, column]
-            if strips.labels[row, column] == 1:
+            inside = windows.masks[row, column]
+            if windows.labels[row, column] == 1:
                 assert inside.sum() >= 33
-            peaks = track.intervals[column][:, 0] + BEAT_BEFORE - strips.starts[row]
+            peaks = track.intervals[column][:, 0] + BEAT_BEFORE - windows.starts[row]
             peaks = peaks[(peaks >= 0) & (peaks < SPAN)]
             assert inside[peaks].all()
 
 
 def test_ventricular_flutter_of_record_207_is_not_used(mitdb_dir: Path) -> None:
-    (track,) = load_tracks_of("mitdb", ["207"], mitdb_dir.parent)
+    (track,) = load_tracks("mitdb", ["207"], mitdb_dir.parent)
     found = wfdb.rdann(str(mitdb_dir / "207"), "atr")
     opened = [s for s, y in zip(found.sample, found.symbol, strict=True) if y == "["]
     closed = [s for s, y in zip(found.sample, found.symbol, strict=True) if y == "]"]
@@ -327,11 +327,11 @@ def test_ventricular_flutter_of_record_207_is_not_used(mitdb_dir: Path) -> None:
         k for k in range(180) if any(a < (k + 1) * SPAN and b > k * SPAN for a, b in expected)
     }
     assert len(touched) > 14
-    strips = cut_windows([track])
-    assert {int(s) // SPAN for s in strips.starts} == set(range(180)) - touched
+    windows = cut_windows([track])
+    assert {int(s) // SPAN for s in windows.starts} == set(range(180)) - touched
     for k in touched:
         assert np.isnan(track.labels(k * SPAN)).all()
-    sampler = CropSampler([track], 0, {"pvc": 0.5})
+    sampler = WindowSampler([track], CLASSES, 0, {"pvc": 0.5})
     for index in range(300):
         assert not np.isnan(sampler.crop(index)[1]).any()
 
@@ -339,14 +339,14 @@ def test_ventricular_flutter_of_record_207_is_not_used(mitdb_dir: Path) -> None:
 def test_svdb_does_not_decide_rhythm_or_conduction(data_dir: Path) -> None:
     if not (data_dir / "svdb").is_dir():
         pytest.skip("no real ECG: svdb is not beside this checkout")
-    tracks = load_tracks_of("svdb", ["800", "820"], data_dir)
+    tracks = load_tracks("svdb", ["800", "820"], data_dir)
     labels = cut_windows(tracks).labels
     assert np.isnan(labels[:, [AFIB, BBB]]).all()
     assert not np.isnan(labels[:, [PVC, SVE]]).any()
     assert labels[:, SVE].sum() > 0
 
 
-def test_windows_are_on_the_grid_of_the_front_end(ds2: list[Track]) -> None:
+def test_windows_are_on_the_grid_of_the_front_end(ds2: list[WindowTrack]) -> None:
     windows = cut_windows(ds2[:1]).windows
     assert windows.dtype == np.int8
     np.testing.assert_array_equal(np.round(to_millivolts(windows) / LSB_MV), windows)

@@ -18,12 +18,12 @@ from beatlens.signals.simulate import LEAD, simulate_patient
 from beatlens.tasks.beats.labels import BeatTrack, beat_track
 from beatlens.tasks.common.store import INDEX, kept_tracks, read_tracks, write_tracks
 from beatlens.tasks.recordings.labels import RecordingTrack, recording_track
-from beatlens.tasks.windows.labels import Track
+from beatlens.tasks.windows.labels import WindowTrack
 
-from .tracks import make_track
+from ..tracks import make_track
 
 
-def strips() -> list[Track]:
+def windows() -> list[WindowTrack]:
     first = make_track([(100, "V"), (300, "N")], afib=[(1, 2)], unknown=[(5, 9)], known=("pvc",))
     first.usable[7:11] = False
     return [first, make_track(samples=1301, record="100", database="mitdb", patient="mitdb/100")]
@@ -31,19 +31,19 @@ def strips() -> list[Track]:
 
 def beats() -> list[BeatTrack]:
     patient = simulate_patient(3, 60)
-    track = beat_track(patient.recording, patient.annotations, LEAD)
+    track = beat_track(patient.recording, patient.annotations, LEAD, ("N", "A", "V"))
     return [track, track.first(20)]
 
 
-def wearables() -> list[RecordingTrack]:
-    return [recording_track(simulate_patient(n, 12 + n).recording, "NA"[n]) for n in range(2)]
+def recordings() -> list[RecordingTrack]:
+    return [recording_track(simulate_patient(n, 12 + n).recording, n, LEAD) for n in range(2)]
 
 
 def same(one: Any, other: Any) -> None:
     if isinstance(one, tuple):
         assert len(one) == len(other)
-        for mine, theirs in zip(one, other, strict=True):
-            same(mine, theirs)
+        for here, there in zip(one, other, strict=True):
+            same(here, there)
     elif isinstance(one, np.ndarray):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
@@ -52,7 +52,7 @@ def same(one: Any, other: Any) -> None:
         assert type(one) is type(other)
 
 
-@pytest.mark.parametrize("made", [strips, beats, wearables])
+@pytest.mark.parametrize("made", [windows, beats, recordings])
 def test_tracks_come_back_as_they_were_written(made: Callable[[], list], tmp_path: Path) -> None:
     tracks = made()
     write_tracks(tmp_path / "store", iter(tracks))
@@ -67,14 +67,14 @@ def test_tracks_come_back_as_they_were_written(made: Callable[[], list], tmp_pat
 
 def test_no_tracks_are_no_tracks(tmp_path: Path) -> None:
     write_tracks(tmp_path / "store", [])
-    assert read_tracks(tmp_path / "store", Track) == []
+    assert read_tracks(tmp_path / "store", WindowTrack) == []
 
 
 def test_tracks_are_made_once_for_what_they_are_made_of(tmp_path: Path) -> None:
     made: list[str] = []
 
-    def making(role: str, count: int) -> Callable[[], Iterator[Track]]:
-        def make() -> Iterator[Track]:
+    def making(role: str, count: int) -> Callable[[], Iterator[WindowTrack]]:
+        def make() -> Iterator[WindowTrack]:
             made.append(role)
             yield from [make_track()] * count
 
@@ -82,16 +82,16 @@ def test_tracks_are_made_once_for_what_they_are_made_of(tmp_path: Path) -> None:
 
     make = {"train": making("train", 2), "test": making("test", 1)}
     labels = ("labels of Monday",)
-    first = kept_tracks(tmp_path, labels, make, Track)
+    first = kept_tracks(tmp_path, labels, make, WindowTrack)
     assert [len(first[role]) for role in ("train", "test")] == [2, 1]
-    kept_tracks(tmp_path, labels, make, Track)
+    kept_tracks(tmp_path, labels, make, WindowTrack)
     assert made == ["train", "test"]
-    kept_tracks(tmp_path, ("labels of Tuesday",), make, Track)
+    kept_tracks(tmp_path, ("labels of Tuesday",), make, WindowTrack)
     assert made == ["train", "test"] * 2
     # Where one role was not finished, only that is made.
     shutil.rmtree(next(tmp_path.glob("*-test")))
     for name in (("labels of Monday",), ("labels of Tuesday",)):
-        kept_tracks(tmp_path, name, make, Track)
+        kept_tracks(tmp_path, name, make, WindowTrack)
     assert made == [*["train", "test"] * 2, "test"]
 
 
@@ -130,7 +130,7 @@ def test_damaged_stores_are_refused(damage: Callable[[Path], None], tmp_path: Pa
     write_tracks(tmp_path / "store", [make_track([(100, "V")])])
     damage(tmp_path / "store")
     with pytest.raises(DataError, match=r"store: not a folder of prepared tracks .*delete it"):
-        read_tracks(tmp_path / "store", Track)
+        read_tracks(tmp_path / "store", WindowTrack)
 
 
 BIGGER_THAN_ALLOWED = """
@@ -140,10 +140,10 @@ from pathlib import Path
 
 import numpy as np
 
-from beatlens.tasks.windows.sampling import CropSampler
+from beatlens.tasks.windows.sampling import WindowSampler
 from beatlens.tasks.common.store import read_tracks, write_tracks
-from beatlens.tasks.windows.labels import Track
-from tests.tasks.tracks import make_track
+from beatlens.tasks.windows.labels import WindowTrack
+from tests.tasks.tracks import CLASSES, make_track
 
 ROOM, EACH, COUNT = 64 << 20, 8 << 20, 32
 made = make_track([(400, "V")], samples=EACH)
@@ -152,7 +152,7 @@ with open("/proc/self/status") as status:
 resource.setrlimit(resource.RLIMIT_DATA, (used + ROOM, used + ROOM))
 store = Path(sys.argv[1])
 write_tracks(store, (replace(made, record=f"{n}", patient=f"{n}") for n in range(COUNT)))
-sampler = CropSampler(read_tracks(store, Track), 0, {"pvc": 0.5})
+sampler = WindowSampler(read_tracks(store, WindowTrack), CLASSES, 0, {"pvc": 0.5})
 windows, labels = sampler.batch(0, 2000)
 assert windows.shape[0] == 2000 and 0.4 < np.nanmean(labels[:, 0]) < 0.6
 print((store / "x.bin").stat().st_size // ROOM)
@@ -163,7 +163,7 @@ print((store / "x.bin").stat().st_size // ROOM)
 def test_training_crops_come_from_more_samples_than_memory_may_hold(tmp_path: Path) -> None:
     found = subprocess.run(
         [sys.executable, "-c", BIGGER_THAN_ALLOWED, str(tmp_path / "store")],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).resolve().parents[2],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).resolve().parents[3],
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert int(found.stdout) == 4  # times the memory there was, flags of samples not counted

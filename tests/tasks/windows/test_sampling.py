@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from beatlens.errors import DataError, RecipeError
 from beatlens.signals.frontend import LSB_MV
-from beatlens.tasks.windows.labels import CLASSES, CONTEXT, SPAN
+from beatlens.tasks.common.crops import Augmentation
+from beatlens.tasks.windows.labels import CONTEXT, SPAN
 from beatlens.tasks.windows.sampling import (
     EXCERPT_GRID,
     WINDOW,
-    Augmentation,
-    CropSampler,
     Excerpts,
+    WindowSampler,
 )
 
-from .tracks import make_track
+from ..tracks import CLASSES, make_track
 
 SHARES = {"pvc": 0.4, "afib": 0.2}
 
@@ -31,8 +29,10 @@ def busy_tracks() -> list:
     ]
 
 
-def sampler_of(seed: int = 5, **settings) -> CropSampler:
-    return CropSampler(busy_tracks(), seed, SHARES, augmentation=Augmentation(), **settings)
+def sampler_of(seed: int = 5, **settings) -> WindowSampler:
+    return WindowSampler(
+        busy_tracks(), CLASSES, seed, SHARES, augmentation=Augmentation(), **settings
+    )
 
 
 def test_a_crop_depends_on_the_seed_and_its_number_only() -> None:
@@ -61,7 +61,7 @@ def test_a_batch_is_its_crops() -> None:
         np.testing.assert_array_equal(labels[row], label)
 
 
-def shares_seen(sampler: CropSampler, values: int, crops: int) -> np.ndarray:
+def shares_seen(sampler: WindowSampler, values: int, crops: int) -> np.ndarray:
     """Share of the crops that come from tracks of constant value 0, 1, 2, ..."""
     seen = [round(float(sampler.crop(i)[0][0]) / LSB_MV) for i in range(crops)]
     return np.bincount(seen, minlength=values) / crops
@@ -76,14 +76,14 @@ def test_shares_are_respected() -> None:
     ]
     shares = {"pvc": 0.4, "sve": 0.2, "afib": 0.1, "bbb": 0.0}
     only_quiet = {"made": 0.0}
-    seen = shares_seen(CropSampler(tracks, 1, shares, only_quiet), 4, 3000)
+    seen = shares_seen(WindowSampler(tracks, CLASSES, 1, shares, only_quiet), 4, 3000)
     # Four standard deviations of 3000 draws are at most 0.037.
     np.testing.assert_allclose(seen, [0.3, 0.4, 0.2, 0.1], atol=0.037)
 
 
 def test_the_share_of_a_class_nobody_has_goes_to_crops_placed_anywhere() -> None:
     tracks = [make_track(x=0, database="quiet"), make_track([(700, "V")], x=1)]
-    sampler = CropSampler(tracks, 1, {"sve": 0.6, "pvc": 0.3}, {"made": 0.0})
+    sampler = WindowSampler(tracks, CLASSES, 1, {"sve": 0.6, "pvc": 0.3}, {"made": 0.0})
     np.testing.assert_allclose(shares_seen(sampler, 2, 1500), [0.7, 0.3], atol=0.048)
 
 
@@ -94,7 +94,7 @@ def test_weights_are_those_of_a_databases_recordings() -> None:
         make_track(x=2, database="b"),
         make_track(x=3, database="unnamed"),
     ]
-    sampler = CropSampler(tracks, 2, {}, {"a": 0.5, "b": 2.0})
+    sampler = WindowSampler(tracks, CLASSES, 2, {}, {"a": 0.5, "b": 2.0})
     seen = shares_seen(sampler, 4, 3000)
     np.testing.assert_allclose(seen, np.array([0.5, 0.5, 2.0, 1.0]) / 4, atol=0.037)
 
@@ -109,13 +109,13 @@ def test_patients_are_equally_likely_whatever_they_recorded() -> None:
         make_track(many, x=2, record="again-2", patient="again"),
         make_track(many, x=2, record="again-3", patient="again"),
     ]
-    seen = shares_seen(CropSampler(tracks, 3, {"pvc": 1.0}), 3, 3000)
+    seen = shares_seen(WindowSampler(tracks, CLASSES, 3, {"pvc": 1.0}), 3, 3000)
     np.testing.assert_allclose(seen, [1 / 3] * 3, atol=0.035)
 
 
 def test_a_crop_placed_on_a_beat_has_it_where_the_recording_allows() -> None:
     tracks = [make_track([(n, "V") for n in (40, 1900, 3 * SPAN - 40)])]
-    sampler = CropSampler(tracks, 0, {"pvc": 1.0})
+    sampler = WindowSampler(tracks, CLASSES, 0, {"pvc": 1.0})
     windows, labels = sampler.batch(0, 300)
     assert (labels[:, 0] == 1).all()
     assert len({window.tobytes() for window in windows}) > 80  # in many places
@@ -123,7 +123,7 @@ def test_a_crop_placed_on_a_beat_has_it_where_the_recording_allows() -> None:
 
 def test_a_crop_placed_on_a_rhythm_holds_a_piece_of_it() -> None:
     track = make_track(afib=[(5 * SPAN, 5 * SPAN + 400)], samples=10 * SPAN)
-    labels = CropSampler([track], 0, {"afib": 1.0}).batch(0, 300)[1]
+    labels = WindowSampler([track], CLASSES, 0, {"afib": 1.0}).batch(0, 300)[1]
     assert (labels[:, 2] == 1).mean() > 0.95
 
 
@@ -132,74 +132,31 @@ def test_undecided_classes_draw_no_crops_and_stay_nan() -> None:
         make_track([(700, "V")], x=1, known=("sve",)),
         make_track(x=0, record="quiet"),
     ]
-    sampler = CropSampler(tracks, 0, {"pvc": 1.0}, {"made": 1.0})
+    sampler = WindowSampler(tracks, CLASSES, 0, {"pvc": 1.0}, {"made": 1.0})
     seen = shares_seen(sampler, 2, 400)
     np.testing.assert_allclose(seen, [0.5, 0.5], atol=0.1)
     labels = sampler.batch(0, 60)[1]
     assert set(map(tuple, np.isnan(labels))) == {(False,) * 4, (True, False, True, True)}
 
 
-def test_crops_keep_clear_of_unknown_stretches() -> None:
+def test_crops_keep_clear_of_unknown_segments() -> None:
     track = make_track([(4 * SPAN, "V")], samples=9 * SPAN, unknown=[(4 * SPAN + 200, 6 * SPAN)])
-    labels = CropSampler([track], 0, {"pvc": 0.7}).batch(0, 200)[1]
+    labels = WindowSampler([track], CLASSES, 0, {"pvc": 0.7}).batch(0, 200)[1]
     assert not np.isnan(labels).any()
 
 
-def test_recordings_shorter_than_a_strip_are_left_out_and_none_at_all_is_an_error() -> None:
+def test_recordings_shorter_than_a_window_are_left_out_and_none_at_all_is_an_error() -> None:
     short = make_track([(100, "V")], samples=SPAN - 1, x=1)
-    sampler = CropSampler([short, make_track(samples=SPAN, x=0)], 0, {"pvc": 1.0})
+    sampler = WindowSampler([short, make_track(samples=SPAN, x=0)], CLASSES, 0, {"pvc": 1.0})
     assert shares_seen(sampler, 2, 20).tolist() == [1.0, 0.0]
-    with pytest.raises(DataError, match="as long as one strip"):
-        CropSampler([short], 0, {"pvc": 1.0})
+    with pytest.raises(DataError, match="as long as one window"):
+        WindowSampler([short], CLASSES, 0, {"pvc": 1.0})
 
 
 def test_without_augmentation_a_crop_is_the_recording() -> None:
     track = make_track(samples=SPAN)
-    window, _ = CropSampler([track], 0, {}).crop(0)
+    window, _ = WindowSampler([track], CLASSES, 0, {}).crop(0)
     np.testing.assert_array_equal(np.round(window / LSB_MV).astype(np.int8), track.window(0))
-
-
-@given(st.integers(0, 2**32), st.floats(0.1, 40), st.floats(0, 5), st.floats(0, 5))
-def test_augmented_crops_lie_on_the_int8_grid(
-    seed: int, gain: float, wander: float, noise: float
-) -> None:
-    rng = np.random.default_rng(seed)
-    before = rng.integers(-127, 128, 300).astype(np.float32) * np.float32(LSB_MV)
-    kept = before.copy()
-    after = Augmentation((gain, gain), wander, (0.1, 0.6), noise).apply(before, rng)
-    assert after.dtype == np.float32
-    np.testing.assert_array_equal(before, kept)  # a copy was changed
-    steps = np.round(after / np.float32(LSB_MV))
-    np.testing.assert_allclose(after, steps * np.float32(LSB_MV), rtol=1e-6)
-    assert np.abs(steps).max() <= 127
-
-
-def test_augmentation_clips_and_can_be_nothing() -> None:
-    before = np.full(200, 2.0, np.float32)
-    rng = np.random.default_rng(0)
-    assert (Augmentation((4.0, 4.0), 0, (0.1, 0.6), 0).apply(before, rng) == 127 * LSB_MV).all()
-    assert (Augmentation((4.0, 4.0), 0, (0.1, 0.6), 0).apply(-before, rng) < -3.17).all()
-    same = Augmentation((1.0, 1.0), 0, (0.1, 0.6), 0).apply(before, rng)
-    np.testing.assert_allclose(same, before, rtol=1e-6)
-
-
-def test_augmentation_changes_gain_wander_and_noise_within_their_ranges() -> None:
-    ramp = np.linspace(-1, 1, WINDOW, dtype=np.float32)
-    gains, wanders, noises = [], [], []
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        scaled = Augmentation((0.5, 1.5), 0, (0.1, 0.6), 0).apply(ramp, rng)
-        gains.append(float(np.polyfit(ramp, scaled, 1)[0]))
-        wandering = Augmentation((1, 1), 0.1, (0.1, 0.6), 0).apply(0 * ramp, rng)
-        wanders.append(float(np.abs(wandering).max()))
-        noisy = Augmentation((1, 1), 0, (0.1, 0.6), 0.04).apply(0 * ramp, rng)
-        noises.append(float(noisy.std()))
-    assert min(gains) > 0.48
-    assert max(gains) < 1.52
-    assert max(gains) - min(gains) > 0.9
-    assert 0.07 < max(wanders) <= 0.1001
-    assert 0.03 < max(noises) < 0.05
-    assert min(noises) < 0.01
 
 
 def test_context_is_part_of_the_window() -> None:
@@ -208,8 +165,8 @@ def test_context_is_part_of_the_window() -> None:
 
 def test_excerpts_are_parts_of_their_crop_with_the_labels_of_what_is_in_them() -> None:
     tracks = busy_tracks()
-    plain = CropSampler(tracks, 5, SHARES)
-    sampler = CropSampler(tracks, 5, SHARES, excerpts=Excerpts(4, (1.0, 3.0)))
+    plain = WindowSampler(tracks, CLASSES, 5, SHARES)
+    sampler = WindowSampler(tracks, CLASSES, 5, SHARES, excerpts=Excerpts(4, (1.0, 3.0)))
     bounds, labels = sampler.excerpt_batch(0, 60)
     assert bounds.shape == (60, 4, 2)
     assert labels.shape == (60, 4, len(CLASSES))
@@ -219,12 +176,12 @@ def test_excerpts_are_parts_of_their_crop_with_the_labels_of_what_is_in_them() -
     assert lengths.max() <= 384
     assert bounds.min() >= 0
     assert bounds.max() <= SPAN
-    strips = sampler.batch(0, 60)
-    for mine, theirs in zip(strips, plain.batch(0, 60), strict=True):
-        np.testing.assert_array_equal(mine, theirs)  # excerpts move no crop
-    assert ((labels <= strips[1][:, None]) | np.isnan(labels)).all()
+    whole = sampler.labelled_batch(0, 60)
+    for one, other in zip(whole, plain.batch(0, 60), strict=True):
+        np.testing.assert_array_equal(one, other)  # excerpts move no crop
+    assert ((labels <= whole[1][:, None]) | np.isnan(labels)).all()
     pvc = labels[:, :, 0]
-    assert 0 < pvc[strips[1][:, 0] == 1].mean() <= 1
+    assert 0 < pvc[whole[1][:, 0] == 1].mean() <= 1
 
     _, track, start = sampler._choose(7)
     for (first, last), label in zip(bounds[7], labels[7], strict=True):
@@ -235,7 +192,7 @@ def test_excerpts_are_parts_of_their_crop_with_the_labels_of_what_is_in_them() -
 @pytest.mark.parametrize(
     ("count", "seconds"), [(0, (2.0, 5.0)), (3, (0.1, 5.0)), (3, (5.0, 2.0)), (3, (2.0, 11.0))]
 )
-def test_excerpts_that_fit_in_no_strip_are_refused(count: int, seconds: tuple) -> None:
+def test_excerpts_that_fit_in_no_window_are_refused(count: int, seconds: tuple) -> None:
     with pytest.raises(RecipeError, match="excerpts of"):
         Excerpts(count, seconds)
 

@@ -13,29 +13,34 @@ from hypothesis import strategies as st
 from beatlens.calibration import Calibration
 from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.tasks.beats.metrics import integer_windows
 from beatlens.evaluate.bootstrap import interval
+from beatlens.nets.backbones import NetworkSpec, build
+from beatlens.runtime.recording_rule import RecordingRule
+from beatlens.signals.rr_features import BINS, FEATURES
+from beatlens.signals.simulate import LEAD, simulate_patient
+from beatlens.tasks.common.runs import CROP_SPAN, integer_windows
+from beatlens.tasks.common.tracks import to_millivolts
+from beatlens.tasks.recordings.evaluation import score_of_task
+from beatlens.tasks.recordings.labels import RecordingTrack, recording_track
 from beatlens.tasks.recordings.metrics import (
-    PUBLISHED,
     RecordingRun,
-    as_published,
     calibrate_recordings,
-    challenge_score,
-    f1_of,
+    f1_by_class,
     published_prior,
     run_integer_recordings,
     run_recordings,
     score_statistic,
+    weigh_as_published,
 )
-from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.tasks.recordings.rule import RecordingRule
-from beatlens.signals.rr_features import BINS, FEATURES
-from beatlens.signals.simulate import simulate_patient
-from beatlens.tasks.beats.sampling import CROP_SPAN
-from beatlens.tasks.recordings.labels import CLASSES, RecordingTrack, recording_track
-from beatlens.tasks.windows.labels import to_millivolts
+
+from ..recipes import recording_recipe
 
 N, A, O, NOISE = range(4)  # noqa: E741
+RECIPE = recording_recipe()
+CLASSES = RECIPE.classes
+PUBLISHED = (5076, 758, 2415, 279)
+"""Recordings of each class in the whole set of the CinC 2017 challenge."""
+challenge_score = score_of_task(RECIPE)
 TINY = NetworkSpec("dense", (4, 6, 6), (8, 8, 8), (2, 2, 2))
 
 
@@ -61,7 +66,12 @@ def test_the_score_of_a_table_worked_out_on_paper() -> None:
     table = np.array([[80, 2, 15, 3], [1, 30, 6, 0], [20, 4, 40, 1], [2, 0, 3, 5]])
     decided, labels = recordings_of(table)
     # 160 / (100 + 103), 60 / (37 + 36), 80 / (65 + 64), 10 / (10 + 9)
-    assert f1_of(decided, labels).round(6).tolist() == [0.788177, 0.821918, 0.620155, 0.526316]
+    assert f1_by_class(decided, labels, 4).round(6).tolist() == [
+        0.788177,
+        0.821918,
+        0.620155,
+        0.526316,
+    ]
     assert float(challenge_score(decided, labels)) == pytest.approx(0.743417, abs=1e-6)
 
 
@@ -73,7 +83,7 @@ def test_scores_are_those_of_the_confusion_matrix(counts: list[int], random) -> 
     order = list(range(len(labels)))
     random.shuffle(order)
     f1, score = by_hand(table)
-    assert f1_of(decided[order], labels[order]) == pytest.approx(f1, nan_ok=True)
+    assert f1_by_class(decided[order], labels[order], 4) == pytest.approx(f1, nan_ok=True)
     assert float(challenge_score(decided[order], labels[order])) == pytest.approx(
         score, nan_ok=True
     )
@@ -86,7 +96,7 @@ def test_noise_counts_where_it_is_confused_and_has_no_share_of_its_own() -> None
     assert float(challenge_score(wrong, labels)) == pytest.approx((1 + 1 + 2 / 3) / 3)
     taken = np.array([N, N, A, NOISE, NOISE, NOISE])
     assert float(challenge_score(taken, labels)) == pytest.approx((1 + 1 + 0) / 3)
-    assert np.isnan(f1_of(np.array([N]), np.array([A]))[[O, NOISE]]).all()
+    assert np.isnan(f1_by_class(np.array([N]), np.array([A]), 4)[[O, NOISE]]).all()
     assert math.isnan(float(challenge_score(np.array([N, A]), np.array([N, A]))))
 
 
@@ -96,8 +106,8 @@ def test_a_weight_is_as_many_recordings_of_the_same() -> None:
     weights = rng.integers(0, 4, (7, 40))
     each = [challenge_score(np.repeat(decided, w), np.repeat(labels, w)) for w in weights]
     assert challenge_score(decided, labels, weights) == pytest.approx(np.array(each))
-    assert f1_of(decided, labels, weights[0]) == pytest.approx(
-        f1_of(np.repeat(decided, weights[0]), np.repeat(labels, weights[0]))
+    assert f1_by_class(decided, labels, 4, weights[0]) == pytest.approx(
+        f1_by_class(np.repeat(decided, weights[0]), np.repeat(labels, weights[0]), 4)
     )
     statistic = score_statistic(challenge_score, decided, labels, weights[1])
     assert statistic(weights[:2]) == pytest.approx(
@@ -110,21 +120,21 @@ def test_a_weight_is_as_many_recordings_of_the_same() -> None:
 
 def test_recordings_count_as_the_published_set_would_have_them() -> None:
     labels = np.repeat([N, A, O, NOISE], [10, 30, 5, 15])
-    weights = as_published(labels)
-    for number, name in enumerate(CLASSES):
-        assert weights[labels == number].sum() == pytest.approx(PUBLISHED[name])
-    assert sum(PUBLISHED.values()) == 8528
-    few = as_published(np.array([A, A, N]))
+    weights = weigh_as_published(labels, PUBLISHED)
+    for number, count in enumerate(PUBLISHED):
+        assert weights[labels == number].sum() == pytest.approx(count)
+    assert sum(PUBLISHED) == 8528
+    few = weigh_as_published(np.array([A, A, N]), PUBLISHED)
     assert few.tolist() == [758 / 2, 758 / 2, 5076]
 
 
-def test_the_prior_turns_the_shares_learnt_into_the_published_ones() -> None:
+def test_the_prior_turns_the_trained_shares_into_the_published_ones() -> None:
     labels = np.repeat([N, A, O, NOISE], [10, 30, 5, 15])
     learnt = np.log(np.bincount(labels) / len(labels))
-    raised = np.exp(learnt + published_prior(labels))
-    wanted = np.array(list(PUBLISHED.values())) / 8528
+    raised = np.exp(learnt + published_prior(labels, PUBLISHED))
+    wanted = np.array(PUBLISHED) / 8528
     assert raised / raised.sum() == pytest.approx(wanted)
-    assert np.isfinite(published_prior(np.array([N, A]))).all()
+    assert np.isfinite(published_prior(np.array([N, A]), PUBLISHED)).all()
 
 
 # Runs over recordings
@@ -134,12 +144,12 @@ def test_the_prior_turns_the_shares_learnt_into_the_published_ones() -> None:
 def tracks() -> list[RecordingTrack]:
     """Lengths that fill no window, end in one, and are shorter than one; one without a beat."""
     made = []
-    for seed, seconds, label in ((1, 8.03, "N"), (2, 17.5, "A"), (3, 3.0, "O")):
-        rhythm = "afib" if label == "A" else "sinus"
+    for seed, seconds, label in ((1, 8.03, N), (2, 17.5, A), (3, 3.0, O)):
+        rhythm = "afib" if label == A else "sinus"
         patient = simulate_patient(seed, seconds, rhythm=rhythm, rate_hz=300)
-        made.append(recording_track(patient.recording, label))
+        made.append(recording_track(patient.recording, label, LEAD))
     first = made[0]
-    made.append(RecordingTrack("still", "made", first.x, first.peaks[:0], first.contexts[:0], 3))
+    made.append(RecordingTrack("still", "made", first.x, first.peaks[:0], first.features[:0], 3))
     return made
 
 
@@ -156,7 +166,7 @@ def networks(tracks: list[RecordingTrack]) -> tuple[QuantizedEvidenceNet, np.nda
     return quantized, tables
 
 
-def test_logits_are_mean_evidence_plus_mean_rhythm(
+def test_logits_are_mean_evidence_plus_mean_contribution(
     networks: tuple[QuantizedEvidenceNet, np.ndarray], tracks: list[RecordingTrack]
 ) -> None:
     quantized, tables = networks
@@ -170,10 +180,12 @@ def test_logits_are_mean_evidence_plus_mean_rhythm(
             x = torch.from_numpy(to_millivolts(held))[None, None]
             whole = quantized.evidence(x)[0, :, :columns].double().numpy()
         assert evidence == pytest.approx(whole, abs=1e-4)
-        worth = np.zeros(len(CLASSES))
-        for beat in track.contexts:
-            worth += sum(tables[i, beat[i]] for i in range(len(FEATURES))) / len(track.contexts)
-        assert logits == pytest.approx(whole.mean(axis=1) + worth, abs=1e-4)
+        contribution = np.zeros(len(CLASSES))
+        for beat in track.features:
+            contribution += sum(tables[i, beat[i]] for i in range(len(FEATURES))) / len(
+                track.features
+            )
+        assert logits == pytest.approx(whole.mean(axis=1) + contribution, abs=1e-4)
     assert run_recordings(quantized, tables, []).logits.shape == (0, len(CLASSES))
 
 
@@ -189,8 +201,8 @@ def test_the_int8_model_decides_as_its_float_form(
         integer_windows(graph), graph, quantized.geometry, rule, tracks
     )
     fake = run_recordings(quantized, tables, tracks)
-    for mine, theirs in zip(run.evidence, fake.evidence, strict=True):
-        assert mine == pytest.approx(theirs, abs=1e-5)
+    for exact, simulated in zip(run.evidence, fake.evidence, strict=True):
+        assert exact == pytest.approx(simulated, abs=1e-5)
     assert np.abs(run.logits - fake.logits).max() <= 3 * scale / 64 + 1e-5
     assert decided.tolist() == (fake.logits + offsets).argmax(axis=1).tolist()
     assert decided.dtype == np.int64
@@ -208,7 +220,7 @@ def test_calibration_makes_labels_likelier() -> None:
     calibration = calibrate_recordings(RecordingRun(tracks, [], logits))
     rows = np.arange(count)
     none = Calibration(1.0, np.zeros(4))
-    told = [c.probabilities(logits)[rows, labels] for c in (calibration, none)]
-    assert np.log(told[0]).mean() > np.log(told[1]).mean()
+    likelihoods = [c.probabilities(logits)[rows, labels] for c in (calibration, none)]
+    assert np.log(likelihoods[0]).mean() > np.log(likelihoods[1]).mean()
     assert calibration.temperature == pytest.approx(5, rel=0.1)
     assert calibration.bias[1] - calibration.bias[0] == pytest.approx(-0.4, abs=0.1)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from beatlens.tasks.beats.recipe import read_recipe
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import build
+from beatlens.tasks.beats.recipe import read_recipe
 from beatlens.tasks.recordings.labels import CLASSES
+from beatlens.tasks.recordings.recipe import FOLDS, RecordingRecipe
 from beatlens.tasks.recordings.sampling import CROP_CONTEXT, CropDraw
 from beatlens.tasks.windows.sampling import Augmentation
-from beatlens.tasks.recordings.recipe import FOLDS, RecordingRecipe
 
 from .toml_text import toml_of
 

@@ -1,4 +1,4 @@
-"""Databases to tracks: the lead, the clock, and which labels each database decides."""
+"""From recordings to window tracks: their lead, and the labels that each database decides."""
 
 from __future__ import annotations
 
@@ -8,34 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.errors import DataError, RecipeError
+from beatlens.errors import RecipeError
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import find_database
-from beatlens.signals.recording import Recording
-from beatlens.tasks.windows.labels import CLASSES, SPAN
-from beatlens.tasks.windows.tracks import (
-    Assumptions,
-    beat_track,
-    condition,
-    to_model_rate,
-    whole_track,
-)
+from beatlens.tasks.common.tracks import condition
+from beatlens.tasks.windows.labels import SPAN
+from beatlens.tasks.windows.tracks import annotated_track, whole_track
 
-from .tracks import load_tracks_of
-
-
-def recording_of(counts: np.ndarray, missing: np.ndarray | None = None) -> Recording:
-    return Recording(
-        name="made",
-        database="made",
-        patient="someone",
-        rate_hz=360,
-        lead_names=("V1", "MLII"),
-        counts=np.stack([np.zeros_like(counts), counts]).astype(np.int32),
-        counts_per_mv=(100.0, 200.0),
-        rails=((-1024, 1023), (-1024, 1023)),
-        missing=None if missing is None else np.stack([np.zeros_like(missing), missing]),
-    )
+from ..recordings_made import make_recording
+from ..tracks import CLASSES, DECLARED, load_tracks
 
 
 def annotations_of(rows: list[tuple[int, str, str]], length: int) -> Annotations:
@@ -50,16 +31,7 @@ def annotations_of(rows: list[tuple[int, str, str]], length: int) -> Annotations
     )
 
 
-@pytest.mark.parametrize("rate", [125, 128, 200, 250, 256, 300, 360, 500, 512, 1000])
-def test_sample_numbers_move_to_the_nearest_model_sample(rate: int) -> None:
-    samples = np.arange(0, 5 * rate + 7)
-    moved = to_model_rate(samples, rate)
-    assert moved.dtype == np.int64
-    assert np.abs(moved / 128 - samples / rate).max() <= 0.5 / 128 + 1e-12
-    assert moved[rate] == 128
-
-
-def test_a_beat_track_keeps_beats_rhythms_and_flutter_in_time() -> None:
+def test_an_annotated_track_keeps_beats_rhythms_and_flutter_in_time() -> None:
     length = 360 * 60
     counts = np.round(100 * np.sin(np.arange(length) * 0.05)).astype(np.int64)
     rows = [
@@ -75,7 +47,9 @@ def test_a_beat_track_keeps_beats_rhythms_and_flutter_in_time() -> None:
         (16200, "]", ""),
         (18000, "R", ""),
     ]
-    track = beat_track(recording_of(counts), annotations_of(rows, length), "MLII", CLASSES)
+    track = annotated_track(
+        make_recording(counts), annotations_of(rows, length), "MLII", DECLARED, CLASSES
+    )
     assert (track.record, track.database, track.patient) == ("made", "made", "someone")
     assert len(track.x) == len(track.usable) == 60 * 128
     assert track.x.dtype == np.int8
@@ -94,34 +68,16 @@ def test_classes_that_are_not_known_get_no_intervals() -> None:
     counts = np.arange(7200) % 50
     rows = [(0, "+", "(AFIB"), (3600, "V", ""), (4000, "L", "")]
     known = (name for name in ("pvc", "sve"))  # any iterable
-    track = beat_track(recording_of(counts), annotations_of(rows, 7200), "MLII", known)
+    track = annotated_track(
+        make_recording(counts), annotations_of(rows, 7200), "MLII", DECLARED, known
+    )
     assert track.known.tolist() == [True, True, False, False]
     assert [len(spans) for spans in track.intervals] == [1, 0, 0, 0]
 
 
-def test_the_lead_is_chosen_by_name_and_its_own_gain_and_rails_are_used() -> None:
-    counts = np.round(200 * np.sin(np.arange(7200) * 0.2)).astype(np.int64)  # 1 mV
-    x = condition(recording_of(counts), "MLII").x.astype(int)
-    assert 37 <= np.abs(x[256:-256]).max() <= 41  # 1 mV is 40 steps
-    assert np.abs(condition(recording_of(counts), "V1").x).max() == 0
-    with pytest.raises(DataError, match="has no lead 'V5'"):
-        condition(recording_of(counts), "V5")
-
-
-def test_missing_samples_count_as_saturated() -> None:
-    rng = np.random.default_rng(0)
-    counts = rng.integers(-100, 100, 7200)
-    missing = np.zeros(7200, bool)
-    missing[3600:3700] = True
-    out = condition(recording_of(counts, missing), "MLII")
-    assert out.saturated[1281:1315].all()
-    assert not out.saturated[:1200].any()
-    assert not condition(recording_of(counts), "MLII").saturated.any()
-
-
 def test_a_recording_labelled_as_a_whole() -> None:
     counts = np.random.default_rng(0).integers(-50, 50, 3600 * 2)
-    track = whole_track(recording_of(counts), "MLII", {"afib": True, "bbb": False})
+    track = whole_track(make_recording(counts), "MLII", DECLARED, {"afib": True, "bbb": False})
     labels = track.labels(100)
     assert np.isnan(labels[:2]).all()
     assert labels[2:].tolist() == [1, 0]
@@ -132,12 +88,12 @@ def test_a_recording_labelled_as_a_whole() -> None:
 def test_a_database_without_labels_for_the_task_is_refused(data_dir: Path) -> None:
     if not (data_dir / "nstdb").is_dir():
         pytest.skip("no real ECG: nstdb is not beside this checkout")
-    with pytest.raises(RecipeError, match="'nstdb' has no labels for the strips task"):
-        load_tracks_of("nstdb", None, data_dir)
+    with pytest.raises(RecipeError, match="'nstdb' decides none of the classes pvc, sve"):
+        load_tracks("nstdb", None, data_dir)
 
 
 def test_mitdb_uses_mlii_even_where_it_comes_second(mitdb_dir: Path) -> None:
-    (track,) = load_tracks_of("mitdb", ["114"], mitdb_dir.parent)
+    (track,) = load_tracks("mitdb", ["114"], mitdb_dir.parent)
     recording = find_database("mitdb", mitdb_dir.parent).read("114")
     assert recording.lead("MLII") == 1
     np.testing.assert_array_equal(track.x, condition(recording, "MLII").x)
@@ -146,7 +102,7 @@ def test_mitdb_uses_mlii_even_where_it_comes_second(mitdb_dir: Path) -> None:
 
 def test_progress_counts_the_recordings(mitdb_dir: Path) -> None:
     calls: list[tuple[str, int, int]] = []
-    load_tracks_of("mitdb", ["100", "101"], mitdb_dir.parent, lambda *call: calls.append(call))
+    load_tracks("mitdb", ["100", "101"], mitdb_dir.parent, lambda *call: calls.append(call))
     assert calls == [("mitdb", 0, 2), ("mitdb", 1, 2), ("mitdb", 2, 2)]
 
 
@@ -155,7 +111,7 @@ def test_cinc2017_gives_fibrillation_and_normal_rhythm_only(data_dir: Path) -> N
         pytest.skip("no real ECG: cinc2017 is not beside this checkout")
     database = find_database("cinc2017", data_dir)
     records = database.records()[:60]
-    tracks = load_tracks_of("cinc2017", records, data_dir)
+    tracks = load_tracks("cinc2017", records, data_dir)
     labels = {record: database.label(record) for record in records}
     assert {"A", "N"} <= set(labels.values())
     decided = {record for record, label in labels.items() if label in ("A", "N")}
@@ -174,7 +130,7 @@ def test_cinc2017_normal_may_mean_no_ectopy(data_dir: Path) -> None:
         pytest.skip("no real ECG: cinc2017 is not beside this checkout")
     database = find_database("cinc2017", data_dir)
     records = database.records()[:60]
-    tracks = load_tracks_of("cinc2017", records, data_dir, assumed=Assumptions(True))
+    tracks = load_tracks("cinc2017", records, data_dir, assume=["normal_has_no_ectopy"])
     for track in tracks:
         normal = database.label(track.record) == "N"
         assert track.known.tolist() == [normal, normal, True, False]
@@ -189,7 +145,7 @@ def test_ludb_gives_rhythm_complete_blocks_and_if_wanted_ectopy(
     if not (data_dir / "ludb").is_dir():
         pytest.skip("no real ECG: ludb is not beside this checkout")
     database = find_database("ludb", data_dir)
-    loaded = load_tracks_of("ludb", None, data_dir, assumed=Assumptions(ludb_ectopy=ectopy))
+    loaded = load_tracks("ludb", None, data_dir, assume=["ectopy_by_diagnosis"] if ectopy else [])
     tracks = {track.record: track for track in loaded}
     with (database.folder / "ludb.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = {row["ID"].strip(): row for row in csv.DictReader(file)}

@@ -1,4 +1,4 @@
-"""Retraining on recordings: its loss, and the columns that do not count in it."""
+"""Retraining on recordings: what is trained, and what counts for nothing."""
 
 from __future__ import annotations
 
@@ -8,26 +8,31 @@ import numpy as np
 import pytest
 import torch
 
-from beatlens.attribution.matching import build_matching
 from beatlens.compress.contract import Budget, Retraining, run_steps
 from beatlens.compress.distill import DistillWeights, TeacherCache
 from beatlens.compress.prune_channels import PruneChannels
 from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.compress.size import weight_account
-from beatlens.tasks.recordings.distillation import (
-    RecordingDistillObjective,
-    levelled,
-    wearable_lesson,
-)
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.lookup_tables import LookupTables
-from beatlens.signals.simulate import simulate_patient
-from beatlens.tasks.recordings.labels import CLASSES, recording_track
+from beatlens.nets.teacher import Teacher
+from beatlens.recipe import DistillSection
+from beatlens.signals.simulate import LEAD, simulate_patient
+from beatlens.tasks.recordings.distillation import (
+    RecordingDistillObjective,
+    build_recording_retraining,
+    levelled,
+)
+from beatlens.tasks.recordings.labels import recording_track
+from beatlens.tasks.recordings.objective import columns_inside
 from beatlens.tasks.recordings.sampling import CROP_CONTEXT, CropDraw, RecordingSampler
 from beatlens.training.loop import Schedule
-from beatlens.tasks.recordings.objective import columns_inside
 
+from ..recipes import recording_recipe
+
+RECIPE = recording_recipe()
+CLASSES = RECIPE.classes
 TEACHER = NetworkSpec("dense", (8, 8, 8), (8, 8, 8), (2, 2, 2))
 STUDENT = NetworkSpec("dense", (4, 4, 4), (8, 8, 8), (2, 2, 2))
 SHORT = Schedule(steps=4, batch=8, learning_rate=3e-3, validate_every=4)
@@ -36,13 +41,13 @@ SECONDS = 12
 
 @pytest.fixture(scope="module")
 def cache() -> TeacherCache:
-    kinds = (("N", {}), ("A", {"rhythm": "afib"}), ("~", {"noise": 9.0}))
+    kinds = ((0, {}), (1, {"rhythm": "afib"}), (3, {"noise": 9.0}))
     tracks = [
-        recording_track(simulate_patient(i, 9 + 3 * i, rate_hz=300, **kind).recording, label)
+        recording_track(simulate_patient(i, 9 + 3 * i, rate_hz=300, **kind).recording, label, LEAD)
         for i, (label, kind) in enumerate(kinds)
     ]
     torch.manual_seed(0)
-    sampler = RecordingSampler(tracks, 0, CropDraw(SECONDS, 6, flips=0.5))
+    sampler = RecordingSampler(tracks, CLASSES, 0, CropDraw(SECONDS, 6, flips=0.5))
     return TeacherCache(build(TEACHER, CLASSES), sampler, 64, span=sampler.span, activations=True)
 
 
@@ -53,14 +58,13 @@ def tables() -> LookupTables:
     return made
 
 
-def retraining(
-    cache: TeacherCache, matching: str, weights: DistillWeights | None = None
-) -> Retraining:
-    return wearable_lesson(
+def retraining(cache: TeacherCache, matching: str, **changes: float) -> Retraining:
+    settings = {"kd": 0.7, "matching_weight": 4.0, "temperature": 3.0, **changes}
+    distill = DistillSection.model_validate({"matching": matching, **settings})
+    return build_recording_retraining(
         cache,
-        tables(),
-        weights or DistillWeights(kd=0.7, matching=4.0, temperature=3.0),
-        build_matching(matching),
+        Teacher(cache.teacher, tables()),
+        RECIPE.model_copy(update={"distill": distill}),
         SHORT,
         lambda net: {"score": 0.0},
     )
@@ -68,8 +72,7 @@ def retraining(
 
 def test_the_teacher_itself_has_nothing_to_learn_but_labels(cache: TeacherCache) -> None:
     copy = deepcopy(cache.teacher).eval()
-    weights = DistillWeights(kd=1.0, matching=4.0, temperature=3.0)
-    loss = retraining(cache, "classwise", weights).objective(copy)(*cache.batch(0, 8))
+    loss = retraining(cache, "classwise", kd=1.0).objective(copy)(*cache.batch(0, 8))
     assert loss.item() == pytest.approx(0, abs=1e-4)
     with pytest.raises(ModelError, match="the network to compress is the teacher"):
         retraining(cache, "classwise").objective(cache.teacher)
@@ -95,21 +98,22 @@ def test_the_loss_without_maps_is_labels_and_kd(cache: TeacherCache, kd: float) 
     torch.manual_seed(3)
     student = build(STUDENT, CLASSES).eval()
     weights = DistillWeights(kd=kd, matching=0.0, temperature=2.0, smoothing=0.1)
+    head = cache.teacher.head.weight.squeeze(2)
+    objective = RecordingDistillObjective(student, head, tables(), cache.span, weights, None)
     batch = cache.batch(0, 8)
-    loss = retraining(cache, "none", weights).objective(student)(*batch).item()
-    windows, lengths, labels, rhythm, evidence, _ = batch
+    loss = objective(*batch).item()
+    windows, lengths, labels, rr, evidence, _ = batch
     maps = student.evidence(student.geometry.trim(windows, cache.span)[:, None]).detach()
-    contribution = np.einsum("bks,ksc->bc", rhythm.numpy(), tables().array())
+    added = np.einsum("bks,ksc->bc", rr.numpy(), tables().array())
     terms = []
     for i, label in enumerate(labels.tolist()):
         columns = int(lengths[i]) // 8
-        mine, theirs = (
-            m[i, :, :columns].double().mean(dim=1).numpy() + contribution[i]
-            for m in (maps, evidence)
+        own, wanted_logits = (
+            m[i, :, :columns].double().mean(dim=1).numpy() + added[i] for m in (maps, evidence)
         )
         wanted = np.full(len(CLASSES), 0.1 / len(CLASSES)) + 0.9 * np.eye(len(CLASSES))[label]
-        s, t = softmax(mine / 2), softmax(theirs / 2)
-        named = -(wanted * np.log(softmax(mine))).sum()
+        s, t = softmax(own / 2), softmax(wanted_logits / 2)
+        named = -(wanted * np.log(softmax(own))).sum()
         terms.append((1 - kd) * named + kd * 4 * (t * np.log(t / s)).sum())
     assert loss == pytest.approx(np.mean(terms), rel=1e-4)
 
@@ -122,8 +126,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def test_what_all_classes_share_is_not_matched(cache: TeacherCache) -> None:
     torch.manual_seed(3)
     student = build(STUDENT, CLASSES).eval()
-    weights = DistillWeights(kd=1.0, matching=4.0, temperature=3.0)
-    objective = retraining(cache, "classwise", weights).objective(student)
+    objective = retraining(cache, "classwise", kd=1.0).objective(student)
     before = objective(*cache.batch(0, 8)).item()
     with torch.no_grad():
         student.head.weight += torch.randn(1, STUDENT.channels[-1], 1)
@@ -137,8 +140,7 @@ def test_what_comes_after_a_short_recording_counts_for_nothing(
 ) -> None:
     torch.manual_seed(4)
     student = build(STUDENT, CLASSES).eval()
-    weights = DistillWeights(kd=0.5, matching=4.0, temperature=3.0)
-    objective = retraining(cache, matching, weights).objective(student)
+    objective = retraining(cache, matching, kd=0.5).objective(student)
     windows, lengths, *rest, evidence, activations = cache.batch(0, 8)
     lengths = lengths.clamp(max=cache.span // 2) // 8 * 8
     before = objective(windows, lengths, *rest, evidence, activations).item()

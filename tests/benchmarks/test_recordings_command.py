@@ -1,4 +1,4 @@
-"""`python -m benchmarks wearable`: what it writes, and what it refuses."""
+"""`python -m benchmarks recordings-crossval`: what it writes, and what it refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 from beatlens.errors import RecipeError
 from benchmarks.__main__ import app
 
-from ..pipeline.wearable_runs import TINY
+from ..pipeline.recording_runs import TINY
+from ..pipeline.tiny import document_of
 from ..toml_text import toml_of
 
 pytestmark = pytest.mark.export
@@ -42,11 +43,11 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_adds_its_rows_when_all_folds_are_there(recipe: Path, tmp_path: Path) -> None:
-    command = ("wearable", recipe, "--run", tmp_path / "run", "--out", tmp_path / "out")
+    command = ("recordings-crossval", recipe, "--run", tmp_path / "run", "--out", tmp_path / "out")
     text = done(*command, "--folds", "0,2")
     assert "fold 1 of 5" in text
     assert "fold 3 of 5" in text
-    assert "Challenge score" in text
+    assert "Score: mean F1" in text
     assert not (tmp_path / "out").exists()
     text = done(*command)
     assert "fold 1 of 5" not in text
@@ -63,13 +64,13 @@ def test_it_adds_its_rows_when_all_folds_are_there(recipe: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("folds", ["", "5", "-1", "0,x", "1,1", "0;1", "0,"])
 def test_folds_that_are_none_are_refused(recipe: Path, tmp_path: Path, folds: str) -> None:
-    said = refused(RecipeError, "wearable", recipe, "--run", tmp_path / "run",
+    said = refused(RecipeError, "recordings-crossval", recipe, "--run", tmp_path / "run",
                    f"--folds={folds}")  # fmt: skip
     assert said == f"--folds is {folds!r}, expected some of 0,1,2,3,4, each once"
 
 
-def test_it_takes_wearable_recipes_only(tmp_path: Path) -> None:
+def test_it_takes_recipes_of_recordings_only(tmp_path: Path) -> None:
     other = tmp_path / "beats.toml"
-    other.write_text('task = "beats"\n')
-    said = refused(RecipeError, "wearable", other, "--run", tmp_path / "run")
-    assert "task is 'beats', expected a recipe of the task wearable" in said
+    other.write_text(toml_of(document_of("beats")))
+    said = refused(RecipeError, "recordings-crossval", other, "--run", tmp_path / "run")
+    assert "task.kind is 'beats', expected a recipe of recordings" in said
