@@ -284,7 +284,7 @@ def _checked_mask(missing: Any, samples: Any, array: NDArray[Any]) -> NDArray[np
     if isinstance(samples, np.ma.MaskedArray):
         masked = np.ma.getmaskarray(samples)
         return np.asarray(masked if missing is None else missing | masked)
-    return missing
+    return None if missing is None else np.asarray(missing)
 
 
 def _front_end(

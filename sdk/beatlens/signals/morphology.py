@@ -119,4 +119,4 @@ def _alike(mine: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool
 
 def _covariance(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
     """Times `LENGTH` squared."""
-    return LENGTH * (a * b).sum(axis=-1) - a.sum(axis=-1) * b.sum(axis=-1)
+    return np.asarray(LENGTH * (a * b).sum(axis=-1) - a.sum(axis=-1) * b.sum(axis=-1))

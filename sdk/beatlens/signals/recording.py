@@ -121,7 +121,8 @@ class Recording:
     def millivolts(self, name: str) -> NDArray[np.float64]:
         """Samples of one lead in mV, float64 [samples]; DataError as `lead`."""
         row = self.lead(name)
-        return np.divide(self.counts[row], self.counts_per_mv[row], dtype=np.float64)
+        found = np.divide(self.counts[row], self.counts_per_mv[row], dtype=np.float64)
+        return np.asarray(found)
 
 
 def row_of_lead(lead_names: tuple[str, ...], name: str, record: str) -> int:

@@ -153,7 +153,7 @@ class BeatRule:
         """
         first = beat_columns(peaks, stride, self.before, self.after, evidence.shape[1])
         upto = np.pad(evidence.astype(np.int64).cumsum(axis=1), ((0, 0), (1, 0)))
-        return (upto[:, first + self.before + self.after] - upto[:, first]).T
+        return np.asarray((upto[:, first + self.before + self.after] - upto[:, first]).T)
 
     def scores(
         self, sums: NDArray[np.int64], features: NDArray[np.int64], *, offsets: bool = True
