@@ -184,7 +184,7 @@ def test_the_int8_model_decides_as_its_float_form(
     graph = build_graph(quantized, CROP_SPAN)
     scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
     offsets = np.array([0.0, 0.4, -0.2, 0.1])
-    rule = RecordingRule.of(tables, offsets, scale, Calibration(1.0, np.zeros(4)))
+    rule = RecordingRule.from_logits(tables, offsets, scale, Calibration(1.0, np.zeros(4)))
     run, decided = run_integer_wearable(
         integer_windows(graph), graph, quantized.geometry, rule, tracks
     )

@@ -110,7 +110,9 @@ def _chosen_rule(
     columns = BEFORE // stride, AFTER // stride
     offsets, calibration = choose_offsets(validation), calibrate(validation)
     doubt = choose_doubts(validation, offsets, calibration)
-    return BeatRule.of(worth, offsets, scale, columns, calibration, *doubt, never_if_clipped=NEVER)
+    return BeatRule.from_logits(
+        worth, offsets, scale, columns, calibration, *doubt, never_if_clipped=NEVER
+    )
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,9 @@ def rule_of(
     graph = build_graph(quantized, CROP_SPAN)
     scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
     calibration = calibrate_recordings(validation)
-    return graph, RecordingRule.of(tables.array(), recipe.decision.by_class, scale, calibration)
+    return graph, RecordingRule.from_logits(
+        tables.array(), recipe.decision.by_class, scale, calibration
+    )
 
 
 def tell(recipe: WearableRecipe, prepared: PreparedWearable, networks: Networks) -> dict[str, Told]:

@@ -97,7 +97,7 @@ class RecordingRule:
         _check_largest(self.tables, self.offsets, self.scale)
 
     @classmethod
-    def of(
+    def from_logits(
         cls,
         tables: NDArray[np.floating],
         offsets: NDArray[np.floating],
