@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from beatlens.pipeline.score import findings_in, lead_of, opened_record
+from beatlens.pipeline.score import choose_lead, findings_in, open_record
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.stream import Piece
@@ -53,8 +53,8 @@ def list_facts(finding: Finding, bundle: Bundle) -> list[Any]:
 
 def digest(bundle: Bundle, record: str, engine: str, data: Path | None) -> dict[str, Any]:
     """Number and digest of the findings in the start of one recording."""
-    recording = opened_record(record, data)
-    row = lead_of(recording)
+    recording = open_record(record, data)
+    row = choose_lead(recording)
 
     def start() -> Iterator[Piece]:
         left = SECONDS[engine] * recording.rate_hz

@@ -12,7 +12,7 @@ from beatlens.ecg_page.lead_monitor import LeadMonitor, SignalQuality
 from beatlens.ecg_page.overview import tick_step
 from beatlens.ecg_page.page import About, render_page
 from beatlens.ecg_page.paper import trace_points
-from beatlens.ecg_page.reasons import reasons_of_beat, reasons_of_span, waves, words_of_beat
+from beatlens.ecg_page.reasons import describe_feature, explain_beat, explain_span, waves
 from beatlens.ecg_page.signal_parts import read_parts
 from beatlens.ecg_page.strips import choose_strips
 from beatlens.ecg_page.summary import summarise
@@ -54,7 +54,7 @@ def test_parts_of_a_beat_sum_to_the_difference_of_its_scores(beats: list[Finding
     ectopic = [f for f in beats if f.class_name not in (None, "n")]
     assert len(ectopic) > 5
     for finding in ectopic:
-        reasons = reasons_of_beat(finding, "n")
+        reasons = explain_beat(finding, "n")
         scores = dict(zip(finding.classes, finding.scores(), strict=True))
         total = sum(part.logits for part in reasons.parts)
         assert total == pytest.approx(scores[str(finding.class_name)] - scores["n"], abs=1e-6)
@@ -66,7 +66,7 @@ def test_segments_of_a_span_sum_to_its_logit_above_the_threshold(spans: list[Fin
     found = [(f, name) for f in spans for name in f.predicted]
     assert found
     for finding, name in found:
-        reasons = reasons_of_span(finding, name, [])
+        reasons = explain_span(finding, name, [])
         above = finding.scores()[finding.classes.index(name)]
         assert sum(part.logits for part in reasons.parts) == pytest.approx(above)
 
@@ -76,7 +76,7 @@ def test_what_is_not_assessable_has_no_reasons() -> None:
         peak_s=1.0, start_s=0.5, end_s=1.5, assessable=False, quality_notes=("flat",), quality=0.0
     )
     with pytest.raises(DataError, match="no decision"):
-        reasons_of_beat(finding, "n")
+        explain_beat(finding, "n")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_is_not_assessable_has_no_reasons() -> None:
     ],
 )
 def test_words_of_features(feature: str, ratio: float, words: str) -> None:
-    assert words_of_beat(feature, ratio) == words
+    assert describe_feature(feature, ratio) == words
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def beat_bundle(folder: Path, seed: int = 0, likely: str | None = None) -> Bundl
     offsets = rng.normal(0, spread, len(CLASSES))
     if likely is not None:
         offsets[CLASSES.index(likely)] += 60 * spread
-    rule = BeatRule.of(
+    rule = BeatRule.from_logits(
         tables,
         offsets,
         scale,

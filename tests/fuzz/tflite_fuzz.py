@@ -36,7 +36,7 @@ from ..integer.graphs import permuted_graph, random_graph, student_graph
 LIMIT_S = 3.0
 LIMIT_BYTES = 768 << 20
 LONGEST_MESSAGE = 500
-LARGEST_FILE = 1 << 16
+MAX_FILE = 1 << 16
 NUMBERS = (0, 1, 2, 3, 4, 7, 8, 127, 128, 255, 256, 65535, 1 << 24, (1 << 31) - 1, 1 << 31,
            (1 << 32) - 1)  # fmt: skip
 FLOATS = (0.0, -1.0, 1e-45, 1e-38, 1e30, 3.4e38, float("inf"), float("nan"))
@@ -69,7 +69,7 @@ def seeds() -> list[bytes]:
     """Sound files: every operator, either padding, some with shapes of a trained student."""
     graphs = [random_graph(n) for n in range(6)] + [permuted_graph(n) for n in range(4)]
     files = [write_tflite(graph) for graph in (*graphs, student_graph(columns=2))]
-    return [data for data in files if len(data) <= LARGEST_FILE]
+    return [data for data in files if len(data) <= MAX_FILE]
 
 
 # Damage
@@ -116,7 +116,7 @@ def set_field(rng: random.Random, data: bytes) -> bytes:
             setattr(table, name, _changed(rng, getattr(table, name)))
         builder = flatbuffers.Builder(1024)
         builder.Finish(contents.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())[: 4 * LARGEST_FILE]
+        return bytes(builder.Output())[: 4 * MAX_FILE]
     except Exception:  # the schema's own code, on values that are not of its types
         return data
 
@@ -241,6 +241,6 @@ def fuzz(seconds: float, seed: int, most_findings: int = 20) -> Report:
             reason = timed(data, report)
             if reason is not None and reason not in report.reasons:
                 report.reasons.add(reason)
-                if len(data) <= LARGEST_FILE:
+                if len(data) <= MAX_FILE:
                     pool.append(data)
     return report

@@ -34,7 +34,7 @@ def random_rule(scale: float, seed: int = 7) -> RecordingRule:
     rng = np.random.default_rng(seed)
     tables = rng.normal(0, 8 * scale, (len(FEATURES), BINS, len(CLASSES)))
     calibration = Calibration(1.3, np.array([0.0, 0.4, -0.2, 0.1]))
-    return RecordingRule.of(tables, np.array(OFFSETS), scale, calibration)
+    return RecordingRule.from_logits(tables, np.array(OFFSETS), scale, calibration)
 
 
 def make_recording_bundle(folder: Path, kind: str = "dense", **changes: Any) -> Bundle:

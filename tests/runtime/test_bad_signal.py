@@ -108,7 +108,8 @@ def not_assessable(findings):
     bad = [f for f in findings if not f.assessable]
     for finding in bad:
         assert finding.quality_notes
-        for name in ("probabilities", "decisions", "logits", "evidence", "usable", "padded"):
+        assert finding.predicted == ()
+        for name in ("probabilities", "evidence", "present", "usable", "padded"):
             assert getattr(finding, name) is None
     return bad
 

@@ -20,7 +20,7 @@ CALM = Calibration(1.0, np.zeros(3))
 def rule(seed: int = 0) -> tuple[BeatRule, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     tables, offsets = rng.normal(0, 1, (len(FEATURES), BINS, 3)), rng.normal(0, 1, 3)
-    return BeatRule.of(tables, offsets, SCALE, COLUMNS, CALM, 0.0, -1e3), tables, offsets
+    return BeatRule.from_logits(tables, offsets, SCALE, COLUMNS, CALM, 0.0, -1e3), tables, offsets
 
 
 def test_scores_are_the_logits_up_to_rounding() -> None:
@@ -48,7 +48,7 @@ def test_a_class_that_is_excluded_does_not_win() -> None:
 
 def test_offsets_decide_and_leave_probabilities_alone() -> None:
     made, tables, _ = rule()
-    other = BeatRule.of(tables, np.array([0, 1e2, 0]), SCALE, COLUMNS, CALM, 0.0, -1e3)
+    other = BeatRule.from_logits(tables, np.array([0, 1e2, 0]), SCALE, COLUMNS, CALM, 0.0, -1e3)
     sums, features = np.zeros((2, 3), np.int64), np.zeros((2, len(FEATURES)), np.int64)
     assert (other.decide(sums, features) == 1).all()
     assert (other.probabilities(sums, features) == made.probabilities(sums, features)).all()
@@ -85,9 +85,9 @@ def test_a_rule_of_before_there_were_all_features_is_read(missing: tuple[str, ..
 def test_tables_that_do_not_fit_are_refused() -> None:
     _, tables, offsets = rule()
     with pytest.raises(ModelError, match=r"tables are \[8, 32, 3\], expected 8 features"):
-        BeatRule.of(tables, offsets[:2], SCALE, COLUMNS, CALM, 0.0, -1e3)
+        BeatRule.from_logits(tables, offsets[:2], SCALE, COLUMNS, CALM, 0.0, -1e3)
     with pytest.raises(ModelError, match="largest entry 44000"):
-        BeatRule.of(tables, np.array([0, 200.0, 0]), SCALE, COLUMNS, CALM, 0.0, -1e3)
+        BeatRule.from_logits(tables, np.array([0, 200.0, 0]), SCALE, COLUMNS, CALM, 0.0, -1e3)
 
 
 def test_temperature_and_bias_move_probabilities() -> None:

@@ -15,7 +15,7 @@ from beatlens.integer.graph import Conv, IntegerGraph, Mean, Quantization, Tenso
 from beatlens.integer.packing import check_model
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.runtime.bundle import Bundle, geometry_of
+from beatlens.runtime.bundle import Bundle, derive_geometry
 from beatlens.runtime.folder import FILES, SUMS
 from beatlens.tasks.windows.rule import WindowRule, build_rule, logit, sum_threshold
 
@@ -62,7 +62,7 @@ def test_geometry_is_derived_from_the_network(kind, bundle, residual):
     from .conftest import SPECS
 
     model = bundle if kind == "dense" else residual
-    assert geometry_of(read_tflite(model.tflite)) == build(SPECS[kind], ("a",)).geometry
+    assert derive_geometry(read_tflite(model.tflite)) == build(SPECS[kind], ("a",)).geometry
 
 
 def test_thresholds_in_integers_decide_as_probabilities_do():

@@ -80,7 +80,7 @@ def test_scores_are_the_exact_means(seed: int, columns: int, beats: int, largest
 def test_rounding_moves_logits_by_less_than_half_a_step_an_entry() -> None:
     rng = np.random.default_rng(4)
     tables, offsets = rng.normal(0, 1, (len(FEATURES), BINS, CLASSES)), rng.normal(0, 1, CLASSES)
-    rule = RecordingRule.of(tables, offsets, SCALE, CALM)
+    rule = RecordingRule.from_logits(tables, offsets, SCALE, CALM)
     evidence = rng.integers(-128, 128, (CLASSES, 200)).astype(np.int8)
     features = rng.integers(0, BINS, (30, len(FEATURES)))
     worth = sum(tables[i][features[:, i]] for i in range(len(FEATURES))).mean(axis=0)
@@ -154,8 +154,8 @@ def test_sums_that_no_recording_has_are_refused(columns: int, beats: int) -> Non
 def test_offsets_decide_and_leave_probabilities_alone() -> None:
     tables = np.zeros((len(FEATURES), BINS, CLASSES))
     bent = Calibration(2.0, np.array([0.0, 0.5, -1.0]))
-    plain = RecordingRule.of(tables, np.zeros(CLASSES), SCALE, bent)
-    pushed = RecordingRule.of(tables, np.array([0, 0, 9.0]), SCALE, bent)
+    plain = RecordingRule.from_logits(tables, np.zeros(CLASSES), SCALE, bent)
+    pushed = RecordingRule.from_logits(tables, np.array([0, 0, 9.0]), SCALE, bent)
     sums = plain.sums(np.array([[20], [0], [10]], np.int8), NO_BEAT)
     assert (plain.decide(sums), pushed.decide(sums)) == (0, 2)
     assert pushed.probabilities(sums).tolist() == plain.probabilities(sums).tolist()
@@ -166,11 +166,11 @@ def test_offsets_decide_and_leave_probabilities_alone() -> None:
 def test_rules_that_do_not_fit_are_refused() -> None:
     tables = np.zeros((len(FEATURES), BINS, CLASSES))
     with pytest.raises(ModelError, match=r"tables are \[6, 32, 3\], expected 6 features"):
-        RecordingRule.of(tables, np.zeros(2), SCALE, CALM)
+        RecordingRule.from_logits(tables, np.zeros(2), SCALE, CALM)
     with pytest.raises(ModelError, match=r"entry of tables and offsets is 38400.*scale of 0\.05"):
-        RecordingRule.of(tables, np.array([0, -30.0, 0]), SCALE, CALM)
+        RecordingRule.from_logits(tables, np.array([0, -30.0, 0]), SCALE, CALM)
     most = np.array([0, (LARGEST_ENTRY - 1) * SCALE / FRACTION, 0])
-    assert RecordingRule.of(tables, most, SCALE, CALM).offsets[1] == LARGEST_ENTRY - 1
+    assert RecordingRule.from_logits(tables, most, SCALE, CALM).offsets[1] == LARGEST_ENTRY - 1
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -1e30])
@@ -178,9 +178,9 @@ def test_entries_that_are_no_whole_numbers_are_refused(value: float) -> None:
     tables = np.zeros((len(FEATURES), BINS, CLASSES))
     tables[2, 5, 1] = value
     with pytest.raises(ModelError, match="largest entry of tables and offsets is"):
-        RecordingRule.of(tables, np.zeros(CLASSES), SCALE, CALM)
+        RecordingRule.from_logits(tables, np.zeros(CLASSES), SCALE, CALM)
     with pytest.raises(ModelError, match="largest entry of tables and offsets is"):
-        RecordingRule.of(np.zeros_like(tables), np.array([0.0, value, 0.0]), SCALE, CALM)
+        RecordingRule.from_logits(np.zeros_like(tables), np.array([0.0, value, 0.0]), SCALE, CALM)
 
 
 def read(document: object, classes: int = CLASSES) -> RecordingRule:
@@ -191,7 +191,7 @@ def read(document: object, classes: int = CLASSES) -> RecordingRule:
 
 def test_a_rule_goes_round_through_json() -> None:
     rng = np.random.default_rng(8)
-    rule = RecordingRule.of(
+    rule = RecordingRule.from_logits(
         rng.normal(0, 2, (len(FEATURES), BINS, CLASSES)),
         rng.normal(0, 2, CLASSES),
         SCALE,

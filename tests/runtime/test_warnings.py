@@ -28,7 +28,7 @@ STEP = 0.1
 
 def rule(bias: list[float], low_margin: float, out_of_distribution: float) -> BeatRule:
     """Columns of one step each, no feature, and an offset that makes class 1 win easily."""
-    return BeatRule.of(
+    return BeatRule.from_logits(
         np.zeros((len(FEATURES), BINS, 3)),
         np.array([0.0, 2.0, 0.0]),
         STEP,

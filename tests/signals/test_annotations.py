@@ -20,7 +20,7 @@ from beatlens.signals.annotations import (
     rhythm_mask,
     write_annotations,
 )
-from beatlens.signals.boundaries import boundaries_of
+from beatlens.signals.boundaries import find_boundaries
 
 from .wfdb_cases import write_record
 
@@ -179,11 +179,11 @@ def test_truncated_files_are_refused(folder: Path) -> None:
 
 def test_waves_are_grouped_and_gaps_are_marked() -> None:
     marks = [(1, "("), (3, "p"), (5, ")"), (7, "N"), (9, ")"), (11, "("), (12, "t"), (20, "N")]
-    found = boundaries_of(annotations(marks))
+    found = find_boundaries(annotations(marks))
     assert found.p.tolist() == [[1, 3, 5]]
     assert found.qrs.tolist() == [[-1, 7, 9], [-1, 20, -1]]
     assert found.t.tolist() == [[11, 12, -1]]
-    assert boundaries_of(annotations([])).p.shape == (0, 3)
+    assert find_boundaries(annotations([])).p.shape == (0, 3)
 
 
 def test_reads_what_wfdb_wrote(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from beatlens.signals.morphology import (
     SHIFT,
     STEPS,
     MorphologySimilarity,
+    cut_qrs,
     morphology_similarity,
-    qrs_of,
 )
 from beatlens.tasks.beats.labels import beat_track
 
@@ -116,12 +116,14 @@ def test_streams_say_the_same(seed: int, count: int) -> None:
     x, peaks = signal(shapes, rng.integers(-3, 4, count).tolist())
     x = np.clip(x + rng.normal(0, 12, len(x)), -128, 127).astype(np.int8)
     beats = MorphologySimilarity()
-    assert [beats.push(one) for one in qrs_of(x, peaks)] == morphology_similarity(x, peaks).tolist()
+    assert [beats.push(one) for one in cut_qrs(x, peaks)] == morphology_similarity(
+        x, peaks
+    ).tolist()
 
 
 def test_what_is_beyond_the_ends_is_zero() -> None:
     x = np.arange(1, 41, dtype=np.int8)
-    first, last = qrs_of(x, np.array([0, 39]))
+    first, last = cut_qrs(x, np.array([0, 39]))
     assert first.tolist() == [0] * (BEFORE + SHIFT) + list(range(1, 19))
     assert last.tolist() == list(range(30, 41)) + [0] * 17
 

@@ -140,7 +140,7 @@ class BeatsCollected:
         """Take the next finding."""
         number = UNDECIDED
         if finding.class_name is None or finding.evidence is None:
-            self.notes.update(_kinds_of_notes(finding))
+            self.notes.update(_list_notes(finding))
             self._run = None
         else:
             number = self._numbers[finding.class_name]
@@ -206,7 +206,7 @@ class SpansCollected:
         self._ends.append(finding.end_s)
         self.warnings.update(finding.warnings)
         if finding.evidence is None:
-            self.notes.update(_kinds_of_notes(finding))
+            self.notes.update(_list_notes(finding))
             self._decisions.extend([UNDECIDED] * len(self.bundle.classes))
             return
         self.track.add(finding.start_s, finding.evidence)
@@ -247,12 +247,12 @@ class RecordingCollected:
         self.finding = finding
         self.warnings.update(finding.warnings)
         if finding.evidence is None:
-            self.notes.update(_kinds_of_notes(finding))
+            self.notes.update(_list_notes(finding))
         else:
             self.track.add(finding.start_s, finding.evidence, finding.present)
 
 
-def _kinds_of_notes(finding: Finding) -> dict[str, int]:
+def _list_notes(finding: Finding) -> dict[str, int]:
     """Quality notes without their numbers, each once."""
     return {note.split(":")[0].split(" for ")[0]: 1 for note in finding.quality_notes}
 

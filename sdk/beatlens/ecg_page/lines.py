@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from beatlens.ecg_page.facts import NO_BEATS, rate_words
-from beatlens.ecg_page.reasons import evidence_above, waves, words_of_beat
+from beatlens.ecg_page.reasons import describe_feature, evidence_above, waves
 from beatlens.ecg_page.summary import ClassCount, Summary
 from beatlens.ecg_page.words import clock, plural, share, warning
 from beatlens.runtime.finding import EVIDENCE, OFFSET, Contribution, Finding
@@ -127,7 +127,7 @@ def _beat_line(finding: Finding) -> str:
     chance = 100 * finding.probabilities[finding.class_name]
     normal = finding.classes[0]  # As on the page: what speaks for an ectopic beat, not a normal one
     reasons = finding.explain(against=None if finding.class_name == normal else normal)
-    why = _said(reasons, 2, partial(_beat_segment, finding.time_s), words_of_beat)
+    why = _said(reasons, 2, partial(_beat_segment, finding.time_s), describe_feature)
     return f"{when}{finding.class_name} {chance:3.0f} %  {why}"
 
 

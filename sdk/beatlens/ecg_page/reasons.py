@@ -16,7 +16,7 @@ step is said: RR before the beat at 11/16 of the mean RR is "early by 28 %".
 | `rr_irregularity` | median distance of an RR to the nearest of the four before, of the mean RR |
 | evidence | which waves the segment covers by at least half, by time from the R peak |
 
->>> words_of_beat("prematurity", 11 / 16), words_of_beat("morphology_similarity", 0.03)
+>>> describe_feature("prematurity", 11 / 16), describe_feature("morphology_similarity", 0.03)
 ('early by 28 %', 'shape unlike the recent beats (like 3 % of the last 16)')
 >>> waves(-0.047, 0.516)
 'QRS, ST and T'
@@ -97,7 +97,7 @@ class Reasons:
         return "; ".join(list(dict.fromkeys(said))[: 2 * MAX_SAID])
 
 
-def reasons_of_beat(finding: Finding, against: str) -> Reasons:
+def explain_beat(finding: Finding, against: str) -> Reasons:
     """Why a beat was given its class rather than the class `against`."""
     if finding.class_name is None:
         raise DataError(f"the beat at {finding.time_s:g} s has no decision to take apart")
@@ -105,7 +105,7 @@ def reasons_of_beat(finding: Finding, against: str) -> Reasons:
     return _reasons(finding.class_name, against, [*parts, Part(OFFSET, offset)])
 
 
-def reasons_of_recording(finding: Finding) -> Reasons:
+def explain_recording(finding: Finding) -> Reasons:
     """Why a recording was given its class rather than the class that came second."""
     if finding.class_name is None:
         raise DataError("the recording has no decision to take apart")
@@ -125,7 +125,7 @@ def _split(
     return _largest(parts), sum(part.logits for part in found if part.what == RULE)
 
 
-def reasons_of_span(finding: Finding, name: str, peaks_s: Iterable[float]) -> Reasons:
+def explain_span(finding: Finding, name: str, peaks_s: Iterable[float]) -> Reasons:
     """Why class `name` was found in a span: segments of evidence above its threshold."""
     if not finding.assessable:
         raise DataError(f"the span from {finding.start_s:g} s has no decision to take apart")
@@ -151,7 +151,7 @@ def evidence_above(finding: Finding, name: str) -> list[Contribution]:
     return [part for part in parts if part.what == EVIDENCE and part.logits > 0]
 
 
-def words_of_beat(feature: str, ratio: float) -> str:
+def describe_feature(feature: str, ratio: float) -> str:
     """A beat feature's value in words; of a feature that is not known, its name and its value."""
     if feature in (
         "prematurity",
@@ -209,7 +209,7 @@ def _ratio_words(feature: str, ratio: float) -> str:
 
 def _beat_words(peak_s: float, part: Contribution) -> str:
     if part.start_s is None or part.end_s is None:
-        return words_of_beat(part.what, part.ratio or 0.0)
+        return describe_feature(part.what, part.ratio or 0.0)
     start_s, end_s = part.start_s - peak_s, part.end_s - peak_s
     return f"{waves(start_s, end_s)} ({_ms(start_s)} to {_ms(end_s)} ms from R)"
 

@@ -18,9 +18,9 @@ from beatlens.ecg_page.collect import (
 )
 from beatlens.ecg_page.reasons import (
     Reasons,
-    reasons_of_beat,
-    reasons_of_recording,
-    reasons_of_span,
+    explain_beat,
+    explain_recording,
+    explain_span,
 )
 from beatlens.ecg_page.words import clock, plural, warning
 from beatlens.runtime.finding import Finding
@@ -86,13 +86,13 @@ def choose_strips(
     the threshold. Of a model of recordings: the parts with most evidence for the class decided on.
     """
     if isinstance(collected, BeatsCollected):
-        return _strips_of_beats(collected, per_class)
+        return _choose_beat_strips(collected, per_class)
     if isinstance(collected, SpansCollected):
-        return _strips_of_spans(collected, peaks_s, per_class)
-    return _strips_of_recording(collected, peaks_s, per_class)
+        return _choose_span_strips(collected, peaks_s, per_class)
+    return _choose_recording_strips(collected, peaks_s, per_class)
 
 
-def _strips_of_beats(collected: BeatsCollected, per_class: int) -> list[Strip]:
+def _choose_beat_strips(collected: BeatsCollected, per_class: int) -> list[Strip]:
     strips = []
     times, classes, warned = collected.times_s, collected.classes, collected.warned
     found = [int((classes == number).sum()) for number in range(len(collected.bundle.classes))]
@@ -140,7 +140,7 @@ def _beat_strip(
         evidence_start_s=first,
         column_s=collected.track.column_s,
         marks=marks,
-        reasons=reasons_of_beat(finding, normal),
+        reasons=explain_beat(finding, normal),
         warnings=tuple(map(warning, finding.warnings)),
     )
 
@@ -208,7 +208,7 @@ def _beat_marks(
     )
 
 
-def _strips_of_spans(
+def _choose_span_strips(
     collected: SpansCollected, peaks_s: NDArray[np.floating], per_class: int
 ) -> list[Strip]:
     bundle, strips = collected.bundle, []
@@ -233,20 +233,20 @@ def _strips_of_spans(
                     evidence_start_s=first,
                     column_s=collected.track.column_s,
                     marks=_marks(peaks_s, start, end),
-                    reasons=reasons_of_span(finding, name, _between(peaks_s, start, end)),
+                    reasons=explain_span(finding, name, _between(peaks_s, start, end)),
                     warnings=tuple(map(warning, finding.warnings)),
                 )
             )
     return strips
 
 
-def _strips_of_recording(
+def _choose_recording_strips(
     collected: RecordingCollected, peaks_s: NDArray[np.floating], per_class: int
 ) -> list[Strip]:
     finding = collected.finding
     if finding is None or finding.class_name is None or finding.probabilities is None:
         return []
-    reasons = reasons_of_recording(finding)
+    reasons = explain_recording(finding)
     mine, other = map(finding.classes.index, (finding.class_name, finding.second()))
     track, title = collected.track, collected.bundle.titles[finding.class_name]
     strips = []

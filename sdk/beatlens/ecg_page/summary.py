@@ -187,7 +187,7 @@ def count_spans(collected: SpansCollected) -> tuple[ClassCount, ...]:
     return tuple(counts)
 
 
-def peaks_of(collected: Collected, monitored: list[float]) -> NDArray[np.float64]:
+def choose_peaks(collected: Collected, monitored: list[float]) -> NDArray[np.float64]:
     """R peaks `[b]` in seconds: the model's own where it has some, else the monitor's."""
     if isinstance(collected, BeatsCollected):
         return collected.times_s

@@ -34,7 +34,7 @@ from beatlens.firmware.tflm_words import Project
 from beatlens.integer.graph import IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
-from beatlens.runtime.bundle import Bundle, geometry_of
+from beatlens.runtime.bundle import Bundle, derive_geometry
 from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
 
@@ -163,7 +163,7 @@ def _check_options(name: str, arena_bytes: int | None, core: str | None) -> None
 
 def _check_network(graph: IntegerGraph, core: str | None) -> list[tuple[str, str]]:
     """What CMSIS-NN gets wrong of it on cores with MVE, if `core` is none of them."""
-    geometry_of(graph)  # refuses padding: columns would depend on where a window starts
+    derive_geometry(graph)  # refuses padding: columns would depend on where a window starts
     unsafe = mve_unsafe(graph)
     if core in MVE_CORES and unsafe:
         operator, reason = unsafe[0]

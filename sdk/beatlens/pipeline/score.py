@@ -54,7 +54,7 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """What a formula begins with in a spreadsheet, half and full width."""
 
 
-def opened_record(
+def open_record(
     record: str, data: Path | None = None, progress: Progress | None = None
 ) -> RecordingFile:
     """A record by its path, with or without extension, or as DATABASE/RECORD; see `find_record`.
@@ -64,7 +64,7 @@ def opened_record(
     return find_record(record, data).open(progress)
 
 
-def lead_of(recording: RecordingFile, name: str | None = None) -> int:
+def choose_lead(recording: RecordingFile, name: str | None = None) -> int:
     """Row of the lead called `name`; None: the one of `signals.leads.usual_lead`."""
     if name is not None:
         return recording.lead(name)

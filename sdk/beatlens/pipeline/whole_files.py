@@ -37,7 +37,7 @@ class WholeFile:
         run: str = "",
     ) -> None:
         self.path = path
-        self._part = _part_of(path, run)
+        self._part = _name_part(path, run)
         self._newline, self._errors = newline, errors
         self._file: TextIO | None = None
 
@@ -83,7 +83,7 @@ class WholeFile:
         keep_folder(self.path.parent)
 
 
-def _part_of(path: Path, run: str = "") -> Path:
+def _name_part(path: Path, run: str = "") -> Path:
     """A name of its own for each process and file."""
     return path.with_name(f".{path.name}.{run}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
 
@@ -117,7 +117,7 @@ def write_first(path: Path, text: str) -> bool:
 
     Raises `OutputError` where the disk refuses.
     """
-    part = _part_of(path)
+    part = _name_part(path)
     try:
         try:
             part.write_text(text, encoding="utf-8")

@@ -72,7 +72,7 @@ class Bundle(Contents):
                 `model.tflite`; or what decides was changed after the bundle was made. The message
                 names file and field.
         """
-        return cls._of(read_folder(find_bundle(folder)))
+        return cls._read(read_folder(find_bundle(folder)))
 
     @classmethod
     def create(
@@ -113,13 +113,13 @@ class Bundle(Contents):
                 fit it, or the folder is in use.
         """
         graph = read_tflite(tflite)
-        geometry = geometry_of(graph)
+        geometry = derive_geometry(graph)
         evidence = graph.tensors[graph.outputs["evidence"]]
         if len(classes) != evidence.channels:
             raise ModelError(
                 f"{len(classes)} classes are named, the network has {evidence.channels}"
             )
-        golden = _golden_of(graph, golden_inputs)
+        golden = _make_golden(graph, golden_inputs)
         packed = pack_model(graph)
         manifest = Manifest(
             name=name,
@@ -139,12 +139,12 @@ class Bundle(Contents):
         files = {MODEL: bytes(tflite), PACKED: packed}
         files |= {file: getattr(golden, key).tobytes() for key, file in GOLDEN.items()}
         files[MANIFEST] = sign_manifest(manifest, files)
-        bundle = cls._of(files)
+        bundle = cls._read(files)
         write_folder(Path(folder), files, replace=replace)
         return bundle
 
     @classmethod
-    def _of(cls, files: Mapping[str, bytes]) -> Bundle:
+    def _read(cls, files: Mapping[str, bytes]) -> Bundle:
         values = read_manifest(files[MANIFEST])
         check_decision(parse(MANIFEST, files[MANIFEST]), files)
         manifest = Manifest(**values)
@@ -251,7 +251,7 @@ def sign_manifest(manifest: Manifest, files: Mapping[str, bytes]) -> bytes:
     return write_manifest(replace_fields(manifest, decision_sha256=digest))
 
 
-def geometry_of(graph: IntegerGraph) -> Geometry:
+def derive_geometry(graph: IntegerGraph) -> Geometry:
     """Stride and receptive field of a graph's evidence, derived from its operators.
 
     Raises ModelError if a convolution is padded or the graph's first column does not begin with
@@ -309,8 +309,8 @@ def _check_graph(manifest: Manifest, graph: IntegerGraph) -> None:
             _disagree(f"size of {role!r}", described[role], (tensor.length, tensor.channels))
         if tensor.quantization != manifest.tensors[role]:
             _disagree(f"tensors.{role}", manifest.tensors[role], tensor.quantization)
-    if geometry_of(graph) != manifest.geometry:
-        _disagree("geometry", manifest.geometry, geometry_of(graph))
+    if derive_geometry(graph) != manifest.geometry:
+        _disagree("geometry", manifest.geometry, derive_geometry(graph))
 
 
 def _disagree(field: str, said: object, found: object) -> NoReturn:
@@ -320,7 +320,7 @@ def _disagree(field: str, said: object, found: object) -> NoReturn:
     )
 
 
-def _golden_of(graph: IntegerGraph, inputs: Int8) -> Golden:
+def _make_golden(graph: IntegerGraph, inputs: Int8) -> Golden:
     length = graph.tensors[graph.input].length
     inputs = np.asarray(inputs)
     if inputs.dtype != np.int8 or inputs.ndim != 2 or inputs.shape[1] != length or not len(inputs):

@@ -162,14 +162,17 @@ class InterpreterEngine(_CheckedEngine):
 
     def _evidence(self, x: Int8, columns: int) -> Int8:
         if columns == self._manifest.span_columns:
-            return self._run(self._whole, x)["evidence"][0, 0]
+            return self._first_evidence(self._whole, x)
         if self._resizable:
             interpreter = self._ready.get(len(x), self._resized)
-            return self._run(interpreter, x)["evidence"][0, 0]
+            return self._first_evidence(interpreter, x)
         return self._in_windows(x, columns)
 
     def _logits(self, x: Int8) -> Int8:
-        return self._run(self._whole, x)["logits"][0]
+        return np.asarray(self._run(self._whole, x)["logits"][0])
+
+    def _first_evidence(self, interpreter: Any, x: Int8) -> Int8:
+        return np.asarray(self._run(interpreter, x)["evidence"][0, 0])
 
     def _in_windows(self, x: Int8, columns: int) -> Int8:
         """Run windows of the file's own length; the last is filled up with zeros."""
@@ -276,10 +279,10 @@ class SimulatorEngine(_CheckedEngine):
         self._graph = read_tflite(bundle.tflite)
 
     def _evidence(self, x: Int8, columns: int) -> Int8:
-        return self._run(x)["evidence"][0]
+        return np.asarray(self._run(x)["evidence"][0])
 
     def _logits(self, x: Int8) -> Int8:
-        return self._run(x)["logits"][0]
+        return np.asarray(self._run(x)["logits"][0])
 
     def _run(self, x: Int8) -> dict[str, Int8]:
         graph = self._ready.get(len(x), self._graph.with_input_length)

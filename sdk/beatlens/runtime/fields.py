@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from beatlens.errors import ModelError
 
-LONGEST_SHOWN = 60
+MAX_SHOWN = 60
 """Characters of a bad value that an error message repeats."""
 
 
@@ -38,7 +38,7 @@ def parse(file: str, data: bytes) -> Any:
     def finite(text: str) -> float:
         value = float(text)
         if not math.isfinite(value):
-            raise ValueError(f"{text[:LONGEST_SHOWN]} is not a finite number")
+            raise ValueError(f"{text[:MAX_SHOWN]} is not a finite number")
         return value
 
     try:
@@ -59,7 +59,7 @@ def shown(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 128:
         return "a number of more than 38 digits"
     text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 
 class Fields:
@@ -119,7 +119,7 @@ class Fields:
             self.refuse(key, f"a list of {count} numbers from {low:g} to {high:g}")
         return [float(v) for v in value]
 
-    def names_of_classes(self, key: str, classes: Sequence[str]) -> list[str]:
+    def some_classes(self, key: str, classes: Sequence[str]) -> list[str]:
         """A list of some of the classes, each once, in their order, but not all of them."""
         value = self._get(key)
         if not isinstance(value, list) or value != [name for name in classes if name in value]:

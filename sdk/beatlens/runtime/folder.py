@@ -26,7 +26,7 @@ GOLDEN = {
     "logits": "golden_logits.bin",
 }
 FILES = (MANIFEST, MODEL, PACKED, *GOLDEN.values())
-LARGEST_FILE = 32 << 20
+MAX_FILE = 32 << 20
 _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([A-Za-z0-9_.-]{1,100})")
 
 
@@ -100,11 +100,11 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"{path}: no such file, expected one (not a link) in every bundle")
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+            data = file.read(MAX_FILE + 1)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error})") from error
-    if len(data) > LARGEST_FILE:
-        raise ModelError(f"{path}: larger than {LARGEST_FILE} bytes, the most that is read")
+    if len(data) > MAX_FILE:
+        raise ModelError(f"{path}: larger than {MAX_FILE} bytes, the most that is read")
     return data
 
 

@@ -11,7 +11,7 @@ from beatlens.errors import ModelError
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import Quantization
 from beatlens.runtime.fields import Fields, parse
-from beatlens.runtime.folder import LARGEST_FILE, MANIFEST
+from beatlens.runtime.folder import MANIFEST, MAX_FILE
 from beatlens.runtime.format2 import from_format_2
 from beatlens.runtime.kinds import find_kind
 from beatlens.runtime.manifest import TENSORS, Manifest
@@ -19,7 +19,7 @@ from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
 
 FORMAT = 3
 MAX_CLASSES, MAX_CASES = 64, 64
-LONGEST_INPUT = 1 << 20
+MAX_INPUT = 1 << 20
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _KIND = r"[a-z][a-z0-9_]{0,31}"
 _CLASS = r"[a-z][a-z0-9_]{0,31}"
@@ -81,9 +81,9 @@ def read_manifest(data: bytes) -> dict[str, Any]:
     front_end.number("lsb_mv", LSB_MV, LSB_MV)
     front_end.finish()
     geometry = _geometry(top.section("geometry"))
-    span = top.integer("span_columns", 1, LONGEST_INPUT // geometry.stride)
-    if geometry.input_length(span) > LONGEST_INPUT:
-        top.refuse("span_columns", f"an input of at most {LONGEST_INPUT} samples")
+    span = top.integer("span_columns", 1, MAX_INPUT // geometry.stride)
+    if geometry.input_length(span) > MAX_INPUT:
+        top.refuse("span_columns", f"an input of at most {MAX_INPUT} samples")
     tensors = _tensors(top.section("tensors"))
     titles = _titles(top.sections("classes", MAX_CLASSES))
     kind = find_kind(top.text("kind", _KIND, "lower-case letters, digits and _ (at most 32)"))
@@ -101,7 +101,7 @@ def read_manifest(data: bytes) -> dict[str, Any]:
         "span_columns": span,
         "hop_columns": top.integer("hop_columns", 1, span),
         "tensors": tensors,
-        "packed_bytes": top.integer("packed_bytes", 1, LARGEST_FILE),
+        "packed_bytes": top.integer("packed_bytes", 1, MAX_FILE),
         "golden_cases": top.integer("golden_cases", 1, MAX_CASES),
         "measured": top.free("measured"),
         "versions": {
@@ -127,7 +127,7 @@ def _titles(entries: list[Fields]) -> dict[str, str]:
 
 def _geometry(fields: Fields) -> Geometry:
     stride = fields.integer("stride", 1, 4096)
-    field = fields.integer("receptive_field", stride, LONGEST_INPUT)
+    field = fields.integer("receptive_field", stride, MAX_INPUT)
     fields.finish()
     return Geometry(stride, field)
 

@@ -92,7 +92,7 @@ class Stream:
         if engine == "c":
             self._chain = self._kind.make_host_chain(bundle, frontend, hop, allowed)
         else:
-            runs = engine_of(bundle, engine)
+            runs = choose_engine(bundle, engine)
             self._chain = self._kind.make_chain(bundle, frontend, hop, allowed, runs)
 
     @property
@@ -246,7 +246,7 @@ def _explain(stream: Stream, pieces: Iterable[Piece]) -> Iterator[Finding]:
     yield from stream.flush()
 
 
-def engine_of(bundle: Contents, engine: Engine | EngineKind | None) -> Engine:
+def choose_engine(bundle: Contents, engine: Engine | EngineKind | None) -> Engine:
     """The engine itself, or the one of a name."""
     if engine is None or isinstance(engine, str):
         return make_engine(bundle, engine or "auto")
@@ -284,7 +284,7 @@ def _checked_mask(missing: Any, samples: Any, array: NDArray[Any]) -> NDArray[np
     if isinstance(samples, np.ma.MaskedArray):
         masked = np.ma.getmaskarray(samples)
         return np.asarray(masked if missing is None else missing | masked)
-    return missing
+    return None if missing is None else np.asarray(missing)
 
 
 def _front_end(

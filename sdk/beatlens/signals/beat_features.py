@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from beatlens.signals.morphology import SEEN, MorphologySimilarity, morphology_similarity, qrs_of
+from beatlens.signals.morphology import SEEN, MorphologySimilarity, cut_qrs, morphology_similarity
 from beatlens.signals.morphology import STEPS as SHARES
 from beatlens.signals.qrs import RECENT
 from beatlens.signals.rr_features import STEPS as RATIOS
@@ -76,7 +76,7 @@ class BeatFeatures:
         """
         rhythm = self._rhythm.push(peak)
         found = None if rhythm is None else (*rhythm, *self._of_last)
-        samples = qrs_of(self._x, np.array([peak - self._first]))[0]
+        samples = cut_qrs(self._x, np.array([peak - self._first]))[0]
         self._of_last = self._morphology.push(samples), self._irregularity.push(peak)
         return found
 

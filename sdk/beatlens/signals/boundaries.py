@@ -22,7 +22,7 @@ class Boundaries:
     t: NDArray[np.int64]
 
 
-def boundaries_of(annotations: Annotations) -> Boundaries:
+def find_boundaries(annotations: Annotations) -> Boundaries:
     """Group `( p )`, `( N )` and `( t )` into waves.
 
     An onset belongs to the peak that follows it at once, an end to the peak just before it; a

@@ -85,7 +85,7 @@ class Conditioned:
     @property
     def usable(self) -> np.ndarray:
         """Bool `[m]`: true where a sample is not saturated, clipped or flat."""
-        return ~(self.saturated | self.clipped | self.flat)
+        return np.asarray(~(self.saturated | self.clipped | self.flat))
 
     @property
     def millivolts(self) -> np.ndarray:
@@ -224,7 +224,8 @@ class FrontEndStream:
     @property
     def latency(self) -> int:
         """128 Hz samples between the newest sample pushed and the newest one that came out."""
-        return DELAY + -(-self._frontend.half * MODEL_RATE_HZ // self._frontend.rate_hz)
+        half: int = self._frontend.half
+        return DELAY + -(-half * MODEL_RATE_HZ // self._frontend.rate_hz)
 
     def push(self, counts: np.ndarray) -> Conditioned:
         """Take integer counts `[n]` (any n, 0 too) and return the samples that became ready."""
@@ -335,10 +336,10 @@ def _noisy(y: np.ndarray) -> np.ndarray:
     first, last = DELAY, len(y) - DELAY
     before = y[first - NOISE_REACH : last - NOISE_REACH]
     behind = y[first + NOISE_REACH : last + NOISE_REACH]
-    return np.abs(2 * y[first:last] - before - behind) > NOISE_STEP
+    return np.asarray(np.abs(2 * y[first:last] - before - behind) > NOISE_STEP)
 
 
 def _moving_sum(values: np.ndarray) -> np.ndarray:
     """Sum of every `AVERAGE` consecutive values, int64 `[n - AVERAGE + 1]`."""
     total = np.concatenate([[0], np.cumsum(values)])
-    return total[AVERAGE:] - total[:-AVERAGE]
+    return np.asarray(total[AVERAGE:] - total[:-AVERAGE])

@@ -76,7 +76,7 @@ class MorphologySimilarity:
         return STEPS * alike // among if among else STEPS
 
 
-def qrs_of(x: NDArray[np.int8], peaks: NDArray[np.integer]) -> NDArray[np.int8]:
+def cut_qrs(x: NDArray[np.int8], peaks: NDArray[np.integer]) -> NDArray[np.int8]:
     """Samples around R peaks, `[b, SEEN]`; what is not in `x [n]` is 0."""
     padded = np.pad(x, SEEN)
     return padded[np.asarray(peaks)[:, None] + np.arange(SEEN) + SEEN - BEFORE - SHIFT]
@@ -92,7 +92,7 @@ def morphology_similarity(x: NDArray[np.int8], peaks: NDArray[np.integer]) -> ND
     Returns:
         int64 `[b]`, 0 to `STEPS`.
     """
-    beats = qrs_of(x, peaks).astype(np.int64)
+    beats = cut_qrs(x, peaks).astype(np.int64)
     alike, among = np.zeros((2, len(beats)), np.int64)
     for back in range(1, min(REMEMBERED, len(beats) - 1) + 1):
         mine = beats[back:, SHIFT : SHIFT + LENGTH]
@@ -119,4 +119,4 @@ def _alike(mine: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool
 
 def _covariance(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
     """Times `LENGTH` squared."""
-    return LENGTH * (a * b).sum(axis=-1) - a.sum(axis=-1) * b.sum(axis=-1)
+    return np.asarray(LENGTH * (a * b).sum(axis=-1) - a.sum(axis=-1) * b.sum(axis=-1))

@@ -122,7 +122,7 @@ def find_records(texts: Sequence[str], data: Path | None = None) -> list[RecordP
     found: dict[str, RecordPlace | NoRecord] = {}
     for text in texts:
         try:
-            places = _all_of(text, data)
+            places = _find_all(text, data)
         except DataError as error:
             found.setdefault(f"\0{text}", NoRecord(_shown(text), str(error)))
             continue
@@ -131,7 +131,7 @@ def find_records(texts: Sequence[str], data: Path | None = None) -> list[RecordP
     return list(found.values())
 
 
-def _all_of(text: str, data: Path | None) -> list[RecordPlace]:
+def _find_all(text: str, data: Path | None) -> list[RecordPlace]:
     """The record of a name, or all records of a database."""
     if _by_path(text) or not is_database(text.rstrip("/")):
         return [find_record(text, data)]

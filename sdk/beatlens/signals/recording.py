@@ -112,7 +112,7 @@ class Recording:
         DataError: no lead has that name; the message lists those there are.
         """
         where = f"{self.database}/{self.name}" if self.database else self.name
-        return row_of_lead(self.lead_names, name, where)
+        return find_lead(self.lead_names, name, where)
 
     def pieces(self, row: int) -> Iterator[Piece]:
         """The samples of one lead, in one piece."""
@@ -121,10 +121,11 @@ class Recording:
     def millivolts(self, name: str) -> NDArray[np.float64]:
         """Samples of one lead in mV, float64 [samples]; DataError as `lead`."""
         row = self.lead(name)
-        return np.divide(self.counts[row], self.counts_per_mv[row], dtype=np.float64)
+        found = np.divide(self.counts[row], self.counts_per_mv[row], dtype=np.float64)
+        return np.asarray(found)
 
 
-def row_of_lead(lead_names: tuple[str, ...], name: str, record: str) -> int:
+def find_lead(lead_names: tuple[str, ...], name: str, record: str) -> int:
     """Row of the lead called `name` of `record`; see `Recording.lead`."""
     if name in lead_names:
         return lead_names.index(name)

@@ -81,18 +81,18 @@ class RRFeatures:
         after = min(peak - self._last, LONGEST)
         if after < 1:
             raise SignalError(f"R peak at {peak}, expected one after the last at {self._last}")
-        found = self._features_of(after)
+        found = self._compute_features(after)
         self._remember()
         self._last, self._before = peak, after
         return found
 
     def end(self) -> tuple[int, ...] | None:
         """End the stream: the features of the last beat. What is pushed next begins a new one."""
-        found = None if self._last is None else self._features_of(None)
+        found = None if self._last is None else self._compute_features(None)
         self.__init__()  # type: ignore[misc]
         return found
 
-    def _features_of(self, after: int | None) -> tuple[int, ...]:
+    def _compute_features(self, after: int | None) -> tuple[int, ...]:
         """Of the last beat; a ratio with an interval that is not there counts as 1."""
         before = self._before
         usual = list(self._intervals)[-USUAL:] or [before or after or 1]

@@ -97,7 +97,7 @@ def worn_noise(
     effort, moving = (_band(rng, samples, rate_hz, 0.05, 0.5) for _ in range(2))
     total: Floats = muscle * np.exp(0.5 * effort) * _band(rng, samples, rate_hz, 8, 40)
     total += motion * np.exp(0.7 * moving) * _band(rng, samples, rate_hz, 0.5, 8)
-    return total + wander * _band(rng, samples, rate_hz, 0.5, 2)
+    return np.asarray(total + wander * _band(rng, samples, rate_hz, 0.5, 2))
 
 
 def fibrillatory_waves(

@@ -71,7 +71,7 @@ def read_recording(
         lead_names=header.lead_names,
         counts=counts,
         counts_per_mv=tuple(signal.counts_per_mv for signal in header.signals),
-        rails=rails_of(header, sums),
+        rails=find_rails(header, sums),
         calibrated=all(signal.calibrated for signal in header.signals),
         missing=missing,
     )
@@ -257,7 +257,7 @@ def _fill_missing(
     return digital, missing if missing.any() else None
 
 
-def rails_of(header: Header, sums: Sums) -> tuple[tuple[int, int], ...]:
+def find_rails(header: Header, sums: Sums) -> tuple[tuple[int, int], ...]:
     """Lowest and highest count each converter can give, above the baseline.
 
     From the header's ADC resolution around its ADC zero; a resolution of 0 ("not given", ludb)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from beatlens.signals.recording import Piece, row_of_lead
+from beatlens.signals.recording import Piece, find_lead
 from beatlens.signals.wfdb_files import (
     Sums,
     check_signal_files,
     check_sums,
+    find_rails,
     lowest_codes,
-    rails_of,
     read_samples,
 )
 from beatlens.signals.wfdb_header import Expected, Header, read_header
@@ -59,7 +59,7 @@ class RecordingFile:
     def lead(self, name: str) -> int:
         """Row of the lead called `name`; as `Recording.lead`."""
         where = f"{self.database}/{self.name}" if self.database else self.name
-        return row_of_lead(self.lead_names, name, where)
+        return find_lead(self.lead_names, name, where)
 
     def pieces(self, row: int) -> Iterator[Piece]:
         """Consecutive pieces of one lead."""
@@ -119,7 +119,7 @@ def open_record(
         samples=header.samples,
         lead_names=header.lead_names,
         counts_per_mv=tuple(signal.counts_per_mv for signal in header.signals),
-        rails=rails_of(header, sums),
+        rails=find_rails(header, sums),
         calibrated=all(signal.calibrated for signal in header.signals),
         _header=header,
         _sums=sums,

@@ -12,11 +12,11 @@ from rich.text import Text
 from beatlens.ecg_page.collect import Collected, collector
 from beatlens.ecg_page.lead_monitor import LeadMonitor
 from beatlens.ecg_page.lines import lead_words, line, summary_lines
-from beatlens.ecg_page.summary import Summary, peaks_of, summarise
+from beatlens.ecg_page.summary import Summary, choose_peaks, summarise
 from beatlens.ecg_page.words import STATEMENT, printable
 from beatlens.ecg_page.write import about, check_page_path, write_page
 from beatlens.pipeline.result_files import json_line
-from beatlens.pipeline.score import findings_in, lead_of, opened_record
+from beatlens.pipeline.score import choose_lead, findings_in, open_record
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
 from beatlens.signals.frontend import FrontEnd
@@ -42,8 +42,8 @@ def explain_record(
         check_page_path(page)
     model = Bundle.load(bundle)
     with output_bar() as progress:
-        recording = opened_record(record, data, partial(progress, "checking the record"))
-        row = lead_of(recording, lead)
+        recording = open_record(record, data, partial(progress, "checking the record"))
+        row = choose_lead(recording, lead)
         pieces = _watched(recording, row, partial(progress, "explaining"))
         if as_json and page is None:
             for finding in findings_in(model, recording, row, pieces, every=every, engine=engine):
@@ -68,7 +68,7 @@ def explain_record(
             elif not _is_normal(finding, model):
                 say(line(finding))
         quality = monitor.end()
-        summary = summarise(collected, quality, peaks_of(collected, monitor.peaks))
+        summary = summarise(collected, quality, choose_peaks(collected, monitor.peaks))
         if not as_json:
             say("")
             for text in summary_lines(summary, recording.lead_names):

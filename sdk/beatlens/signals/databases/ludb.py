@@ -7,7 +7,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from beatlens.errors import DataError
-from beatlens.signals.boundaries import Boundaries, boundaries_of
+from beatlens.signals.boundaries import Boundaries, find_boundaries
 from beatlens.signals.databases.contract import (
     BLOCKED,
     FIBRILLATION_AND_FLUTTER,
@@ -78,7 +78,7 @@ class Ludb(WfdbDatabase):
         """Onsets, peaks and ends of P, QRS and T in one lead of a record."""
         if lead.lower() not in LUDB_LEADS:
             raise DataError(f"ludb has no lead {lead!r}; its leads are {', '.join(LUDB_LEADS)}")
-        return boundaries_of(self.read_annotator(record, lead.lower()))
+        return find_boundaries(self.read_annotator(record, lead.lower()))
 
     @cached_property
     def _diagnoses(self) -> dict[str, Mapping[str, tuple[str, ...]]]:

@@ -93,4 +93,4 @@ def _scores(bundle: Contents, finding: Finding) -> list[int]:
     assert finding.evidence is not None
     values = np.rint(finding.evidence / evidence.scale).astype(np.int64) + evidence.zero_point
     steps = [[round(v * STEPS[key]) for key, v in finding.features.items()]]
-    return rule.scores(values.sum(axis=1)[None], np.array(steps))[0].tolist()
+    return [int(score) for score in rule.scores(values.sum(axis=1)[None], np.array(steps))[0]]

@@ -63,7 +63,7 @@ class WarningRule:
     out_of_distribution: int
 
     @classmethod
-    def of(
+    def from_logits(
         cls, calibration: Calibration, low_margin: float, out_of_distribution: float, step: float
     ) -> WarningRule:
         """Round to whole steps; both limits in logits of the scores."""
@@ -110,7 +110,7 @@ class BeatRule:
             )
 
     @classmethod
-    def of(
+    def from_logits(
         cls,
         tables: NDArray[np.floating],
         offsets: NDArray[np.floating],
@@ -129,7 +129,7 @@ class BeatRule:
             np.round(offsets / step).astype(np.int64),
             scale,
             calibration,
-            WarningRule.of(calibration, low_margin, out_of_distribution, step),
+            WarningRule.from_logits(calibration, low_margin, out_of_distribution, step),
             never_if_clipped,
         )
 
@@ -153,7 +153,7 @@ class BeatRule:
         """
         first = beat_columns(peaks, stride, self.before, self.after, evidence.shape[1])
         upto = np.pad(evidence.astype(np.int64).cumsum(axis=1), ((0, 0), (1, 0)))
-        return (upto[:, first + self.before + self.after] - upto[:, first]).T
+        return np.asarray((upto[:, first + self.before + self.after] - upto[:, first]).T)
 
     def scores(
         self, sums: NDArray[np.int64], features: NDArray[np.int64], *, offsets: bool = True
@@ -240,7 +240,7 @@ def read_rule(fields: Fields, classes: tuple[str, ...], columns: int, scale: flo
         fields.integer(name, -LARGEST_LIMIT, LARGEST_LIMIT)
         for name in ("low_margin", "out_of_distribution")
     ]
-    never = fields.names_of_classes("never_if_clipped", classes)
+    never = fields.some_classes("never_if_clipped", classes)
     fields.finish()
     return BeatRule(
         before,

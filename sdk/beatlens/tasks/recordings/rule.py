@@ -97,7 +97,7 @@ class RecordingRule:
         _check_largest(self.tables, self.offsets, self.scale)
 
     @classmethod
-    def of(
+    def from_logits(
         cls,
         tables: NDArray[np.floating],
         offsets: NDArray[np.floating],
@@ -132,7 +132,7 @@ class RecordingRule:
 
     def looked_up(self, features: NDArray[np.integer]) -> NDArray[np.int64]:
         """Table entries of beats' features `[b, 6]`, `[b, 6, C]`."""
-        return self.tables[np.arange(len(FEATURES)), features]
+        return np.asarray(self.tables[np.arange(len(FEATURES)), features])
 
     def scores(self, sums: Sums) -> NDArray[np.int64]:
         """Scores `[C]`; see the module."""

@@ -82,4 +82,4 @@ def _sums(bundle: Contents, finding: Finding) -> list[int]:
     evidence = bundle.tensors["evidence"]
     assert finding.evidence is not None
     values = np.rint(finding.evidence / evidence.scale) + evidence.zero_point
-    return values.sum(axis=1).astype(int).tolist()
+    return [int(value) for value in values.sum(axis=1)]

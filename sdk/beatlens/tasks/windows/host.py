@@ -98,7 +98,8 @@ class HostWindowChain(HostChain):
 
 def _count_findings(bundle: Contents, frontend: FrontEnd, hop: int) -> int:
     """Findings that one call can give: of its own columns, those inside, and a gap's two ends."""
-    samples = (PIECE + 2 * frontend.half) * MODEL_RATE_HZ // frontend.rate_hz + DELAY
+    half: int = frontend.half
+    samples = (PIECE + 2 * half) * MODEL_RATE_HZ // frontend.rate_hz + DELAY
     columns = (samples + bundle.geometry.right + max(CHUNKS)) // bundle.geometry.stride
     return (columns + 2 * bundle.span_columns) // hop + 8
 
