@@ -31,6 +31,7 @@ from beatlens.tasks.registry import default_recipe
 from beatlens.tasks.windows.labels import CONTEXT, WindowSet, WindowTrack, cut_windows
 from beatlens.tasks.windows.metrics import Run, run_integer, run_network
 from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.rule import window_rule
 from beatlens.tasks.windows.tracks import MakeTrack
 from benchmarks.docs_tables.example_strip import example_strip
 
@@ -151,7 +152,7 @@ def main() -> None:
     bundle = Bundle.load(given.bundle)
     tracks = read_tracks(given.data)
     by_record = {track.record: track for track in tracks}
-    chances = np.array(list(bundle.thresholds.values()))
+    chances = np.array(list(window_rule(bundle).thresholds.values()))
     limits = np.log(chances / (1 - chances))
     maps = run_both(given.teacher, bundle, tracks)
     index = choose_strip(maps, by_record, limits)

@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import DataError, RecipeError
-from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.stream import explain_recording
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases import Database
 from beatlens.signals.databases.mitdb import DS2
@@ -80,9 +78,9 @@ class NoiseBench:
         self._noise = {kind: read_noise(nstdb, kind, lead) for kind in NOISES}
 
     def rows(self, bundle: Bundle, progress: Progress | None = None) -> list[dict[str, Any]]:
-        """A row per condition: of beats or of strips, as the bundle decides."""
+        """A row per condition: of beats or of windows, as the bundle decides."""
         outcomes: dict[Condition, list[Any]] = {condition: [] for condition in self._conditions}
-        outcome = _run_strips if bundle.beats is None else _run_beats
+        outcome = _run_strips if bundle.kind.hops else _run_beats
         for index, record in enumerate(self._records):
             if progress is not None:
                 progress(bundle.name, index, len(self._records))
@@ -92,7 +90,7 @@ class NoiseBench:
                 found = outcome(bundle, recording, reference, counts, clean)
                 clean = clean or found
                 outcomes[condition].append(found)
-        format_row: Any = strip_row if bundle.beats is None else beat_row
+        format_row: Any = strip_row if bundle.kind.hops else beat_row
         return [
             {"model": bundle.name, "noise": kind, "snr_db": level, "records": len(self._records)}
             | format_row(found, outcomes[CLEAN])
@@ -129,7 +127,7 @@ def _run_beats(
     clean: BeatOutcome | None,
 ) -> BeatOutcome:
     rate, gain, options = _sensor(recording)
-    findings = list(explain_beats(bundle, counts, rate, gain, **options))
+    findings = list(bundle.explain(counts, rate, gain, **options))
     segments = noise_segments(len(counts), rate)
     column_s = bundle.geometry.stride / MODEL_RATE_HZ
     return beat_outcome(findings, reference, rate, segments, column_s, clean)
@@ -147,7 +145,7 @@ def _run_strips(
     span = bundle.span_s
     if STRETCH_S % span:
         raise DataError(f"the bundle's span is {span:g} s, expected one that divides {STRETCH_S} s")
-    findings = explain_recording(bundle, counts, rate, gain, hop_s=span, **options)
+    findings = bundle.explain(counts, rate, gain, hop_s=span, **options)
     segments = [(a / rate, b / rate) for a, b in noise_segments(len(counts), rate)]
     chosen = [
         finding

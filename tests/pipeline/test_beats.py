@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
+from beatlens.runtime.beat_stream import explain_beats
 from typer.testing import CliRunner
 
 from beatlens.errors import DataError, ModelError, RecipeError
@@ -20,7 +21,6 @@ from beatlens.pipeline.compress import compress
 from beatlens.pipeline.evaluate import evaluate, evaluate_bundle
 from beatlens.pipeline.export import export_again, export_bundle
 from beatlens.pipeline.train import keep_teacher, train_teacher
-from beatlens.runtime.beat_stream import explain_beats
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.stream import explain_recording
 from beatlens.signals.annotations import read_annotations

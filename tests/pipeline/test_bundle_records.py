@@ -19,8 +19,8 @@ from beatlens.pipeline.bundle_records import asked_for, measure_records, read_re
 from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
-from beatlens.signals.simulate import simulate_patient
 from beatlens.signals.databases.mitdb import VALIDATION
+from beatlens.signals.simulate import simulate_patient
 from beatlens.tasks.windows.labels import CLASSES
 from beatlens.verbs.records import evaluate_records
 

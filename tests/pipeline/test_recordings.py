@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from beatlens.runtime.recording_stream import explain_whole
 
 from beatlens.compress.quantized_files import load_quantized
 from beatlens.errors import ModelError, RecipeError
@@ -19,7 +20,6 @@ from beatlens.pipeline.compress import compress
 from beatlens.pipeline.export import NOT_MEASURED, Exported, export_bundle
 from beatlens.pipeline.train import train_teacher
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.recording_stream import explain_whole
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS
 from beatlens.tasks.common.runs import CROP_SPAN, integer_windows
 from beatlens.tasks.contract import Int8Model, Networks

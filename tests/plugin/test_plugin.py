@@ -1,4 +1,4 @@
-"""A package of somebody else's adds a database and a class: trained, compressed, exported, streamed.
+"""A package of somebody else's adds a database and a class, from training to the stream in C.
 
 The package is `ward_ecg` beside this file: fewer than 150 lines, its recipe included. beatlens
 finds it by its entry point, as if it were installed.
@@ -25,7 +25,9 @@ PACKAGE = [*(HERE / "ward_ecg").glob("*.py"), *(HERE / "ward_ecg").glob("*.toml"
 
 
 def beatlens(*arguments: str, cwd: Path) -> str:
-    path = os.pathsep.join([str(HERE), str(HERE.parents[1] / "sdk"), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(
+        [str(HERE), str(HERE.parents[1] / "sdk"), os.environ.get("PYTHONPATH", "")]
+    )
     environment = {**os.environ, "PYTHONPATH": path, "BEATLENS_DATA": str(cwd / "data")}
     done = subprocess.run(
         [sys.executable, "-m", "beatlens", *arguments],

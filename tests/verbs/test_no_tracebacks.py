@@ -16,10 +16,10 @@ import pytest
 
 from beatlens.cli import main
 from beatlens.errors import DataError
-from beatlens.tasks.windows.metrics import Run
 from beatlens.pipeline import export
 from beatlens.pipeline.train import read_history
 from beatlens.signals import data_folders
+from beatlens.tasks.windows.metrics import Run
 
 from ..signals.wfdb_cases import write_record
 from .test_score import run_limited

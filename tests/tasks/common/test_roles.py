@@ -14,8 +14,8 @@ from beatlens.errors import DataError, RecipeError
 from beatlens.pipeline import data as step
 from beatlens.recipe import Recipe
 from beatlens.signals import data_folders
-from beatlens.signals.databases import mitdb as splits
 from beatlens.signals.databases import Database, DatabaseNotFoundError, find_database
+from beatlens.signals.databases import mitdb as splits
 from beatlens.tasks.beats.data import prepare_beats, wanted_records
 from beatlens.tasks.beats.recipe import BeatDataSection, BeatRecipe
 from beatlens.tasks.common.workers import Workers

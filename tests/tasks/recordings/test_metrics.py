@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from beatlens.runtime.recording_rule import RecordingRule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from beatlens.compress.int8_graph import build_graph
 from beatlens.compress.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.bootstrap import interval
 from beatlens.nets.backbones import NetworkSpec, build
-from beatlens.runtime.recording_rule import RecordingRule
 from beatlens.signals.rr_features import BINS, FEATURES
 from beatlens.signals.simulate import LEAD, simulate_patient
 from beatlens.tasks.common.runs import CROP_SPAN, integer_windows
@@ -196,7 +196,7 @@ def test_the_int8_model_decides_as_its_float_form(
     graph = build_graph(quantized, CROP_SPAN)
     scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
     offsets = np.array([0.0, 0.4, -0.2, 0.1])
-    rule = RecordingRule.of(tables, offsets, scale, Calibration(1.0, np.zeros(4)))
+    rule = RecordingRule.from_logits(tables, offsets, scale, Calibration(1.0, np.zeros(4)))
     run, decided = run_integer_recordings(
         integer_windows(graph), graph, quantized.geometry, rule, tracks
     )

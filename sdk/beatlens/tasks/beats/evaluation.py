@@ -68,7 +68,7 @@ def choose_rule(
     warnings = choose_warnings(validation, offsets, calibration)
     columns = BEFORE // stride, AFTER // stride
     never = recipe.task.never_if_clipped
-    return BeatRule.of(tables, offsets, scale, columns, calibration, *warnings, never)
+    return BeatRule.from_logits(tables, offsets, scale, columns, calibration, *warnings, never)
 
 
 @dataclass(frozen=True)

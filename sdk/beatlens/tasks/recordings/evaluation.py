@@ -88,12 +88,12 @@ def choose_rule(
     if model.quantized is not None:
         validation = run_recordings(model.quantized, tables, prepared.validation)
     else:
-        rule = RecordingRule.of(tables, offsets, scale, _no_calibration(recipe))
+        rule = RecordingRule.from_logits(tables, offsets, scale, _no_calibration(recipe))
         run = integer_windows(model.graph)
         validation, _ = run_integer_recordings(
             run, model.graph, model.geometry, rule, prepared.validation
         )
-    return RecordingRule.of(tables, offsets, scale, calibrate_recordings(validation))
+    return RecordingRule.from_logits(tables, offsets, scale, calibrate_recordings(validation))
 
 
 def _no_calibration(recipe: RecordingRecipe) -> Calibration:
