@@ -13,11 +13,11 @@ from torch import nn
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import Classwise, Matching
-from beatlens.compress.contract import Budget, run_steps
-from beatlens.compress.evidence_repair import RepairEvidence
-from beatlens.compress.prune_channels import PruneChannels
-from beatlens.compress.retraining import build_own_retraining, compute_evidence
-from beatlens.compress.size import weight_account
+from beatlens.compression.contract import Budget, run_steps
+from beatlens.compression.evidence_repair import RepairEvidence
+from beatlens.compression.prune_channels import PruneChannels
+from beatlens.compression.retraining import build_own_retraining, compute_evidence
+from beatlens.compression.size import weight_account
 from beatlens.training.loop import Schedule
 
 LAYER, HEAD = "explained", "decide"

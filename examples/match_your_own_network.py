@@ -9,7 +9,7 @@ from torch import nn
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import Classwise, attribute
-from beatlens.compress.distill import kd_loss
+from beatlens.compression.distill import kd_loss
 
 
 def network(width: int) -> nn.Sequential:

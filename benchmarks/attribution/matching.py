@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from beatlens.attribution.fidelity import fidelity, shuffled_floor
-from beatlens.compress.distill import TeacherCache
-from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compression.distill import TeacherCache
+from beatlens.compression.int8_graph import build_graph
+from beatlens.compression.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.bootstrap import paired_difference
 from beatlens.integer.litert import Kernels, xnnpack_difference
 from beatlens.integer.tflite_read import read_tflite

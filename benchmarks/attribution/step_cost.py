@@ -24,7 +24,7 @@ from beatlens.attribution.matching import (
     attribute,
     attribute_evidence,
 )
-from beatlens.compress.distill import kd_loss
+from beatlens.compression.distill import kd_loss
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.tasks.windows.labels import SPAN

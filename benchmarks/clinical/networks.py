@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
+from beatlens.compression.quantize import Quantize, QuantizedEvidenceNet
 from beatlens.errors import ModelError
 from beatlens.nets.ensemble import list_blocks
 from beatlens.nets.evidence import EvidenceNet

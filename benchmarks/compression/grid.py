@@ -21,10 +21,10 @@ from typing import Any, cast
 import numpy as np
 from filelock import FileLock
 
-from beatlens.compress.contract import LogRow
-from beatlens.compress.distill import TeacherCache
-from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.size import weight_account
+from beatlens.compression.contract import LogRow
+from beatlens.compression.distill import TeacherCache
+from beatlens.compression.int8_graph import build_graph
+from beatlens.compression.size import weight_account
 from beatlens.errors import RecipeError
 from beatlens.integer.account import size_account
 from beatlens.nets.evidence import EvidenceNet

@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from beatlens.compress.distill import TeacherCache
-from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.size import weight_account
+from beatlens.compression.distill import TeacherCache
+from beatlens.compression.int8_graph import build_graph
+from beatlens.compression.size import weight_account
 from beatlens.errors import RecipeError
 from beatlens.integer.account import size_account
 from beatlens.nets.teacher import Teacher

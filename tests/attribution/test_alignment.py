@@ -10,7 +10,7 @@ from torch import nn
 
 from beatlens.attribution.alignment import ColumnProbe, Columns, check_aligned, find_columns
 from beatlens.attribution.matching import EWA, SSWA, SWA, Classwise, attribute
-from beatlens.compress.retraining import build_own_retraining
+from beatlens.compression.retraining import build_own_retraining
 from beatlens.errors import ModelError
 from beatlens.training.loop import Schedule
 

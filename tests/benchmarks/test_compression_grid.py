@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 import torch
 
-from beatlens.compress.methods import build_method
+from beatlens.compression.methods import build_method
 from beatlens.errors import RecipeError
 from beatlens.evaluate.figures import write_figures
 from beatlens.nets.files import save_net

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from beatlens.calibration import Calibration
-from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compression.int8_graph import build_graph
+from beatlens.compression.quantize import QuantizedEvidenceNet
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.pipeline.export import golden_inputs

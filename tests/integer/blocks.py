@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.permuted_blocks import PermutedBlocks
-from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compression.int8_graph import build_graph
+from beatlens.compression.permuted_blocks import PermutedBlocks
+from beatlens.compression.quantize import QuantizedEvidenceNet
 from beatlens.integer.graph import IntegerGraph
 from beatlens.nets.backbones import NetworkSpec
 from beatlens.nets.constraint import impose

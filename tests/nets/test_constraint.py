@@ -94,7 +94,7 @@ def test_what_does_not_fit_is_refused(where: str, entry: dict, message: str) -> 
 
 
 def test_every_kind_is_found_by_its_name() -> None:
-    import beatlens.compress.methods  # noqa: F401 (defines the others)
+    import beatlens.compression.methods  # noqa: F401 (defines the others)
 
     assert {"mask", "unified", "kernel-codebook", "low-bit", "permuted-blocks"} <= set(KINDS)
     assert all(issubclass(kind, Constraint) for kind in KINDS.values())

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from beatlens.attribution.matching import attribute_evidence
-from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compression.quantize import QuantizedEvidenceNet
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec, build, read_spec
 from beatlens.nets.ensemble import ensemble, list_blocks

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from beatlens.compress.kernel_codebook import Coded
-from beatlens.compress.low_bit import LowBit
-from beatlens.compress.permuted_blocks import PermutedBlocks
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.quantized_files import QUANTIZED_FORMAT, load_quantized, save_quantized
-from beatlens.compress.size import int8_weights
-from beatlens.compress.unify import Projection
+from beatlens.compression.kernel_codebook import Coded
+from beatlens.compression.low_bit import LowBit
+from beatlens.compression.permuted_blocks import PermutedBlocks
+from beatlens.compression.quantize import QuantizedEvidenceNet
+from beatlens.compression.quantized_files import QUANTIZED_FORMAT, load_quantized, save_quantized
+from beatlens.compression.size import int8_weights
+from beatlens.compression.unify import Projection
 from beatlens.errors import BeatlensError, ModelError
 from beatlens.nets.constraint import (
     HOMES,
@@ -282,7 +282,7 @@ def test_the_kinds_are_found_by_a_fresh_interpreter(tmp_path: Path) -> None:
     save_net(tmp_path / "net.pt", constrained("unified"), SMALL["dense"])
     program = (
         "import sys; from pathlib import Path; from beatlens.nets.files import load_net; "
-        "assert 'beatlens.compress.unify' not in sys.modules; "
+        "assert 'beatlens.compression.unify' not in sys.modules; "
         "print(load_net(Path(sys.argv[1]))[0].backbone[1].conv.parametrizations.weight[0].kind)"
     )
     done = subprocess.run(

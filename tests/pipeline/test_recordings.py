@@ -10,7 +10,7 @@ import pytest
 import torch
 from beatlens.runtime.recording_stream import explain_whole
 
-from beatlens.compress.quantized_files import load_quantized
+from beatlens.compression.quantized_files import load_quantized
 from beatlens.errors import ModelError, RecipeError
 from beatlens.evaluate.figures import write_figures
 from beatlens.nets.files import load_net

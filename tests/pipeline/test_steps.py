@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from beatlens.attribution.matching import SWA
-from beatlens.compress.distill import DistillObjective, TeacherCache
-from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.size import weight_account
+from beatlens.compression.distill import DistillObjective, TeacherCache
+from beatlens.compression.int8_graph import build_graph
+from beatlens.compression.quantize import QuantizedEvidenceNet
+from beatlens.compression.size import weight_account
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import read_spec
 from beatlens.nets.constraint import find_constraints
@@ -69,7 +69,7 @@ def test_distil_prune_quantise_and_repair_compose(ready: tuple, tmp_path: Path) 
         raise AssertionError("trained again")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("beatlens.compress.contract.fit", not_again)
+        patch.setattr("beatlens.compression.contract.fit", not_again)
         _, again = compress(recipe, prepared, teacher, tmp_path)
     for name, tensor in quantized.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from beatlens.attribution.matching import SSWA
-from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherCache
+from beatlens.compression.distill import DistillObjective, DistillWeights, TeacherCache
 from beatlens.errors import ModelError, RecipeError
 from beatlens.tasks.common.crops import Augmentation
 from beatlens.tasks.windows.labels import SPAN

@@ -1,4 +1,4 @@
-"""`beatlens.compress`: a network of one's own made small, its explanations kept."""
+"""`beatlens.compression`: a network of one's own made small, its explanations kept."""
 
 from __future__ import annotations
 

@@ -25,10 +25,10 @@ from beatlens.errors import ModelError
 
 KINDS: dict[str, type[Constraint]] = {}
 HOMES = {
-    "kernel-codebook": "beatlens.compress.kernel_codebook",
-    "low-bit": "beatlens.compress.low_bit",
-    "permuted-blocks": "beatlens.compress.permuted_blocks",
-    "unified": "beatlens.compress.unify",
+    "kernel-codebook": "beatlens.compression.kernel_codebook",
+    "low-bit": "beatlens.compression.low_bit",
+    "permuted-blocks": "beatlens.compression.permuted_blocks",
+    "unified": "beatlens.compression.unify",
 }
 """Modules that define kinds of constraint; imported when a file has one, since they import this."""
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from torch import nn
 
 from beatlens.attribution.matching import build_matching
-from beatlens.compress.contract import Retraining
-from beatlens.compress.distill import TeacherCache
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.quantized_files import load_quantized, save_quantized
+from beatlens.compression.contract import Retraining
+from beatlens.compression.distill import TeacherCache
+from beatlens.compression.quantize import QuantizedEvidenceNet
+from beatlens.compression.quantized_files import load_quantized, save_quantized
 from beatlens.errors import ModelError, RecipeError
 from beatlens.nets.backbones import read_spec
 from beatlens.nets.evidence import EvidenceNet

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from beatlens.checked_read import checked_read
-from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compression.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.figures import commit
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.teacher import Teacher

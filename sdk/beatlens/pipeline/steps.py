@@ -11,10 +11,10 @@ from pathlib import Path
 
 from torch import nn
 
-from beatlens.compress.contract import Budget, LogRow, Retraining
-from beatlens.compress.methods import build_method
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.quantized_files import load_quantized, save_quantized
+from beatlens.compression.contract import Budget, LogRow, Retraining
+from beatlens.compression.methods import build_method
+from beatlens.compression.quantize import QuantizedEvidenceNet
+from beatlens.compression.quantized_files import load_quantized, save_quantized
 from beatlens.nets.backbones import build, read_spec
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.files import load_net, save_net

@@ -9,9 +9,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from beatlens.attribution.matching import build_matching
-from beatlens.compress.distill import DistillWeights
-from beatlens.compress.methods import AFTER_INT8, build_method, runs_after_int8
-from beatlens.compress.training_noise import LEAST_MV, TrainingNoise
+from beatlens.compression.distill import DistillWeights
+from beatlens.compression.methods import AFTER_INT8, build_method, runs_after_int8
+from beatlens.compression.training_noise import LEAST_MV, TrainingNoise
 from beatlens.errors import RecipeError
 from beatlens.nets.backbones import NetworkSpec
 from beatlens.recipe.section import Positive, Section, Share
@@ -67,11 +67,11 @@ class ScheduleSection(Section):
 
 
 class DistillSection(Section):
-    """What the student learns from its teacher; see `beatlens.compress.distill`.
+    """What the student learns from its teacher; see `beatlens.compression.distill`.
 
     `cache` is the number of crops the teacher runs on, once. The student is trained on noisy copies
     of a `noise_share` of them, with noise of up to `noise_mv` (see
-    `beatlens.compress.training_noise`).
+    `beatlens.compression.training_noise`).
     """
 
     matching: str = "classwise"
@@ -94,7 +94,7 @@ class DistillSection(Section):
 
 
 class StepSection(Section):
-    """One compression step; see `beatlens.compress.methods` for methods and their settings.
+    """One compression step; see `beatlens.compression.methods` for methods and their settings.
 
     `matching`, `schedule` and `packed_bytes` replace, for this step, the distill section's matching
     loss, the schedule a step has otherwise (the student's for a first `distill`, the quantisation's

@@ -16,10 +16,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from torch import nn
 
-from beatlens.compress.contract import Retraining
-from beatlens.compress.distill import TeacherCache
-from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compression.contract import Retraining
+from beatlens.compression.distill import TeacherCache
+from beatlens.compression.int8_graph import build_graph
+from beatlens.compression.quantize import QuantizedEvidenceNet
 from beatlens.errors import RecipeError
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import Convolution, IntegerGraph

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compression.quantize import QuantizedEvidenceNet
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.teacher import TEACHER_FILE, Teacher
 from beatlens.pipeline.compress import compress, load_compressed

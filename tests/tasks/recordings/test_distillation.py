@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from beatlens.compress.contract import Budget, Retraining, run_steps
-from beatlens.compress.distill import DistillWeights, TeacherCache
-from beatlens.compress.prune_channels import PruneChannels
-from beatlens.compress.quantize import Quantize, QuantizedEvidenceNet
-from beatlens.compress.size import weight_account
+from beatlens.compression.contract import Budget, Retraining, run_steps
+from beatlens.compression.distill import DistillWeights, TeacherCache
+from beatlens.compression.prune_channels import PruneChannels
+from beatlens.compression.quantize import Quantize, QuantizedEvidenceNet
+from beatlens.compression.size import weight_account
 from beatlens.errors import ModelError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.lookup_tables import LookupTables

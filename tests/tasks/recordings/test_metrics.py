@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beatlens.calibration import Calibration
-from beatlens.compress.int8_graph import build_graph
-from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compression.int8_graph import build_graph
+from beatlens.compression.quantize import QuantizedEvidenceNet
 from beatlens.evaluate.bootstrap import interval
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.signals.rr_features import BINS, FEATURES

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from beatlens.compress.quantize import QuantizedEvidenceNet
+from beatlens.compression.quantize import QuantizedEvidenceNet
 from beatlens.errors import DataError, RecipeError
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import NetworkSpec, build

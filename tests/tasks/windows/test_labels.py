@@ -10,7 +10,7 @@ import pytest
 import torch
 import wfdb
 
-from beatlens.compress.distill import DistillObjective, DistillWeights, TeacherCache
+from beatlens.compression.distill import DistillObjective, DistillWeights, TeacherCache
 from beatlens.errors import DataError
 from beatlens.signals.databases import mitdb as splits
 from beatlens.signals.frontend import LSB_MV

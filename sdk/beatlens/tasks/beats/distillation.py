@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from beatlens.attribution.matching import Matching, build_matching
-from beatlens.compress.contract import Retraining
-from beatlens.compress.distill import DistillWeights, TeacherCache
-from beatlens.compress.quantize import QuantizedEvidenceNet
-from beatlens.compress.retraining import build_retraining_with
+from beatlens.compression.contract import Retraining
+from beatlens.compression.distill import DistillWeights, TeacherCache
+from beatlens.compression.quantize import QuantizedEvidenceNet
+from beatlens.compression.retraining import build_retraining_with
 from beatlens.errors import ModelError
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.lookup_tables import LookupTables
@@ -141,7 +141,7 @@ def build_beat_retraining(
         schedule: of a retraining.
         validate: see `Retraining`.
 
-    See `beatlens.compress.retraining.build_retraining_with` for what it raises.
+    See `beatlens.compression.retraining.build_retraining_with` for what it raises.
     """
     tables = teacher.tables
     if tables is None:

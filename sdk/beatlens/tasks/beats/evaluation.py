@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.calibration import Calibration
-from beatlens.compress.dequantized import dequantized
+from beatlens.compression.dequantized import dequantized
 from beatlens.errors import RecipeError
 from beatlens.evaluate.ec57 import START_S, BeatCounts, compare_beats
 from beatlens.evaluate.reliability import calibration_error, reliability_rows

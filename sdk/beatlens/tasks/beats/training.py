@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from beatlens.compress.contract import Retraining
-from beatlens.compress.distill import TeacherCache
+from beatlens.compression.contract import Retraining
+from beatlens.compression.distill import TeacherCache
 from beatlens.nets.teacher import Teacher, mean_teacher
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_features import TRAINED

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from beatlens.compress.contract import Retraining
-from beatlens.compress.distill import TeacherCache
+from beatlens.compression.contract import Retraining
+from beatlens.compression.distill import TeacherCache
 from beatlens.errors import ModelError
 from beatlens.nets.teacher import Teacher
 from beatlens.runtime.bundle import Bundle

@@ -11,9 +11,9 @@ from torch import nn
 
 from beatlens.attribution.fidelity import fidelity
 from beatlens.attribution.matching import build_matching
-from beatlens.compress.contract import Retraining
-from beatlens.compress.distill import TeacherCache
-from beatlens.compress.retraining import build_retraining
+from beatlens.compression.contract import Retraining
+from beatlens.compression.distill import TeacherCache
+from beatlens.compression.retraining import build_retraining
 from beatlens.evaluate.prediction import average_precision
 from beatlens.nets.teacher import Teacher
 from beatlens.runtime.bundle import Bundle
