@@ -155,6 +155,7 @@ def _load(point: EntryPoint) -> type:
         lacks.append("__call__")
     if lacks:
         raise RecipeError(
-            f"{where} lacks {', '.join(lacks)}, expected all of beatlens.compression.contract.Method"
+            f"{where} lacks {', '.join(lacks)}, expected all of "
+            "beatlens.compression.contract.Method"
         )
     return kind
