@@ -34,8 +34,8 @@ def summary_facts(summary: Summary) -> list[tuple[str, str, str]]:
         count = summary.decided + summary.undecided
         facts.append(("Beats", f"{count:,}", NO_BEATS if not count else refused))
     elif summary.unit == "span":
-        said = f"{plural(summary.undecided, 'span')} not assessable"
-        facts.append(("Decisions", f"{summary.decided:,}", said))
+        shown = f"{plural(summary.undecided, 'span')} not assessable"
+        facts.append(("Decisions", f"{summary.decided:,}", shown))
     else:
         found = "not assessable" if summary.decision is None else summary.decision.upper()
         facts.append(("Decision", found, ", ".join(summary.notes)))

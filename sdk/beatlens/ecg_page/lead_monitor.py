@@ -58,7 +58,7 @@ class SignalQuality:
 
 
 class LeadMonitor:
-    """Conditions a lead as the device does and keeps what is said of it, never the samples.
+    """Conditions a lead as the device does and keeps its quality and R peaks, never the samples.
 
     Args:
         frontend: of the lead.

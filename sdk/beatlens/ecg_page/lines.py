@@ -162,9 +162,9 @@ def _said(
     feature: Callable[[str, float], str],
 ) -> str:
     """The largest contributions in logits: segments of signal, and features; no offset."""
-    said = []
+    words = []
     for part in [part for part in parts if part.what != OFFSET][:count]:
         is_evidence = part.what == EVIDENCE
         what = segment(part) if is_evidence else feature(part.what, part.ratio or 0.0)
-        said.append(f"{what} ({part.logits:+.1f})")
-    return ", ".join(said)
+        words.append(f"{what} ({part.logits:+.1f})")
+    return ", ".join(words)

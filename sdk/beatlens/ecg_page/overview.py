@@ -209,10 +209,10 @@ class _Overview:
         most = int(counts.max(initial=0))
         minutes = self.bin_s / 60
         each = f"{self.bin_s:.0f} s" if minutes < 2 else f"{minutes:.0f} min"
-        said = f"most {most:,}" if self.narrow else f"most {most:,} in {each}"
+        shown = f"most {most:,}" if self.narrow else f"most {most:,} in {each}"
         if not most:
-            said = "none"
-        return _Row(name.upper(), said, counts / max(most, 1))
+            shown = "none"
+        return _Row(name.upper(), shown, counts / max(most, 1))
 
     def _class_row(self, row: _Row, y: float) -> str:
         base, tall = y + ROW - 1, ROW - 2

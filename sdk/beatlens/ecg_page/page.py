@@ -36,8 +36,8 @@ class About:
 
     Attributes:
         record, lead: names.
-        guessed: what to say of the choice of the lead where nobody named it; else empty.
-        recorded_at: when it was recorded, as the header says; empty where it does not.
+        guessed: a note on the choice of the lead where nobody named it; else empty.
+        recorded_at: when it was recorded, by the header; empty where that does not have it.
         calibrated: whether the header gives the gain.
         rate_hz: of the samples.
         model, digest: name of the model and the first digits of its SHA-256.
@@ -216,8 +216,8 @@ def _captioned(strip: Strip) -> str:
 
 def _caption(strip: Strip) -> str:
     text = f"<p>{safe(strip.verdict)}" if strip.verdict else ""
-    if strip.reasons is not None and strip.reasons.said:
-        text += f" Used most for it: {safe(strip.reasons.said)}."
+    if strip.reasons is not None and strip.reasons.sentence:
+        text += f" Used most for it: {safe(strip.reasons.sentence)}."
     if strip.warnings:
         text += f" Warning: {safe(', '.join(strip.warnings))}."
     text += "</p>\n" if text else ""
@@ -263,9 +263,9 @@ def _how(about: About, collected: Collected) -> str:
         "for a class is above 0, in three levels; the line below them marks the signal that "
         "decisions used. Evidence against a class is not drawn.",
         "Words. Beat features are kept in steps of 1/16 (6 %) of an RR interval; the middle of the "
-        "step is said. Waves are named by their time from the R peak, as at a usual heart rate: "
+        "step is given. Waves are named by their time from the R peak, as at a usual heart rate: "
         "P \N{MINUS SIGN}250 to \N{MINUS SIGN}60 ms, QRS \N{MINUS SIGN}60 to +80 ms, ST and T +80 "
-        "to +450 ms. What the model did not use is not said.",
+        "to +450 ms. What the model did not use is not named.",
         f"No usable signal: more than 10 % of a second is missing, flat or saturated. Recording: "
         f"{about.rate_hz:g} samples a second. Model made with {versions or 'unknown versions'}.",
     ]

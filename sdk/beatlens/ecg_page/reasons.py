@@ -1,10 +1,10 @@
 """What a decision is the sum of, in the words of ECG reading, each with its part in logits.
 
 The words come from the contributions alone, by the rules below; what the model did not use is not
-said. Beat features are ratios in steps of 1/16 that are cut down to a step, so the middle of the
-step is said: RR before the beat at 11/16 of the mean RR is "early by 28 %".
+named. Beat features are ratios in steps of 1/16 that are cut down to a step, so the middle of the
+step is given: RR before the beat at 11/16 of the mean RR is "early by 28 %".
 
-| feature | said |
+| feature | words |
 |---|---|
 | `prematurity` | early or late by, of the mean of the last 8 RR |
 | `compensatory_pause` | pause after it, or the next beat sooner than the mean RR |
@@ -37,12 +37,12 @@ from beatlens.runtime.finding import OFFSET as RULE
 from beatlens.signals.rr_features import RATIO_STEPS
 
 LARGEST = 6
-"""Parts that are said; the others are summed up."""
+"""Parts that are named; the others are summed up."""
 LEAST = 0.05
-"""A smaller part is not said, logits."""
+"""A smaller part is not named, logits."""
 WAVES = (("P wave's place", -0.25, -0.06), ("QRS", -0.06, 0.08), ("ST and T", 0.08, 0.45))
 """Where waves are, in seconds from the R peak; of a usual heart rate."""
-SAID, MAX_SAID = 0.2, 3
+LEAST_NAMED, MAX_NAMED = 0.2, 3
 """Least contribution that the sentence names, logits, and how many parts it names of each kind."""
 RR_BEFORE = ("rr_over_mean", "rr_difference", "rr_before_over_after")
 """Features of the RR interval before a beat, not named in the sentence where `prematurity` is."""
@@ -77,7 +77,7 @@ class Part:
 class Reasons:
     """A decision taken apart; the parts sum to `total`, logits.
 
-    `question` says what the sum decides: one class rather than another, or above a threshold.
+    `question` is what the sum decides: one class rather than another, or above a threshold.
     """
 
     question: str
@@ -85,16 +85,16 @@ class Reasons:
     total: float
 
     @property
-    def said(self) -> str:
+    def sentence(self) -> str:
         """What speaks most for the decision, in words, the largest part first."""
-        strong = [part for part in self.parts if part.logits >= SAID and part.feature]
+        strong = [part for part in self.parts if part.logits >= LEAST_NAMED and part.feature]
         early = any(part.feature == "prematurity" for part in strong)
-        said = [
+        named = [
             part.words.partition(" (")[0]
             for part in sorted(strong, key=lambda part: -part.logits)
             if not (early and part.feature in RR_BEFORE)
         ]
-        return "; ".join(list(dict.fromkeys(said))[: 2 * MAX_SAID])
+        return "; ".join(list(dict.fromkeys(named))[: 2 * MAX_NAMED])
 
 
 def explain_beat(finding: Finding, against: str) -> Reasons:
@@ -163,8 +163,8 @@ def describe_feature(feature: str, ratio: float) -> str:
         return _ratio_words(feature, ratio)
     match feature:
         case "rr_variability":
-            said = "regular " if ratio < REGULAR else "irregular " if ratio >= IRREGULAR else ""
-            return f"{said}RR intervals (median change {100 * ratio:.0f} % of the mean)"
+            named = "regular " if ratio < REGULAR else "irregular " if ratio >= IRREGULAR else ""
+            return f"{named}RR intervals (median change {100 * ratio:.0f} % of the mean)"
         case "rr_irregularity":
             return f"RR irregularity of the last minute: {100 * ratio:.0f} % of the mean RR"
         case "morphology_similarity":
@@ -231,10 +231,10 @@ def _ms(seconds: float) -> str:
 def _largest(parts: list[Part]) -> list[Part]:
     """The largest parts, most for the class first, and the sum of the others."""
     ranked = sorted(parts, key=lambda part: -abs(part.logits))
-    said = [part for part in ranked[:LARGEST] if abs(part.logits) >= LEAST]
-    rest = sum(part.logits for part in parts) - sum(part.logits for part in said)
-    said.sort(key=lambda part: -part.logits)
-    return [*said, Part(REST, rest)] if len(said) < len(parts) else said
+    named = [part for part in ranked[:LARGEST] if abs(part.logits) >= LEAST]
+    rest = sum(part.logits for part in parts) - sum(part.logits for part in named)
+    named.sort(key=lambda part: -part.logits)
+    return [*named, Part(REST, rest)] if len(named) < len(parts) else named
 
 
 def _reasons(name: str, against: str, parts: list[Part]) -> Reasons:

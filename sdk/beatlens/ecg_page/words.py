@@ -35,7 +35,7 @@ def clock(seconds: float, decimals: int = 0) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A part in percent of the whole; a small one is not said to be none.
+    """A part in percent of the whole; a small one is not shown as none.
 
     >>> share(0, 10), share(1, 100_000), share(99_999, 100_000), share(1, 0)
     ('0 %', '< 0.1 %', '> 99.9 %', '-')

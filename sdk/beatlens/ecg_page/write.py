@@ -41,7 +41,7 @@ def check_page_path(path: Path) -> None:
 def about(
     model: Bundle, recording: RecordingFile, record: str, row: int, guessed: str = ""
 ) -> About:
-    """What a page says of the record, by the name it was asked for, and of the model."""
+    """Facts of the record, by the name it was asked for, and of the model, for a page."""
     when = recorded_at(recording.header_path)
     return About(
         record=record,

@@ -1,6 +1,6 @@
 """Files of findings: one per recording, tied to the bytes and options that they came from.
 
-A file is JSON Lines. The first line says what the findings are of: the SHA-256 of each file of the
+A file is JSON Lines. The first line has what the findings are of: the SHA-256 of each file of the
 record, the lead, the bundle's SHA-256, the seconds between findings, the version of beatlens. Then
 comes a finding a line. The last line counts them and has the SHA-256 of all lines before it, so
 that a file cut at any place, or changed, is known.

@@ -59,7 +59,7 @@ def open_record(
 ) -> RecordingFile:
     """A record by its path, with or without extension, or as DATABASE/RECORD; see `find_record`.
 
-    Raises `DataError` where there is none, or it is not as its header says.
+    Raises `DataError` where there is none, or it is not as its header describes it.
     """
     return find_record(record, data).open(progress)
 
@@ -119,7 +119,7 @@ def bundle_digest(folder: Path) -> str:
 
 
 Row = dict[str, Any]
-"""A recording's row of the summary. `error` is empty, or says why there are no findings."""
+"""A recording's row of the summary. `error` is empty, or why there are no findings."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class ScoreOf:
         run: names the files of this call that are not whole yet, see `remove_parts`.
 
     Called with a record's place, returns its row of the summary. A record that cannot be scored is
-    a row that says why. `OutputError`, `ModelError` and `RecipeError` are raised: what is wrong
+    a row with the reason. `OutputError`, `ModelError` and `RecipeError` are raised: what is wrong
     there is wrong for all records.
     """
 

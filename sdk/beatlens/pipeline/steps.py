@@ -122,7 +122,8 @@ class Steps:
 
 def _save(path: Path, net: nn.Module, log: list[LogRow]) -> None:
     """Write a step's network and, beside it, its log."""
-    write_whole(path.with_suffix(".json"), (json.dumps(log, indent=1) + "\n").encode())
+    text = json.dumps(log, indent=1, default=float) + "\n"  # a method may log numpy's numbers
+    write_whole(path.with_suffix(".json"), text.encode())
     if isinstance(net, QuantizedEvidenceNet):
         save_quantized(path, net)
     elif isinstance(net, EvidenceNet):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from beatlens.errors import DataError
 from beatlens.recipe.section import ClassName, Section, Share, Weight
@@ -129,6 +129,31 @@ class ListSplit(Section):
         return self
 
 
+def find_split_kind(split: object) -> str:
+    """Which kind of split plain data are, so that an error speaks of that kind alone.
+
+    >>> find_split_kind("published"), find_split_kind({"parts": 5}), find_split_kind({"test": []})
+    ('name', 'parts', 'lists')
+    """
+    if isinstance(split, ShareSplit | PartSplit | ListSplit):
+        return {ShareSplit: "patients", PartSplit: "parts", ListSplit: "lists"}[type(split)]
+    if not isinstance(split, Mapping):
+        return "name"
+    if "parts" in split or "test_part" in split:
+        return "parts"
+    lists = any(isinstance(value, list | tuple) for value in split.values())
+    return "lists" if lists or "train" in split else "patients"
+
+
+Split = Annotated[
+    Annotated[Literal["published", "train", "validation", "test"], Tag("name")]
+    | Annotated[ShareSplit, Tag("patients")]
+    | Annotated[PartSplit, Tag("parts")]
+    | Annotated[ListSplit, Tag("lists")],
+    Discriminator(find_split_kind),
+]
+
+
 class HeaderPatient(Section):
     """The patient is what follows `header` in a comment line of the record's header."""
 
@@ -178,7 +203,7 @@ class SourceSection(Section):
     labels: str | None = None
     intervals: str | None = None
     decides: tuple[str, ...] | None = None
-    split: Literal["published", "train", "validation", "test"] | ShareSplit | PartSplit | ListSplit
+    split: Split
     weight: Weight = 1.0
     optional: bool = False
     assume: tuple[Assumption, ...] = ()

@@ -57,7 +57,7 @@ from beatlens.version import __version__
 class Bundle(Contents):
     """A model ready to run; make one with `Bundle.load` or `Bundle.create`.
 
-    `Contents` and `Manifest` say what it holds.
+    See `Contents` and `Manifest` for what it holds.
     """
 
     @classmethod
@@ -109,8 +109,8 @@ class Bundle(Contents):
             replace: remove a bundle that is already there.
 
         Raises:
-            ModelError: the network is not one that streams (padded, say), an argument does not
-                fit it, or the folder is in use.
+            ModelError: the network does not stream (it is padded, for example), an argument does
+                not fit it, or the folder is in use.
         """
         graph = read_tflite(tflite)
         geometry = derive_geometry(graph)
@@ -225,7 +225,7 @@ class Bundle(Contents):
         """Replay the golden vectors; every bit must be as recorded.
 
         Evidence is also asked for in pieces of one hop, the way a stream does. Raises ModelError
-        that says how far the engine is off.
+        that gives how far the engine is off.
         """
         hop = min(self.hop_columns, self.span_columns)
         short = self.geometry.input_length(hop)
@@ -313,9 +313,9 @@ def _check_graph(manifest: Manifest, graph: IntegerGraph) -> None:
         _disagree("geometry", manifest.geometry, derive_geometry(graph))
 
 
-def _disagree(field: str, said: object, found: object) -> NoReturn:
+def _disagree(field: str, described: object, found: object) -> NoReturn:
     raise ModelError(
-        f"{MANIFEST}: {field} is {said}, expected {found} as in {MODEL}; "
+        f"{MANIFEST}: {field} is {described}, expected {found} as in {MODEL}; "
         "the files are not of one model, get the bundle again"
     )
 

@@ -59,13 +59,13 @@ def decision_sha256(document: Mapping[str, Any], files: Mapping[str, bytes]) -> 
 
 def check_decision(document: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
     """Raise ModelError if what decides is not what it was when the bundle was made."""
-    said = document.get(DECISION_KEY)
-    if said is None:
+    kept = document.get(DECISION_KEY)
+    if kept is None:
         return
     found = decision_sha256(document, files)
-    if said != found:
+    if kept != found:
         raise ModelError(
-            f"{MANIFEST}: {DECISION_KEY} is {str(said)[:12]!r}..., expected {found[:12]!r}...: a "
+            f"{MANIFEST}: {DECISION_KEY} is {str(kept)[:12]!r}..., expected {found[:12]!r}...: a "
             "label, a threshold, a rule, the network or a golden vector was changed after the "
             "bundle was made; get the bundle again"
         )

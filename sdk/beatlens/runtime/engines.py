@@ -139,7 +139,7 @@ class InterpreterEngine(_CheckedEngine):
         bundle: what to run.
         kind: which interpreter.
         kernels: "reference" is exact; "optimised" and "xnnpack" are faster, and may differ by a
-            few LSB (`bundle.verify` says whether they do).
+            few LSB (`bundle.verify` finds out).
 
     Raises:
         ModelError: the interpreter is not installed, does not accept the model, or finds other
@@ -294,7 +294,8 @@ def make_engine(
 ) -> Engine:
     """Make the engine of a kind; "auto" takes the first interpreter that is installed.
 
-    Raises ModelError if there is none (it says what to install), or as `InterpreterEngine` does.
+    Raises ModelError if there is none (the message names what to install), or as
+    `InterpreterEngine` does.
     """
     if kind not in get_args(EngineKind):
         raise ModelError(

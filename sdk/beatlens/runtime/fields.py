@@ -83,7 +83,7 @@ class Fields:
         raise ModelError(f"{self.file}: {self._path(key)} is {shown(value)}, expected {expected}")
 
     def text(self, key: str, pattern: str, expected: str) -> str:
-        """A string that matches `pattern` as a whole; `expected` says so in words."""
+        """A string that matches `pattern` as a whole; `expected` is that in words."""
         value = self._get(key)
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
             self.refuse(key, expected)

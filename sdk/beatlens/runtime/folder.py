@@ -4,7 +4,7 @@
     golden_inputs.bin  golden_evidence.bin  golden_logits.bin  SHA256SUMS
 
 `SHA256SUMS` is in the format of `sha256sum`, so that `sha256sum -c SHA256SUMS` checks a bundle
-without beatlens. The sums tell damage from a good file; they do not tell who made it.
+without beatlens. The sums show damage; they do not show who made the bundle.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([A-Za-z0-9_.-]{1,100})")
 def read_folder(folder: Path) -> dict[str, bytes]:
     """Read the files of a bundle, by name, after checking each against `SHA256SUMS`.
 
-    Only the names in `FILES` are ever opened, whatever the folder's own lists say; links are not
+    Only the names in `FILES` are ever opened, whatever the folder lists; links are not
     followed. Raises ModelError if a file is missing, too large, a link, or not as it was written.
     """
     if not folder.is_dir():

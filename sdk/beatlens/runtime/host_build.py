@@ -145,8 +145,8 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    said = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
-    return " ".join([platform.machine(), platform.processor(), *dict.fromkeys(said)])
+    named = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
+    return " ".join([platform.machine(), platform.processor(), *dict.fromkeys(named)])
 
 
 def _own_folder(folder: Path) -> Path:

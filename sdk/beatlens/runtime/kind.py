@@ -27,7 +27,7 @@ class Kind(Protocol):
     Attributes:
         name: as in `bundle.json`: `windows`, `beats`, `recordings`, or another package's.
         training: MODULE:OBJECT of its training side, which needs torch; nothing here loads it.
-        limits: how much of a span may be bad, unless a stream is told otherwise.
+        limits: how much of a span may be bad, unless a stream is given others.
         hops: whether decisions come every so many seconds, so that a stream takes `hop_s`.
         has_c: whether firmware and engine "c" can run it.
         has_tflm: whether a project for TensorFlow Lite Micro can.

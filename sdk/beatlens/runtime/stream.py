@@ -274,7 +274,7 @@ def _parted(
 
 
 def _checked_mask(missing: Any, samples: Any, array: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Where samples are missing, as told and as masked."""
+    """Where samples are missing, as given and as masked."""
     if missing is not None:
         missing = np.asarray(missing)
         if missing.shape != array.shape or missing.dtype != np.bool_:

@@ -30,7 +30,7 @@ def check_tables(tables: NDArray[np.int64], features: Sequence[str], classes: in
 
 
 def tables_document(tables: NDArray[np.int64], features: Sequence[str]) -> dict[str, list[int]]:
-    """What `bundle.json` says of tables `[features, BINS, C]`: a flat list for each feature."""
+    """What `bundle.json` holds of tables `[features, BINS, C]`: a flat list for each feature."""
     return {name: table.ravel().tolist() for name, table in zip(features, tables, strict=True)}
 
 

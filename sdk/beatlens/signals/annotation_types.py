@@ -79,7 +79,7 @@ class Beats:
 
 @dataclass(frozen=True)
 class Annotations:
-    """All annotations of a record, in time order, and what they say about it.
+    """All annotations of a record, in time order.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class Annotations:
     def rhythms(self) -> tuple[Interval, ...]:
         """Rhythms, labels as in `"AFIB"`, each to the next rhythm's start or the record's end.
 
-        Nothing is said before the first label: that segment belongs to no interval.
+        The segment before the first label belongs to no interval.
         """
         marks = [
             (int(sample), aux[1:])

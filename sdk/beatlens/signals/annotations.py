@@ -1,4 +1,4 @@
-"""WFDB annotation files: what they say of a record (`beatlens.signals.annotation_types`).
+"""WFDB annotation files (`beatlens.signals.annotation_types` has what is read of them).
 
 Codes: https://archive.physionet.org/physiobank/annotations.shtml.
 """
@@ -44,7 +44,7 @@ MAX_ANNOTATION_BYTES = 2**24
 # Codes of a file's words: annotations up to 49, then a long time step, and a note's text.
 _HIGHEST_CODE, _SKIP, _NOTE = 49, 59, 63
 
-# The code of a comment. Comments at time 0 that begin with `## ` say how the file is to be read.
+# The code of a comment. Comments at time 0 that begin with `## ` are about how to read the file.
 _COMMENT = 22
 _RESOLUTION = re.compile(r"## time resolution: (\d{1,9}(?:\.\d{0,9})?)\s*")
 _DEFINITIONS, _DEFINED = "## annotation type definitions", "## end of definitions"
@@ -97,7 +97,7 @@ def read_annotations(
 
 
 def _record_rate(path: Path, name: str, resolution: Fraction, rate_hz: int | None) -> int:
-    """The record's rate, as given or as its header says."""
+    """The record's rate, as given or as in its header."""
     if rate_hz is not None:
         return rate_hz
     if not path.with_name(f"{name}.hea").is_file():
@@ -136,13 +136,13 @@ def _time_resolution(path: Path, comments: list[str]) -> Fraction | None:
     return found
 
 
-def write_annotations(folder: Path | str, annotator: str, said: Annotations, rate_hz: int) -> Path:
+def write_annotations(folder: Path | str, annotator: str, given: Annotations, rate_hz: int) -> Path:
     """Write `NAME.annotator` in WFDB's format, which other tools read; returns the file.
 
     Args:
         folder: where it goes; made if it is not there.
         annotator: the file's ending, letters and digits.
-        said: at least one annotation, in time order.
+        given: at least one annotation, in time order.
         rate_hz: samples per second, kept in the file.
 
     Raises
@@ -151,21 +151,21 @@ def write_annotations(folder: Path | str, annotator: str, said: Annotations, rat
     """
     import wfdb
 
-    check_record_name(said.name)
-    path = Path(folder) / f"{said.name}.{annotator}"
+    check_record_name(given.name)
+    path = Path(folder) / f"{given.name}.{annotator}"
     if not _WRITTEN.fullmatch(annotator):  # wfdb writes no others
         raise DataError(f"annotator {annotator!r} cannot be written: expected letters")
-    if said.sample.size == 0:
+    if given.sample.size == 0:
         raise DataError(f"{path}: no annotation to write, expected at least one")
-    _check_annotations(path, said.sample, said.symbol.tolist(), said.length)
-    unknown = set(said.symbol.tolist()) - set(wfdb.io.annotation.ann_label_table["symbol"])
+    _check_annotations(path, given.sample, given.symbol.tolist(), given.length)
+    unknown = set(given.symbol.tolist()) - set(wfdb.io.annotation.ann_label_table["symbol"])
     if unknown:
         refuse(path, "annotation codes", sorted(unknown), "WFDB's own")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         wfdb.wrann(
-            said.name, annotator, said.sample, said.symbol.tolist(), subtype=said.subtype,
-            aux_note=list(said.aux), fs=rate_hz, write_dir=str(path.parent),
+            given.name, annotator, given.sample, given.symbol.tolist(), subtype=given.subtype,
+            aux_note=list(given.aux), fs=rate_hz, write_dir=str(path.parent),
         )  # fmt: skip
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: the annotations cannot be written ({error})") from error
@@ -175,7 +175,7 @@ def write_annotations(folder: Path | str, annotator: str, said: Annotations, rat
 def _check_file(path: Path) -> list[str]:
     """Hold the file against the format, which wfdb reads leniently: it goes on past the end mark.
 
-    Returns the comments at time 0, which may say how the rest is to be read.
+    Returns the comments at time 0, which may be about how to read the rest.
 
     Words of 16 bits: a code in the upper 6, a time or length in the lower 10; two of the codes are
     followed by more bytes. The word 0 is the end mark, and must be the last.

@@ -1,7 +1,7 @@
 """Fetching a database from PhysioNet into the cache, through the `wfdb` package.
 
 Files keep PhysioNet's layout below the database's folder. Each is written under another name and
-renamed once it is whole and its SHA-256 is as `SHA256SUMS.txt` says, so that a file that is there
+renamed once it is whole and its SHA-256 is that of `SHA256SUMS.txt`, so that a file that is there
 is a good one, and a fetch that was cut short goes on where it stopped. At the end every record is
 read once, with the checks of `wfdb_files`.
 """
@@ -49,7 +49,7 @@ def get_database(
     ----------
     name: of a database that PhysioNet has.
     root: the folder of databases, by default the cache `find_database` looks in.
-    progress: told of every file, from the calling thread.
+    progress: called for every file, from the calling thread.
     base_url: the server's folder of databases, by default PhysioNet's.
 
     Raises

@@ -1,4 +1,4 @@
-"""How many of the last beats look like a beat, in integers: what tells this heart's usual beat.
+"""How many of the last beats look like a beat, in integers: high for a heart's usual beat.
 
 A beat that is wide in everybody else may be this patient's own (a bundle branch block); one that is
 narrow and early is supraventricular only if it looks like the others. So the QRS of a beat, 24

@@ -79,7 +79,7 @@ CONSTANTS = (
     SMOOTHED, REACH, BESIDE, NEIGHBOURS, NEAR, FLOOR, T_WAVE, FLAT_T, EARLY_T, EARLY_FLAT_T, HIGH,
     LOW, NOISE_CAP, MOST,
 )  # fmt: skip
-"""What tells one version's peaks from another's: tracks that are kept are of these."""
+"""Version of the peaks, which kept tracks are of."""
 DETECTOR = 2
 """Number of these decisions in figures. Detector 1 had no `EARLY_T` and no `NOISE_CAP`, and its
 search for overdue beats looked at refused T waves too."""
@@ -182,7 +182,7 @@ class _Decisions:
     intervals: list[int] = field(default_factory=lambda: [RATE_HZ] * REMEMBERED)
     waiting: list[tuple[int, int]] = field(default_factory=list)
     largest: int = 0
-    heard: int = 0
+    silent_from: int = 0
     """Sample of the last beat, or since when silence counts anew."""
     last: tuple[int, int] | None = None
 
@@ -218,11 +218,11 @@ class _Decisions:
             since = at - self.last[0]
             if since < REFRACTORY:
                 return found
-            if at - self.heard > SILENCE:
+            if at - self.silent_from > SILENCE:
                 self.beats, self.noise = [
                     [v >> 1 for v in kept] for kept in (self.beats, self.noise)
                 ]
-                self.heard = at - SILENCE // 2
+                self.silent_from = at - SILENCE // 2
             flat = _is_flat(value, since, self.last[1])
         if value > self._threshold(HIGH) and not flat:
             self._accept(at, value, min(value, MOST * _median(self.beats)))
@@ -248,7 +248,7 @@ class _Decisions:
     def _accept(self, at: int, value: int, counts: int) -> None:
         if self.last is not None:
             _push(self.intervals, at - self.last[0])
-        self.last, self.heard = (at, value), at
+        self.last, self.silent_from = (at, value), at
         _push(self.beats, counts)
         self.waiting = [one for one in self.waiting if one[0] > at]
 

@@ -90,7 +90,7 @@ def find_record(text: str, data: Path | None = None) -> RecordPlace:
 
     Raises
     ------
-    DataError: there is no such record; the message says what is there instead.
+    DataError: there is no such record; the message lists what is there.
     """
     _check(text)
     if place := _by_path(text):

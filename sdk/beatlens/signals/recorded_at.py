@@ -1,4 +1,4 @@
-"""When a WFDB record was made, as its header says: the last two fields of the record line."""
+"""When a WFDB record was made, by its header: the last two fields of the record line."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Recording:
         Read-only.
     counts_per_mv: gain of each lead.
     rails: (lowest, highest) count each lead's converter can give, on the scale of `counts`.
-    calibrated: False where the header says that the gain is unknown (noise records of nstdb,
+    calibrated: False where the header has no known gain (noise records of nstdb,
         many of svdb); `counts_per_mv` is then WFDB's nominal 200.
     missing: bool [leads, samples], True where the file holds its format's "no sample here" code;
         `counts` holds the last good value there (the first good one at the start). None where no

@@ -8,7 +8,7 @@ in steps of 1/256, is one more feature of a beat, `rr_irregularity`. (`rr_variab
 `beatlens.signals.rr_features` holds each of 16 against the one before it, which bigeminy raises as
 fibrillation does.)
 
-That changes between intervals tell fibrillation is old (Moody & Mark 1983; Lian et al. 2011 count
+That intervals change more in fibrillation is long known (Moody & Mark 1983; Lian et al. 2011 count
 how many different ones there are). The nearest of four is ours: of what was tried on patients out
 of fold it costs those with many early beats least (docs/limits.md). Needs numpy only.
 
@@ -31,7 +31,7 @@ from beatlens.signals.rr_features import BINS, LONGER, LONGEST
 NEAREST_OF = 4
 """Intervals before one that it is held against."""
 DISTANCES, FEWEST = 64, 16
-"""Whose median counts, and without which there is nothing to say."""
+"""Distances whose median counts, and the fewest that give one."""
 STEPS = 256
 """Steps of the mean interval."""
 

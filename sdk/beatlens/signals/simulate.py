@@ -3,8 +3,8 @@
 Each patient is drawn from a seed: heart rate and its variability, height, width and direction of
 the waves, shape and coupling of premature beats, noise. The signal is lead II in the units of the
 MIT-BIH Arrhythmia Database (200 counts per mV, 11 bits), annotated with its codes, and `evidence`
-says which samples carry what a cardiologist would point at. It is no replacement for recorded
-ECG: figures measured on it say that the machinery works, not how well a model does on people.
+marks the samples that a cardiologist would point at. It is no replacement for recorded
+ECG: figures measured on it show that the machinery works, not how well a model does on people.
 
 >>> patient = simulate_patient(7, duration_s=30, pvc_per_minute=12)
 >>> patient.recording.rate_hz, patient.recording.counts.shape

@@ -1,6 +1,6 @@
 """Reading WFDB records, with every claim of the header held against the files.
 
-A record is read whole and as its header says, or `DataError` names the file, the field, the value
+A record is read whole and as its header describes it, or `DataError` names file, field, value
 found and what was expected. (The `wfdb` package is lenient: a damaged header can come out as a
 default, a gain of `nan` as 200. It is needed neither here nor by whoever only runs a model.)
 
@@ -116,7 +116,7 @@ def _check_signal_file(header: Header, file_name: str) -> None:
 
 
 def _instead(path: Path) -> str:
-    """What to say of a file that lies there under the same name with another ending."""
+    """A note on a file that lies there under the same name with another ending."""
     for ending in (".mat", ".dat"):
         there = path.with_name(f"{path.name}{ending}")
         if there.is_file():
@@ -261,7 +261,7 @@ def find_rails(header: Header, sums: Sums) -> tuple[tuple[int, int], ...]:
     """Lowest and highest count each converter can give, above the baseline.
 
     From the header's ADC resolution around its ADC zero; a resolution of 0 ("not given", ludb)
-    means the range of the file format. Some published headers understate it (svdb says 10 bits
+    means the range of the file format. Some published headers understate it (svdb has 10 bits
     and holds 11; nstdb adds noise to an 11-bit recording): the range is then widened bit by bit
     until it holds every sample, so that ordinary samples are never taken for a sensor at its rail.
     """

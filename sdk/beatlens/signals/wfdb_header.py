@@ -13,7 +13,7 @@ from typing import NoReturn
 from beatlens.errors import DataError
 
 NOMINAL_GAIN = 200.0
-"""Counts per mV that WFDB assumes where a header says that a signal is not calibrated."""
+"""Counts per mV that WFDB assumes where a signal is not calibrated."""
 
 MAX_HEADER_BYTES = 65536
 MAX_LEADS = 64
@@ -48,7 +48,7 @@ class Expected:
         is then False and the gain WFDB's nominal one.
     baselines: False if the ADC zero is taken for 0 mV and not the baseline that the header gives:
         where counts above the baseline are beyond the 16 bits that the front end takes, in a
-        database whose constant part says nothing (cpsc2021). The front end removes it anyway.
+        database whose constant part has no meaning (cpsc2021). The front end removes it anyway.
     """
 
     rate_hz: int | None = None

@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class RecordingFile:
-    """A record on disk that was found to be as its header says.
+    """A record on disk that was found to be as its header describes it.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ def open_record(
     Parameters
     ----------
     database, patient, expected: as for `read_recording`.
-    progress: told how far the check is.
+    progress: called with how far the check is.
 
     Raises
     ------

@@ -50,7 +50,7 @@ class HostBeatChain(HostChain):
         limits: how much of a beat's span may be bad.
 
     Raises:
-        ModelError: no C compiler, or the C engine cannot run the bundle; the message says why.
+        ModelError: no C compiler, or the C engine cannot run the bundle, with the reason.
         SignalError: the rails are not 16 bit counts.
     """
 

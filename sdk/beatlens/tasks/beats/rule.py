@@ -8,9 +8,9 @@ The largest score wins; of equal ones the first. Of a beat with many clipped sam
 in steps of the evidence sum, so the decision is the same on every device, and so is its
 explanation: a sum of columns, features and a constant.
 
-Two things are said of a beat, by two rules. Its class is that of the largest score, offsets
+There are two results for a beat, by two rules. Its class is that of the largest score, offsets
 included: they were chosen so that rare classes are found. Its probabilities are calibrated, and
-made without offsets: they say how likely each class is. So the class decided on is often not the
+made without offsets: how likely each class is. So the class decided on is often not the
 likeliest one. Warnings (`WarningRule`) are made without offsets too. Needs numpy only.
 """
 
@@ -52,8 +52,8 @@ class WarningRule:
     """When a decision gets a warning, in steps of the evidence sum.
 
     Args:
-        odds: int64 `[C]`, the calibration's bias: with it, scores without offsets say which class
-            is likeliest.
+        odds: int64 `[C]`, the calibration's bias: with it, the largest score without offsets is
+            that of the likeliest class.
         low_margin: least margin of the class decided on to the likeliest other one.
         out_of_distribution: least of the largest score, offsets left out.
     """

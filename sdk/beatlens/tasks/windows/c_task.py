@@ -31,7 +31,7 @@ def window_task_source(
 
     Raises:
         RecipeError: the name is not a C identifier.
-        ModelError: the engine cannot run the bundle; the message says why.
+        ModelError: the engine cannot run the bundle; the message has the reason.
     """
     check_identifier(name, "the task")
     plan = plan or lay_out(read_tflite(bundle.tflite))

@@ -46,7 +46,7 @@ class HostWindowChain(HostChain):
         limits: how much of a window may be bad.
 
     Raises:
-        ModelError: no C compiler, or the C engine cannot run the bundle; the message says why.
+        ModelError: no C compiler, or the C engine cannot run the bundle, with the reason.
         SignalError: the rails are not 16 bit counts.
     """
 

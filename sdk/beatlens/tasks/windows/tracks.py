@@ -206,6 +206,11 @@ def _own_track(source: Source, record: str, classes: Classes) -> WindowTrack:
                     f"the source has no `{what}`: expected the name of a CSV file"
                 )
             known -= set(lacking)
+    if not known:
+        raise DataError(
+            f"{section.path}: the source decides none of the classes {', '.join(classes)}, expected "
+            "`labels` or `intervals`, the name of a CSV file"
+        )
     recording = database.open(record)
     lead = source.lead(recording)
     if all(classes[name].labels for name in known):
