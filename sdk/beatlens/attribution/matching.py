@@ -85,6 +85,12 @@ def attribute(
 
     Raises:
         ModelError: there is no such layer, or it does not give `[B, K, T]`.
+
+    >>> net = nn.Sequential(nn.Conv1d(1, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(),
+    ...                     nn.Linear(4, 2)).eval()
+    >>> found = attribute(net, torch.randn(3, 1, 30), "1")
+    >>> found.logits.shape, found.class_maps().shape
+    (torch.Size([3, 2]), torch.Size([3, 2, 26]))
     """
     with torch.enable_grad(), captured(model, layer) as capture:
         logits = model(x)
@@ -343,7 +349,22 @@ MATCHINGS: dict[str, Callable[[], Matching]] = {
 
 
 def build_matching(name: str) -> Matching | None:
-    """Build the matching loss that a recipe names; None for `none`; else `RecipeError`."""
+    """Build the matching loss that a recipe names.
+
+    Args:
+        name: `classwise`, `ewa`, `swa`, `sswa` (WCAM, Park et al., NeurIPS 2020), one of the others
+            in `MATCHINGS`, or `none`.
+
+    Returns:
+        A module that takes the student's and the teacher's `Attribution` of one batch and returns
+        the loss; None for `none`.
+
+    Raises:
+        RecipeError: there is no such loss.
+
+    >>> build_matching("none") is None, type(build_matching("classwise")).__name__
+    (True, 'Classwise')
+    """
     if name == "none":
         return None
     if name not in MATCHINGS:

@@ -124,6 +124,12 @@ class EvidenceNet(nn.Module):
         backbone: a sequence of modules with `layers()`; unpadded, `[B, leads, N] -> [B, K, T]`.
         features: K.
         classes: names of the C classes.
+
+    >>> from beatlens.nets.backbones import NetworkSpec, build
+    >>> net = build(NetworkSpec("dense", (4, 8), (8, 8), (4, 2)), ("pvc", "afib")).eval()
+    >>> x = torch.randn(1, 1, 1280)
+    >>> bool(torch.allclose(net.evidence(x).mean(dim=2), net(x)))
+    True
     """
 
     def __init__(self, backbone: nn.Sequential, features: int, classes: tuple[str, ...]) -> None:

@@ -28,7 +28,13 @@ from beatlens.renamed_keys import refuse_renamed
 class Recipe(Section):
     """What recipes of all kinds of span have: task, data, networks, trainings, compression.
 
-    A kind's own recipe (`beatlens.tasks.KIND.recipe`) narrows `task` and adds `sampling`.
+    A kind's own recipe (`beatlens.tasks.KIND.recipe`) narrows `task` and adds `sampling`. Read one
+    with `beatlens.read_recipe`.
+
+    >>> from beatlens.tasks.registry import default_recipe
+    >>> recipe = default_recipe("windows")
+    >>> isinstance(recipe, Recipe), recipe.task.kind, recipe.classes
+    (True, 'windows', ('pvc', 'sve', 'afib', 'bbb'))
     """
 
     task: TaskSection

@@ -58,6 +58,10 @@ class Bundle(Contents):
     """A model ready to run; make one with `Bundle.load` or `Bundle.create`.
 
     See `Contents` and `Manifest` for what it holds.
+
+    >>> bundle = Bundle.load("beats")  # A released model, or a folder.
+    >>> bundle.kind_name, bundle.classes
+    ('beats', ('n', 's', 'v', 'f'))
     """
 
     @classmethod

@@ -75,6 +75,17 @@ class Finding:
         excluded: classes that were left out of the decision, as a clipped beat is never S.
         shares: of a recording, `missing`, `flat`, `saturated`, `clipped` and `noisy` samples, 0..1.
         beat_times_s: of a recording, its R peaks `[b]`, in seconds since the first sample.
+
+    A class's score is the mean of its evidence over the present columns, plus the contributions of
+    the features, plus its constant; `explain` splits it into parts that sum to it.
+
+    >>> finding = Finding(
+    ...     start_s=0.0, end_s=2.0, assessable=True, quality_notes=(), quality=1.0,
+    ...     classes=("pvc",), predicted=("pvc",), evidence=np.array([[3.0, 1.0]], np.float32),
+    ...     present=np.ones(2, bool), feature_contributions=np.zeros((0, 1)),
+    ...     constants=np.array([-0.5]), independent=True)
+    >>> finding.scores().tolist()
+    [1.5]
     """
 
     start_s: float

@@ -1,14 +1,4 @@
-"""A recording: samples of one or more leads as the analogue-to-digital converter gave them.
-
->>> import numpy as np
->>> recording = Recording(
-...     name="demo", database="", patient="demo", rate_hz=4, lead_names=("MLII",),
-...     counts=np.array([[0, 100, 200, 100]], dtype=np.int32), counts_per_mv=(200.0,),
-...     rails=((-1024, 1023),),
-... )
->>> recording.duration_s, recording.lead("MLII"), recording.millivolts("MLII").tolist()
-(1.0, 0, [0.0, 0.5, 1.0, 0.5])
-"""
+"""A recording: samples of one or more leads as the analogue-to-digital converter gave them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,6 +60,15 @@ class Recording:
     missing: bool [leads, samples], True where the file holds its format's "no sample here" code;
         `counts` holds the last good value there (the first good one at the start). None where no
         sample is missing.
+
+    >>> import numpy as np
+    >>> recording = Recording(
+    ...     name="demo", database="", patient="demo", rate_hz=4, lead_names=("MLII",),
+    ...     counts=np.array([[0, 100, 200, 100]], dtype=np.int32), counts_per_mv=(200.0,),
+    ...     rails=((-1024, 1023),),
+    ... )
+    >>> recording.duration_s, recording.lead("MLII"), recording.millivolts("MLII").tolist()
+    (1.0, 0, [0.0, 0.5, 1.0, 0.5])
     """
 
     name: str

@@ -36,7 +36,6 @@ from beatlens.tasks.windows.tracks import Classes
 AGREEMENT = ("cosine", "pearson", "spearman", "spearman_p5", "top_iou", "same_peak")
 RELATIVE = ("cosine", "pearson", "spearman", "top_iou", "same_peak", "label_set")
 """Beginnings of the figures that need a teacher."""
-SHOWN = ("spearman", "spearman_p5", "same_peak", "bytes")
 REPLICATES = 500
 """Draws of records that intervals are made of."""
 
@@ -206,15 +205,15 @@ def _rows(
 
 
 def _summary(recipe: WindowRecipe, rows: list[Row]) -> Summary:
-    """Average precision of the classes, and agreement, a network a row."""
-    keys = ("macro_ap", *(f"ap_{name}" for name in recipe.classes), *SHOWN)
-    heads = ("macro AP", *(f"AP {name}" for name in recipe.classes), "Spearman", "Spearman p5",
-             "same peak", "bytes")  # fmt: skip
+    """A figure a row, a network a column: average precision of the classes, and agreement."""
+    heads = {"macro_ap": "macro AP", **{f"ap_{name}": f"AP {name}" for name in recipe.classes},
+             "spearman": "Spearman", "spearman_p5": "Spearman, 5th percentile",
+             "same_peak": "same peak", "bytes": "bytes"}  # fmt: skip
     return Summary(
         "Test patients",
         "mean [95 % interval by record]",
-        ("model", "form", *heads),
-        [(row["model"], row["form"], *(_cell(row, key) for key in keys)) for row in rows],
+        ("", *(f"{row['model']}, {row['form']}" for row in rows)),
+        [(head, *(_cell(row, key) for row in rows)) for key, head in heads.items()],
     )
 
 
