@@ -33,6 +33,7 @@ from beatlens.tasks.recordings.evaluation import (
     FORMS,
     Predictions,
     choose_rule,
+    evaluate_recordings,
     format_rows,
     misclassified_rows,
     predict,
@@ -233,6 +234,12 @@ def test_every_network_predicts_the_test_recordings(
         integer_windows(model.graph), model.graph, model.geometry, rule, prepared.test
     )[1]
     assert predictions["device"].decided.tolist() == decided.tolist()
+
+
+def test_evaluation_needs_recordings_to_test_on(run: Run) -> None:
+    recipe, prepared, networks = run
+    with pytest.raises(RecipeError, match=r"tiny has no recordings to test on, .* a test_part"):
+        evaluate_recordings(recipe, replace(prepared, test=[]), networks)
 
 
 def test_rows_are_the_figures_of_what_was_predicted(
