@@ -13,8 +13,8 @@ import pytest
 from beatlens.errors import DataError, RecipeError
 from beatlens.recipe import DataSection, Recipe, SourceSection
 from beatlens.signals import data_folders, simulate
-from beatlens.signals.databases import mitdb as splits
 from beatlens.signals.databases import DatabaseNotFoundError
+from beatlens.signals.databases import mitdb as splits
 from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.tasks.common.sources import ROLES, assign_roles, find_sources, simulates
 from beatlens.tasks.common.workers import ALONE, Workers
