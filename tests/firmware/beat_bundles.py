@@ -17,10 +17,13 @@ from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import LSB_MV
 from beatlens.signals.rr_features import BINS
-from beatlens.tasks.beats.labels import AFTER, BEFORE, CLASSES, LONG_NAMES
+from beatlens.tasks.beats.labels import AFTER, BEFORE
 from beatlens.tasks.beats.rule import BeatRule
-from beatlens.tasks.beats.sampling import CROP_SPAN
+from beatlens.tasks.common.runs import CROP_SPAN
+from beatlens.tasks.registry import default_recipe
 
+RECIPE = default_recipe("beats")
+CLASSES = RECIPE.classes
 SPEC = NetworkSpec("dense", (6, 8, 8, 8), (8, 8, 8, 12), (2, 2, 2, 1))
 
 
@@ -55,7 +58,7 @@ def beat_bundle(folder: Path, seed: int = 0, likely: str | None = None) -> Bundl
         folder / "bundle",
         name="by-chance",
         tflite=write_tflite(graph),
-        classes=LONG_NAMES,
+        classes=RECIPE.titles,
         golden_inputs=inputs[:4],
         kind="beats",
         rule=rule,

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
-from beatlens.runtime.beat_stream import explain_beats
 from typer.testing import CliRunner
 
 from beatlens.errors import DataError, ModelError, RecipeError
@@ -22,7 +21,6 @@ from beatlens.pipeline.evaluate import evaluate, evaluate_bundle
 from beatlens.pipeline.export import export_again, export_bundle
 from beatlens.pipeline.train import keep_teacher, train_teacher
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.stream import explain_recording
 from beatlens.signals.annotations import read_annotations
 from beatlens.signals.beat_features import FEATURES, TRAINED
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
@@ -218,11 +216,10 @@ def test_a_stream_finds_what_the_evaluation_finds(
     counts = patient.recording.counts[0]
     track = beat_track(patient.recording, patient.annotations, LEAD, CODES)
     graph = run[2].device.graph
-    assert bundle.beats is not None
     said, decided = run_integer_beats(
-        integer_windows(graph), graph, bundle.geometry, bundle.beats, [track]
+        integer_windows(graph), graph, bundle.geometry, bundle.rule, [track]
     )
-    stream = bundle.beat_stream(patient.recording.rate_hz, COUNTS_PER_MV, RAILS)
+    stream = bundle.stream(patient.recording.rate_hz, COUNTS_PER_MV, rails=RAILS)
     found, at, number = [], 0, 0
     while at < len(counts):
         size = pieces[number % len(pieces)]
@@ -232,7 +229,7 @@ def test_a_stream_finds_what_the_evaluation_finds(
     assert [round(f.time_s * 128) for f in found] == track.peaks.tolist()
     assert all(f.assessable for f in found)
     assert [f.class_name for f in found] == [CLASSES[d] for d in decided[0]]
-    chances = bundle.beats.calibration.probabilities(said.logits[0])
+    chances = bundle.rule.calibration.probabilities(said.logits[0])
     for f, row in zip(found, chances, strict=True):
         assert list((f.probabilities or {}).values()) == pytest.approx(row.tolist())
 
@@ -241,7 +238,7 @@ def test_a_findings_reasons_sum_to_its_decision(bundle: Bundle) -> None:
     patient = simulate_patient(5, 45)
     counts = patient.recording.counts[0]
     rate = patient.recording.rate_hz
-    for finding in explain_beats(bundle, counts, rate, COUNTS_PER_MV, rails=RAILS):
+    for finding in bundle.explain(counts, rate, COUNTS_PER_MV, rails=RAILS):
         scores = finding.scores()
         mine = CLASSES.index(finding.class_name or "")
         assert scores.argmax() == mine
@@ -258,7 +255,7 @@ def test_a_lead_that_is_off_gives_no_decision(bundle: Bundle) -> None:
     counts = patient.recording.counts[0].copy()
     rate = patient.recording.rate_hz
     counts[30 * rate : 40 * rate] = RAILS[1]
-    found = list(explain_beats(bundle, counts, rate, COUNTS_PER_MV, rails=RAILS))
+    found = list(bundle.explain(counts, rate, COUNTS_PER_MV, rails=RAILS))
     during = [f for f in found if 31 < f.time_s < 39]
     outside = [f for f in found if f.time_s < 28 or f.time_s > 43]
     assert not any(f.assessable for f in during)
@@ -275,25 +272,12 @@ def test_beats_on_both_sides_of_a_gap_are_decided(bundle: Bundle) -> None:
     counts, rate = patient.recording.counts[0], patient.recording.rate_hz
     missing = np.zeros(len(counts), bool)
     missing[20 * rate : 25 * rate] = True
-    found = list(explain_beats(bundle, counts, rate, COUNTS_PER_MV, missing=missing, rails=RAILS))
+    found = list(bundle.explain(counts, rate, COUNTS_PER_MV, missing=missing, rails=RAILS))
     times = np.array([f.time_s for f in found])
     assert (np.diff(times) > 0).all()
     assert not ((times > 20) & (times < 25)).any()
     assert (times < 20).sum() > 10
     assert (times > 26).sum() > 20
-
-
-def test_bundles_say_what_they_decide_on(bundle: Bundle, strips_bundle: Bundle) -> None:
-    counts = np.zeros(1000, np.int16)
-    with pytest.raises(ModelError, match="decides on beats, expected one that decides on spans"):
-        list(explain_recording(bundle, counts, 360, 200.0))
-    with pytest.raises(ModelError, match="decides on spans of 10 s, expected one that decides on"):
-        list(explain_beats(strips_bundle, counts, 360, 200.0))
-
-
-@pytest.fixture(scope="module")
-def strips_bundle() -> Bundle:
-    return Bundle.load(Path(__file__).parents[2] / "models" / "strips" / "bundle")
 
 
 def symbols_of(found: Evaluation, record: str) -> list[str]:
@@ -346,9 +330,7 @@ def test_a_rule_chosen_anew_is_the_one_the_recipe_chose(
     assert again.tflite == bundle.tflite
     assert again.packed == bundle.packed
     assert (again.golden.evidence == bundle.golden.evidence).all()
-    assert again.beats is not None
-    assert bundle.beats is not None
-    mine, theirs = again.beats.document(), bundle.beats.document()
+    mine, theirs = again.rule.document(), bundle.rule.document()
     assert mine["tables"] == theirs["tables"]
     assert np.array(mine["offsets"]) == pytest.approx(np.array(theirs["offsets"]), abs=1)
     assert mine["temperature"] == pytest.approx(theirs["temperature"], rel=1e-3)
@@ -367,14 +349,13 @@ def test_decisions_as_output_are_those_of_a_stream(
     counts[:, 30 * 360 : 31 * 360] = RAILS[1]
     recording = replace(patient.recording, counts=np.clip(counts, RAILS[0] + 1, RAILS[1]))
     track = beat_track(recording, patient.annotations, LEAD, CODES)
-    assert bundle.beats is not None
-    offsets = bundle.beats.offsets + 5000 * (np.arange(len(CLASSES)) == CLASSES.index("s"))
-    s_wins = replace(bundle, beats=replace(bundle.beats, offsets=offsets))
+    offsets = bundle.rule.offsets + 5000 * (np.arange(len(CLASSES)) == CLASSES.index("s"))
+    s_wins = replace(bundle, rule=replace(bundle.rule, offsets=offsets))
     twin = replace(track, record="twin")  # intervals are by record, of two at least
     reference = dict.fromkeys((track.record, "twin"), patient.annotations)
     prepared = replace(run[1], test=[track, twin], reference=reference)
     found = evaluate_bundle(run[0], prepared, run[2].teacher, s_wins, tmp_path, "evaluate")
-    stream = explain_beats(s_wins, recording.counts[0].astype(np.int16), 360, COUNTS_PER_MV,
+    stream = s_wins.explain(recording.counts[0].astype(np.int16), 360, COUNTS_PER_MV,
                            rails=RAILS)  # fmt: skip
     wanted = [(f.class_name or "q").upper() for f in stream]
     assert symbols_of(found, track.record) == wanted

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +14,19 @@ import wfdb
 from beatlens.errors import DataError, ModelError, RecipeError
 from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.nets.files import save_net
-from beatlens.pipeline import bundle_records
-from beatlens.pipeline.bundle_records import asked_for, measure_records, read_record_list
+from beatlens.pipeline.bundle_records import (
+    measure_records,
+    read_record_list,
+    recipe_for_records,
+)
 from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
-from beatlens.runtime.finding import Finding
 from beatlens.signals.databases.mitdb import VALIDATION
 from beatlens.signals.simulate import simulate_patient
-from beatlens.tasks.windows.labels import CLASSES
-from beatlens.verbs.records import evaluate_records
+from beatlens.tasks.beats.evaluation import ALL, OUTPUT
+from beatlens.tasks.common.sources import TEST
+from beatlens.tasks.contract import Row
+from beatlens.verbs.records import RecordsAsked, evaluate_records
 
 ROOT = Path(__file__).resolve().parents[2]
 UNSEEN = ROOT / "models" / "unseen-svdb.txt"
@@ -32,6 +36,21 @@ SPEC = NetworkSpec("dense", (4, 6), (8, 8), (4, 2))
 
 def released(name: str) -> Bundle:
     return Bundle.load(ROOT / "models" / name / "bundle")
+
+
+def measure(
+    name: str, database: str, records: Sequence[str], data: Path, teacher: Path | None = None
+) -> list[Row]:
+    """Rows of a released bundle on records of a database."""
+    bundle = released(name)
+    recipe = recipe_for_records(bundle, None, database, records, teacher is not None)
+    return measure_records(recipe, bundle, teacher, data).rows
+
+
+def of_beats(rows: list[Row], decided: str) -> Row:
+    """The row of all records, in the literature's mapping."""
+    wanted = {"mapping": "aami", "split": TEST, "decided": decided}
+    return next(row for row in rows if wanted.items() <= row.items())
 
 
 @pytest.fixture(scope="module")
@@ -81,43 +100,27 @@ def test_the_unseen_records_of_svdb_are_those_that_no_recipe_reads(data_dir: Pat
     assert unseen | read == published
 
 
-def test_strips_with_a_teacher_and_without(simulated: Path, tmp_path: Path) -> None:
-    asked = asked_for("mitdb", NAMES, simulated)
-    (alone,) = measure_records(released("strips-6k"), asked)
-    assert (alone["model"], alone["records"], alone["strips"]) == ("strips-6k", 3, 3 * 36)
+def test_windows_with_a_teacher_and_without(simulated: Path, tmp_path: Path) -> None:
+    (alone,) = measure("strips-6k", "mitdb", NAMES, simulated)
+    assert (alone["model"], alone["form"]) == ("student", "int8")
     assert 0 <= alone["f1_pvc_lo"] <= alone["f1_pvc"] <= alone["f1_pvc_hi"] <= 1
     assert not any(key.startswith(("spearman", "label_set")) for key in alone)
     torch.manual_seed(0)
-    save_net(tmp_path / "teacher.pt", build(SPEC, CLASSES), SPEC)
-    teacher, device = measure_records(released("strips-6k"), asked, tmp_path / "teacher.pt")
+    save_net(tmp_path / "teacher.pt", build(SPEC, released("strips-6k").classes), SPEC)
+    rows = measure("strips-6k", "mitdb", NAMES, simulated, tmp_path / "teacher.pt")
+    teacher, device, _floor = rows
     assert teacher["label_set"] == 1
     assert 0 <= device["label_set"] <= 1
     assert device["f1_pvc"] == alone["f1_pvc"]
     assert device["ap_pvc"] == alone["ap_pvc"]
 
 
-def test_refused_beats_are_counted_as_the_device_outputs_them(
-    simulated: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = asked_for("mitdb", NAMES, simulated)
-    output, every = measure_records(released("beats-6k"), asked)
+def test_beats_are_counted_as_the_device_outputs_them(simulated: Path) -> None:
+    rows = measure("beats-6k", "mitdb", NAMES, simulated)
+    output, every = of_beats(rows, OUTPUT), of_beats(rows, ALL)
+    assert (output["model"], output["records"]) == ("beats-6k", 3)
     assert every["veb_sensitivity"] > 50
     assert output["qrs_sensitivity"] == pytest.approx(every["qrs_sensitivity"], abs=0.5)
-    whole = bundle_records.findings_in
-
-    def refusing(*arguments: Any) -> Any:
-        for finding in whole(*arguments):
-            yield Finding(
-                peak_s=finding.peak_s, start_s=finding.start_s, end_s=finding.end_s,
-                assessable=False, quality_notes=("refused by this test",), quality=0.0,
-            )  # fmt: skip
-
-    monkeypatch.setattr(bundle_records, "findings_in", refusing)
-    refused, again = measure_records(released("beats-6k"), asked)
-    assert refused["veb_sensitivity"] == 0
-    assert isnan(refused["veb_predictivity"])
-    assert refused["qrs_sensitivity"] == output["qrs_sensitivity"]
-    assert again["veb_sensitivity"] == every["veb_sensitivity"]
 
 
 def test_a_table_is_printed_and_a_file_written(
@@ -126,41 +129,39 @@ def test_a_table_is_printed_and_a_file_written(
     chosen, out = tmp_path / "list.txt", tmp_path / "figures.json"
     chosen.write_text("\n".join(NAMES))
     bundle = ROOT / "models" / "strips-6k" / "bundle"
-    evaluate_records(bundle, "mitdb", chosen, None, simulated, out)
-    assert "strips-6k on mitdb" in capsys.readouterr().out
+    evaluate_records(RecordsAsked(bundle, "mitdb", chosen), None, None, simulated, out)
+    assert "Test patients" in capsys.readouterr().out
     found = load_figures(out)
     assert found.rows[0]["database"] == "mitdb"
     assert found.command.endswith(f"--database mitdb --records {chosen}")
     assert "3 records of mitdb, nothing chosen on them" in found.data
 
 
-def test_what_is_not_there_is_said(simulated: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="lacks 2 of 3 records asked for: 802, 999"):
-        asked_for("mitdb", ("100", "802", "999"), simulated)
+def test_what_is_not_there_is_an_error(simulated: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="split names record '802', which mitdb does not have"):
+        measure("strips-6k", "mitdb", ("100", "802", "999"), simulated)
     with pytest.raises(RecipeError, match="--records FILE is missing"):
-        evaluate_records(ROOT / "models" / "strips" / "bundle", "svdb", None, None, None, None)
-    asked = asked_for("mitdb", NAMES, simulated)
-    with pytest.raises(DataError, match="mitdb has no labels"):
-        measure_records(released("wearable-af-6k"), asked)
+        RecordsAsked.check(ROOT / "models" / "strips" / "bundle", "svdb", None, ec57=False)
+    with pytest.raises(RecipeError, match="mitdb has no labels of recordings"):
+        measure("wearable-af-6k", "mitdb", NAMES, simulated)
     torch.manual_seed(0)
-    save_net(tmp_path / "teacher.pt", build(SPEC, CLASSES), SPEC)
+    save_net(tmp_path / "teacher.pt", build(SPEC, released("strips-6k").classes), SPEC)
     with pytest.raises(ModelError, match="expected the bundle's teacher, for n, s, v, f"):
-        measure_records(released("beats-6k"), asked, tmp_path / "teacher.pt")
+        measure("beats-6k", "mitdb", NAMES, simulated, tmp_path / "teacher.pt")
 
 
 def test_recordings_of_the_challenge(data_dir: Path) -> None:
     folder = data_dir / "cinc2017"
     names = sorted(path.stem for path in folder.glob("*.hea"))[:40]
-    (row,) = measure_records(released("wearable-af-6k"), asked_for("cinc2017", names, data_dir))
-    assert row["records"] == 40
+    (row,) = measure("wearable-af-6k", "cinc2017", names, data_dir)
+    assert row["recordings"] == 40
     assert row["score"] > 0.6  # trained on most of them: this says that the counting works
     assert row["published_score_lo"] < row["published_score"] < row["published_score_hi"]
 
 
 def test_a_database_that_no_recipe_trains_on(data_dir: Path) -> None:
-    asked = asked_for("qtdb", ("sele0106", "sel301"), data_dir)
-    (strips,) = measure_records(released("strips-6k"), asked)
-    assert strips["records"] == 2
-    assert isnan(strips["f1_afib"])  # qtdb has no rhythm labels
-    rows = measure_records(released("beats-6k"), asked)
+    records = ("sele0106", "sel301")
+    (windows,) = measure("strips-6k", "qtdb", records, data_dir)
+    assert isnan(windows["f1_afib"])  # qtdb has no rhythm labels
+    rows = measure("beats-6k", "qtdb", records, data_dir)
     assert min(row["qrs_sensitivity"] for row in rows) > 99

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from beatlens.runtime.recording_stream import explain_whole
 
 from beatlens.compression.quantized_files import load_quantized
 from beatlens.errors import ModelError, RecipeError
@@ -33,6 +32,7 @@ from beatlens.tasks.recordings.evaluation import (
     FORMS,
     Predictions,
     choose_rule,
+    evaluate_recordings,
     format_rows,
     misclassified_rows,
     predict,
@@ -45,6 +45,7 @@ from beatlens.tasks.recordings.metrics import (
 )
 from beatlens.tasks.recordings.recipe import RecordingRecipe
 
+from ..runtime.recordings import explain_whole
 from .recording_runs import TINY, simulated
 
 pytestmark = pytest.mark.export
@@ -180,8 +181,7 @@ def test_the_bundle_decides_as_the_int8_network_is_evaluated(
     recipe, prepared, networks = run
     model, tables = networks.device, networks.teacher.table_values
     rule = choose_rule(recipe, prepared, networks.teacher, model)
-    assert bundle.recording is not None
-    assert (bundle.recording.tables == rule.tables).all()
+    assert (bundle.rule.tables == rule.tables).all()
     patients = [simulated(number, seconds) for number, seconds in ((0, 9.7), (1, 20), (14, 11.03))]
     tracks = [recording_track(p.recording, label, LEAD) for label, p in enumerate(patients)]
     said, decided = run_integer_recordings(
@@ -191,7 +191,7 @@ def test_the_bundle_decides_as_the_int8_network_is_evaluated(
     chances = rule.calibration.probabilities(said.logits)
     for i, (patient, track) in enumerate(zip(patients, tracks, strict=True)):
         counts, at, number = patient.recording.counts[0], 0, 0
-        stream = bundle.recording_stream(300, COUNTS_PER_MV, RAILS)
+        stream = bundle.stream(300, COUNTS_PER_MV, rails=RAILS)
         while at < len(counts):
             size = pieces[number % len(pieces)]
             assert stream.push(counts[at : at + size]) == []
@@ -233,6 +233,12 @@ def test_every_network_predicts_the_test_recordings(
         integer_windows(model.graph), model.graph, model.geometry, rule, prepared.test
     )[1]
     assert predictions["device"].decided.tolist() == decided.tolist()
+
+
+def test_evaluation_needs_recordings_to_test_on(run: Run) -> None:
+    recipe, prepared, networks = run
+    with pytest.raises(RecipeError, match=r"tiny has no recordings to test on, .* a test_part"):
+        evaluate_recordings(recipe, replace(prepared, test=[]), networks)
 
 
 def test_rows_are_the_figures_of_what_was_predicted(

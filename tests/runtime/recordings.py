@@ -20,12 +20,14 @@ from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.rr_features import BINS, FEATURES, rr_features
-from beatlens.tasks.recordings.labels import CLASSES, LONG_NAMES
 from beatlens.tasks.recordings.rule import RecordingRule
+from beatlens.tasks.registry import default_recipe
 
 from .cases import GAIN, RATE
 from .conftest import export
 
+RECIPE = default_recipe("recordings")
+CLASSES = RECIPE.classes
 OFFSETS = (0.0, 0.2, -0.1, 0.05)
 
 
@@ -42,7 +44,7 @@ def make_recording_bundle(folder: Path, kind: str = "dense", **changes: Any) -> 
     tflite, windows = export(kind)
     graph = read_tflite(tflite)
     scale = graph.tensors[graph.outputs["evidence"]].quantization.scale
-    options = {"kind": "recordings", "rule": random_rule(scale), "classes": LONG_NAMES} | changes
+    options = {"kind": "recordings", "rule": random_rule(scale), "classes": RECIPE.titles} | changes
     return Bundle.create(
         folder, name=f"tiny-whole-{kind}", tflite=tflite, golden_inputs=windows[:2], **options
     )

@@ -15,11 +15,10 @@ from beatlens.runtime.folder import FILES, MANIFEST, SUMS
 from beatlens.runtime.manifest_file import write_manifest
 from beatlens.signals.rr_features import BINS
 from beatlens.tasks.beats.rule import beat_rule
-from beatlens.tasks.recordings.labels import CLASSES, LONG_NAMES
 from beatlens.tasks.recordings.rule import recording_rule
 
 from .cases import GAIN, RATE, TITLES, ecg_counts
-from .recordings import assert_same, explain_whole, make_recording_bundle, random_rule
+from .recordings import RECIPE, assert_same, explain_whole, make_recording_bundle, random_rule
 
 pytestmark = pytest.mark.export
 
@@ -65,8 +64,8 @@ def test_what_is_written_is_read(written: tuple[Bundle, Path]) -> None:
 def test_a_bundle_says_what_it_decides_on(written: tuple[Bundle, Path], bundle: Bundle) -> None:
     made, _ = written
     assert (made.decides_on, made.kind.name) == ("whole recordings", "recordings")
-    assert made.titles == LONG_NAMES
-    assert made.classes == CLASSES
+    assert made.titles == RECIPE.titles
+    assert made.classes == RECIPE.classes
     assert (bundle.decides_on, bundle.kind.name) == ("spans of 10 s", "windows")
     assert json.loads(write_manifest(bundle))["rule"].keys() == {"thresholds", "sum_thresholds"}
 

@@ -22,10 +22,9 @@ from beatlens.signals.frontend import RATES_HZ
 from beatlens.signals.rr_features import FEATURES
 from beatlens.tasks.recordings import chain as recording_chain
 from beatlens.tasks.recordings import rule as recording_rule
-from beatlens.tasks.recordings.labels import CLASSES
 
 from .cases import GAIN, RATE, ecg_counts
-from .recordings import assert_same, expected_of, explain_whole, make_recording_bundle, run
+from .recordings import CLASSES, assert_same, expected_of, explain_whole, make_recording_bundle, run
 
 pytestmark = pytest.mark.export
 LOST = Limits(unusable=1.0, clipped=1.0)

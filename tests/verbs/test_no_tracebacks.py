@@ -17,22 +17,26 @@ import pytest
 from beatlens.cli import main
 from beatlens.errors import DataError
 from beatlens.pipeline import export
-from beatlens.pipeline.train import read_history
 from beatlens.signals import data_folders
+from beatlens.tasks.registry import default_recipe, kind_names
 from beatlens.tasks.windows.metrics import Run
+from beatlens.training.history import read_history
 
+from ..pipeline.tiny import document_of
 from ..signals.wfdb_cases import write_record
+from ..toml_text import toml_of
 from .test_score import run_limited
 from .test_score import write_record as write_ecg
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "models" / "beats-6k" / "bundle"
-TINY = """
-name = "tiny"
-[data]
-simulated_patients = 12
-simulated_seconds = 60
-"""
+TINY = toml_of({
+    **document_of("windows"),
+    "name": "tiny",
+    "data": {
+        "simulated_patients": 12, "simulated_seconds": 60, "sources": [{"database": "mitdb"}],
+    },
+})  # fmt: skip
 
 
 @pytest.fixture
@@ -218,13 +222,12 @@ def test_a_recipe_that_is_none(recipe: str, here: Path, capsys: pytest.CaptureFi
 def test_damaged_results_of_a_run(content: bytes | None, here: Path) -> None:
     path = here / "damaged.json"
     path.mkdir() if content is None else path.write_bytes(content)
-    readers = [
-        read_history, export._measured, export._measured_beats,
-        lambda path: export._measured_wearable(path.rename(here / "figures.json").parent),
-    ]  # fmt: skip
-    for read in readers:
-        with pytest.raises(DataError, match=r"(damaged|figures)\.json: not a .*; delete it"):
-            read(path)
+    with pytest.raises(DataError, match=r"damaged\.json: not a .*; delete it"):
+        read_history(path)
+    path.rename(here / "figures.json")
+    for kind in kind_names():
+        with pytest.raises(DataError, match=r"figures\.json: not a .*; delete it"):
+            export._measured(default_recipe(kind), here)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY", b"[]", None])

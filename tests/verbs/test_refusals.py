@@ -13,6 +13,9 @@ import pytest
 import beatlens
 from beatlens.runtime.host_build import has_compiler
 
+from ..pipeline.tiny import document_of
+from ..toml_text import toml_of
+
 pytestmark = pytest.mark.export
 SDK = Path(beatlens.__file__).parents[1]
 LIMITED = """
@@ -33,23 +36,15 @@ main()
 """
 """A user without a home folder, as in many a container."""
 
-TINY = """
-name = "tiny"
-[data]
-source = "simulated"
-simulated_patients = 15
-simulated_seconds = 60
-[teacher]
-kind = "residual"
-channels = [4, 4, 6]
-kernels = [16, 9, 9]
-strides = [2, 2, 2]
-[teacher_schedule]
-steps = 4
-batch = 4
-learning_rate = 1e-2
-validate_every = 2
-"""
+TINY = toml_of({
+    **document_of("windows"),
+    "name": "tiny",
+    "data": {"source": "simulated", "simulated_patients": 15, "simulated_seconds": 60},
+    "teacher": {
+        "kind": "residual", "channels": [4, 4, 6], "kernels": [16, 9, 9], "strides": [2, 2, 2],
+    },
+    "teacher_schedule": {"steps": 4, "batch": 4, "learning_rate": 1e-2, "validate_every": 2},
+})  # fmt: skip
 
 
 def run(

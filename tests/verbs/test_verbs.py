@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 
 from beatlens.verbs.app import app
 
+from ..pipeline.tiny import document_of
+from ..toml_text import toml_of
+
 pytestmark = pytest.mark.export
 RUNNER = CliRunner()
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -20,39 +23,21 @@ VERBS = (
     "models",
 )  # fmt: skip
 
-TINY = """
-name = "tiny"
-[data]
-source = "simulated"
-simulated_patients = 15
-simulated_seconds = 60
-[teacher]
-kind = "residual"
-channels = [8, 8, 12]
-kernels = [16, 9, 9]
-strides = [2, 2, 2]
-[teacher_schedule]
-steps = 60
-batch = 8
-learning_rate = 1e-2
-validate_every = 30
-[student]
-kind = "depthwise"
-channels = [4, 6, 8]
-kernels = [8, 8, 8]
-strides = [2, 2, 2]
-[student_schedule]
-steps = 20
-batch = 8
-learning_rate = 6e-3
-validate_every = 10
-[quantize_schedule]
-steps = 10
-batch = 8
-learning_rate = 1e-3
-[distill]
-cache = 64
-"""
+SHORT = {"batch": 8, "learning_rate": 6e-3}
+NETWORK = {"channels": [4, 6, 8], "kernels": [8, 8, 8], "strides": [2, 2, 2]}
+TINY = toml_of({
+    **document_of("windows"),
+    "name": "tiny",
+    "data": {"source": "simulated", "simulated_patients": 15, "simulated_seconds": 60},
+    "teacher": {
+        "kind": "residual", "channels": [8, 8, 12], "kernels": [16, 9, 9], "strides": [2, 2, 2],
+    },
+    "teacher_schedule": {**SHORT, "steps": 60, "learning_rate": 1e-2, "validate_every": 30},
+    "student": {"kind": "depthwise", **NETWORK},
+    "student_schedule": {**SHORT, "steps": 20, "validate_every": 10},
+    "quantize_schedule": {**SHORT, "steps": 10, "learning_rate": 1e-3},
+    "distill": {"cache": 64},
+})  # fmt: skip
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -98,10 +83,10 @@ def test_steps_in_order_then_explain(tmp_path: Path) -> None:
     assert list(measured[True]) == ["note"]
     assert "macro_ap" in measured[False]
 
-    taught = run(
+    compressed = run(
         "compress", recipe, "--run", tmp_path / "other", "--teacher", folder / "teacher.pt"
     )
-    assert taught.returncode == 0, taught.stderr
+    assert compressed.returncode == 0, compressed.stderr
     assert (tmp_path / "other" / "quantized.pt").exists()
     assert "SIMULATED" in result.stdout
     assert {p.name for p in folder.iterdir()} >= {
@@ -123,20 +108,20 @@ def test_steps_in_order_then_explain(tmp_path: Path) -> None:
 def test_a_bundle_is_exported_and_evaluated_without_its_run_folder(tmp_path: Path) -> None:
     from beatlens.nets.backbones import build
     from beatlens.nets.files import save_net
-    from beatlens.recipe import Recipe
     from beatlens.runtime.bundle import Bundle
-    from beatlens.tasks.registry import default_recipe
+    from beatlens.tasks.registry import read_recipe
 
     recipe, teacher = tmp_path / "tiny.toml", tmp_path / "teacher.pt"
     recipe.write_text(TINY)
-    spec = Recipe.read(recipe).teacher.spec
-    save_net(teacher, build(spec, default_recipe("windows").classes), spec)
+    chosen = read_recipe(recipe)
+    spec = chosen.teacher.spec
+    save_net(teacher, build(spec, chosen.classes), spec)
     bundle, folder = MODELS / "strips-6k" / "bundle", tmp_path / "run"
     given = ("--run", folder, "--teacher", teacher)
 
     result = run("export", recipe, *given, "--from-bundle", bundle)
     assert result.returncode == 0, result.stderr
-    assert "thresholds now: pvc" in result.stdout
+    assert "rule now: pvc" in result.stdout
     assert Bundle.load(folder / "bundle").tflite == Bundle.load(bundle).tflite
 
     result = run("evaluate", recipe, *given, "--bundle", folder / "bundle")
@@ -150,12 +135,11 @@ def test_a_bundle_is_exported_and_evaluated_without_its_run_folder(tmp_path: Pat
     assert "--from-bundle was given without --teacher" in result.stderr
     result = run("evaluate", recipe, *given, "--bundle", MODELS / "beats" / "bundle")
     assert result.returncode == 1
-    assert "decides on beats, expected one that decides on spans of 10 s" in result.stderr
-    wearable = MODELS / "wearable-af.toml"
-    result = run("export", wearable, "--run", tmp_path / "other", "--from-bundle", bundle,
-                 "--teacher", teacher)  # fmt: skip
+    assert "decides on beats for n, s, v, f, expected windows for pvc, sve" in result.stderr
+    result = run("export", MODELS / "wearable-af.toml", "--run", tmp_path / "other",
+                 "--from-bundle", bundle, "--teacher", teacher)  # fmt: skip
     assert result.returncode == 1
-    assert "expected a recipe of strips or beats" in result.stderr
+    assert "expected the recipe's teacher" in result.stderr
 
 
 def test_two_processes_train_one_teacher_from_one_store(tmp_path: Path) -> None:
@@ -210,7 +194,7 @@ def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message
 
 def test_unknown_recipe_key_is_named(tmp_path: Path) -> None:
     recipe = tmp_path / "r.toml"
-    recipe.write_text("[distill]\nlamda = 3\n")
+    recipe.write_text(toml_of({**document_of("windows"), "distill": {"lamda": 3}}))
     result = run("train", recipe, "--run", tmp_path / "run")
     assert result.returncode == 1
     assert re.search(r"r\.toml: distill\.lamda is 3", result.stderr)

@@ -1,4 +1,4 @@
-"""Step 1 of the pipeline: roles without shared patients, and what was prepared is kept."""
+"""Preparing recordings of any kind: roles without shared patients; what was prepared is kept."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ import numpy as np
 import pytest
 
 from beatlens.errors import DataError, RecipeError
-from beatlens.pipeline import data as step
-from beatlens.recipe import Recipe
-from beatlens.signals import data_folders
-from beatlens.signals.databases import Database, DatabaseNotFoundError, find_database
+from beatlens.recipe import DataSection, Recipe, SourceSection
+from beatlens.signals import data_folders, simulate
+from beatlens.signals.databases import DatabaseNotFoundError
 from beatlens.signals.databases import mitdb as splits
-from beatlens.tasks.beats.data import prepare_beats, wanted_records
-from beatlens.tasks.beats.recipe import BeatDataSection, BeatRecipe
-from beatlens.tasks.common.workers import Workers
-from beatlens.tasks.recordings.data import prepare_recordings
-from beatlens.tasks.recordings.recipe import RecordingRecipe
-from beatlens.tasks.windows.data import (
-    ROLES,
-    Prepared,
-    held_patients,
-    prepare,
-    simulates,
-    trainable,
-)
-from beatlens.tasks.windows.labels import CLASSES, cut_windows
+from beatlens.tasks.beats.recipe import BeatRecipe
+from beatlens.tasks.common.sources import ROLES, assign_roles, find_sources, simulates
+from beatlens.tasks.common.workers import ALONE, Workers
+from beatlens.tasks.registry import default_recipe, find_training, kind_names
+from beatlens.tasks.windows.data import PreparedWindows, prepare_windows
+from beatlens.tasks.windows.evaluation import choose_limits
+from beatlens.tasks.windows.labels import cut_windows
 from beatlens.tasks.windows.metrics import Run
-from beatlens.tasks.windows.sampling import CropSampler
+from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.sampling import WindowSampler
 
-from ..signals.wfdb_cases import write_record
+from ...pipeline.tiny import document_of
+from ...signals.wfdb_cases import write_record
 
-SIMULATED = Recipe.parse(
-    {"data": {"source": "simulated", "simulated_patients": 12, "simulated_seconds": 60}}
-)
+
+def with_data(kind: str, **changes: object) -> Recipe:
+    """A kind's built-in recipe with other settings of data."""
+    recipe = default_recipe(kind)
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=changes)})
+
+
+SIMULATED = with_data("windows", source="simulated", simulated_patients=12, simulated_seconds=60)
+CLASSES = SIMULATED.classes
+MITDB = (SourceSection(database="mitdb"),)
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +47,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def simulated(folder: Path) -> Prepared:
-    return prepare(SIMULATED, folder)
+def simulated(folder: Path) -> PreparedWindows:
+    return prepare_windows(SIMULATED, folder)
 
 
-def test_simulated_patients_are_split_and_said_to_be_simulated(simulated: Prepared) -> None:
+def test_simulated_patients_are_split_and_said_to_be_simulated(simulated: PreparedWindows) -> None:
     assert simulated.simulated
     assert "SIMULATED" in simulated.description
     roles = (simulated.train, simulated.validation, simulated.test)
@@ -65,16 +66,16 @@ def test_simulated_patients_are_split_and_said_to_be_simulated(simulated: Prepar
 
 
 def test_what_was_prepared_is_read_again(
-    simulated: Prepared, folder: Path, monkeypatch: pytest.MonkeyPatch
+    simulated: PreparedWindows, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step.simulate, "simulate_database", None)
-    again = prepare(SIMULATED, folder)
+    monkeypatch.setattr(simulate, "simulate_database", None)
+    again = prepare_windows(SIMULATED, folder)
     assert again.description == simulated.description
     for mine, theirs in zip(again.test, simulated.test, strict=True):
         assert mine.record == theirs.record
         np.testing.assert_array_equal(mine.x, theirs.x)
     with pytest.raises(TypeError):  # another data section is prepared anew
-        prepare(
+        prepare_windows(
             SIMULATED.model_copy(
                 update={"data": SIMULATED.data.model_copy(update={"simulated_seconds": 61})}
             ),
@@ -83,29 +84,27 @@ def test_what_was_prepared_is_read_again(
 
 
 def test_simulated_data_do_not_depend_on_the_recipes_seed(
-    simulated: Prepared, tmp_path: Path
+    simulated: PreparedWindows, tmp_path: Path
 ) -> None:
-    other = prepare(SIMULATED.model_copy(update={"seed": 5}), tmp_path)
+    other = prepare_windows(SIMULATED.model_copy(update={"seed": 5}), tmp_path)
     np.testing.assert_array_equal(other.train[0].x, simulated.train[0].x)
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
     calls: list[tuple[str, int, int]] = []
-    prepare(SIMULATED, tmp_path, progress=lambda *call: calls.append(call))
+    prepare_windows(SIMULATED, tmp_path, progress=lambda *call: calls.append(call))
     assert calls == [(f"simulated, {role}", n, 4) for role in ROLES for n in range(1, 5)]
 
 
-def test_the_sampler_is_the_recipes(simulated: Prepared) -> None:
-    recipe = SIMULATED.model_copy(
-        update={"sampling": SIMULATED.sampling.model_copy(update={"pvc": 0.5})}
-    )
-    mine = simulated.sampler(recipe, 9)
-    sampling = recipe.sampling
-    theirs = CropSampler(
-        simulated.train, 9, sampling.shares, sampling.database_weights, sampling.augmentation
-    )
+def test_the_sampler_is_the_recipes(simulated: PreparedWindows) -> None:
+    shares = {**SIMULATED.sampling.shares, "pvc": 0.5}
+    sampling = SIMULATED.sampling.model_copy(update={"shares": shares})
+    recipe = SIMULATED.model_copy(update={"sampling": sampling})
+    weights = {"mitdb": 4.0, "svdb": 2.0, "cinc2017": 0.1, "ludb": 0.25}
+    own = simulated.sampler(recipe, 9, excerpts=False)
+    other = WindowSampler(simulated.train, CLASSES, 9, shares, weights, sampling.augmentation)
     for index in range(5):
-        np.testing.assert_array_equal(mine.crop(index)[0], theirs.crop(index)[0])
+        np.testing.assert_array_equal(own.crop(index)[0], other.crop(index)[0])
 
 
 @pytest.fixture
@@ -121,25 +120,24 @@ def test_auto_falls_back_on_simulation_and_real_does_not(
     nothing_at_hand: Path, tmp_path: Path
 ) -> None:
     small = SIMULATED.data.model_copy(update={"source": "auto"})
-    assert prepare(SIMULATED.model_copy(update={"data": small}), tmp_path).simulated
+    assert prepare_windows(SIMULATED.model_copy(update={"data": small}), tmp_path).simulated
     real = SIMULATED.data.model_copy(update={"source": "real"})
     with pytest.raises(DataError, match=r"mitdb .* is not there"):
-        prepare(SIMULATED.model_copy(update={"data": real}), tmp_path / "real")
+        prepare_windows(SIMULATED.model_copy(update={"data": real}), tmp_path / "real")
     assert not (tmp_path / "real").exists()
 
 
 AUTO = {
-    "strips": Recipe.parse({"data": {"simulated_patients": 12, "simulated_seconds": 60}}),
-    "beats": BeatRecipe.parse(
-        {"task": "beats", "name": "b", "data": {"simulated_patients": 12, "simulated_seconds": 60}}
-    ),
-    "recordings": RecordingRecipe.parse(
-        {"task": "wearable", "name": "w",
-         "data": {"simulated_recordings": 80, "simulated_seconds": 30}}
-    ),
+    kind: with_data(kind, simulated_patients=12 if kind != "recordings" else 80,
+                    simulated_seconds=60 if kind != "recordings" else 30)
+    for kind in kind_names()
 }  # fmt: skip
-PREPARE = {"strips": prepare, "beats": prepare_beats, "recordings": prepare_recordings}
-NEEDED = {"strips": "mitdb", "beats": "mitdb", "recordings": "cinc2017"}
+NEEDED = {"windows": "mitdb", "beats": "mitdb", "recordings": "cinc2017"}
+
+
+def prepare(kind: str, folder: Path, data: Path | None = None) -> object:
+    recipe = AUTO[kind]
+    return find_training(kind).prepare(recipe, folder, data, None, ALONE, ROLES)
 
 
 def damaged(folder: Path, needed: str, how: str) -> None:
@@ -178,50 +176,56 @@ MESSAGES = {
 }
 
 
-@pytest.mark.parametrize("task", AUTO)
+@pytest.mark.parametrize("kind", AUTO)
 @pytest.mark.parametrize("how", MESSAGES)
 @pytest.mark.parametrize("asked", ["--data", "BEATLENS_DATA", "cache"])
 def test_auto_simulates_only_where_nothing_was_asked_for_or_found(
-    asked: str, how: str, task: str, nothing_at_hand: Path, tmp_path: Path,
+    asked: str, how: str, kind: str, nothing_at_hand: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     folder = nothing_at_hand if asked == "cache" else tmp_path / "named"
-    damaged(folder, NEEDED[task], how)
+    damaged(folder, NEEDED[kind], how)
     if asked == "BEATLENS_DATA":
         monkeypatch.setenv("BEATLENS_DATA", str(folder))
     data = folder if asked == "--data" else None
     if asked == "cache" and how in ("mistyped", "empty folder", "another database"):
-        assert not list(simulated_reasons(task, data))
+        assert not list(reasons_not_to_simulate(kind, data))
         return
-    (reason,) = simulated_reasons(task, data)
+    (reason,) = reasons_not_to_simulate(kind, data)
     assert re.search(MESSAGES[how], reason), reason
     assert not (tmp_path / "run" / "tracks").exists() or how == "samples cut"
 
 
-def simulated_reasons(task: str, data: Path | None) -> Iterator[str]:
+def reasons_not_to_simulate(kind: str, data: Path | None) -> Iterator[str]:
     """Why a recipe's ECG is not simulated, if it is not."""
-    section = AUTO[task].data
-    others = getattr(section, "databases", ())
     try:
-        if not simulates(section.source, NEEDED[task], others, data):
+        if not simulates(AUTO[kind].data, data):
             with tempfile.TemporaryDirectory() as folder:
-                PREPARE[task](AUTO[task], Path(folder), data)
+                prepare(kind, Path(folder), data)
             yield "trained on what was there"
     except DataError as error:
         yield str(error)
 
 
-@pytest.mark.parametrize("task", AUTO)
-def test_auto_simulates_where_nothing_is(task: str, nothing_at_hand: Path, tmp_path: Path) -> None:
-    assert PREPARE[task](AUTO[task], tmp_path / "run").simulated
+@pytest.mark.parametrize("kind", AUTO)
+def test_auto_simulates_where_nothing_is(kind: str, nothing_at_hand: Path, tmp_path: Path) -> None:
+    assert prepare(kind, tmp_path / "run").simulated
 
 
-def test_auto_with_another_database_of_the_recipe_is_an_error(nothing_at_hand: Path) -> None:
+def test_auto_with_another_database_of_the_recipe_is_an_error(
+    nothing_at_hand: Path, tmp_path: Path
+) -> None:
     write_record(nothing_at_hand / "svdb", "800")
+    assert not simulates(AUTO["windows"].data, None)
     with pytest.raises(DatabaseNotFoundError, match=r"mitdb .* is not there"):
-        simulates("auto", "mitdb", ("mitdb", "svdb"), None)
-    assert simulates("simulated", "mitdb", ("svdb",), None)
-    assert not simulates("real", "mitdb", (), None)
+        prepare("windows", tmp_path)
+    assert simulates(SIMULATED.data, None)
+    assert not simulates(with_data("windows", source="real").data, None)
+
+
+def test_own_records_are_never_replaced_by_simulated_ones(nothing_at_hand: Path) -> None:
+    data = DataSection(sources=(SourceSection(path="nowhere"),))
+    assert not simulates(data, None)
 
 
 def test_an_extra_database_that_is_damaged_is_not_left_out(
@@ -232,38 +236,41 @@ def test_an_extra_database_that_is_damaged_is_not_left_out(
     write_record(nothing_at_hand / "svdb", "800")
     (nothing_at_hand / "svdb" / "RECORDS").write_text("800\n801\n")
     with pytest.raises(DataError, match=r"svdb: 1 of the 2 records in its list"):
-        prepare(AUTO["strips"], tmp_path / "run")
+        prepare("windows", tmp_path / "run")
     with pytest.raises(DataError, match=r"svdb: 1 of the 2 records in its list"):
-        prepare_beats(AUTO["beats"], tmp_path / "run")
+        prepare("beats", tmp_path / "run")
 
 
 def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
-    prepare(SIMULATED, tmp_path)
+    prepare_windows(SIMULATED, tmp_path)
     store = next((tmp_path / "tracks").glob("*-test"))
     victim = store / "x.bin"
     victim.write_bytes(victim.read_bytes()[:1000])
     with pytest.raises(DataError, match=rf"{store.name}: .*x\.bin has 1000 bytes.*delete it"):
-        prepare(SIMULATED, tmp_path)
+        prepare_windows(SIMULATED, tmp_path)
 
 
 def test_recordings_read_by_several_processes_are_the_same(data_dir: Path, tmp_path: Path) -> None:
-    recipe = Recipe.parse({"data": {"databases": ["ludb"]}})
-    one = prepare(recipe, tmp_path / "one", data_dir)
-    two = prepare(recipe, tmp_path / "two", data_dir, workers=Workers(jobs=2))
+    recipe = with_data("windows", sources=(
+        SourceSection(database="mitdb"),
+        SourceSection(database="ludb", split="train", assume=("ectopy_by_diagnosis",)),
+    ))  # fmt: skip
+    one = prepare_windows(recipe, tmp_path / "one", data_dir)
+    two = prepare_windows(recipe, tmp_path / "two", data_dir, workers=Workers(jobs=2))
     for role in ROLES:
-        mine, theirs = getattr(one, role), getattr(two, role)
-        assert [track.record for track in mine] == [track.record for track in theirs]
-        for a, b in zip(mine, theirs, strict=True):
+        first, second = getattr(one, role), getattr(two, role)
+        assert [track.record for track in first] == [track.record for track in second]
+        for a, b in zip(first, second, strict=True):
             np.testing.assert_array_equal(a.x, b.x)
             np.testing.assert_array_equal(a.beats, b.beats)
 
 
 def test_real_ecg_is_split_by_patient(mitdb_dir: Path, tmp_path: Path) -> None:
-    recipe = Recipe.parse({"data": {"databases": []}})
-    prepared = prepare(recipe, tmp_path, mitdb_dir.parent)
+    recipe = with_data("windows", sources=MITDB)
+    prepared = prepare_windows(recipe, tmp_path, mitdb_dir.parent)
     assert not prepared.simulated
     assert prepared.description.startswith("real ECG")
-    assert "inter-patient" in prepared.description
+    assert "records by patient" in prepared.description
     names = [
         tuple(track.record for track in tracks)
         for tracks in (prepared.train, prepared.validation, prepared.test)
@@ -275,64 +282,69 @@ def test_real_ecg_is_split_by_patient(mitdb_dir: Path, tmp_path: Path) -> None:
     assert cut_windows(prepared.validation).labels.shape[1] == len(CLASSES)
 
 
-FINAL = {
-    "data": {"databases": [], "final_fit": True},
-    "teacher_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
-    "student_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
-    "quantize_schedule": {"steps": 10, "learning_rate": 1e-3, "keep": "last"},
-    "decision": {"thresholds": {"pvc": 0.5, "sve": 0.75, "afib": 0.25, "bbb": 0.5}},
-}
+LAST = {"steps": 10, "learning_rate": 1e-3, "keep": "last"}
+THRESHOLDS = {"pvc": 0.5, "sve": 0.75, "afib": 0.25, "bbb": 0.5}
+
+
+def final_fit(thresholds: dict[str, float] | None = None, **changes: object) -> WindowRecipe:
+    """A recipe that trains on validation patients too."""
+    document = document_of("windows")
+    given = THRESHOLDS if thresholds is None else thresholds
+    classes = {
+        name: one | ({"threshold": given[name]} if name in given else {})
+        for name, one in document["task"]["classes"].items()
+    }
+    final = {
+        "task": {"kind": "windows", "classes": classes},
+        "data": {"sources": [{"database": "mitdb"}], "final_fit": True},
+        "teacher_schedule": LAST,
+        "student_schedule": LAST,
+        "quantize_schedule": LAST,
+    }
+    return WindowRecipe.parse({**document, **final, **changes})
 
 
 def test_a_final_fit_trains_on_all_of_ds1_but_the_patient_of_the_test_set(
     mitdb_dir: Path, tmp_path: Path
 ) -> None:
-    recipe = Recipe.parse(FINAL)
-    prepared = prepare(recipe, tmp_path, mitdb_dir.parent)
+    recipe = final_fit()
+    prepared = prepare_windows(recipe, tmp_path, mitdb_dir.parent)
     assert {t.record for t in prepared.train} == set(splits.DS1) - {"201"}
     assert [t.record for t in prepared.validation] == ["201"]
     assert not {t.patient for t in prepared.train} & {t.patient for t in prepared.test}
-    assert "chosen before, by cross-validation over DS1" in prepared.description
-    strips = cut_windows(prepared.validation)
-    run = Run(np.zeros((len(strips), len(CLASSES), 2), np.float32))
-    chosen = prepared.thresholds(recipe, strips, run)
+    windows = cut_windows(prepared.validation)
+    run = Run(np.zeros((len(windows), len(CLASSES), 2), np.float32))
+    chosen = choose_limits(recipe, prepared, windows, run)
     np.testing.assert_allclose(chosen, [0, np.log(3), -np.log(3), 0])
 
 
-@pytest.mark.parametrize("left_out", ["decision", "student_schedule"])
-def test_a_final_fit_chooses_nothing(left_out: str) -> None:
-    expected = {"decision": "decision.thresholds", "student_schedule": "student_schedule.keep"}
-    choosing = FINAL["student_schedule"] | {"keep": "best"}
-    given = FINAL | ({"decision": {}} if left_out == "decision" else {left_out: choosing})
-    with pytest.raises(RecipeError, match=expected[left_out]):
-        Recipe.parse(given)
+def test_a_final_fit_chooses_nothing() -> None:
+    with pytest.raises(RecipeError, match="expected a threshold for each class"):
+        final_fit({})
+    with pytest.raises(RecipeError, match=r"expected student_schedule\.keep"):
+        final_fit(student_schedule=LAST | {"keep": "best"})
 
 
 def test_thresholds_are_given_for_all_classes_or_none() -> None:
-    with pytest.raises(RecipeError, match="expected none or all of pvc, sve, afib, bbb"):
-        Recipe.parse({"decision": {"thresholds": {"pvc": 0.5}}})
+    with pytest.raises(RecipeError, match="given for pvc, expected one for each class or none"):
+        final_fit({"pvc": 0.5})
 
 
-def test_databases_that_are_not_there_are_left_out(
-    mitdb_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_optional_databases_that_are_not_there_are_left_out(
+    mitdb_dir: Path, nothing_at_hand: Path, tmp_path: Path
 ) -> None:
-    find = step.find_database
-
-    def only_mitdb(name: str, data: Path | None = None) -> Database:
-        if name == "mitdb":
-            return find(name, data)
-        raise DatabaseNotFoundError(f"{name} is not there")
-
-    monkeypatch.setattr(step, "find_database", only_mitdb)
-    prepared = prepare(Recipe(), tmp_path, mitdb_dir.parent)
+    nothing_at_hand.mkdir(parents=True)
+    (nothing_at_hand / "mitdb").symlink_to(mitdb_dir)
+    prepared = prepare_windows(default_recipe("windows"), tmp_path / "run")
     assert {track.database for track in prepared.train} == {"mitdb"}
-    assert "recordings (mitdb; of mitdb" in prepared.description
+    assert f"trained on {len(prepared.train)} of mitdb, " in prepared.description
 
 
 @pytest.fixture
 def excerpts(tmp_path: Path) -> Path:
     """mitdb, svdb and qtdb, made: sel100 is of DS2, sel114 of validation, sel801 of svdb's."""
-    write_record(tmp_path / "mitdb", "100")
+    for record in (*splits.DS1, *splits.DS2):
+        write_record(tmp_path / "mitdb", record)
     for record in ("800", "801"):
         write_record(tmp_path / "svdb", record)
     for record in ("sel100", "sel101", "sel114", "sel30", "sel801", "sel808"):
@@ -341,26 +353,32 @@ def excerpts(tmp_path: Path) -> Path:
 
 
 def test_patients_of_validation_and_test_are_not_trained_on(excerpts: Path) -> None:
-    held = held_patients((*splits.VALIDATION, *splits.DS2))
-    assert trainable(find_database("qtdb", excerpts), held) == (
-        "sel101", "sel30", "sel801", "sel808",
-    )  # fmt: skip
-    assert trainable(find_database("mitdb", excerpts), frozenset()) == ()  # 100 is tested on
-    section = BeatDataSection.model_validate({"databases": ("mitdb", "svdb", "qtdb")})
-    wanted = wanted_records(section, excerpts)
-    assert [named for named in wanted["validation"] if named[0] != "mitdb"] == [("svdb", "801")]
-    assert [named for named in wanted["train"] if named[0] != "mitdb"] == [
-        ("svdb", "800"),
-        ("qtdb", "sel101"),
-        ("qtdb", "sel30"),
-        ("qtdb", "sel808"),
-    ]
+    names = ("mitdb", "svdb", "qtdb")
+    data = DataSection(sources=tuple(SourceSection(database=name) for name in names))
+    roles = assign_roles(find_sources(data, excerpts))
+    found = {role: [(source.name, record) for source, record in roles[role]] for role in ROLES}
+    assert {
+        role: [record for name, record in found[role] if name == "mitdb"] for role in ROLES
+    } == {
+        "train": list(splits.TRAIN),
+        "validation": list(splits.VALIDATION),
+        "test": list(splits.DS2),
+    }
+    others = {role: [one for one in found[role] if one[0] != "mitdb"] for role in ROLES}
+    assert others == {
+        "train": [("svdb", "800"), ("qtdb", "sel101"), ("qtdb", "sel30"), ("qtdb", "sel808")],
+        "validation": [("svdb", "801")],
+        "test": [],
+    }
 
 
-def test_a_recipe_for_beats_takes_any_database_with_labels_of_beats() -> None:
-    recipe = BeatRecipe.parse({"data": {"databases": ["mitdb", "edb", "ltafdb"]}})
-    assert recipe.data.databases == ("mitdb", "edb", "ltafdb")
-    with pytest.raises(RecipeError, match=r"databases\.0 is 'afdb': .* no labels of beats"):
-        BeatRecipe.parse({"data": {"databases": ["afdb"]}})
-    with pytest.raises(RecipeError, match=r"no database is called 'afbd'; there are mitdb"):
-        BeatRecipe.parse({"unlabelled": {"databases": ["afbd"]}})
+def test_a_recipe_for_beats_takes_any_database_with_labels_of_beats(tmp_path: Path) -> None:
+    write_record(tmp_path / "afdb", "04015")
+    afdb = with_data("beats", sources=(SourceSection(database="afdb"),))
+    with pytest.raises(RecipeError, match="database afdb has no labels of beats, expected one"):
+        find_training("beats").prepare(afdb, tmp_path / "run", tmp_path, None, ALONE, ROLES)
+    document = document_of("beats")
+    with pytest.raises(RecipeError, match=r"no database is called 'afbd'; there are .*mitdb"):
+        BeatRecipe.parse({**document, "data": {"sources": [{"database": "afbd"}]}})
+    with pytest.raises(RecipeError, match=r"no database is called 'afbd'; there are .*mitdb"):
+        BeatRecipe.parse({**document, "unlabelled": {"databases": ["afbd"]}})

@@ -208,8 +208,8 @@ def _own_track(source: Source, record: str, classes: Classes) -> WindowTrack:
             known -= set(lacking)
     if not known:
         raise DataError(
-            f"{section.path}: the source decides none of the classes {', '.join(classes)}, expected "
-            "`labels` or `intervals`, the name of a CSV file"
+            f"{section.path}: the source decides none of the classes {', '.join(classes)}, "
+            "expected `labels` or `intervals`, the name of a CSV file"
         )
     recording = database.open(record)
     lead = source.lead(recording)

@@ -1,4 +1,4 @@
-"""The command line with a wearable recipe, and `explain` of what it exports."""
+"""The command line with a recipe of recordings, and `explain` of what it exports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from beatlens.pipeline.result_files import rounded
 from beatlens.runtime.bundle import Bundle
 from beatlens.verbs.app import app
 
-from ..pipeline.wearable_runs import TINY, simulated
+from ..pipeline.recording_runs import TINY, simulated
 from ..runtime.recordings import make_recording_bundle
 from ..toml_text import toml_of
 
@@ -74,7 +74,7 @@ def test_every_step_leaves_its_files(folder: Path) -> None:
     }  # fmt: skip
     figures = json.loads((folder / "figures.json").read_text())
     assert figures["data"].startswith("SIMULATED ECG")
-    assert "16 tested on" in figures["data"]
+    assert figures["rows"][0]["recordings"] == 16
     assert [(r["model"], r["form"]) for r in figures["rows"]] == [
         ("teacher", "float"), ("tiny", "float"), ("tiny", "int8"),
     ]  # fmt: skip
@@ -123,18 +123,16 @@ def test_explain_takes_missing_samples_as_a_gap(bundle: Path, tmp_path: Path) ->
     assert said["quality_notes"][0].startswith("gap: ")
 
 
-def test_explain_names_a_doubt(bundle: Path, tmp_path: Path) -> None:
+def test_explain_names_a_warning(bundle: Path, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 60, 6000)
     record = write_record(tmp_path, "noise", noise)
     assert "warning: noisy" in " ".join(done("explain", record, "--bundle", bundle).split())
 
 
-def test_there_is_no_c_yet(recipe: Path, folder: Path, bundle: Path, tmp_path: Path) -> None:
+def test_there_is_no_c_yet(bundle: Path, tmp_path: Path) -> None:
     record = write_record(tmp_path, "whole", simulated(0, 10).recording.counts[0])
     said = refused(ModelError, "explain", record, "--bundle", bundle, "--engine", "c")
     assert "no C for whole recordings" in said
-    said = refused(RecipeError, "export", recipe, "--run", folder, "--firmware", "m4")
-    assert said.startswith("--firmware m4: the task is 'wearable', expected strips or beats")
 
 
 def test_verbs_say_what_comes_first(recipe: Path, tmp_path: Path, folder: Path) -> None:
@@ -147,14 +145,9 @@ def test_verbs_say_what_comes_first(recipe: Path, tmp_path: Path, folder: Path) 
         assert "run `beatlens compress` first" in refused(ModelError, verb, recipe, "--run", empty)
 
 
-def test_evaluate_needs_recordings_that_were_left_out(recipe: Path, tmp_path: Path) -> None:
-    whole = tmp_path / "whole.toml"
-    data = {key: value for key, value in TINY["data"].items() if key != "test_fold"}
-    whole.write_text(toml_of({**TINY, "data": data}))
-    said = refused(RecipeError, "evaluate", whole, "--run", tmp_path / "run")
-    assert said.startswith("tiny trains on all recordings (data.test_fold is not set)")
-    said = refused(RecipeError, "evaluate", recipe, "--run", tmp_path / "other", "--ec57")
-    assert "--ec57 counts beats and episodes" in said
+def test_ec57_has_no_figures_for_recordings(recipe: Path, folder: Path) -> None:
+    said = refused(RecipeError, "evaluate", recipe, "--run", folder, "--ec57")
+    assert said.startswith("tiny: EC57 has no figures for recordings, expected a recipe of beats")
 
 
 @pytest.mark.parametrize("options", [(), ("--tflm",)])
