@@ -1,8 +1,8 @@
 """Fit the head of a compressed network anew on its frozen features: ridge, logistic, gradient.
 
 Three fits of the same linear head, to compare the manifold head
-(`beatlens.compression.manifold_head`) with. The evidence map stays exact with each, because the head
-stays linear.
+(`beatlens.compression.manifold_head`) with. The evidence map stays exact with each, because the
+head stays linear.
 
 - `ridge` (Hoerl & Kennard, Technometrics 1970): closed form, fitted to labels as +-1 or to the
   teacher's logits. The outputs of a fit to +-1 are not logits, so a slope and an intercept per
