@@ -192,7 +192,7 @@ def test_the_example_of_the_page_is_a_database(others: list[EntryPoint]) -> None
 def test_patients(made: Path) -> None:
     assert find_database("cpsc2021", made).patient("data_0_1") == "cpsc2021/0"
     assert find_database("qtdb", made).patient("sel100") == "mitdb/100"
-    patient = database_type("qtdb")(made).patient_of  # type: ignore[attr-defined]
+    patient = database_type("qtdb")(made).find_patient  # type: ignore[attr-defined]
     assert [patient(name) for name in ("sel202", "sel808", "sele0104", "sel30", "sel301")] == [
         "mitdb/201",  # 201 and 202 are one patient
         "svdb/808",

@@ -21,7 +21,7 @@ from beatlens.ecg_page.strips import Strip
 from beatlens.ecg_page.style import STYLE
 from beatlens.ecg_page.summary import Summary
 from beatlens.ecg_page.words import STATEMENT, WARNING_MEANS, plural, warning
-from beatlens.report.levels import LEVEL_NAMES, edges_of
+from beatlens.report.levels import LEVEL_NAMES, find_edges
 from beatlens.report.words import safe
 from beatlens.version import __version__
 
@@ -160,7 +160,7 @@ def _strips(
     if not strips:
         return f"<section>\n<h2>Strips</h2>\n<p>{safe(_no_strips(summary))}</p>\n</section>\n"
     edges = {
-        name: edges_of(
+        name: find_edges(
             [np.nan_to_num(strip.evidence, nan=0.0) for strip in strips if strip.class_name == name]
         )
         for name in {strip.class_name for strip in strips}

@@ -85,7 +85,7 @@ class Steps:
         if path.exists():
             return load_net(path)[0]
         schedule = (step.schedule or self.recipe.student_schedule).schedule
-        retraining = self.build_retraining(self._recipe_of(step), schedule)
+        retraining = self.build_retraining(self._recipe_for(step), schedule)
         checkpoint = path.with_suffix(".checkpoint")
         history = retraining.run(student, checkpoint=checkpoint, report=self.report)
         save_net(path, student, self.recipe.student.spec)
@@ -97,7 +97,7 @@ class Steps:
         self, step: StepSection, net: nn.Module, last_float: EvidenceNet, path: Path
     ) -> nn.Module:
         """Run one step, or load what it left."""
-        recipe = self._recipe_of(step)
+        recipe = self._recipe_for(step)
         if path.exists():
             if step.method == "quantize" or isinstance(net, QuantizedEvidenceNet):
                 return load_quantized(path, last_float)
@@ -112,7 +112,7 @@ class Steps:
         _save(path, done.net, done.log)
         return done.net
 
-    def _recipe_of(self, step: StepSection) -> Recipe:
+    def _recipe_for(self, step: StepSection) -> Recipe:
         """The recipe with the step's own matching loss, if it has one."""
         if step.matching is None:
             return self.recipe

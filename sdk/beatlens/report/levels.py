@@ -58,13 +58,13 @@ def level_edges(strips: Iterable[StripView], name: str) -> tuple[float, float, f
     Logit units, rounded to two digits so that the legend can state them exactly.
     """
     maps: list[MapView] = [m for strip in strips for m in strip.models if name in m.evidence]
-    return edges_of([np.asarray(m.evidence[name], dtype=float) for m in maps])
+    return find_edges([np.asarray(m.evidence[name], dtype=float) for m in maps])
 
 
-def edges_of(maps: Iterable[np.ndarray]) -> tuple[float, float, float]:
+def find_edges(maps: Iterable[np.ndarray]) -> tuple[float, float, float]:
     """Return the three level edges of evidence `[T]` in logit units, of all maps together.
 
-    >>> edges_of([np.array([-3.0, 10.0]), np.array([10.0])])
+    >>> find_edges([np.array([-3.0, 10.0]), np.array([10.0])])
     (2.0, 5.0, 8.0)
     """
     values = list(maps)

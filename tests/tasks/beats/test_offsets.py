@@ -7,7 +7,7 @@ import pytest
 
 from beatlens.tasks.beats.labels import ABSENT, UNKNOWN, BeatTrack
 from beatlens.tasks.beats.metrics import BeatRun
-from beatlens.tasks.beats.offsets import choose_offsets, f_of_databases, f_score
+from beatlens.tasks.beats.offsets import choose_offsets, score_databases, f_score
 
 from ..recipes import beat_recipe
 
@@ -45,7 +45,7 @@ def test_offsets_are_those_that_patients_need() -> None:
     assert 2 < offsets[S] < 4
     logits, labels, _ = run.beats()
     assert f_score((logits + offsets).argmax(axis=1), labels, CLASSES) > 0.99
-    assert f_of_databases(run, CLASSES) < 0.6
+    assert score_databases(run, CLASSES) < 0.6
     np.testing.assert_array_equal(
         choose_offsets(run, CLASSES), offsets
     )  # nothing is left to chance

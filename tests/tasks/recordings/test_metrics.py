@@ -20,7 +20,7 @@ from beatlens.signals.rr_features import BINS, FEATURES
 from beatlens.signals.simulate import LEAD, simulate_patient
 from beatlens.tasks.common.runs import CROP_SPAN, integer_windows
 from beatlens.tasks.common.tracks import to_millivolts
-from beatlens.tasks.recordings.evaluation import score_of_task
+from beatlens.tasks.recordings.evaluation import build_score
 from beatlens.tasks.recordings.labels import RecordingTrack, recording_track
 from beatlens.tasks.recordings.metrics import (
     RecordingRun,
@@ -40,7 +40,7 @@ RECIPE = recording_recipe()
 CLASSES = RECIPE.classes
 PUBLISHED = (5076, 758, 2415, 279)
 """Recordings of each class in the whole set of the CinC 2017 challenge."""
-challenge_score = score_of_task(RECIPE)
+challenge_score = build_score(RECIPE)
 TINY = NetworkSpec("dense", (4, 6, 6), (8, 8, 8), (2, 2, 2))
 
 

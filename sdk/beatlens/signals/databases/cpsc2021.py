@@ -32,7 +32,7 @@ class Cpsc2021(WfdbDatabase):
     )
     annotated = Codes.of(rhythms=FIBRILLATION_AND_FLUTTER)
 
-    def patient_of(self, record: str) -> str:
+    def find_patient(self, record: str) -> str:
         """Record `data_P_S` is part S of patient P."""
         _, _, rest = record.partition("_")
         return f"cpsc2021/{rest.partition('_')[0] or record}"

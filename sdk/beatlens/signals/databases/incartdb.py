@@ -36,7 +36,7 @@ class Incartdb(WfdbDatabase):
     )
     annotated = Codes.of(ECTOPIC)
 
-    def patient_of(self, record: str) -> str:
+    def find_patient(self, record: str) -> str:
         """The patient of the header's comment `patient N`; without one the record is its own."""
         path = self.record_folder(record) / f"{record}.hea"
         try:
@@ -44,7 +44,7 @@ class Incartdb(WfdbDatabase):
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         match = _PATIENT.search(text)
-        return super().patient_of(record) if match is None else f"incartdb/patient {match[1]}"
+        return super().find_patient(record) if match is None else f"incartdb/patient {match[1]}"
 
     def lead(self, recording: Recorded) -> str:
         """Lead II."""

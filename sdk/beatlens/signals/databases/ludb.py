@@ -61,7 +61,7 @@ class Ludb(WfdbDatabase):
         diagnoses = self.diagnoses(record)
         if assumed.ectopy_by_diagnosis and any(diagnoses["Cardiac pacing"]):
             return None
-        return statement_of(diagnoses, ectopy=assumed.ectopy_by_diagnosis)
+        return read_statement(diagnoses, ectopy=assumed.ectopy_by_diagnosis)
 
     def diagnoses(self, record: str) -> Mapping[str, tuple[str, ...]]:
         """What ludb.csv says of a record: column name to its entries, in the table's words.
@@ -108,7 +108,7 @@ def as_ludb(database: Database) -> Ludb:
     return database
 
 
-def statement_of(diagnoses: Mapping[str, tuple[str, ...]], *, ectopy: bool) -> Statement:
+def read_statement(diagnoses: Mapping[str, tuple[str, ...]], *, ectopy: bool) -> Statement:
     """What diagnoses say of a whole recording.
 
     Args:

@@ -114,7 +114,7 @@ class Mitdb(WfdbDatabase):
         {"train": TRAIN, "validation": VALIDATION, "test": DS2}
     )
 
-    def patient_of(self, record: str) -> str:
+    def find_patient(self, record: str) -> str:
         """Records 201 and 202 are one patient's."""
         return mitdb_patient(record)
 

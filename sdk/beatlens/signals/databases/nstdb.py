@@ -29,8 +29,8 @@ class Nstdb(WfdbDatabase):
         annotated=False,
     )
 
-    def patient_of(self, record: str) -> str:
+    def find_patient(self, record: str) -> str:
         """Records made from mitdb's 118 and 119 are of those patients."""
         if record[:3] in ("118", "119"):
             return mitdb_patient(record[:3])
-        return super().patient_of(record)
+        return super().find_patient(record)

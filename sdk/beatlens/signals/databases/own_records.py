@@ -84,7 +84,7 @@ class OwnRecords(WfdbDatabase):
         """What to do where a record is missing."""
         return "expected the name of a file NAME.hea"
 
-    def patient_of(self, record: str) -> str:
+    def find_patient(self, record: str) -> str:
         """The patient of a record that is there, unique over all databases."""
         match self.patient_by:
             case "record":

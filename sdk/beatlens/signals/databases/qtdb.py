@@ -37,10 +37,10 @@ class Qtdb(WfdbDatabase):
     )
     annotated = Codes.of(ECTOPIC)
 
-    def patient_of(self, record: str) -> str:
+    def find_patient(self, record: str) -> str:
         """Excerpts of mitdb, svdb and edb are of those patients."""
         match = _SOURCES.fullmatch(record)
         if match is None:
-            return super().patient_of(record)
+            return super().find_patient(record)
         source, name = next((key, text) for key, text in match.groupdict().items() if text)
         return mitdb_patient(name) if source == "mitdb" else f"{source}/{name}"

@@ -98,9 +98,9 @@ class WfdbDatabase:
     def patient(self, record: str) -> str:
         """Who the record is of, unique over all databases; DataError if there is no such record."""
         self._stem(record)
-        return self.patient_of(record)
+        return self.find_patient(record)
 
-    def patient_of(self, record: str) -> str:
+    def find_patient(self, record: str) -> str:
         """The patient of a record that is there; each record is its own where nobody says more."""
         return f"{self.name}/{record}"
 

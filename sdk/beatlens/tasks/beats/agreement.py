@@ -10,7 +10,7 @@ from beatlens.attribution.fidelity import fidelity
 from beatlens.nets.teacher import Teacher
 from beatlens.tasks.beats.labels import BeatTrack, add_set_entries
 from beatlens.tasks.beats.metrics import BeatRun, run_beats
-from beatlens.tasks.beats.offsets import f_of_databases, is_scored
+from beatlens.tasks.beats.offsets import score_databases, is_scored
 from beatlens.tasks.beats.recipe import BeatRecipe, BeatTask
 from beatlens.tasks.common.runs import CROP_SPAN, Explaining
 
@@ -35,7 +35,7 @@ class BeatAgreement:
         """Measure one network."""
         run = run_beats(net, self._tables, self._tracks)
         spearman = beat_fidelity(self._teacher, run, self._task)["spearman"]
-        f = f_of_databases(run, self._task.classes)
+        f = score_databases(run, self._task.classes)
         return {"spearman": spearman, "f": f, "score": (spearman + f) / 2}
 
 

@@ -120,7 +120,9 @@ def prepare_beats(
         return workers.map(make_track, assigned[role], shown)
 
     make = {role: partial(made, role) for role in ROLES if role in roles}
-    tracks = kept_tracks(folder / "tracks", _made_of(recipe, sources, assigned), make, BeatTrack)
+    tracks = kept_tracks(
+        folder / "tracks", _track_inputs(recipe, sources, assigned), make, BeatTrack
+    )
     reference = {record: source.annotations(record) for source, record in assigned["test"]}
     unlabelled: list[BeatTrack] = []
     if "train" in roles:
@@ -144,7 +146,9 @@ def _codes(recipe: BeatRecipe) -> tuple[str, ...]:
     return tuple(one.beats for one in recipe.task.classes.values())
 
 
-def _made_of(recipe: BeatRecipe, sources: Sequence[Source], assigned: Roles) -> tuple[object, ...]:
+def _track_inputs(
+    recipe: BeatRecipe, sources: Sequence[Source], assigned: Roles
+) -> tuple[object, ...]:
     """All that tracks depend on."""
     names = {role: [(s.name, record) for s, record in part] for role, part in assigned.items()}
     read = [(s.section.model_dump_json(), s.database.fingerprint) for s in sources]

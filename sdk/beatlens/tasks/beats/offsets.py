@@ -87,7 +87,7 @@ def _betas(classes: Classes) -> NDArray[np.float64]:
     return np.array([beta for beta in found if beta is not None])
 
 
-def f_of_databases(run: BeatRun, classes: Classes) -> float:
+def score_databases(run: BeatRun, classes: Classes) -> float:
     """`f_score` of decisions without offsets, the mean over the databases."""
     logits, labels, databases = run.beats()
     decided = logits.argmax(axis=1)

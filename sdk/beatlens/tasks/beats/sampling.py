@@ -78,7 +78,7 @@ class BeatSampler:
         window = track.x[np.clip(at, 0, len(track.x) - 1)].astype(np.float32) * np.float32(LSB_MV)
         if self._augmentation is not None:
             window = self._augmentation.apply(window, rng)
-        return window, *_beats_of(track, start)
+        return window, *_find_beats(track, start)
 
     def _place(self, rng: np.random.Generator) -> tuple[BeatTrack, int]:
         """Choose a recording and the first sample of a span in it."""
@@ -102,7 +102,7 @@ def stacked(crops: Sequence[BeatBatch]) -> BeatBatch:
     return windows, peaks, labels, features
 
 
-def _beats_of(track: BeatTrack, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _find_beats(track: BeatTrack, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Peaks, labels and features of the beats whose spans lie in a crop's, filled up with -1."""
     inside = (track.peaks >= start + BEFORE) & (track.peaks < start + CROP_SPAN - AFTER)
     chosen = np.flatnonzero(inside)[:MAX_BEATS]

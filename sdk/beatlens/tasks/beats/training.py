@@ -21,7 +21,7 @@ from beatlens.tasks.beats.distillation import build_beat_retraining
 from beatlens.tasks.beats.labels import add_set_entries
 from beatlens.tasks.beats.metrics import run_beats
 from beatlens.tasks.beats.objective import BeatObjective, LabelLoss
-from beatlens.tasks.beats.offsets import f_of_databases
+from beatlens.tasks.beats.offsets import score_databases
 from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.tasks.beats.rule import BeatRule, beat_rule
 from beatlens.tasks.common.runs import CROP_SPAN
@@ -93,7 +93,7 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
             return {"f": 0.0}
         tracks = [track.first(COMPARED_S) for track in prepared.validation]
         tables = add_set_entries(model.tables.array(), recipe.task.classes)
-        return {"f": f_of_databases(run_beats(model.net, tables, tracks), recipe.task.classes)}
+        return {"f": score_databases(run_beats(model.net, tables, tracks), recipe.task.classes)}
 
     def student_crops(
         self, recipe: BeatRecipe, prepared: PreparedBeats, teacher: Teacher, seed: int

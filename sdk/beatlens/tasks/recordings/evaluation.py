@@ -71,7 +71,7 @@ class Predictions:
         )
 
 
-def score_of_task(recipe: RecordingRecipe) -> ChallengeScore:
+def build_score(recipe: RecordingRecipe) -> ChallengeScore:
     """The score that a recipe's classes ask for."""
     return ChallengeScore(len(recipe.classes), recipe.task.scored)
 
@@ -238,7 +238,7 @@ def _score_figures(
 ) -> dict[str, float]:
     """The score in up to three ways with intervals by recording, F1 by class, log loss."""
     decided, labels, records = found.decided, found.labels, found.records
-    score, classes = score_of_task(recipe), recipe.classes
+    score, classes = build_score(recipe), recipe.classes
     statistics = {"score": score_statistic(score, decided, labels)}
     if published:
         counts = [published[name] for name in classes]

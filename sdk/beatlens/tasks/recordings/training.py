@@ -77,7 +77,7 @@ class RecordingTraining(KindTraining[RecordingRecipe, PreparedRecordings]):
             raise ModelError("a model of recordings has no lookup tables, expected some")
         model.eval()
         run = run_recordings(model.net, model.tables.array(), prepared.validation)
-        return {"score": score_likeliest(evaluation.score_of_task(recipe), run)}
+        return {"score": score_likeliest(evaluation.build_score(recipe), run)}
 
     def student_crops(
         self, recipe: RecordingRecipe, prepared: PreparedRecordings, teacher: Teacher, seed: int
@@ -93,7 +93,7 @@ class RecordingTraining(KindTraining[RecordingRecipe, PreparedRecordings]):
         self, recipe: RecordingRecipe, prepared: PreparedRecordings, teacher: Teacher
     ) -> RecordingAgreement:
         """Agreement with the teacher on the validation recordings."""
-        score = evaluation.score_of_task(recipe)
+        score = evaluation.build_score(recipe)
         return RecordingAgreement(score, teacher, prepared.validation)
 
     def retraining(
