@@ -24,7 +24,7 @@ from beatlens.evaluate.prediction import Bools, Floats, checked
 Statistic = Callable[[Floats], Floats]
 """`weights [R, S]`, whole numbers from 0, a row per replicate, to `values [R]`, NaN: undefined."""
 
-MOST_UNDEFINED = 0.25
+MAX_UNDEFINED = 0.25
 CHUNK = 64  # replicates at once; 64 x 4000 weights stay within a core's cache
 
 
@@ -76,7 +76,7 @@ def interval(
     estimate = float(statistic(np.ones((1, len(np.asarray(groups)))))[0])
     undefined = int(np.isnan(values).sum())
     lo = hi = float("nan")
-    if undefined <= MOST_UNDEFINED * n:
+    if undefined <= MAX_UNDEFINED * n:
         tails = [50 * (1 - level), 50 * (1 + level)]
         lo, hi = (float(end) for end in np.nanpercentile(values, tails))
     return Interval(lo, hi, estimate, n, undefined)

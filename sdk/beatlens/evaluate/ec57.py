@@ -198,13 +198,15 @@ class _Side:
 
 def _pair(reference: _Side, test: _Side, start: int, window: int) -> list[Pair]:
     pairs: list[Pair] = []
-    ours, theirs = list(reference.beats), list(test.beats)
-    i = bisect_left(ours, start, key=lambda beat: beat.sample)
-    j = bisect_left(theirs, start, key=lambda beat: beat.sample)
-    j = _at_the_start(_at(ours, i).sample, theirs, j, start, window)
-    while i < len(ours) or j < len(theirs):
-        beat, found = _at(ours, i), _at(theirs, j)
-        if _paired(beat.sample, found.sample, _at(ours, i + 1), _at(theirs, j + 1), window):
+    reference_beats, test_beats = list(reference.beats), list(test.beats)
+    i = bisect_left(reference_beats, start, key=lambda beat: beat.sample)
+    j = bisect_left(test_beats, start, key=lambda beat: beat.sample)
+    j = _at_the_start(_at(reference_beats, i).sample, test_beats, j, start, window)
+    while i < len(reference_beats) or j < len(test_beats):
+        beat, found = _at(reference_beats, i), _at(test_beats, j)
+        if _paired(
+            beat.sample, found.sample, _at(reference_beats, i + 1), _at(test_beats, j + 1), window
+        ):
             pairs.append(Pair(beat.sample, found.sample, beat.label + found.label))
             i, j = i + 1, j + 1
         elif found.sample < beat.sample:
@@ -227,15 +229,15 @@ def _paired(beat: int, found: int, next_beat: _Beat, next_found: _Beat, window: 
     return apart <= window and (apart < to_next or both_next < to_next)
 
 
-def _at_the_start(first: int, theirs: Sequence[_Beat], j: int, start: int, window: int) -> int:
+def _at_the_start(first: int, test_beats: Sequence[_Beat], j: int, start: int, window: int) -> int:
     """Where the test's beats begin, given the reference's first one.
 
     The two need not be on the same side of 5:00: the one before may belong to the reference's first
     beat, and one behind to a beat of the reference that came before.
     """
-    one, two = _at(theirs, j).sample, _at(theirs, j + 1).sample
+    one, two = _at(test_beats, j).sample, _at(test_beats, j + 1).sample
     if j > 0:
-        before = first - theirs[j - 1].sample
+        before = first - test_beats[j - 1].sample
         if before <= window and before < abs(first - one):
             return j - 1
     return j + 1 if one - start <= window and abs(first - two) < abs(first - one) else j

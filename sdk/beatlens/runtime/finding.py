@@ -168,15 +168,15 @@ class Finding:
                 raise RecipeError(
                     f"against is {against!r}, expected none: each class is decided by itself"
                 )
-            mine = int(self.scores().argmax()) if class_name is None else self._number(class_name)
-            columns = evidence[mine].astype(np.float64) + constants[mine] * present
-            gains, offset = features[:, mine], None
+            chosen = int(self.scores().argmax()) if class_name is None else self._number(class_name)
+            columns = evidence[chosen].astype(np.float64) + constants[chosen] * present
+            gains, offset = features[:, chosen], None
         else:
-            mine = self._number(self.predicted[0] if class_name is None else class_name)
+            chosen = self._number(self.predicted[0] if class_name is None else class_name)
             other = self._number(self.second() if against is None else against)
-            columns = np.subtract(evidence[mine], evidence[other], dtype=np.float64)
-            gains = features[:, mine] - features[:, other]
-            offset = float(constants[mine] - constants[other])
+            columns = np.subtract(evidence[chosen], evidence[other], dtype=np.float64)
+            gains = features[:, chosen] - features[:, other]
+            offset = float(constants[chosen] - constants[other])
         column_s = (self.end_s - self.start_s) / len(columns)
         found = split_evidence(columns / present.sum(), self.start_s, column_s)
         found += [

@@ -69,8 +69,8 @@ class MorphologySimilarity:
                 f"samples are {samples.dtype} {list(samples.shape)}, expected int8 [{SEEN}]"
             )
         seen = samples.astype(np.int64)
-        mine = seen[SHIFT : SHIFT + LENGTH]
-        alike = sum(bool(_alike(mine, other)) for other in self._remembered)
+        own = seen[SHIFT : SHIFT + LENGTH]
+        alike = sum(bool(_alike(own, other)) for other in self._remembered)
         among = len(self._remembered)
         self._remembered.append(seen)
         return STEPS * alike // among if among else STEPS
@@ -95,24 +95,24 @@ def morphology_similarity(x: NDArray[np.int8], peaks: NDArray[np.integer]) -> ND
     beats = cut_qrs(x, peaks).astype(np.int64)
     alike, among = np.zeros((2, len(beats)), np.int64)
     for back in range(1, min(REMEMBERED, len(beats) - 1) + 1):
-        mine = beats[back:, SHIFT : SHIFT + LENGTH]
-        alike[back:] += _alike(mine, beats[:-back])
+        own = beats[back:, SHIFT : SHIFT + LENGTH]
+        alike[back:] += _alike(own, beats[:-back])
         among[back:] += 1
     return np.where(among > 0, STEPS * alike // np.maximum(among, 1), STEPS)
 
 
-def _alike(mine: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _alike(own: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether QRS `[..., LENGTH]` are like the others `[..., SEEN]` at any shift, `[...]`.
 
     Pearson's correlation of whole numbers, as `covariance > 0` and `covariance^2 > 0.81 variances`:
     all of it below 2^57.
     """
     least, of = LEAST_SQUARE
-    variance, found = _covariance(mine, mine), np.zeros(mine.shape[:-1], bool)
+    variance, found = _covariance(own, own), np.zeros(own.shape[:-1], bool)
     for shift in range(2 * SHIFT + 1):
-        theirs = other[..., shift : shift + LENGTH]
-        covariance = _covariance(mine, theirs)
-        variances = variance * _covariance(theirs, theirs)
+        shifted = other[..., shift : shift + LENGTH]
+        covariance = _covariance(own, shifted)
+        variances = variance * _covariance(shifted, shifted)
         found |= (covariance > 0) & (of * covariance * covariance > least * variances)
     return found
 

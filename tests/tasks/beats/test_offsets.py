@@ -7,7 +7,7 @@ import pytest
 
 from beatlens.tasks.beats.labels import ABSENT, UNKNOWN, BeatTrack
 from beatlens.tasks.beats.metrics import BeatRun
-from beatlens.tasks.beats.offsets import choose_offsets, score_databases, f_score
+from beatlens.tasks.beats.offsets import choose_offsets, f_score, score_databases
 
 from ..recipes import beat_recipe
 

@@ -10,7 +10,7 @@ from beatlens.attribution.fidelity import fidelity
 from beatlens.nets.teacher import Teacher
 from beatlens.tasks.beats.labels import BeatTrack, add_set_entries
 from beatlens.tasks.beats.metrics import BeatRun, run_beats
-from beatlens.tasks.beats.offsets import score_databases, is_scored
+from beatlens.tasks.beats.offsets import is_scored, score_databases
 from beatlens.tasks.beats.recipe import BeatRecipe, BeatTask
 from beatlens.tasks.common.runs import CROP_SPAN, Explaining
 

@@ -189,9 +189,9 @@ class BeatRule:
         scores = self.scores(sums, features, offsets=False)
         likely = scores + self.warning.odds
         rows = np.arange(len(decided))
-        mine = likely[rows, decided]
+        chosen = likely[rows, decided]
         likely[rows, decided] = np.iinfo(np.int64).min
-        low_margin = mine - likely.max(axis=1) < self.warning.low_margin
+        low_margin = chosen - likely.max(axis=1) < self.warning.low_margin
         outside = scores.max(axis=1) < self.warning.out_of_distribution
         return np.asarray(LOW_MARGIN * low_margin + OUT_OF_DISTRIBUTION * outside, np.int64)
 

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 Shown = Callable[[int, int], None]
 CONNECT_S = 10
 """Seconds that a scheduler may take to answer, and then to have a worker."""
-MOST_GREETING = 1 << 20
+MAX_GREETING = 1 << 20
 """Bytes that a scheduler's greeting may have; it has some hundred."""
 _CARRIERS = {"joblib", "dask", "distributed", "concurrent"}
 """Packages that carry work; an exception of theirs says that a worker was lost."""
@@ -147,7 +147,7 @@ def _check_answers(address: str) -> None:
     with socket.create_connection(parse_host_port(place), timeout=CONNECT_S) as connection:
         greeting = connection.recv(8, socket.MSG_WAITALL)
     # A message begins with its length, 64 bits.
-    if len(greeting) < 8 or int.from_bytes(greeting, "little") > MOST_GREETING:
+    if len(greeting) < 8 or int.from_bytes(greeting, "little") > MAX_GREETING:
         raise OSError("another kind of server is there")
 
 
