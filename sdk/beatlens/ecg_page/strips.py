@@ -247,10 +247,10 @@ def _choose_recording_strips(
     if finding is None or finding.class_name is None or finding.probabilities is None:
         return []
     reasons = explain_recording(finding)
-    chosen, other = map(finding.classes.index, (finding.class_name, finding.second()))
+    decided, other = map(finding.classes.index, (finding.class_name, finding.second()))
     track, title = collected.track, collected.bundle.titles[finding.class_name]
     strips = []
-    for start in _most_evidence(track, chosen, other, collected.seconds, per_class):
+    for start in _most_evidence(track, decided, other, collected.seconds, per_class):
         end = min(start + STRIP_S, collected.seconds)
         first, evidence = track.between(start, end)
         strips.append(
@@ -261,7 +261,7 @@ def _choose_recording_strips(
                 heading=f"{clock(start)} to {clock(end)}",
                 verdict="",
                 evidence_for=reasons.question,
-                evidence=evidence[chosen] - evidence[other],
+                evidence=evidence[decided] - evidence[other],
                 evidence_start_s=first,
                 column_s=track.column_s,
                 marks=_marks(peaks_s, start, end),
@@ -280,14 +280,14 @@ def _choose_recording_strips(
 
 
 def _most_evidence(
-    track: EvidenceTrack, chosen: int, other: int, seconds: float, count: int
+    track: EvidenceTrack, decided: int, other: int, seconds: float, count: int
 ) -> list[float]:
     """Starts of the strips of a grid of `STRIP_S` with most evidence, in time order."""
     starts = np.arange(0, max(seconds - 1.0, 1.0), STRIP_S, dtype=float)
     sums = []
     for start in starts:
         evidence = track.between(start, min(start + STRIP_S, seconds))[1]
-        difference = evidence[chosen] - evidence[other]
+        difference = evidence[decided] - evidence[other]
         sums.append(float(np.nansum(np.maximum(difference, 0.0))))
     chosen = np.argsort(-np.array(sums), kind="stable")[:count]
     return [float(starts[i]) for i in sorted(chosen)]
