@@ -42,6 +42,8 @@ def test_the_wheel_holds_the_released_models_and_no_teacher(tmp_path: Path) -> N
                 source = ROOT / "models" / name / "bundle" / file
                 assert archive.read(f"{inside}/bundle/{file}") == source.read_bytes()
     assert "beatlens/c_source/c/include/beatlens.h" in names
+    for kind in ("windows", "beats", "recordings"):
+        assert f"beatlens/tasks/{kind}/default.toml" in names
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"beatlens"}
     assert not [name for name in names if "teacher" in name and not name.endswith(".py")]
     assert not [name for name in names if name.endswith(".pt")]

@@ -102,7 +102,7 @@ class Recipe(Section):
         if self.compress.start == "teacher" and members > 1:
             raise RecipeError(
                 f'compress.start is "teacher", which is the mean of {members} networks; expected '
-                "one that a device can have: set teacher.members = 1, or teach a student"
+                "one that a device can have: set teacher.members = 1, or distil a student"
             )
 
     def of_member(self, number: int) -> Self:

@@ -27,7 +27,7 @@ def _found_all(bundles: list[Path]) -> list[Path]:
 RecipePath = Annotated[
     Path | None,
     typer.Argument(
-        metavar="RECIPE", help="Recipe, a TOML file. (default: the built-in recipe `strips`)"
+        metavar="RECIPE", help="Recipe, a TOML file. (default: the built-in recipe of windows)"
     ),
 ]
 RunFolder = Annotated[

@@ -169,7 +169,8 @@ def evaluate(
     """Measure teacher, student and int8 model on the test patients.
 
     Writes figures.json into the run folder. For a recipe of windows also report.html; for one of
-    beats also records.json, and the beats of the int8 model as WFDB annotations.
+    beats also records.json, and the beats of the int8 model as WFDB annotations; for one of
+    recordings also misclassified.json.
 
     With --database and --records a bundle is measured as it ships on records that you name; with
     --teacher also the agreement of its evidence.
