@@ -86,7 +86,7 @@ def rounded(value: float, digits: int = 2) -> str:
 
 
 def beats_cells(name: str) -> list[str]:
-    seen = only(figures("docs/figures/ec57.json"), model=name, form="int8", split="DS2",
+    seen = only(figures("docs/figures/ec57.json"), model=name, form="int8", split="test",
                 mapping="aami", decided="as output")  # fmt: skip
     unseen = only(figures("docs/figures/unseen.json"), model=name, decided="all beats")
     pair = "V {veb_sensitivity:.0f} / {veb_predictivity:.0f} %"
