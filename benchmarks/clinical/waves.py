@@ -72,7 +72,7 @@ def wave_columns(waves: BeatWaves, first: NDArray[np.int64], columns: int, strid
     """
     samples = sample_waves(waves, first, columns * stride)
     each = samples[:, None, :] == np.arange(len(WAVES))[:, None]
-    return each.reshape(len(first), len(WAVES), columns, stride).mean(axis=3)
+    return np.asarray(each.reshape(len(first), len(WAVES), columns, stride).mean(axis=3))
 
 
 def wave_shares(evidence: Floats, columns: Floats) -> Floats:

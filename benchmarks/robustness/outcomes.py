@@ -167,7 +167,8 @@ class StripOutcome:
     def wrong(self) -> NDArray[np.bool_]:
         """Whether a strip that is decided on has a wrong decision, bool `[S]`."""
         known = np.isfinite(self.labels)
-        return self.decided & ((self.decisions != (self.labels == 1)) & known).any(axis=1)
+        differs = ((self.decisions != (self.labels == 1)) & known).any(axis=1)
+        return np.asarray(self.decided & differs, np.bool_)
 
 
 UNDECIDED_LOGIT = -99.0

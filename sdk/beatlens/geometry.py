@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +77,8 @@ class Geometry:
                 "stride that divides the span and a receptive field up to "
                 f"{2 * context + self.stride}"
             )
-        return windows[..., context - self.left : context + span + self.right]  # type: ignore[index]
+        part = slice(context - self.left, context + span + self.right)
+        return cast(Windows, windows[..., part])  # type: ignore[index]  # arrays and tensors
 
 
 def beat_columns(

@@ -23,7 +23,7 @@ def golden_counts(
     samples = np.resize(inputs, ceil(seconds * MODEL_RATE_HZ))
     millivolts = samples[np.arange(wanted) * MODEL_RATE_HZ // frontend.rate_hz] * LSB_MV
     counts = np.rint(millivolts * frontend.counts_per_mv)
-    return np.clip(counts, *frontend.rails).astype(np.int16)
+    return np.asarray(np.clip(counts, *frontend.rails), np.int16)
 
 
 def golden_source(

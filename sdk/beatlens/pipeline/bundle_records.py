@@ -69,13 +69,16 @@ def recipe_for_records(
         ModelError: the recipe has other classes than the bundle, or decides on something else.
         DataError: no such database.
     """
-    database_type(database)
+    published = database_type(database).splits.get("validation", ())
     chosen = recipe or default_recipe(bundle.kind_name)
     bundle.check_decides(chosen.task.kind, chosen.classes)
-    section = SourceSection(database=database, split=ListSplit(train=(), test=tuple(records)))
-    own = chosen.data.sources if with_validation else ()
-    sources = (*(source for source in own if source.name != section.name), section)
-    data = chosen.data.model_copy(update={"source": "real", "sources": sources})
+    sources = [] if not with_validation else list(chosen.data.sources)
+    place = next((i for i, one in enumerate(sources) if one.name == database), len(sources))
+    validates = place < len(sources) and sources[place].split == "published"
+    kept = tuple(record for record in published if validates and record not in records)
+    split = ListSplit(train=(), validation=kept, test=tuple(records))
+    sources[place : place + 1] = [SourceSection(database=database, split=split)]
+    data = chosen.data.model_copy(update={"source": "real", "sources": tuple(sources)})
     return chosen.model_copy(update={"data": data, "name": bundle.name})
 
 

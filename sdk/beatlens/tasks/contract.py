@@ -236,6 +236,13 @@ class KindTraining(ABC, Generic[R, P]):
             RecipeError: there are no test recordings.
         """
 
+    def check_ec57(self, recipe: R) -> None:
+        """Raise `RecipeError` where EC57 defines nothing for this kind, or these classes."""
+        raise RecipeError(
+            f"{recipe.name}: EC57 has no figures for {self.name}, expected a recipe of beats, or "
+            "of windows with a class of atrial fibrillation"
+        )
+
     def evaluate_ec57(
         self,
         recipe: R,
@@ -246,12 +253,10 @@ class KindTraining(ABC, Generic[R, P]):
         """Figures of ANSI/AAMI EC57 besides those of `evaluate`.
 
         Raises:
-            RecipeError: EC57 defines none for this kind, or for the recipe's classes.
+            RecipeError: see `check_ec57`.
         """
-        raise RecipeError(
-            f"{recipe.name}: EC57 has no figures for {self.name}, expected a recipe of beats, or "
-            "of windows with a class of atrial fibrillation"
-        )
+        self.check_ec57(recipe)
+        raise NotImplementedError(f"{self.name}: check_ec57 passes, but there is no evaluate_ec57")
 
     @abstractmethod
     def bundle_figures(self, figures: Mapping[str, Any]) -> dict[str, Any]:

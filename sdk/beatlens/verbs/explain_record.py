@@ -95,7 +95,7 @@ def show(text: str, *, go_on: bool = False) -> None:
 
 def _take(collected: Collected, finding: Finding) -> None:
     """Collectors take the kind of finding that their bundle gives."""
-    collected.take(finding)  # type: ignore[arg-type]
+    collected.take(finding)
 
 
 def _is_normal(finding: Finding, model: Bundle) -> bool:

@@ -108,7 +108,7 @@ def print_exported(exported: Exported) -> None:
     """What was written."""
     console.print(
         f"bundle: {exported.folder}  model.tflite {exported.file_bytes:,} bytes, "
-        f"{exported.macs:,} multiply-accumulates a window, operators "
+        f"{exported.macs:,} multiply-accumulates, operators "
         f"{', '.join(exported.operators)}"
     )
     if exported.note:
@@ -119,6 +119,8 @@ def run_evaluation(
     recipe: Recipe, folder: Path, data: Path | None, ec57: Path | None
 ) -> Evaluation:
     """Measure a run's networks on the test patients; with `ec57`, EC57's figures into it."""
+    if ec57 is not None:
+        find_training(recipe.task.kind).check_ec57(recipe)
     networks, prepared = load_networks(recipe, folder), prepare(recipe, folder, data)
     with console.status("measuring on test patients"):
         found = evaluate(recipe, prepared, networks, folder)
@@ -138,6 +140,8 @@ def run_bundle_evaluation(
     ec57: Path | None,
 ) -> None:
     """As `run_evaluation`, of a bundle and its teacher."""
+    if ec57 is not None:
+        find_training(recipe.task.kind).check_ec57(recipe)
     given, model = read_teacher(teacher, recipe), Bundle.load(bundle)
     prepared = prepare(recipe, folder, data, roles=("validation", "test"))
     command = f"beatlens evaluate models/{recipe.name}.toml --bundle {bundle} --teacher {teacher}"

@@ -116,4 +116,4 @@ def _find_beats(track: BeatTrack, start: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _normalised(weights: np.ndarray) -> np.ndarray:
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())

@@ -115,7 +115,9 @@ class Workers:
         held = ExitStack()
         try:
             _check_answers(address)
-            client = Client(address, timeout=CONNECT_S, set_as_default=True)
+            client: Any = Client(  # type: ignore[no-untyped-call]  # Dask ships no types
+                address, timeout=CONNECT_S, set_as_default=True
+            )
         except (OSError, TimeoutError, ValueError) as error:
             raise RecipeError(
                 f"no Dask scheduler answers at {address} ({_first_line(error)}); expected the "

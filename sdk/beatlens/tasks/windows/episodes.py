@@ -65,7 +65,7 @@ def evaluate_episodes(
         DataError: the recordings are simulated: they have no annotated episodes of fibrillation and
             flutter.
     """
-    number = _fibrillation(recipe)
+    number = find_fibrillation(recipe)
     if prepared.simulated:
         raise DataError(
             "the test recordings are simulated, expected real ones with annotated rhythms: get a "
@@ -104,8 +104,8 @@ def evaluate_episodes(
     )
 
 
-def _fibrillation(recipe: WindowRecipe) -> int:
-    """Number of the class that atrial fibrillation makes."""
+def find_fibrillation(recipe: WindowRecipe) -> int:
+    """Number of the class that atrial fibrillation makes; RecipeError: there is none."""
     for number, one in enumerate(recipe.task.classes.values()):
         if RHYTHM in one.rhythms:
             return number

@@ -132,6 +132,10 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
         """The thresholds of a bundle, logits `[C]`."""
         return evaluation.device_limits(bundle)
 
+    def check_ec57(self, recipe: WindowRecipe) -> None:
+        """EC57 counts episodes of atrial fibrillation."""
+        episodes.find_fibrillation(recipe)
+
     def evaluate_ec57(
         self,
         recipe: WindowRecipe,
