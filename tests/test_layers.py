@@ -22,6 +22,11 @@ needs_linter = pytest.mark.skipif(
 BROKEN = {
     "runtime imports firmware": ("runtime/stream.py", "from beatlens.firmware import tflm"),
     "the device side imports torch": ("runtime/chain.py", "import torch"),
+    "a kind's device side imports its sampling": (
+        "tasks/beats/rule.py",
+        "from beatlens.tasks.beats.sampling import BeatSampler",
+    ),
+    "firmware imports a kind": ("firmware/package.py", "import beatlens.tasks.beats.kind"),
     "the package imports the benchmarks": ("pipeline/steps.py", "import benchmarks.clinical.data"),
     "a circle in a folder": ("integer/ops.py", "import beatlens.integer.graph"),
 }
@@ -48,7 +53,7 @@ def lint(sdk: Path) -> subprocess.CompletedProcess[str]:
 def test_imports_go_one_way() -> None:
     done = lint(ROOT / "sdk")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 kept, 0 broken" in done.stdout
+    assert "6 kept, 0 broken" in done.stdout
 
 
 @needs_linter
