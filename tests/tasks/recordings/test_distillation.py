@@ -19,6 +19,7 @@ from beatlens.nets.lookup_tables import LookupTables
 from beatlens.nets.teacher import Teacher
 from beatlens.recipe import DistillSection
 from beatlens.signals.simulate import LEAD, simulate_patient
+from beatlens.tasks.common.one_class import TeacherParts
 from beatlens.tasks.recordings.distillation import (
     RecordingDistillObjective,
     build_recording_retraining,
@@ -99,7 +100,9 @@ def test_the_loss_without_maps_is_labels_and_kd(cache: TeacherCache, kd: float) 
     student = build(STUDENT, CLASSES).eval()
     weights = DistillWeights(kd=kd, matching=0.0, temperature=2.0, smoothing=0.1)
     head = cache.teacher.head.weight.squeeze(2)
-    objective = RecordingDistillObjective(student, head, tables(), cache.span, weights, None)
+    objective = RecordingDistillObjective(
+        student, TeacherParts(head, tables(), cache.span, weights, None)
+    )
     batch = cache.batch(0, 8)
     loss = objective(*batch).item()
     windows, lengths, labels, rr, evidence, _ = batch

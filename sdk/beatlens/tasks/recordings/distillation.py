@@ -2,34 +2,29 @@
 
     loss = (1 - w) * labels + w * KD + lambda * matching
 
-As in `beatlens.tasks.beats.distillation`, with one decision a crop: KD is over its classes, only
-evidence is trained (the teacher's lookup tables are added on both sides), and what is matched is
-each class's evidence less the mean of all. Columns after the end of a short recording hold a signal
-that is made up, and count for nothing.
+As on beats (`beatlens.tasks.common.one_class`), with one decision a crop: KD is over its classes,
+only evidence is trained (the teacher's lookup tables are added on both sides), and what is matched
+is each class's evidence less the mean of all. Columns after the end of a short recording hold a
+signal that is made up, and count for nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from beatlens.attribution.matching import Matching, build_matching
+from beatlens.attribution.matching import Attribution
 from beatlens.compression.contract import Retraining
 from beatlens.compression.distill import DistillWeights, TeacherCache
-from beatlens.compression.quantize import QuantizedEvidenceNet
-from beatlens.compression.retraining import build_retraining_with
-from beatlens.errors import ModelError
-from beatlens.nets.evidence import EvidenceNet
-from beatlens.nets.lookup_tables import LookupTables
 from beatlens.nets.teacher import Teacher
 from beatlens.tasks.common.one_class import (
     MAX_ODDS,
+    ClassDistillObjective,
     attribute_centred,
-    class_kd_loss,
+    build_class_retraining,
     log_odds,
 )
 from beatlens.tasks.recordings.objective import columns_inside, mean_evidence, rr_contribution
@@ -37,34 +32,11 @@ from beatlens.tasks.recordings.recipe import RecordingRecipe
 from beatlens.training.loop import Schedule
 
 
-class RecordingDistillObjective(nn.Module):
-    """Loss of a student (float, or fake-quantised) on recordings from a `TeacherCache`.
+class RecordingDistillObjective(ClassDistillObjective):
+    """Loss of a student on recordings from a `TeacherCache`.
 
     `forward(windows, lengths, labels, rr, evidence, activations)` takes a batch of the cache.
-
-    Args:
-        student: the network.
-        teacher_head: the teacher's head's weights `[C, K]`, for losses on activations.
-        tables: the teacher's; not trained.
-        span: samples of a crop's span.
-        weights: of the loss's terms.
-        matching: how maps are matched, or None.
     """
-
-    def __init__(
-        self,
-        student: EvidenceNet | QuantizedEvidenceNet,
-        teacher_head: Tensor,
-        tables: LookupTables,
-        span: int,
-        weights: DistillWeights,
-        matching: Matching | None,
-    ) -> None:
-        super().__init__()
-        self.student = student
-        self._others = (tables.requires_grad_(False),)  # in a tuple: not a part of this module
-        self._head, self._span = teacher_head.detach(), span
-        self._weights, self._matching = weights, matching
 
     def forward(
         self,
@@ -76,28 +48,23 @@ class RecordingDistillObjective(nn.Module):
         activations: Tensor,
     ) -> Tensor:
         """Return the loss, a scalar."""
-        geometry, weights = self.student.geometry, self._weights
-        features = self.student.features(geometry.trim(windows, self._span).unsqueeze(1))
-        maps = self.student.head(features).float()
-        added = rr_contribution(self._others[0], rr)
-        student_logits = mean_evidence(maps, lengths, self._stride(maps)) + added
-        teacher_logits = mean_evidence(evidence, lengths, self._stride(evidence)) + added
-        loss = torch.zeros(())
-        if weights.kd < 1:
-            named = F.cross_entropy(student_logits, labels, label_smoothing=weights.smoothing)
-            loss = loss + (1 - weights.kd) * named
-        if weights.kd > 0:
-            loss = loss + weights.kd * class_kd_loss(
-                student_logits, teacher_logits, weights.temperature
+        activation, maps = self.run(windows)
+        added = rr_contribution(self._tables[0], rr)
+        own = mean_evidence(maps, lengths, self._stride(maps)) + added
+        wanted = mean_evidence(evidence, lengths, self._stride(evidence)) + added
+
+        def label_loss(weights: DistillWeights) -> Tensor:
+            return F.cross_entropy(own, labels, label_smoothing=weights.smoothing)
+
+        def attributions(head: Tensor) -> tuple[Attribution, Attribution]:
+            present = log_odds(wanted).clamp(-MAX_ODDS, MAX_ODDS).detach()
+            shown, reference = self._levelled(maps, lengths), self._levelled(evidence, lengths)
+            return (
+                attribute_centred(shown, head, activation, present),
+                attribute_centred(reference, self._head, activations, present),
             )
-        if self._matching is not None and weights.matching > 0:
-            present = log_odds(teacher_logits).clamp(-MAX_ODDS, MAX_ODDS).detach()
-            head = self.student.head.weight.squeeze(2)
-            own_maps, wanted_maps = self._levelled(maps, lengths), self._levelled(evidence, lengths)
-            student = attribute_centred(own_maps, head, features, present)
-            teacher = attribute_centred(wanted_maps, self._head, activations, present)
-            loss = loss + weights.matching * self._matching(student, teacher)
-        return loss
+
+        return self.total(label_loss, (own, wanted), attributions)
 
     def _stride(self, maps: Tensor) -> int:
         """Samples of a column."""
@@ -131,26 +98,7 @@ def build_recording_retraining(
     schedule: Schedule,
     validate: Callable[[nn.Module], dict[str, float]],
 ) -> Retraining:
-    """How an evidence network, float or int8, is trained on recordings and their teacher.
-
-    Args:
-        cache: the teacher's evidence and its crops, drawn by a `RecordingSampler`.
-        teacher: its tables stay as they are.
-        recipe: weights of the loss's terms, and how maps are matched; each network gets a copy of
-            the matching of its own.
-        schedule: of a retraining.
-        validate: see `Retraining`.
-
-    See `beatlens.compression.retraining.build_retraining_with` for what it raises.
-    """
-    tables = teacher.tables
-    if tables is None:
-        raise ModelError("the teacher of recordings has no lookup tables, expected some")
-    head, weights = cache.teacher.head.weight.squeeze(2), recipe.distill.weights
-    matching = build_matching(recipe.distill.matching)
-
-    def build_objective(student: EvidenceNet | QuantizedEvidenceNet) -> nn.Module:
-        own = deepcopy(matching)
-        return RecordingDistillObjective(student, head, tables, cache.span, weights, own)
-
-    return build_retraining_with(cache, build_objective, schedule, validate)
+    """How a network is trained on recordings and their teacher; see `build_class_retraining`."""
+    return build_class_retraining(
+        cache, teacher, recipe, schedule, validate, RecordingDistillObjective
+    )
