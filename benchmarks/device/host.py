@@ -146,7 +146,7 @@ def _head(day: Day, seconds: float, windows: int) -> Day:
 
 
 def _streamed(bundle: Bundle, day: Day, engine: str, hop_s: float) -> dict[str, Any]:
-    """A row of `beatlens.Stream`: counts in, findings with their evidence out."""
+    """A row of `bundle.stream`: counts in, findings with their evidence out."""
     next(_explained(bundle, day, engine, hop_s))  # compiled, or loaded, before it is timed
     findings = 0
     clock, cpu = time.perf_counter(), time.process_time()

@@ -71,7 +71,7 @@ def said_by_device(program: Path) -> list[list[str]]:
 
 
 def said_by_python(bundle: Bundle, sensor: FrontEnd, counts: np.ndarray) -> list[list[str]]:
-    """The same lines from `beatlens.Stream`."""
+    """The same lines from `bundle.stream`."""
     stream = Stream(bundle, sensor.rate_hz, sensor.counts_per_mv, rails=sensor.rails)
     lines: list[list[str]] = []
     for finding in [*stream.push(counts), *stream.flush()]:

@@ -190,7 +190,7 @@ def test_what_the_generator_refuses(bundle: Bundle) -> None:
     with pytest.raises(ModelError, match="R peaks that may wait for their evidence, expected at"):
         beat_task_source(bundle, "wrist", plan=lay_out(graph, 1024))
     strips = Bundle.load(Path(__file__).parents[2] / "models" / "strips" / "bundle")
-    with pytest.raises(ModelError, match="decides on spans of 10 s, expected one that decides on"):
+    with pytest.raises(ModelError, match="is of kind 'windows', expected one of beats"):
         beat_task_source(strips, "wrist")
 
 

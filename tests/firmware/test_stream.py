@@ -1,4 +1,4 @@
-"""The whole chain in C against `beatlens.Stream`: the same findings, gaps and ends included."""
+"""The whole chain in C against `bundle.stream`: the same findings, gaps and ends included."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def changed(files: dict[str, bytes], position: int, packed: bool) -> dict[str, b
 def outcome(files: dict[str, bytes]) -> str:
     """What opening and running gave: "refused", "wrong" bits, or "right" ones."""
     try:
-        bundle = Bundle._of(files)
+        bundle = Bundle._read(files)
         engine = bundle.engine()
     except BeatlensError:
         return "refused"

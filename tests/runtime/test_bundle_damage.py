@@ -476,7 +476,7 @@ def test_any_change_of_the_manifest_is_read_or_refused(bundle_dir, data):
         place = place[step]
     place[key] = data.draw(junk | st.just(copy.deepcopy(document)))
     try:
-        read = Bundle._of({**files, MANIFEST: json.dumps(document).encode()})
+        read = Bundle._read({**files, MANIFEST: json.dumps(document).encode()})
     except BeatlensError:
         return
     assert read.classes == tuple(entry["name"] for entry in document["classes"])
@@ -502,6 +502,6 @@ def test_any_word_of_the_network_is_read_or_refused(bundle_dir, position, word):
     position %= len(data) - 4
     data[position : position + 4] = struct.pack("<I", word)
     try:
-        Bundle._of({**files, "model.tflite": bytes(data)})
+        Bundle._read({**files, "model.tflite": bytes(data)})
     except BeatlensError:
         return

@@ -136,7 +136,7 @@ def test_findings_after_a_gap_come_as_early_as_they_can(bundle, engine):
 
 def test_the_package_offers_bundle_and_stream(bundle, bundle_dir):
     model = beatlens.Bundle.load(bundle_dir)
-    assert beatlens.Stream(model, RATE, GAIN).push(np.zeros(0, np.int16)) == []
+    assert model.stream(RATE, GAIN).push(np.zeros(0, np.int16)) == []
 
 
 # Ends of the recording

@@ -2,7 +2,7 @@
 
 One bundle and one sensor are written as C, as for a device, compiled together with the sources of
 `firmware_export/` and loaded (see `host_build`). `HostChain` is what the
-chains of all kinds share; `beatlens.Stream(..., engine="c")` makes one.
+chains of all kinds share; `bundle.stream(..., engine="c")` makes one.
 """
 
 from __future__ import annotations
