@@ -97,9 +97,8 @@ def test_plain_data_is_json(finding, bundle, engine):
     assert read["probabilities"] == finding.probabilities
     assert read["predicted"] == list(finding.predicted)
     assert 1 <= len(read["contributions"]) <= 8
-    assert set(read["contributions"][0]) == {
-        "class", "what", "logits", "start_s", "end_s", "ratio"
-    }  # fmt: skip
+    assert set(read["contributions"][0]) == {"class", "what", "logits", "start_s", "end_s"}
+    assert "against" not in read
     stream = Stream(bundle, RATE, GAIN, engine=engine)
     stream.push(np.zeros(RATE, np.int16))
     (short,) = stream.flush()

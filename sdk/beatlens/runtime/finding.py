@@ -191,17 +191,17 @@ class Finding:
         """The finding as plain data for JSON.
 
         `contributions` are the largest ones to each class of a window, and of a beat or a
-        recording to its class rather than the second (`against`).
+        recording to its class rather than the second one, `against`.
         """
-        most = max(contributions, 0)
-        listed: list[dict[str, Any]] = []
+        most, against = max(contributions, 0), None
+        parts: list[tuple[str, Contribution]] = []
         if self.assessable and self.independent:
             for name in self.classes:
-                parts = [part for part in self.explain(name) if part.logits > 0]
-                listed += [{"class": name, **asdict(part)} for part in parts[:most]]
+                found = [part for part in self.explain(name) if part.logits > 0]
+                parts += [(name, part) for part in found[:most]]
         elif self.assessable:
-            about = {"class": self.predicted[0], "against": self.second()}
-            listed = [{**about, **asdict(part)} for part in self.explain()[:most]]
+            against = self.second()
+            parts = [(self.predicted[0], part) for part in self.explain()[:most]]
         return {
             "start_s": self.start_s,
             "end_s": self.end_s,
@@ -214,7 +214,12 @@ class Finding:
             "predicted": list(self.predicted),
             "probabilities": None if self.probabilities is None else dict(self.probabilities),
             **({} if self.beat_times_s is None else {"beats": len(self.beat_times_s)}),
-            "contributions": listed,
+            **({} if against is None else {"against": against}),
+            "contributions": [
+                {"class": name}
+                | {key: value for key, value in asdict(part).items() if value is not None}
+                for name, part in parts
+            ],
         }
 
     def _parts(
