@@ -20,13 +20,14 @@ import beatlens
 from beatlens.errors import ModelError, SignalError
 from beatlens.firmware import lay_out, sensor_source
 from beatlens.integer.graph import IntegerGraph
-from beatlens.runtime import host, host_build
+from beatlens.runtime import host_build
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
 from beatlens.runtime.quality import Limits
 from beatlens.runtime.stream import Stream
 from beatlens.signals.frontend import RATES_HZ, FrontEnd
 from beatlens.signals.wfdb_files import read_recording
+from beatlens.tasks.windows import host
 from beatlens.tasks.windows.c_task import window_task_source
 
 from ..integer.blocks import RESIDUAL, block_graph
@@ -396,8 +397,8 @@ def test_a_generous_umask_does_not_open_the_cache(dense: Bundle, empty_cache: Pa
 SCRIPT = """
 import sys
 import numpy as np
-from beatlens import Bundle, Stream
-stream = Stream(Bundle.load(sys.argv[1]), 360, 200.0, engine="c")
+from beatlens import Bundle
+stream = Bundle.load(sys.argv[1]).stream(360, 200.0, engine="c")
 print(len(stream.push(np.zeros(360 * 20, np.int16)) + stream.flush()))
 heavy = {"torch", "scipy", "wfdb", "tensorflow"} & set(sys.modules)
 assert not heavy, heavy
