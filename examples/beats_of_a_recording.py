@@ -12,10 +12,9 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from beatlens import Bundle
+from beatlens import Bundle, Finding, Recording
 from beatlens.errors import BeatlensError
-from beatlens.runtime.finding import OFFSET, Contribution, Finding
-from beatlens.signals.recording import Recording
+from beatlens.runtime.finding import OFFSET, Contribution
 
 
 def main() -> None:

@@ -9,10 +9,8 @@ A span that cannot be judged (a lead off, saturation, lost samples) is printed w
 import argparse
 from pathlib import Path
 
-from beatlens import Bundle
+from beatlens import Bundle, Finding, Recording
 from beatlens.errors import BeatlensError
-from beatlens.runtime.finding import Finding
-from beatlens.signals.recording import Recording
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from heapq import nlargest
 import numpy as np
 from numpy.typing import NDArray
 
+from beatlens.errors import ModelError
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.finding import Finding
 from beatlens.signals.frontend import MODEL_RATE_HZ
@@ -268,5 +269,15 @@ _COLLECTORS: dict[str, Callable[[Bundle, float], Collected]] = {
 
 
 def collector(bundle: Bundle, seconds: float) -> Collected:
-    """The collector for what the bundle decides on, of a recording of `seconds`."""
-    return _COLLECTORS[bundle.kind.unit](bundle, seconds)
+    """The collector for what the bundle decides on, of a recording of `seconds`.
+
+    Raises:
+        ModelError: the bundle is of another package's kind, whose findings are on something else.
+    """
+    unit = bundle.kind.unit
+    if unit not in _COLLECTORS:
+        raise ModelError(
+            f"bundle {bundle.name!r} has findings on a {unit}, expected one of "
+            f"{', '.join(_COLLECTORS)}: there is no summary or page of it; use bundle.explain"
+        )
+    return _COLLECTORS[unit](bundle, seconds)
