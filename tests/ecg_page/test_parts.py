@@ -16,6 +16,7 @@ from beatlens.ecg_page.reasons import describe_feature, explain_beat, explain_sp
 from beatlens.ecg_page.signal_parts import read_parts
 from beatlens.ecg_page.strips import choose_strips
 from beatlens.ecg_page.summary import summarise
+from beatlens.ecg_page.words import mark_letters
 from beatlens.errors import DataError
 from beatlens.runtime.finding import Finding
 from beatlens.signals.frontend import FrontEnd
@@ -316,3 +317,9 @@ def test_when_it_was_recorded(tmp_path: Path, line: str, when: str | None) -> No
     header.write_text(f"# made by hand\n\n{line}\nr.dat 16\n", encoding="utf-8")
     found = recorded_at(header)
     assert (None if found is None else str(found)) == when
+
+
+def test_beats_of_long_names_are_marked_by_their_beginnings() -> None:
+    assert mark_letters(("n", "s", "pvc")) == ("N", "S", "PVC")
+    assert mark_letters(("usual", "early", "extra")) == ("U", "EA", "EX")
+    assert mark_letters(("beat", "beat_early")) == ("BEAT", "BEAT_")

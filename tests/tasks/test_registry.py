@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from beatlens.errors import RecipeError
+from beatlens.tasks.beats.recipe import BeatClass
 from beatlens.tasks.contract import KindTraining
 from beatlens.tasks.registry import (
     default_recipe,
@@ -15,6 +16,8 @@ from beatlens.tasks.registry import (
     parse_recipe,
     read_recipe,
 )
+
+from ..pipeline.tiny import document_of
 
 
 @pytest.mark.parametrize("kind", kind_names())
@@ -56,6 +59,37 @@ def test_recipes_of_no_kind_and_old_ones_are_refused(
     with pytest.raises(RecipeError, match=message) as caught:
         read_recipe(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"teacher": {"kindd": "dense"}}, "teacher.kind is missing, expected it"),
+        ({"sede": 1}, "sede is 1, but there is no such key"),
+        ({"task": {"kind": "windows", "classes": {}}}, "task.classes has 0 entries, expected at"),
+        (
+            {"data": {"sources": [{"path": "x", "lead": "II"}]}},
+            r"data.sources.0.lead is 'II': expected a list, in \[ \]",
+        ),
+        (
+            {"data": {"sources": [{"path": "x", "split": {"validation": -1}}]}},
+            "data.sources.0.split.validation is -1: expected greater than or equal to 0",
+        ),
+        ({"data": {"sources": [{"path": "x", "patient": "y"}]}}, "sources.0.patient is 'y': exp"),
+        (
+            {"task": {"kind": "windows", "classes": {"a": {"rhythms": ["(VT"]}}}},
+            r"classes.a: rhythms has '\(VT', expected labels without the bracket: 'VT'",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_recipes(change: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe({**document_of("windows"), **change})
+
+
+def test_a_class_of_beats_is_written_with_a_code_of_beats() -> None:
+    with pytest.raises(ValueError, match="symbol is '7', expected one of WFDB's codes of beats"):
+        BeatClass(beats="N", symbol="7")
 
 
 def test_a_recipe_of_another_kind_is_not_taken_for_one() -> None:

@@ -120,6 +120,15 @@ def test_a_run_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     one_sentence(done, "run folder taken cannot be made", "--run")
 
 
+def test_a_recipe_that_cannot_be_prepared_may_be_mended(tmp_path: Path) -> None:
+    recipe = tmp_path / "own.toml"
+    content = document_of("windows") | {"data": {"sources": [{"path": "nowhere"}]}}
+    recipe.write_text(toml_of(content), encoding="utf-8")
+    done = run(LIMITED, -1, "train", recipe, "--run", "run", cwd=tmp_path)
+    one_sentence(done, "nowhere: no such folder")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.skipif(not has_compiler(), reason="NO C COMPILER: engine 'c' without a home UNTESTED")
 def test_without_a_home_folder_engine_c_says_what_to_set(record: Path, tmp_path: Path) -> None:
     one_sentence(

@@ -212,7 +212,9 @@ class _Overview:
         shown = f"most {most:,}" if self.narrow else f"most {most:,} in {each}"
         if not most:
             shown = "none"
-        return _Row(name.upper(), shown, counts / max(most, 1))
+        most_letters = 8 if self.narrow else 13
+        label = name.upper() if len(name) <= most_letters else f"{name.upper()[:most_letters]}…"
+        return _Row(label, shown, counts / max(most, 1))
 
     def _class_row(self, row: _Row, y: float) -> str:
         base, tall = y + ROW - 1, ROW - 2

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.ecg_page import overview, paper
-from beatlens.ecg_page.collect import Collected
+from beatlens.ecg_page.collect import BeatsCollected, Collected
 from beatlens.ecg_page.facts import class_table, quality_notes, summary_facts
 from beatlens.ecg_page.reasons import Reasons
 from beatlens.ecg_page.strips import Strip
 from beatlens.ecg_page.style import STYLE
 from beatlens.ecg_page.summary import Summary
-from beatlens.ecg_page.words import STATEMENT, WARNING_MEANS, plural, warning
+from beatlens.ecg_page.words import STATEMENT, WARNING_MEANS, mark_letters, plural, warning
 from beatlens.report.levels import LEVEL_NAMES, find_edges
 from beatlens.report.words import safe
 from beatlens.version import __version__
@@ -83,7 +83,7 @@ def render_page(
         f"{_header(about, title)}<main>\n"
         f"{_summary(summary)}"
         f"{_overview(collected, summary, strips)}"
-        f"{_quality(about, summary)}"
+        f"{_quality(about, collected, summary)}"
         f"{_strips(about, collected, summary, strips, traces)}"
         f"{_how(about, collected)}</main>\n</body>\n</html>\n"
     )
@@ -131,7 +131,7 @@ def _overview(collected: Collected, summary: Summary, strips: Sequence[Strip]) -
     )
 
 
-def _quality(about: About, summary: Summary) -> str:
+def _quality(about: About, collected: Collected, summary: Summary) -> str:
     notes = "".join(f"<li>{safe(note)}</li>\n" for note in quality_notes(summary))
     if not about.calibrated:
         notes += (
@@ -140,7 +140,7 @@ def _quality(about: About, summary: Summary) -> str:
         )
     warned = "".join(
         f"<li><strong>{safe(warning(name))}</strong>: "
-        f"{safe(plural(count, summary.unit))}; {safe(WARNING_MEANS.get(name, ''))}</li>\n"
+        f"{safe(plural(count, summary.unit))}; {safe(_meaning(name, collected))}</li>\n"
         for name, count in summary.warnings.items()
     )
     return (
@@ -148,6 +148,16 @@ def _quality(about: About, summary: Summary) -> str:
         f"<div><h2>Warnings of the model</h2>\n<ul>\n{warned or '<li>none</li>'}</ul></div>\n"
         "</section>\n"
     )
+
+
+def _meaning(name: str, collected: Collected) -> str:
+    """What a warning means, and what the model's rule makes of it."""
+    never = [
+        collected.bundle.classes[number].upper()
+        for number in getattr(collected.bundle.rule, "never_if_clipped", ())
+    ]
+    besides = f"; never called {' or '.join(never)}" if name == "clipped" and never else ""
+    return WARNING_MEANS.get(name, "") + besides
 
 
 def _strips(
@@ -168,7 +178,7 @@ def _strips(
     parts = [
         '<section class="strips">\n<h2>Strips with most evidence</h2>\n<p class="soft">25 mm/s and '
         "10 mm/mV when printed at 100 %; the pulse before each trace is 1 mV for 0.2 s. "
-        "As recorded, around the median of the strip.</p>\n",
+        f"As recorded, around the median of the strip.{safe(_letters(collected))}</p>\n",
         paper.grid(),
     ]
     if summary.unit == "recording":
@@ -184,6 +194,16 @@ def _strips(
         )
     parts.append("</section>\n")
     return "".join(parts)
+
+
+def _letters(collected: Collected) -> str:
+    """Which class each mark above a strip is of, where marks are not the names themselves."""
+    names = collected.bundle.classes
+    letters = mark_letters(names)
+    if not isinstance(collected, BeatsCollected) or letters == tuple(n.upper() for n in names):
+        return ""
+    pairs = zip(letters, names, strict=True)
+    return f" Beats: {', '.join(f'{letter} is {name.upper()}' for letter, name in pairs)}."
 
 
 def _no_strips(summary: Summary) -> str:

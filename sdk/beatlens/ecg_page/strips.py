@@ -22,7 +22,7 @@ from beatlens.ecg_page.reasons import (
     explain_recording,
     explain_span,
 )
-from beatlens.ecg_page.words import clock, plural, warning
+from beatlens.ecg_page.words import clock, mark_letters, plural, warning
 from beatlens.runtime.finding import Finding
 from beatlens.tasks.windows.rule import window_rule
 
@@ -195,7 +195,7 @@ def _beat_marks(
     focus_s: float | None,
 ) -> tuple[Mark, ...]:
     first, stop = np.searchsorted(times, [start, end])
-    names = [name.upper() for name in collected.bundle.classes]
+    names = mark_letters(collected.bundle.classes)
     return tuple(
         Mark(
             time_s=float(times[i]),

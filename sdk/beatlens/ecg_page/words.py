@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 STATEMENT = "Evidence used by the model, not cause. Not a medical device."
 
 WARNINGS = {
@@ -20,7 +22,7 @@ WARNING_MEANS = {
     "low_margin": "another class is nearly as likely, or likelier",
     "out_of_distribution": "less evidence for any class than nearly all beats of the model's "
     "records have",
-    "clipped": "the signal leaves the network's input range, 3.175 mV either way; never called S",
+    "clipped": "the signal leaves the network's input range, 3.175 mV either way",
 }
 
 
@@ -53,6 +55,27 @@ def share(part: float, whole: float) -> str:
 def plural(count: int, noun: str) -> str:
     """A count and its noun."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def mark_letters(names: Sequence[str], most: int = 3) -> tuple[str, ...]:
+    """What marks beats of each class on a strip: names of up to `most` letters, else beginnings.
+
+    Beginnings are as short as tells the classes apart.
+
+    >>> mark_letters(["n", "s", "v"]), mark_letters(["usual", "left", "right", "late"])
+    (('N', 'S', 'V'), ('U', 'LE', 'R', 'LA'))
+    """
+    if all(len(name) <= most for name in names):
+        return tuple(name.upper() for name in names)
+    letters = []
+    for name in names:
+        others = [other for other in names if other != name]
+        length = next(
+            (n for n in range(1, len(name)) if not any(o.startswith(name[:n]) for o in others)),
+            len(name),
+        )
+        letters.append(name[:length].upper())
+    return tuple(letters)
 
 
 def warning(name: str) -> str:

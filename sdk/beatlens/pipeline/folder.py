@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from beatlens.errors import RecipeError
+from beatlens.errors import BeatlensError, RecipeError
 from beatlens.output import write_whole
 from beatlens.recipe import Recipe
 from beatlens.training.loop import world
@@ -47,6 +49,22 @@ def claim(folder: Path, recipe: Recipe) -> Path:
             ) from error
         write_whole(path, (json.dumps(wanted, indent=1) + "\n").encode())
     return folder
+
+
+@contextmanager
+def free_after_failure(folder: Path) -> Iterator[None]:
+    """Free a run folder where preparing fails before anything was trained in it.
+
+    The recipe can then be mended and used with the same folder.
+    """
+    try:
+        yield
+    except BeatlensError:
+        if not {path.name for path in folder.iterdir()} - {CLAIM, "tracks"} and world()[0] == 0:
+            (folder / CLAIM).unlink(missing_ok=True)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise
 
 
 def _trained_settings(recipe: Any) -> Any:

@@ -82,11 +82,7 @@ class Recipe(Section):
         try:
             recipe = cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            found = f"{key} is {first['input']!r}: " if key else ""  # "" speaks of the whole
-            raise RecipeError(f"{where}: {found}{message}") from error
+            raise RecipeError(f"{where}: {_describe(error)}") from error
         try:
             build_matching(recipe.distill.matching)
             _ = recipe.teacher.spec, recipe.student.spec
@@ -114,6 +110,47 @@ class Recipe(Section):
         teacher = self.teacher.model_copy(update={"members": 1})
         seed = self.seed * members + number
         return self.model_copy(update={"teacher": teacher, "seed": seed})
+
+
+_EXPECTED = {
+    "tuple_type": "expected a list, in [ ]",
+    "model_type": "expected a table, in { }",
+    "mapping_type": "expected a table, in { }",
+    "dict_type": "expected a table, in { }",
+    "string_type": "expected text, in quotes",
+    "model_attributes_type": "expected a table, in { }",
+}
+"""What is expected instead, in TOML's words, by the type of an error."""
+_SPLITS = ("patients", "parts", "lists", "name")
+"""Kinds of split, which are no keys of a recipe."""
+
+
+def _describe(error: ValidationError) -> str:
+    """The first thing that is wrong: key, value, and what was expected."""
+    first = error.errors()[0]
+    kind, place, message = first["type"], list(first["loc"]), first["msg"]
+    place = [
+        part
+        for at, part in enumerate(place)
+        if not (at and part in _SPLITS and place[at - 1] == "split")
+        and part != "[key]"
+        and not str(part).startswith("literal[")
+    ]
+    key = ".".join(str(part) for part in place)
+    if kind == "missing":
+        return f"{key} is missing, expected it"
+    if kind == "extra_forbidden":
+        return f"{key} is {first['input']!r}, but there is no such key"
+    if kind == "too_short":
+        least = first["ctx"]["min_length"]
+        return f"{key} has {len(first['input'])} entries, expected at least {least}"
+    said = _EXPECTED.get(kind, message.removeprefix("Value error, "))
+    said = said.replace("Input should be", "expected").replace("String should", "text should")
+    if not key:
+        return said  # of the whole
+    if isinstance(first["input"], Mapping):
+        return f"{key}: {said}"
+    return f"{key} is {first['input']!r}: {said}"
 
 
 def read_toml(path: Path) -> dict[str, object]:

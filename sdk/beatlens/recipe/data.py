@@ -66,6 +66,12 @@ class ClassSection(Section):
             raise ValueError(
                 f"beats has {' '.join(unknown)}, expected WFDB's codes of beats: {BEAT_SYMBOLS}"
             )
+        bracketed = [label for label in self.rhythms if label.startswith("(")]
+        if bracketed:
+            raise ValueError(
+                f"rhythms has {bracketed[0]!r}, expected labels without the bracket: "
+                f"{bracketed[0][1:]!r}"
+            )
         return self
 
     @property

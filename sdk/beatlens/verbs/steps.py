@@ -44,11 +44,14 @@ def train(
     several machines that share the run folder, add --nnodes 2 --rdzv-backend c10d --rdzv-endpoint
     HOST. (Without `--`, torchrun takes --run as an option of its own.)
     """
+    from beatlens.pipeline.folder import free_after_failure
     from beatlens.tasks.common.workers import Workers
     from beatlens.verbs.runs import open_run, prepare, run_training
 
     chosen, folder = open_run(recipe, run, threads)
-    run_training(chosen, prepare(chosen, folder, data, Workers(jobs, scheduler)), folder)
+    with free_after_failure(folder):
+        prepared = prepare(chosen, folder, data, Workers(jobs, scheduler))
+    run_training(chosen, prepared, folder)
 
 
 def compress(

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from beatlens.errors import DataError
-from beatlens.recipe import DataSection, SourceSection
+from beatlens.recipe import ClassSection, DataSection, SourceSection
 from beatlens.signals.databases import find_database
 from beatlens.signals.databases.own_records import OwnRecords
 from beatlens.tasks.common.sources import (
@@ -19,6 +19,8 @@ from beatlens.tasks.common.sources import (
     Roles,
     Source,
     assign_roles,
+    check_classes_found,
+    check_roles_filled,
     describe_roles,
     find_shared,
     find_sources,
@@ -72,6 +74,21 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Splits
+
+
+def test_somebody_is_left_to_train_and_to_validate_on(ward: Path) -> None:
+    (source,) = find_sources(make_data({"path": str(ward), "split": "train"}), None)
+    roles = assign_roles([source])
+    with pytest.raises(DataError, match=r"validated on none.*expected at least one record for val"):
+        check_roles_filled(roles)
+    check_roles_filled(roles, final_fit=True)
+
+
+def test_a_class_that_is_nowhere_is_refused() -> None:
+    classes = {"vt": ClassSection(rhythms=("VT",)), "shake": ClassSection(intervals=("sake",))}
+    check_classes_found({"vt": 1, "shake": 2}, classes)
+    with pytest.raises(DataError, match="class shake is in no recording: expected intervals sake"):
+        check_classes_found({"vt": 1, "shake": 0}, classes)
 
 
 def test_a_split_by_patient_keeps_patients_apart(ward: Path) -> None:
@@ -330,7 +347,7 @@ def test_patients_are_told_apart(ward: Path, patient: object, expected: list[str
 def test_a_patient_that_is_nowhere_is_an_error(ward: Path) -> None:
     with pytest.raises(DataError, match="no comment line begins with 'name', expected one that"):
         make_source(ward, patient={"header": "name"}).database.patient("r0a")
-    with pytest.raises(DataError, match="no column patient, expected record, patient in the first"):
+    with pytest.raises(DataError, match="no column patient, expected the columns record,pat"):
         make_source(ward, patient={"csv": "labels.csv"}).database.patient("r0a")
 
 
@@ -339,13 +356,22 @@ def test_labels_are_those_of_the_file(ward: Path, tmp_path: Path) -> None:
     assert [database.label(record) for record in ("r0a", "r1b", "r5a")] == ["N", "A", "O"]
     with pytest.raises(DataError, match="recordings have no labels, expected a CSV file"):
         make_source(ward).database.label("r0a")
-    write_record(tmp_path / "few", "a")
+    for name in "ab":
+        write_record(tmp_path / "few", name)
     (tmp_path / "few" / "labels.csv").write_text("record,label\nb,N\n")
     with pytest.raises(DataError, match=r"labels\.csv: no label of record a, expected a row"):
         make_source(tmp_path / "few", labels="labels.csv").database.label("a")
     (tmp_path / "few" / "cut.csv").write_text("record,label\na\n")
     with pytest.raises(DataError, match="row 2 has 1 cells, expected 2"):
         make_source(tmp_path / "few", labels="cut.csv").database.label("a")
+    (tmp_path / "few" / "two.csv").write_text("record,label\na,N\na,A\n")
+    with pytest.raises(DataError, match="row 3 gives record a the label 'A', a row before it 'N'"):
+        make_source(tmp_path / "few", labels="two.csv").database.label("a")
+    (tmp_path / "few" / "more.csv").write_text("record,label\na,N\nc,A\n")
+    with pytest.raises(DataError, match=r"row 3 names record 'c', which .*; its records are a, b"):
+        make_source(tmp_path / "few", labels="more.csv").database.label("a")
+    with pytest.raises(DataError, match=r"none\.csv: no such file, expected a CSV file with rec"):
+        make_source(tmp_path / "few", labels="none.csv").database.label("a")
 
 
 def test_intervals_are_those_of_the_file_in_samples(ward: Path, tmp_path: Path) -> None:
@@ -362,6 +388,7 @@ def test_intervals_are_those_of_the_file_in_samples(ward: Path, tmp_path: Path) 
         ("a,-1,5,run", "row 2 is from '-1' to '5'"),
         ("a,one,5,run", "row 2 is from 'one' to '5'"),
         ("a,5,inf,run", "row 2 is from '5' to 'inf'"),
+        ("c,5,6,run", "row 2 names record 'c', which"),
         ("a,5,20.5,run", "row 2 ends at 20.5 s, expected at most 20 s, the end of record a"),
     ):
         (tmp_path / "few" / "i.csv").write_text(f"record,start_s,end_s,label\n{rows}\n")

@@ -201,13 +201,38 @@ class OwnRecords(WfdbDatabase):
 
     @cached_property
     def _labels(self) -> dict[str, str]:
-        table = read_table(self.folder / self.labels_csv, ("record", "label"))
-        return {row[0]: row[1] for _, row in table}
+        return self._one_each(self.labels_csv, "label")
 
     @cached_property
     def _patients(self) -> dict[str, str]:
-        table = read_table(self.folder / self.patient_key, ("record", "patient"))
-        return {row[0]: row[1] for _, row in table}
+        return self._one_each(self.patient_key, "patient")
+
+    def _one_each(self, file: str, column: str) -> dict[str, str]:
+        """A value for each record, by the name that the file has for it."""
+        path = self.folder / file
+        values: dict[str, str] = {}
+        for number, (name, value) in read_table(path, ("record", column)):
+            self._check_name(path, number, name)
+            if values.setdefault(name, value) != value:
+                raise DataError(
+                    f"{path}: row {number} gives record {name} the {column} {value!r}, a row "
+                    f"before it {values[name]!r}; expected one"
+                )
+        return values
+
+    def _check_name(self, path: Path, number: int, name: str) -> None:
+        """Raise DataError where a row of a CSV file names a record that is not there."""
+        if name not in self._names:
+            raise DataError(
+                f"{path}: row {number} names record {name!r}, which {self.folder} does not have; "
+                f"its records are {', '.join(list(self._stems)[:5])}"
+                f"{' ...' if len(self._stems) > 5 else ''}"
+            )
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """All that a CSV file may call a record: by its name here, or by its path."""
+        return frozenset((*self._stems, *map(self._path_name, self._stems)))
 
     @cached_property
     def _interval_rows(self) -> list[tuple[int, str, float, float, str]]:
@@ -225,6 +250,7 @@ class OwnRecords(WfdbDatabase):
                     f"{path}: row {number} is from {start!r} to {end!r}, expected seconds, the "
                     "start before the end"
                 )
+            self._check_name(path, number, name)
             rows.append((number, name, *times, label))
         return rows
 
@@ -238,12 +264,15 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, list[str
     ------
     DataError: the file cannot be read, lacks a column, or a row has another number of cells.
     """
-    rows = csv_rows(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file, expected a CSV file with {', '.join(columns)}")
+    rows = csv_rows(path, "expected a CSV file in UTF-8")
     header = [cell.strip() for cell in rows[0]] if rows else []
     lacks = [column for column in columns if column not in header]
     if lacks:
         raise DataError(
-            f"{path}: no column {lacks[0]}, expected {', '.join(columns)} in the first row"
+            f"{path}: no column {lacks[0]}, expected the columns {','.join(columns)} in the first "
+            f"row, which is {','.join(header)!r}"
         )
     at = [header.index(column) for column in columns]
     table = []

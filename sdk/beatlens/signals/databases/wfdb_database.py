@@ -289,10 +289,10 @@ def _is_file(path: Path) -> bool:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def csv_rows(path: Path) -> list[list[str]]:
-    """Rows of a table that are not empty; DataError if it cannot be read."""
+def csv_rows(path: Path, otherwise: str = "fetch it again") -> list[list[str]]:
+    """Rows of a table that are not empty; DataError, with what to do, if it cannot be read."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a table: {error}; fetch it again") from error
+        raise DataError(f"{path}: cannot be read as a table: {error}; {otherwise}") from error

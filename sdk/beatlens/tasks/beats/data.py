@@ -27,6 +27,8 @@ from beatlens.tasks.common.sources import (
     Roles,
     Source,
     assign_roles,
+    check_classes_found,
+    check_roles_filled,
     describe_roles,
     find_shared,
     find_sources,
@@ -113,6 +115,8 @@ def prepare_beats(
                 "has"
             )
     assigned = assign_roles(sources, final_fit=recipe.data.final_fit)
+    if "train" in roles:
+        check_roles_filled(assigned, final_fit=recipe.data.final_fit)
     make_track = MakeBeatTrack(_codes(recipe))
 
     def made(role: str) -> Iterator[BeatTrack]:
@@ -123,6 +127,9 @@ def prepare_beats(
     tracks = kept_tracks(
         folder / "tracks", _track_inputs(recipe, sources, assigned), make, BeatTrack
     )
+    if "train" in roles:
+        every = [track for part in tracks.values() for track in part]
+        check_classes_found(count_labels(every, recipe.classes), recipe.task.classes)
     reference = {record: source.annotations(record) for source, record in assigned["test"]}
     unlabelled: list[BeatTrack] = []
     if "train" in roles:

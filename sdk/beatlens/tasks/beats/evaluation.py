@@ -45,7 +45,6 @@ ALL, OUTPUT = "all beats", "as output"
 beats that are refused have no class, and clipped ones none of those that exclude them
 (`BEAT_LIMITS`)."""
 AGREEMENT = ("spearman", "spearman_p5", "pearson", "same_peak")
-SHOWN = ("qrs", "veb", "sveb")
 
 
 def choose_rule(
@@ -188,7 +187,7 @@ def _evaluation(
     rates = {track.record: track.rate_hz for track in prepared.test}
     return Evaluation(
         rows,
-        _summary(rows),
+        _summary(rows, task),
         {"records.json": records, "reliability.json": reliability},
         [(found, rates[record]) for record, found in annotated.items()],
     )
@@ -310,15 +309,56 @@ def bundle_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
     return about | {k: row[k] for k in named if row[k] is not None}
 
 
-def _summary(rows: Sequence[Row]) -> Summary:
-    """Gross figures of the literature's mapping."""
-    columns = ("model", "form", "decided", "split", *(name.upper() for name in SHOWN), "Spearman")
+def _shown_measures(task: BeatTask) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which of EC57's measures, and the F1 of which classes, the summary has.
+
+    EC57 counts ventricular and supraventricular beats: shown where a class has just these. Classes
+    that are one for one EC57's need no F1 besides.
+    """
+    table = MAPPINGS["aami"]
+    groups = {
+        name: {table[code] for code in (*one.beats, one.written)}
+        for name, one in task.classes.items()
+    }
+    alone = {next(iter(found)) for found in groups.values() if len(found) == 1}
+    mixed = {code for found in groups.values() if len(found) > 1 for code in found}
+    shown = [
+        measure
+        for measure, group in (("veb", "V"), ("sveb", "S"))
+        if group in alone and group not in mixed
+    ]
+    one_for_one = not mixed and len(alone) == len(groups)
+    return ("qrs", *shown), () if one_for_one else tuple(task.classes)
+
+
+def _summary(rows: Sequence[Row], task: BeatTask) -> Summary:
+    """Gross figures of the literature's mapping, and of classes that EC57 does not have."""
+    shown, classes = _shown_measures(task)
+    if all(np.isnan(row["qrs_sensitivity"]) for row in rows):  # no record is longer than START_S
+        classes = tuple(task.classes)
+    columns = (
+        *("model", "form", "decided", "split"),
+        *(name.upper() for name in shown),
+        *(f"F1 {name}" for name in classes),
+        "Spearman",
+    )
+
+    def number(row: Row, key: str, digits: int) -> str:
+        value = row.get(key, float("nan"))
+        return "-" if np.isnan(value) else f"{value:.{digits}f}"
+
     lines = []
     for row in rows:
         if row["mapping"] != "aami":
             continue
-        pairs = [f"{row[f'{n}_sensitivity']:.1f} / {row[f'{n}_predictivity']:.1f}" for n in SHOWN]
-        spearman = f"{row['spearman']:.2f}" if "spearman" in row else "-"
+        pairs = [
+            f"{number(row, f'{n}_sensitivity', 1)} / {number(row, f'{n}_predictivity', 1)}"
+            for n in shown
+        ]
         about = (row["model"], row["form"], row["decided"], row["split"])
-        lines.append((*about, *pairs, spearman))
-    return Summary("EC57, gross, %", "sensitivity / positive predictivity", columns, lines)
+        f1 = [number(row, f"f1_{name}", 2) for name in classes]
+        lines.append((*about, *pairs, *f1, number(row, "spearman", 2)))
+    note = "sensitivity / positive predictivity"
+    if classes:
+        note += f" from {START_S / 60:.0f} min of each record on; F1 of all beats"
+    return Summary("EC57, gross, %", note, columns, lines)

@@ -28,6 +28,7 @@ from beatlens.recipe import (
     TaskSection,
     Weight,
 )
+from beatlens.signals.annotation_types import BEAT_SYMBOLS
 from beatlens.tasks.common.crops import Augmentation
 from beatlens.tasks.common.recipes import check_names
 
@@ -65,6 +66,10 @@ class BeatClass(ClassSection):
     def _made_by_beats(self) -> Self:
         if not self.beats:
             raise ValueError("a class of beats has no beats, expected WFDB's codes of beats")
+        if self.symbol is not None and self.symbol not in BEAT_SYMBOLS:
+            raise ValueError(
+                f"symbol is {self.symbol!r}, expected one of WFDB's codes of beats: {BEAT_SYMBOLS}"
+            )
         return self
 
     @property

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from beatlens.errors import DataError
 from beatlens.recipe import (
+    ClassSection,
     CsvPatient,
     DataSection,
     HeaderPatient,
@@ -200,6 +201,22 @@ def assign_roles(sources: Sequence[Source], *, final_fit: bool = False) -> Roles
     return roles
 
 
+def check_roles_filled(roles: Roles, *, final_fit: bool = False) -> None:
+    """Raise `DataError` where nothing is left to train or to validate on.
+
+    Args:
+        roles: of `assign_roles`.
+        final_fit: nothing is chosen on validation patients, so there may be none.
+    """
+    needed = ("train",) if final_fit else ("train", "validation")
+    empty = [role for role in needed if not roles[role]]
+    if empty:
+        raise DataError(
+            f"{describe_roles(roles)}; expected at least one record for {empty[0]}: change `split` "
+            "of the sources"
+        )
+
+
 def find_shared(roles: Roles) -> frozenset[str]:
     """Test records whose patient has a record in another role, as a published split may have."""
     others = {_patient(named) for role in ("train", "validation") for named in roles[role]}
@@ -317,6 +334,24 @@ def stratified_parts(
         drawn = rng.permutation(np.flatnonzero(labels == label))
         parts[drawn] = np.arange(len(drawn)) % count
     return parts
+
+
+def check_classes_found(counts: Mapping[str, int], classes: Mapping[str, ClassSection]) -> None:
+    """Raise `DataError` where a class is nowhere in the recordings of a recipe.
+
+    Args:
+        counts: how often each class is there, by its name.
+        classes: of the task.
+    """
+    for name, one in classes.items():
+        if counts[name]:
+            continue
+        way = next(way for way in ("beats", "rhythms", "labels", "intervals") if getattr(one, way))
+        raise DataError(
+            f"class {name} is in no recording: expected {way} {' '.join(getattr(one, way))} in the "
+            "annotations or CSV files of a source; mend its spelling, add a source that has it, or "
+            "leave the class out"
+        )
 
 
 def describe_roles(roles: Roles, wanted: Iterable[str] = ROLES) -> str:

@@ -21,6 +21,8 @@ from beatlens.tasks.common.sources import (
     VALIDATION_SEED,
     Source,
     assign_roles,
+    check_classes_found,
+    check_roles_filled,
     describe_roles,
     find_sources,
     simulates,
@@ -99,10 +101,12 @@ def prepare_recordings(
             if track is not None:
                 yield track
 
-    read = [(source.name, source.database.fingerprint) for source in sources]
+    read = [(s.section.model_dump_json(), s.database.fingerprint) for s in sources]
     made_of = (CONSTANTS, tuple(numbers.items()), [(s.name, r) for s, r in named], read)
     tracks = kept_tracks(folder / "tracks", made_of, {"all": made}, RecordingTrack)["all"]
     assigned = assign_roles(sources, final_fit=recipe.data.final_fit)
+    if "train" in roles:
+        check_roles_filled(assigned, final_fit=recipe.data.final_fit)
     by_name = {(track.database, track.record): track for track in tracks}
     parts = {
         role: [by_name[key] for s, r in assigned[role] if (key := (s.name, r)) in by_name]
@@ -110,6 +114,9 @@ def prepare_recordings(
         else []
         for role in ROLES
     }
+    if "train" in roles:
+        found = Counter(recipe.classes[track.label] for track in tracks)
+        check_classes_found(found, recipe.task.classes)
     counts = count_classes(tracks, recipe.classes)
     return PreparedRecordings(
         **parts,

@@ -13,6 +13,8 @@ from beatlens.tasks.common.sources import (
     Roles,
     Source,
     assign_roles,
+    check_classes_found,
+    check_roles_filled,
     describe_roles,
     find_shared,
     find_sources,
@@ -95,6 +97,8 @@ def prepare_windows(
     for source in sources:
         check_labels(source, recipe.task.classes)
     assigned = assign_roles(sources, final_fit=recipe.data.final_fit)
+    if "train" in roles:
+        check_roles_filled(assigned, final_fit=recipe.data.final_fit)
     make_track = MakeTrack(tuple(recipe.task.classes.items()))
 
     def made(role: str) -> Iterator[WindowTrack]:
@@ -111,6 +115,8 @@ def prepare_windows(
     )
     make = {role: partial(made, role) for role in ROLES if role in roles}
     tracks = kept_tracks(folder / "tracks", made_of, make, WindowTrack)
+    if "train" in roles:
+        check_classes_found(_count_tracks(tracks, recipe.classes), recipe.task.classes)
     return PreparedWindows(
         train=tracks.get("train", []),
         validation=tracks.get("validation", []),
@@ -120,6 +126,17 @@ def prepare_windows(
         test_sources={record: source for source, record in assigned["test"]},
         shared=find_shared(assigned),
     )
+
+
+def _count_tracks(
+    tracks: Mapping[str, Sequence[WindowTrack]], classes: Sequence[str]
+) -> dict[str, int]:
+    """In how many recordings each class is."""
+    every = [track for part in tracks.values() for track in part]
+    return {
+        name: sum(len(track.intervals[number]) > 0 for track in every)
+        for number, name in enumerate(classes)
+    }
 
 
 def _names(assigned: Roles) -> dict[str, list[tuple[str, str]]]:
