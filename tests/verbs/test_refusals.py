@@ -127,6 +127,9 @@ def test_a_recipe_that_cannot_be_prepared_may_be_mended(tmp_path: Path) -> None:
     done = run(LIMITED, -1, "train", recipe, "--run", "run", cwd=tmp_path)
     one_sentence(done, "nowhere: no such folder")
     assert not (tmp_path / "run").exists()
+    done = run(LIMITED, -1, "compress", "--run", "untrained", cwd=tmp_path)
+    one_sentence(done, "untrained/teacher.pt is not there")
+    assert not (tmp_path / "untrained").exists()
 
 
 @pytest.mark.skipif(not has_compiler(), reason="NO C COMPILER: engine 'c' without a home UNTESTED")

@@ -7,7 +7,7 @@ from pathlib import Path
 from beatlens.pipeline.compress import compress
 from beatlens.pipeline.evaluate import evaluate
 from beatlens.pipeline.export import export_bundle
-from beatlens.pipeline.folder import claim
+from beatlens.pipeline.folder import claim, free_after_failure
 from beatlens.pipeline.train import train_teacher
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
@@ -57,7 +57,8 @@ def train(
     where = claim(Path(folder), chosen)
     kind = registry.find_training(chosen.task.kind)
     root = None if data is None else Path(data)
-    prepared = kind.prepare(chosen, where, root, None, ALONE, ROLES)
+    with free_after_failure(where):
+        prepared = kind.prepare(chosen, where, root, None, ALONE, ROLES)
     teacher = train_teacher(chosen, prepared, where)
     student, quantized = compress(chosen, prepared, teacher, where)
     networks = Networks(teacher, student, Int8Model.build(quantized, kind.model_span))

@@ -74,13 +74,15 @@ def compress(
     match the teacher's, and then train it as int8. Writes student.pt and quantized.pt into the run
     folder.
     """
+    from beatlens.pipeline.folder import free_after_failure
     from beatlens.pipeline.train import find_teacher, keep_teacher
     from beatlens.verbs.runs import open_run, prepare, run_compression
 
     chosen, folder = open_run(recipe, run, threads)
-    if teacher is not None:
-        keep_teacher(teacher, chosen, folder)
-    trained = find_teacher(chosen, folder)
+    with free_after_failure(folder):
+        if teacher is not None:
+            keep_teacher(teacher, chosen, folder)
+        trained = find_teacher(chosen, folder)
     run_compression(chosen, prepare(chosen, folder, data), trained, folder)
 
 
@@ -106,14 +108,16 @@ def export(
     A bundle is a folder with model.tflite, the packed weights, bundle.json with the figures that
     `evaluate` measured, golden vectors and checksums.
     """
+    from beatlens.pipeline.folder import free_after_failure
     from beatlens.verbs.runs import open_run, run_export, run_export_again
 
     chosen, folder = open_run(recipe, run, None)
-    if from_bundle is None:
-        run_export(chosen, folder, data)
-    else:
-        given = check_teacher(teacher, "--from-bundle")
-        run_export_again(chosen, folder, data, from_bundle, given)
+    with free_after_failure(folder):
+        if from_bundle is None:
+            run_export(chosen, folder, data)
+        else:
+            given = check_teacher(teacher, "--from-bundle")
+            run_export_again(chosen, folder, data, from_bundle, given)
 
 
 def evaluate(
@@ -178,6 +182,7 @@ def evaluate(
     With --database and --records a bundle is measured as it ships on records that you name; with
     --teacher also the agreement of its evidence.
     """
+    from beatlens.pipeline.folder import free_after_failure
     from beatlens.verbs.runs import open_run, run_bundle_evaluation, run_evaluation, use_threads
 
     if database is not None or records is not None:
@@ -189,11 +194,12 @@ def evaluate(
         return
     chosen, folder = open_run(recipe, run, threads)
     into = (out or folder) if ec57 else None
-    if bundle is None:
-        run_evaluation(chosen, folder, data, into)
-    else:
-        given = check_teacher(teacher, "--bundle")
-        run_bundle_evaluation(chosen, folder, data, bundle, given, into)
+    with free_after_failure(folder):
+        if bundle is None:
+            run_evaluation(chosen, folder, data, into)
+        else:
+            given = check_teacher(teacher, "--bundle")
+            run_bundle_evaluation(chosen, folder, data, bundle, given, into)
 
 
 def check_teacher(teacher: Path | None, option: str) -> Path:
