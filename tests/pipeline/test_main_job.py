@@ -29,6 +29,7 @@ from beatlens.tasks.windows.labels import WindowSet, cut_windows
 from beatlens.tasks.windows.metrics import run_integer, run_network
 from beatlens.tasks.windows.recipe import WindowRecipe
 from beatlens.tasks.windows.report import choose_windows, make_report
+from beatlens.tasks.windows.rule import build_rule
 
 from .tiny import tiny_recipe
 
@@ -124,19 +125,19 @@ def test_exported_again_a_bundle_keeps_its_network_and_gets_thresholds(
 ) -> None:
     recipe, prepared, _, folder = run
     bundle, teacher = Bundle.load(folder / "bundle"), find_teacher(recipe, folder)
+    low = build_rule(read_tflite(bundle.tflite), dict.fromkeys(CLASSES, 0.001))
     off = Bundle.create(
-        tmp_path / "off", name=bundle.name, tflite=bundle.tflite, classes=bundle.titles,
-        golden_inputs=bundle.golden.inputs, thresholds=dict.fromkeys(CLASSES, 0.001),
-        measured=bundle.measured,
+        tmp_path / "off", name=bundle.name, kind="windows", rule=low, tflite=bundle.tflite,
+        classes=bundle.titles, golden_inputs=bundle.golden.inputs, measured=bundle.measured,
     )  # fmt: skip
     export_again(recipe, prepared, teacher, off, tmp_path)
     again = Bundle.load(tmp_path / "bundle")
-    assert again.thresholds == bundle.thresholds
-    assert again.sum_thresholds == bundle.sum_thresholds
+    assert again.rule.thresholds == bundle.rule.thresholds
+    assert again.rule.sum_thresholds == bundle.rule.sum_thresholds
     assert again.measured == bundle.measured
     for name in ("model.tflite", "weights.blpk", *GOLDEN.values()):
-        mine = (tmp_path / "bundle" / name).read_bytes()
-        assert mine == (folder / "bundle" / name).read_bytes(), name
+        own = (tmp_path / "bundle" / name).read_bytes()
+        assert own == (folder / "bundle" / name).read_bytes(), name
 
 
 def test_f1_has_intervals_and_label_sets_are_held_against_the_teachers(run: tuple) -> None:
