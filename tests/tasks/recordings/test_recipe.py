@@ -122,8 +122,8 @@ def test_the_default_networks_fit_the_crops() -> None:
     [
         ("[sedd]\na = 3", "sedd", "3"),
         ("[data]\nfold = 1", "data.fold", "1"),
-        ("[data]\ndatabases = ['mitdb']", "data.databases", "['mitdb']"),
-        ("[sampling]\npvc = 0.2", "sampling.pvc", "0.2"),
+        ("[data]\ndatabases = ['mitdb']", "data.databases", "[[data.sources]]"),
+        ("[sampling]\npvc = 0.2", "sampling.pvc", "sampling.shares.pvc"),
         ("[sampling.class_weights]\nflutter = 2.0", "sampling.class_weights", "'flutter'"),
         ("[decision]\noffset = 1", "decision", "1"),
         ("[task.classes.afl]\nlabel = ['L']", "task.classes.afl.label", "['L']"),
