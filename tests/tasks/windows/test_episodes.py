@@ -25,6 +25,7 @@ from beatlens.tasks.windows.data import PreparedWindows, prepare_windows
 from beatlens.tasks.windows.episodes import evaluate_episodes
 from beatlens.tasks.windows.labels import SPAN
 from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.rule import build_rule
 
 SPEC = NetworkSpec("dense", (4, 6), (8, 8), (4, 2))
 SPLIT = ListSplit(train=("203",), validation=("201",), test=("202", "100", "219"))
@@ -76,7 +77,8 @@ def test_episodes_of_a_network_that_always_finds_fibrillation(
     assert len(load_figures(tmp_path / "ec57_episodes.json").rows) == 4
     net, graph = networks.teacher.net, networks.device.graph
     bundle = Bundle.create(
-        tmp_path / "bundle", name="strips", classes=recipe.titles, tflite=write_tflite(graph),
+        tmp_path / "bundle", name="strips", kind="windows", classes=recipe.titles,
+        rule=build_rule(graph, dict.fromkeys(recipe.classes, 0.5)), tflite=write_tflite(graph),
         golden_inputs=np.zeros((1, net.geometry.input_length(SPAN // 8)), np.int8),
     )  # fmt: skip
     given = Networks(networks.teacher, None, Int8Model.read(bundle))
