@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import average_precision_score
 
 from beatlens.errors import DataError, SignalError
 
@@ -97,6 +96,8 @@ def prediction(
 
 def average_precision(labels: ArrayLike, scores: ArrayLike, known: Bools | None = None) -> Floats:
     """Average precision per class, `[C]`; NaN for a class without positives. As `prediction`."""
+    from sklearn.metrics import average_precision_score  # here: its import takes a second
+
     truth, values, counted = checked(labels, scores, known)
     figures = np.full(values.shape[1], np.nan)
     for label in range(values.shape[1]):
