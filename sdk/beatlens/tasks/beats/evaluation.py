@@ -265,9 +265,9 @@ def _split(
     """Which records and mapping a row is of, and its counts."""
     parts: list[tuple[dict[str, Any], dict[str, BeatCounts]]] = []
     records = [track.record for track in prepared.test]
-    splits = {TEST: set(records), UNSHARED: set(records) - prepared.shared}
-    if prepared.simulated:
-        splits = {"simulated": set(records)}
+    splits = {"simulated" if prepared.simulated else TEST: set(records)}
+    if prepared.shared:
+        splits[UNSHARED] = set(records) - prepared.shared
     for mapping, counts in found.items():
         for name, chosen in splits.items():
             kept = {r: c for r, c in counts.items() if r in chosen}

@@ -128,9 +128,11 @@ def _count(
         own = rhythm_annotations(inside, track.record, net.geometry.stride, reference.length, rate)
         counts[track.record] = compare_episodes(reference, own, rate)
         net.found.append((own, rate))
-    unshared = {record for record in counts if record not in prepared.shared}
+    splits = {TEST: set(counts)}
+    if prepared.shared:
+        splits[UNSHARED] = set(counts) - prepared.shared
     rows = []
-    for split, kept in ((TEST, set(counts)), (UNSHARED, unshared)):
+    for split, kept in splits.items():
         some = {record: count for record, count in counts.items() if record in kept}
         row: dict[str, Any] = {**net.about, "seed": recipe.seed, "split": split}
         rows.append({**row, "records": len(some), **episode_row(some)})
