@@ -37,38 +37,27 @@ def beatlens(*arguments: str, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of the plugin's recipe, all steps done."""
-    folder = tmp_path_factory.mktemp("plugin")
-    write_ward(folder / "data" / "ward")
-    recipe = str(HERE / "ward_ecg" / "pauses.toml")
-    for verb in ("train", "compress", "evaluate", "export"):
-        beatlens(verb, recipe, "--run", "run", cwd=folder)
-    return folder / "run"
-
-
 def test_the_package_is_small() -> None:
     assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE) < 150
 
 
-def test_the_database_is_listed_by_name(tmp_path: Path) -> None:
-    write_ward(tmp_path / "data" / "ward", patients=1, seconds=10)
-    assert "ward" in beatlens("data", "list", cwd=tmp_path)
-
-
 @pytest.mark.slow
-def test_the_class_is_learnt(run: Path) -> None:
-    rows = json.loads((run / "figures.json").read_text(encoding="utf-8"))["rows"]
+def test_its_class_is_trained_and_streams_the_same_bits_in_python_and_c(tmp_path: Path) -> None:
+    """One test, since all of it stands on one training."""
+    write_ward(tmp_path / "data" / "ward")
+    assert "ward" in beatlens("data", "list", cwd=tmp_path)
+    recipe = str(HERE / "ward_ecg" / "pauses.toml")
+    for verb in ("train", "compress", "evaluate", "export"):
+        beatlens(verb, recipe, "--run", "run", cwd=tmp_path)
+    rows = json.loads((tmp_path / "run" / "figures.json").read_text(encoding="utf-8"))["rows"]
     device = next(row for row in rows if row["form"] == "int8" and row["model"] == "student")
     assert device["ap_pause"] > 0.8
+    check_streams(Bundle.load(tmp_path / "run" / "bundle"))
 
 
-@pytest.mark.slow
-def test_python_and_c_stream_the_same_bits(run: Path) -> None:
-    bundle = Bundle.load(run / "bundle")
-    assert bundle.classes == ("pause",)
-    assert bundle.titles["pause"] == "pause of more than 2 s"
+def check_streams(bundle: Bundle) -> None:
+    """Simulator, interpreter and the firmware's C give the same findings, and find pauses."""
+    assert bundle.titles == {"pause": "pause of more than 2 s"}
     counts, _ = with_pauses(seed=100, seconds=60)
     by_engine = {}
     for engine in ("simulator", "litert", "c"):

@@ -139,6 +139,7 @@ def test_verbs_say_what_comes_first(recipe: Path, tmp_path: Path, folder: Path) 
     empty = tmp_path / "empty"
     for verb in ("compress", "export", "evaluate"):
         assert "run `beatlens train` first" in refused(ModelError, verb, recipe, "--run", empty)
+    empty.mkdir(exist_ok=True)
     for name in ("teacher.pt", "tables.pt"):
         (empty / name).write_bytes((folder / name).read_bytes())
     for verb in ("export", "evaluate"):

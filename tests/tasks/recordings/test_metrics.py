@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from beatlens.runtime.recording_rule import RecordingRule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +31,7 @@ from beatlens.tasks.recordings.metrics import (
     score_statistic,
     weigh_as_published,
 )
+from beatlens.tasks.recordings.rule import RecordingRule
 
 from ..recipes import recording_recipe
 
