@@ -159,7 +159,7 @@ def test_what_is_known_without_files() -> None:
         assert published.licence, name
         assert set(kind.splits) <= {"train", "validation", "test"}
     assert [name for name in BUILT_IN if has_beat_labels(database_type(name))] == [
-        "mitdb", "svdb", "qtdb", "incartdb", "edb", "ltafdb",
+        "mitdb", "svdb", "qtdb", "incartdb", "edb", "ltafdb", "simulated-runs",
     ]  # fmt: skip
     assert not decided_classes(database_type("nstdb"), DECLARED)
 

@@ -68,7 +68,10 @@ class RecordPlace:
         DataError: the record is damaged, or of a kind that is not read.
         """
         if self.root is not None:
-            return database_in(self.database, self.root).open(self.name, progress)
+            opened = database_in(self.database, self.root).open(self.name, progress)
+            if not isinstance(opened, RecordingFile):
+                raise DataError(f"{self.label} is not read from WFDB files, expected one that is")
+            return opened
         return open_record(self.folder, self.name, progress=progress)
 
 

@@ -100,7 +100,7 @@ class Heart:
         for time, kind, qrs in zip(
             self.times[inside], self.kinds[inside], self.names[inside], strict=True
         ):
-            peak = _largest(clean, time + self.shapes.qrs[qrs].peak, rate_hz)
+            peak = largest_near(clean, time + self.shapes.qrs[qrs].peak, rate_hz)
             marks.append((peak, "A" if kind == "pac" else _SYMBOLS[qrs], ""))
         marks.sort(key=lambda mark: mark[0])
         return Annotations(
@@ -130,7 +130,7 @@ def qrs_names(rng: np.random.Generator, plan: Schedule, conduction: Conduction) 
     ]
 
 
-def _largest(clean: Floats, time: float, rate_hz: int) -> int:
+def largest_near(clean: Floats, time: float, rate_hz: int) -> int:
     """Sample of the largest deflection near `time`."""
     reach = max(round(_SEARCH_S * rate_hz), 1)
     middle = round(time * rate_hz)

@@ -59,8 +59,9 @@ def list_databases(data: DataFolder = None) -> None:
             notes.append(f"{name}: {note}")
         try:
             database = find_database(name, data)
-            records, where = f"{len(database.records())} of {published.records}", database.folder
-            table.add_row(name, published.title, records, escape(str(where)))
+            records = f"{len(database.records())} of {published.records}"
+            where = "made when asked for" if published.simulated else str(database.folder)
+            table.add_row(name, published.title, records, escape(where))
         except DatabaseNotFoundError:
             table.add_row(name, published.title, f"0 of {published.records}", "not found")
         except DataError as error:

@@ -19,7 +19,7 @@ from typing import ClassVar, Protocol
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.recording import Recorded, Recording
 from beatlens.signals.wfdb_header import Expected, Header
-from beatlens.signals.wfdb_pieces import Progress, RecordingFile
+from beatlens.signals.wfdb_pieces import Progress
 
 SUPRAVENTRICULAR, VENTRICULAR = "AaJS", "VE"
 ECTOPIC = SUPRAVENTRICULAR + VENTRICULAR + "F"
@@ -58,6 +58,7 @@ class Published:
     label_counts: how many records of each label the published set has; empty where recordings have
         no label of one word.
     without_signals: records of its list that have a header and annotations, but no signal.
+    simulated: whether its records are made when they are opened, so that no folder is looked for.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Published:
     table: str = ""
     label_counts: Mapping[str, int] = field(default_factory=dict)
     without_signals: tuple[str, ...] = ()
+    simulated: bool = False
 
     @property
     def annotator(self) -> str | None:
@@ -211,7 +213,7 @@ class Database(Protocol):
         """The checked header of one record; DataError as `read`."""
         ...
 
-    def open(self, record: str, progress: Progress | None = None) -> RecordingFile:
+    def open(self, record: str, progress: Progress | None = None) -> Recorded:
         """One record, to be read piece by piece; DataError as `read`."""
         ...
 

@@ -38,6 +38,8 @@ def find_database(name: str, data: Path | str | None = None) -> Database:
     kind = database_type(name)
     published = kind.published
     named_folder(data)
+    if published.simulated:
+        return kind(Path())
     roots = data_roots(data)
     for root in roots:
         parts = [root / part for part in dict.fromkeys((name, published.slug)) if part]

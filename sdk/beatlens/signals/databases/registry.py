@@ -32,6 +32,7 @@ from beatlens.signals.databases.ludb import Ludb
 from beatlens.signals.databases.mitdb import Mitdb
 from beatlens.signals.databases.nstdb import Nstdb
 from beatlens.signals.databases.qtdb import Qtdb
+from beatlens.signals.databases.simulated_runs import SimulatedRuns
 from beatlens.signals.databases.svdb import Svdb
 
 GROUP = "beatlens.databases"
@@ -50,6 +51,7 @@ _TYPES: tuple[DatabaseType, ...] = (
     Afdb,
     Ltafdb,
     Cpsc2021,
+    SimulatedRuns,
 )
 BUILT_IN: Mapping[str, DatabaseType] = MappingProxyType(
     {kind.published.name: kind for kind in _TYPES}

@@ -33,7 +33,9 @@ from beatlens.signals.databases import (
     DatabaseNotFoundError,
     database_type,
     find_database,
+    is_database,
     named_folder,
+    published_as,
 )
 from beatlens.signals.databases.own_records import OwnRecords, PatientBy
 from beatlens.signals.recording import Recorded
@@ -113,7 +115,8 @@ def simulates(data: DataSection, folder: Path | None) -> bool:
 
     Args:
         data: of the recipe. `auto` simulates only where no folder of databases was asked for, none
-            of the databases was found, and no source is a folder of own records.
+            of the databases was found, and no source is a folder of own records. Databases that are
+            simulated themselves do not count as found.
         folder: the folder of databases that was asked for; None: none was, unless BEATLENS_DATA is
             set.
 
@@ -125,8 +128,15 @@ def simulates(data: DataSection, folder: Path | None) -> bool:
         return data.source == "simulated"
     if any(source.path is not None for source in data.sources):
         return False
-    names = [source.database or "" for source in data.sources]
+    names = [name for source in data.sources if not is_simulated(name := source.database or "")]
+    if not names:
+        return False
     return not any(is_at_hand(name, folder) for name in names) and named_folder(folder) is None
+
+
+def is_simulated(name: str) -> bool:
+    """Whether a source is a database that is simulated; own records and unknown names are not."""
+    return is_database(name) and published_as(name).simulated
 
 
 def is_at_hand(name: str, folder: Path | None) -> bool:
@@ -364,4 +374,6 @@ def describe_roles(roles: Roles, wanted: Iterable[str] = ROLES) -> str:
         return " and ".join(parts) or "none"
 
     said = ", ".join(f"{verbs[role]} {counted(role)}" for role in ROLES if role in wanted)
-    return f"real ECG, records by patient: {said}"
+    made = [s.name for s in dict.fromkeys(s for role in wanted for s, _ in roles[role])
+            if s.section.database is not None and is_simulated(s.name)]  # fmt: skip
+    return f"real ECG{''.join(f' and {n}' for n in made)}, records by patient: {said}"
