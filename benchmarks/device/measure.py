@@ -37,6 +37,7 @@ LEAD_POINTERS: Mapping[str, tuple[str, ...]] = {
     "on_finding": (),
     "on_beat": (),
     "on_peak": (),
+    "on_rhythm": (),
     "push": (),
     "kernel": KERNELS,
 }
