@@ -132,6 +132,12 @@ EC57 = (
     Column("sveb_predictivity", "+P", digits=1),
     Column("spearman", "Spearman", digits=2, interval=False),
 )
+EC57_RUNS = (
+    Column("sensitivity_of", "of", digits=None, interval=False),
+    Column("sensitivity", "found, %", digits=0),
+    Column("predictivity_of", "its own", digits=None, interval=False),
+    Column("predictivity", "right, %", digits=0),
+)
 EPISODES = (
     Column("episodes", "episodes", digits=None, interval=False),
     Column("episode_sensitivity", "episodes found, %", digits=0),

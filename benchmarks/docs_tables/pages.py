@@ -53,6 +53,19 @@ def _everything(row: Row) -> bool:
     return True
 
 
+def of_all_databases(row: Row) -> bool:
+    """Whether a row counts all databases; one that names none does.
+
+    >>> of_all_databases({}), of_all_databases({"database": "svdb"})
+    (True, False)
+    """
+    return bool(row.get("database", "all") == "all")
+
+
+def _of_all_bins(row: Row) -> bool:
+    return bool(row["bin"] == "all" and of_all_databases(row))
+
+
 def _best_boundaries(row: Row) -> bool:
     """Of DS2 all; of ludb people's boundaries, beats called right, where there are a few."""
     if row["data"] != "ludb":
@@ -111,11 +124,17 @@ BEATS: Mapping[str, DocumentedTable] = {
     "ec57": DocumentedTable(
         "ec57.json", of.EC57, ("split", "mapping", "model", "form", "decided"), _everything
     ),
+    "ec57-runs": DocumentedTable(
+        "ec57_runs.json",
+        of.EC57_RUNS,
+        ("split", "counted", "length", "model", "form"),
+        having(**{"class": ("veb",), "mapping": ("aami",), "decided": ("as output",)}),
+    ),
     "beats-crossval": DocumentedTable(
         "beats_crossval.json", of.BEATS_CROSSVAL, ("recipe", "steps")
     ),
     "reliability": DocumentedTable(
-        "reliability.json", of.RELIABILITY, ("model", "form"), having(bin=("all",))
+        "reliability.json", of.RELIABILITY, ("model", "form"), _of_all_bins
     ),
     "clinical": DocumentedTable(
         "clinical.json", of.WHERE, ("class", "outcome", "data", "model", "form"), _best_boundaries

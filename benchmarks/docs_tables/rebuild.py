@@ -12,7 +12,7 @@ from beatlens.report.tables import Figures, Row, load_figures
 from benchmarks.docs_tables.fidelity_plots import fidelity_by_matching, size_vs_fidelity
 from benchmarks.docs_tables.markdown import fill_table, markdown_table
 from benchmarks.docs_tables.noise_curves import noise_curves
-from benchmarks.docs_tables.pages import CURVES, PAGES, DocumentedTable
+from benchmarks.docs_tables.pages import CURVES, PAGES, DocumentedTable, of_all_databases
 from benchmarks.docs_tables.reliability_plot import reliability_plot
 
 
@@ -63,7 +63,9 @@ def _plots(folder: Path) -> list[Path]:
         chosen = _rows_with(folder / "compress.json", "form", "int8")
         made.append(plots.save(size_vs_fidelity(chosen), folder / "size_vs_fidelity.svg"))
     if (folder / "reliability.json").exists():
-        plot = reliability_plot(load_figures(folder / "reliability.json"))
+        whole = load_figures(folder / "reliability.json")
+        rows = [row for row in whole.rows if of_all_databases(row)]
+        plot = reliability_plot(replace(whole, rows=rows))
         made.append(plots.save(plot, folder / "reliability.svg"))
     for task, keys in CURVES.items():
         if (folder / f"noise_{task}.json").exists():

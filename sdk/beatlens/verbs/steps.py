@@ -130,8 +130,8 @@ def evaluate(
         typer.Option(
             "--ec57",
             help="Also write figures as ANSI/AAMI EC57 defines them into --out: for a recipe of "
-            "beats, beat by beat, into ec57.json; for one of windows, episodes of fibrillation, "
-            "into ec57_episodes.json.",
+            "beats, beat by beat, into ec57.json, and run by run, into ec57_runs.json; for one of "
+            "windows, episodes of fibrillation, into ec57_episodes.json.",
         ),
     ] = False,
     out: Annotated[
@@ -176,8 +176,8 @@ def evaluate(
     """Measure teacher, student and int8 model on the test patients.
 
     Writes figures.json into the run folder. For a recipe of windows also report.html; for one of
-    beats also records.json, and the beats of the int8 model as WFDB annotations; for one of
-    recordings also misclassified.json.
+    beats also records.json, runs.json, and the beats of the int8 model as WFDB annotations; for one
+    of recordings also misclassified.json.
 
     With --database and --records a bundle is measured as it ships on records that you name; with
     --teacher also the agreement of its evidence.

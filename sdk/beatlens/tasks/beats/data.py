@@ -52,7 +52,8 @@ class PreparedBeats:
 
     No training patient occurs in another role. `simulated` says whether they were made up;
     `description` in words what they are. `unlabelled` are recordings whose beats nobody labelled
-    (`recipe.unlabelled`); `shared` the test records whose patient has a record in another role.
+    (`recipe.unlabelled`); `shared` the test records whose patient has a record in another role;
+    `patients` who test records are of, each its own patient where it is not said.
     """
 
     train: list[BeatTrack]
@@ -63,6 +64,7 @@ class PreparedBeats:
     description: str
     unlabelled: list[BeatTrack] = field(default_factory=list)
     shared: frozenset[str] = frozenset()
+    patients: Mapping[str, str] = field(default_factory=dict)
 
     def sampler(
         self, recipe: BeatRecipe, seed: int, placed: PlacedShares | None = None
@@ -146,6 +148,7 @@ def prepare_beats(
         description=f"{describe_roles(assigned, roles)}; R peaks found by the system{besides}",
         unlabelled=unlabelled,
         shared=find_shared(assigned),
+        patients={record: source.database.patient(record) for source, record in assigned["test"]},
     )
 
 

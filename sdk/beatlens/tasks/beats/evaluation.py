@@ -12,20 +12,26 @@ from numpy.typing import NDArray
 from beatlens.calibration import Calibration
 from beatlens.compression.dequantized import dequantized
 from beatlens.errors import RecipeError
-from beatlens.evaluate.ec57 import START_S, BeatCounts, compare_beats
+from beatlens.evaluate.ec57 import START_S
 from beatlens.evaluate.reliability import calibration_error, reliability_rows
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.teacher import Teacher
-from beatlens.signals.annotations import MAPPINGS, Annotations
+from beatlens.signals.annotations import MAPPINGS, AamiMapping, Annotations
 from beatlens.tasks.beats.agreement import beat_fidelity
+from beatlens.tasks.beats.counts import (
+    RecordCounts,
+    build_record_rows,
+    build_row,
+    build_run_rows,
+    count_record,
+)
 from beatlens.tasks.beats.data import PreparedBeats
 from beatlens.tasks.beats.labels import AFTER, BEFORE, UNKNOWN, BeatTrack, add_set_entries
 from beatlens.tasks.beats.metrics import (
     BeatRun,
     calibrate,
     choose_warnings,
-    ec57_row,
     run_beats,
     run_graph,
     run_integer_beats,
@@ -33,9 +39,11 @@ from beatlens.tasks.beats.metrics import (
 from beatlens.tasks.beats.offsets import choose_offsets
 from beatlens.tasks.beats.recipe import BeatRecipe, BeatTask
 from beatlens.tasks.beats.rule import BEAT_LIMITS, BeatRule
+from beatlens.tasks.beats.splits import Split, find_splits
+from beatlens.tasks.beats.summary import build_summary
 from beatlens.tasks.common.runs import integer_windows
-from beatlens.tasks.common.sources import TEST, UNSHARED
-from beatlens.tasks.contract import Evaluation, Int8Model, Networks, Row, Summary
+from beatlens.tasks.common.sources import UNSHARED
+from beatlens.tasks.contract import Evaluation, Int8Model, Networks, Row
 
 Decided = Sequence[NDArray[np.int64]]
 DEQUANTIZED = "int8, dequantized"
@@ -165,38 +173,62 @@ def _evaluation(
 ) -> Evaluation:
     """Rows of networks: the first is the teacher, if there are several, the last the device."""
     task, device = recipe.task, networks[-1]
+    splits = find_splits(prepared)
     rows: list[Row] = []
+    runs: list[Row] = []
     records: list[Row] = []
     for network in networks:
-        agreement = beat_fidelity(networks[0].run, network.run, task)
-        shown = {key: agreement[key] for key in AGREEMENT if network is not networks[0]}
+        agreements = [_agreement(networks[0], network, split, task) for split in splits]
         for how in (ALL, OUTPUT):
             line = {**network.about, "seed": recipe.seed, "decided": how}
             decided = network.decided(how, task)
-            found = _count(prepared, decided, task)
-            by_class = _class_figures(network.run, decided, recipe.classes)
-            for key, counts in _split(prepared, found):
-                rows.append({**line, **key, **ec57_row(counts), **by_class, **shown})
-            records += [{**line, **row} for row in _record_rows(found["aami"])]
+            counts = _count(prepared, decided, task)
+            for mapping, found in counts.items():
+                for split, shown in zip(splits, agreements, strict=True):
+                    kept = {t.record: found[t.record] for t in split.tracks(prepared)}
+                    about = {**split.about, "mapping": mapping, "records": len(kept)}
+                    by_class = _class_figures(prepared.test, decided, split, recipe.classes)
+                    rows.append({**line, **about, **build_row(kept), **by_class, **shown})
+                    runs += [{**line, **about, **row} for row in build_run_rows(kept)]
+            records += [{**line, **row} for row in build_record_rows(counts["aami"])]
     output = device.decided(OUTPUT, task)
     reliability = [
-        {**device.about, "seed": recipe.seed, **row}
-        for row in _reliability(device.run, output, rule, recipe.classes)
+        {
+            **device.about,
+            "seed": recipe.seed,
+            "split": split.name,
+            "database": split.database,
+            **row,
+        }
+        for split in splits
+        if split.name != UNSHARED
+        for row in _reliability(device.run, output, split, rule, recipe.classes)
     ]
     annotated = _annotate(prepared.test, output, task)
     rates = {track.record: track.rate_hz for track in prepared.test}
     return Evaluation(
         rows,
-        _summary(rows, task),
-        {"records.json": records, "reliability.json": reliability},
+        build_summary(rows, task),
+        {"runs.json": runs, "records.json": records, "reliability.json": reliability},
         [(found, rates[record]) for record, found in annotated.items()],
     )
 
 
-def _class_figures(run: BeatRun, decided: Decided, classes: Sequence[str]) -> dict[str, float]:
+def _agreement(reference: _Judged, network: _Judged, split: Split, task: BeatTask) -> Row:
+    """How far evidence agrees with the teacher's; nothing for the teacher itself."""
+    if network is reference:
+        return {}
+    first, own = (judged.run.select(split.places) for judged in (reference, network))
+    found = beat_fidelity(first, own, task)
+    return {key: found[key] for key in AGREEMENT}
+
+
+def _class_figures(
+    tracks: Sequence[BeatTrack], decided: Decided, split: Split, classes: Sequence[str]
+) -> dict[str, float]:
     """F1 of each class over all R peaks whose class is known; NaN for one that is nowhere."""
-    labels = np.concatenate([track.labels for track in run.tracks])
-    numbers = np.concatenate(list(decided))
+    labels = np.concatenate([tracks[place].labels for place in split.places])
+    numbers = np.concatenate([decided[place] for place in split.places])
     known = labels >= 0
     figures = {}
     for number, name in enumerate(classes):
@@ -208,15 +240,18 @@ def _class_figures(run: BeatRun, decided: Decided, classes: Sequence[str]) -> di
 
 
 def _reliability(
-    run: BeatRun, decided: Decided, rule: BeatRule, classes: Sequence[str]
+    whole: BeatRun, decided: Decided, split: Split, rule: BeatRule, classes: Sequence[str]
 ) -> list[Row]:
     """Rows of bins, and one of all of them with the errors before and after calibration.
 
-    Of beats that are decided and whose class is known.
+    Of beats that are decided and whose class is known; none where there are no such beats.
     """
+    run, decided = whole.select(split.places), [decided[place] for place in split.places]
     kept = [(t.labels >= 0) & (d != UNKNOWN) for t, d in zip(run.tracks, decided, strict=True)]
     logits = np.concatenate([v[k] for v, k in zip(run.logits, kept, strict=True)])
     labels = np.concatenate([t.labels[k] for t, k in zip(run.tracks, kept, strict=True)])
+    if not len(labels):
+        return []
     records = np.repeat([t.record for t in run.tracks], [int(k.sum()) for k in kept])
     truth = np.eye(len(classes))[labels]
     none = Calibration(1.0, np.zeros(len(classes)))
@@ -225,8 +260,8 @@ def _reliability(
         "error": calibration_error(shipped, truth),
         "error_uncalibrated": calibration_error(none.probabilities(logits), truth),
     }
-    whole = {"class": "all", "bin": "all", "count": len(labels), **errors}
-    return [whole, *reliability_rows(shipped, truth, records, classes)]
+    of_all = {"class": "all", "bin": "all", "count": len(labels), **errors}
+    return [of_all, *reliability_rows(shipped, truth, records, classes)]
 
 
 def _annotate(
@@ -240,18 +275,20 @@ def _annotate(
 
 def _count(
     prepared: PreparedBeats, decided: Decided, task: BeatTask
-) -> dict[str, dict[str, BeatCounts]]:
+) -> dict[AamiMapping, dict[str, RecordCounts]]:
     """Counts by mapping and record."""
     start_s = 0.0 if prepared.simulated else START_S
     beats = _annotate(prepared.test, decided, task)
     return {
         mapping: {
-            track.record: compare_beats(
+            track.record: count_record(
                 prepared.reference[track.record],
                 beats[track.record],
                 track.rate_hz,
                 mapping,
                 start_s,
+                track.database,
+                prepared.patients.get(track.record, track.record),
             )
             for track in prepared.test
         }
@@ -259,41 +296,11 @@ def _count(
     }
 
 
-def _split(
-    prepared: PreparedBeats, found: dict[str, dict[str, BeatCounts]]
-) -> list[tuple[dict[str, Any], dict[str, BeatCounts]]]:
-    """Which records and mapping a row is of, and its counts."""
-    parts: list[tuple[dict[str, Any], dict[str, BeatCounts]]] = []
-    records = [track.record for track in prepared.test]
-    splits = {"simulated" if prepared.simulated else TEST: set(records)}
-    if prepared.shared:
-        splits[UNSHARED] = set(records) - prepared.shared
-    for mapping, counts in found.items():
-        for name, chosen in splits.items():
-            kept = {r: c for r, c in counts.items() if r in chosen}
-            parts.append(({"split": name, "mapping": mapping, "records": len(kept)}, kept))
-    return parts
-
-
-def _record_rows(counts: dict[str, BeatCounts]) -> list[Row]:
-    """A row for each record: how many beats of a kind, and what was found of them, in percent."""
-    rows = []
-    for record, found in counts.items():
-        row: dict[str, Any] = {"record": record}
-        for name in ("veb", "sveb"):
-            rate = getattr(found, name)
-            row[f"{name}_beats"] = rate.found + rate.missed
-            row[f"{name}_wrong"] = rate.wrong
-            row[f"{name}_sensitivity"] = 100 * rate.sensitivity
-            row[f"{name}_predictivity"] = 100 * rate.predictivity
-        rows.append(row)
-    return rows
-
-
 def as_ec57(found: Evaluation) -> Evaluation:
     """An evaluation's rows under the names of EC57's files."""
     tables = {
         "ec57.json": found.rows,
+        "ec57_runs.json": list(found.tables["runs.json"]),
         "ec57_records.json": list(found.tables["records.json"]),
         "reliability.json": list(found.tables["reliability.json"]),
     }
@@ -307,58 +314,3 @@ def bundle_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
     named = [k for k in row if k.startswith(("qrs_", "veb_", "sveb_", "f1_", "spearman"))]
     about = {"data": figures["data"], "split": row["split"], "decided": OUTPUT}
     return about | {k: row[k] for k in named if row[k] is not None}
-
-
-def _shown_measures(task: BeatTask) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Which of EC57's measures, and the F1 of which classes, the summary has.
-
-    EC57 counts ventricular and supraventricular beats: shown where a class has just these. Classes
-    that are one for one EC57's need no F1 besides.
-    """
-    table = MAPPINGS["aami"]
-    groups = {
-        name: {table[code] for code in (*one.beats, one.written)}
-        for name, one in task.classes.items()
-    }
-    alone = {next(iter(found)) for found in groups.values() if len(found) == 1}
-    mixed = {code for found in groups.values() if len(found) > 1 for code in found}
-    shown = [
-        measure
-        for measure, group in (("veb", "V"), ("sveb", "S"))
-        if group in alone and group not in mixed
-    ]
-    one_for_one = not mixed and len(alone) == len(groups)
-    return ("qrs", *shown), () if one_for_one else tuple(task.classes)
-
-
-def _summary(rows: Sequence[Row], task: BeatTask) -> Summary:
-    """Gross figures of the literature's mapping, and of classes that EC57 does not have."""
-    shown, classes = _shown_measures(task)
-    if all(np.isnan(row["qrs_sensitivity"]) for row in rows):  # no record is longer than START_S
-        classes = tuple(task.classes)
-    columns = (
-        *("model", "form", "decided", "split"),
-        *(name.upper() for name in shown),
-        *(f"F1 {name}" for name in classes),
-        "Spearman",
-    )
-
-    def number(row: Row, key: str, digits: int) -> str:
-        value = row.get(key, float("nan"))
-        return "-" if np.isnan(value) else f"{value:.{digits}f}"
-
-    lines = []
-    for row in rows:
-        if row["mapping"] != "aami":
-            continue
-        pairs = [
-            f"{number(row, f'{n}_sensitivity', 1)} / {number(row, f'{n}_predictivity', 1)}"
-            for n in shown
-        ]
-        about = (row["model"], row["form"], row["decided"], row["split"])
-        f1 = [number(row, f"f1_{name}", 2) for name in classes]
-        lines.append((*about, *pairs, *f1, number(row, "spearman", 2)))
-    note = "sensitivity / positive predictivity"
-    if classes:
-        note += f" from {START_S / 60:.0f} min of each record on; F1 of all beats"
-    return Summary("EC57, gross, %", note, columns, lines)

@@ -55,6 +55,14 @@ class BeatRun:
         known = labels >= 0
         return np.concatenate(self.logits)[known], labels[known], np.concatenate(databases)[known]
 
+    def select(self, places: Sequence[int]) -> BeatRun:
+        """The run of some of the recordings, by their places; evidence may be missing of all."""
+        return BeatRun(
+            [self.tracks[place] for place in places],
+            [self.evidence[place] for place in places] if self.evidence else [],
+            [self.logits[place] for place in places],
+        )
+
 
 def run_beats(
     net: Explaining, tables: NDArray[np.floating], tracks: Sequence[BeatTrack]
@@ -164,22 +172,33 @@ def run_integer_beats(
     return BeatRun(tracks, evidence, logits), decided
 
 
-def ec57_row(counts: Mapping[str, BeatCounts]) -> dict[str, float]:
-    """Gross figures of records in percent with intervals by record, and averages over records.
+def ec57_row(
+    counts: Mapping[str, BeatCounts], patients: Sequence[str] | None = None
+) -> dict[str, float]:
+    """Gross figures of records in percent with intervals by patient, and averages over records.
 
     Keys: `qrs`, `veb` and `sveb`, each with `_sensitivity` and `_predictivity`; with `_lo`, `_hi`
     after that, and with `average_` before it.
+
+    Args:
+        counts: by record.
+        patients: who each record is of; None: each is its own. Ends are NaN for a single patient.
     """
     row: dict[str, float] = {}
+    groups = list(counts) if patients is None else list(patients)
+    one = len(set(groups)) < 2
     for measure in MEASURES:
         rates: list[Rate] = [getattr(found, measure) for found in counts.values()]
         right = np.array([rate.found for rate in rates])
         for key, rest in (("sensitivity", "missed"), ("predictivity", "wrong")):
             whole = right + [getattr(rate, rest) for rate in rates]
-            ends = interval(ratio_statistic(right, whole), np.arange(len(rates)))
+            ends = None if one else interval(ratio_statistic(right, whole), groups)
+            rate_of_all = right.sum() / whole.sum() if whole.sum() else float("nan")
             each = [value for rate in rates if not np.isnan(value := getattr(rate, key))]
             average = 100 * float(np.mean(each)) if each else float("nan")
             name = f"{measure}_{key}"
-            row |= {name: 100 * ends.estimate, f"{name}_lo": 100 * ends.lo}
-            row |= {f"{name}_hi": 100 * ends.hi, f"average_{name}": average}
+            row[name] = 100 * float(rate_of_all)
+            for end in ("lo", "hi"):
+                row[f"{name}_{end}"] = 100 * getattr(ends, end) if ends else float("nan")
+            row[f"average_{name}"] = average
     return row
