@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.c_source.text import CSource, guarded
-from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ, FrontEnd
+from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 
 
 def golden_counts(
@@ -21,7 +21,7 @@ def golden_counts(
     """
     wanted = round(seconds * frontend.rate_hz)
     samples = np.resize(inputs, ceil(seconds * MODEL_RATE_HZ))
-    millivolts = samples[np.arange(wanted) * MODEL_RATE_HZ // frontend.rate_hz] * LSB_MV
+    millivolts = samples[np.arange(wanted) * MODEL_RATE_HZ // frontend.rate_hz] * frontend.lsb_mv
     counts = np.rint(millivolts * frontend.counts_per_mv)
     return np.asarray(np.clip(counts, *frontend.rails), np.int16)
 

@@ -22,7 +22,7 @@ WARNING_MEANS = {
     "low_margin": "another class is nearly as likely, or likelier",
     "out_of_distribution": "less evidence for any class than nearly all beats of the model's "
     "records have",
-    "clipped": "the signal leaves the network's input range, 3.175 mV either way",
+    "clipped": "the signal leaves the network's input range",
 }
 
 

@@ -62,7 +62,7 @@ def write_bundle(
 
     Args:
         bundle: of a streaming network with one lead.
-        frontend: of the sensor.
+        frontend: of the sensor; its samples become steps of the bundle's.
         folder: a new one.
         name: a C identifier.
         core: of `CORES`; the package runs on every other one too.
@@ -78,7 +78,7 @@ def write_bundle(
             something is in the way.
         SignalError: the sensor's counts do not fit.
     """
-    target = find_core(core)
+    target, frontend = find_core(core), frontend.with_lsb(bundle.lsb_mv)
     graph = read_tflite(bundle.tflite)
     plan = lay_out(graph, chunk, target.kernels)
     kind = bundle.kind

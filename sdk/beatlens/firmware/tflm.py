@@ -98,7 +98,7 @@ def tflm_project(
 
     Args:
         bundle: of a streaming network with one lead.
-        frontend: rate, gain and rails of the sensor.
+        frontend: rate, gain and rails of the sensor; its samples become steps of the bundle's.
         folder: a new folder for it.
         name: a C identifier; files and functions begin with it.
         limits: how much of a span may be bad, as for a `Stream`.
@@ -125,7 +125,7 @@ def tflm_project(
     unsafe = _check_network(graph, core)
     # Nothing but what was read and checked: TFLM follows every offset of a file unchecked.
     bundle = replace(bundle, tflite=write_tflite(graph))
-    kind = bundle.kind
+    kind, frontend = bundle.kind, frontend.with_lsb(bundle.lsb_mv)
     parts = kind.write_tflm(bundle, frontend, name, limits or kind.limits)
     files = {
         **_model_files(bundle.tflite, name),

@@ -42,7 +42,7 @@ MAX_GAP = 1 << 30
 KEPT_LIBRARIES = 64
 SPAN_FIELDS = ("start", "assessable", "warnings", *Tally._fields)
 """Of bl_host_span, in its order; fields of a finding follow them."""
-Sensor = tuple[int, float, tuple[int, int]]
+Sensor = tuple[int, float, tuple[int, int], float]
 
 
 class _Batch(ctypes.Structure):
@@ -126,7 +126,7 @@ class HostChain(ABC):
 
 def describe_sensor(frontend: FrontEnd) -> Sensor:
     """What a front end is made of, as a key."""
-    return frontend.rate_hz, frontend.counts_per_mv, frontend.rails
+    return frontend.rate_hz, frontend.counts_per_mv, frontend.rails, frontend.lsb_mv
 
 
 def check_length(received: int, more: int, rate_hz: int) -> None:

@@ -2,10 +2,10 @@
 
     {"format": 3, "name": "dense-12k", "kind": "windows",
      "classes": [{"name": "pvc", "title": "premature ventricular beat"}, ...],
-     "front_end": {"model_rate_hz": 128, "lsb_mv": 0.025},
+     "front_end": {"model_rate_hz": 128, "lsb_mv": 0.05},
      "geometry": {"stride": 8, "receptive_field": 508},
      "span_columns": 160, "hop_columns": 16,
-     "tensors": {"input": {"scale": 0.02500000037252903, "zero_point": 0},
+     "tensors": {"input": {"scale": 0.05000000074505806, "zero_point": 0},
                  "evidence": {...}, "logits": {...}},
      "rule": {...},
      "packed_bytes": 24500, "golden_cases": 4, "decision_sha256": "5e9c...",
@@ -24,7 +24,7 @@ from typing import Any
 from beatlens.errors import ModelError
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import Quantization
-from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.signals.frontend import LSBS_MV, MODEL_RATE_HZ
 
 TENSORS = ("input", "evidence", "logits")
 
@@ -70,6 +70,12 @@ class Manifest:
     def classes(self) -> tuple[str, ...]:
         """Short names of the classes, in the order of the outputs."""
         return tuple(self.titles)
+
+    @property
+    def lsb_mv(self) -> float:
+        """Step of the samples that the network takes, in millivolt; one of `LSBS_MV`."""
+        scale = self.tensors["input"].scale
+        return min(LSBS_MV, key=lambda lsb: abs(lsb - scale))
 
     def check_decides(self, kind: str, classes: tuple[str, ...]) -> None:
         """Raise `ModelError` unless the model is of this kind, for these classes in this order."""

@@ -15,7 +15,7 @@ from beatlens.runtime.folder import MANIFEST, MAX_FILE
 from beatlens.runtime.format2 import from_format_2
 from beatlens.runtime.kinds import find_kind
 from beatlens.runtime.manifest import TENSORS, Manifest
-from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
+from beatlens.signals.frontend import LSBS_MV, MODEL_RATE_HZ
 
 FORMAT = 3
 MAX_CLASSES, MAX_CASES = 64, 64
@@ -36,7 +36,7 @@ def write_manifest(manifest: Manifest) -> bytes:
         "name": manifest.name,
         "kind": manifest.kind_name,
         "classes": [{"name": key, "title": title} for key, title in manifest.titles.items()],
-        "front_end": {"model_rate_hz": MODEL_RATE_HZ, "lsb_mv": LSB_MV},
+        "front_end": {"model_rate_hz": MODEL_RATE_HZ, "lsb_mv": manifest.lsb_mv},
         "geometry": {
             "stride": manifest.geometry.stride,
             "receptive_field": manifest.geometry.receptive_field,
@@ -78,13 +78,15 @@ def read_manifest(data: bytes) -> dict[str, Any]:
     top.integer("format", FORMAT, FORMAT)
     front_end = top.section("front_end")
     front_end.integer("model_rate_hz", MODEL_RATE_HZ, MODEL_RATE_HZ)
-    front_end.number("lsb_mv", LSB_MV, LSB_MV)
+    lsb_mv = front_end.number("lsb_mv", LSBS_MV[0], LSBS_MV[-1])
+    if lsb_mv not in LSBS_MV:
+        front_end.refuse("lsb_mv", f"one of {', '.join(map(str, LSBS_MV))}")
     front_end.finish()
     geometry = _geometry(top.section("geometry"))
     span = top.integer("span_columns", 1, MAX_INPUT // geometry.stride)
     if geometry.input_length(span) > MAX_INPUT:
         top.refuse("span_columns", f"an input of at most {MAX_INPUT} samples")
-    tensors = _tensors(top.section("tensors"))
+    tensors = _tensors(top.section("tensors"), lsb_mv)
     titles = _titles(top.sections("classes", MAX_CLASSES))
     kind = find_kind(top.text("kind", _KIND, "lower-case letters, digits and _ (at most 32)"))
     rule = kind.read_rule(top.section("rule"), tuple(titles), span, tensors["evidence"])
@@ -132,7 +134,7 @@ def _geometry(fields: Fields) -> Geometry:
     return Geometry(stride, field)
 
 
-def _tensors(fields: Fields) -> dict[str, Quantization]:
+def _tensors(fields: Fields, lsb_mv: float) -> dict[str, Quantization]:
     tensors = {}
     for role in TENSORS:
         entry = fields.section(role)
@@ -142,10 +144,10 @@ def _tensors(fields: Fields) -> dict[str, Quantization]:
         tensors[role] = Quantization(scale, entry.integer("zero_point", -128, 127))
         entry.finish()
     fields.finish()
-    wanted = Quantization(float(np.float32(LSB_MV)), 0)
+    wanted = Quantization(float(np.float32(lsb_mv)), 0)
     if tensors["input"] != wanted:
         raise ModelError(
             f"{MANIFEST}: tensors.input is {tensors['input']}, expected {wanted}: the front end "
-            f"gives int8 samples of {LSB_MV} mV"
+            f"gives int8 samples of {lsb_mv:g} mV"
         )
     return tensors

@@ -18,8 +18,9 @@ class Limits:
     Attributes:
         unusable: share of the span's samples that may be flat (a lead is off) or saturated (the
             sensor at its rails); more make the span not assessable.
-        clipped: share that may be beyond the +-3.175 mV of the network's input. Tall R peaks clip
-            for a few samples and stay readable, so a little of it only leaves a note. Of beats
+        clipped: share that may be beyond the network's input, +-6.35 mV (+-3.175 mV of bundles
+            whose samples are steps of 0.025 mV). Tall R peaks clip for a few samples and stay
+            readable, so a little of it only leaves a note. Of beats
             more may be, see `beatlens.tasks.beats.rule.BEAT_LIMITS`.
         clipped_warning: of beats only, share of clipped samples above which a beat's decision gets
             the warning `clipped` and is never S .

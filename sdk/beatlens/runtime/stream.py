@@ -85,7 +85,7 @@ class Stream:
     ) -> None:
         self.bundle, self._kind = bundle, find_kind(bundle.kind_name)
         self._millivolts = counts_per_mv is None
-        self._frontend = frontend = _front_end(rate_hz, counts_per_mv, rails)
+        self._frontend = frontend = _front_end(rate_hz, counts_per_mv, rails, bundle.lsb_mv)
         self._flushed = False
         hop, allowed = _hop_columns(bundle, self._kind, hop_s), limits or self._kind.limits
         self._chain: Chain
@@ -288,7 +288,10 @@ def _checked_mask(missing: Any, samples: Any, array: NDArray[Any]) -> NDArray[np
 
 
 def _front_end(
-    rate_hz: int, counts_per_mv: float | None, rails: tuple[float, float] | None
+    rate_hz: int,
+    counts_per_mv: float | None,
+    rails: tuple[float, float] | None,
+    lsb_mv: float,
 ) -> FrontEnd:
     if isinstance(rate_hz, bool) or not isinstance(rate_hz, Real):
         raise SignalError(f"sampling rate is {rate_hz!r}, expected a number of Hz")
@@ -297,11 +300,12 @@ def _front_end(
         raise SignalError(f"counts_per_mv is {gain!r}, expected a number")
     unit = UNITS_PER_MV if counts_per_mv is None else 1
     if rails is None:
-        return FrontEnd(rate_hz, float(gain))
+        return FrontEnd(rate_hz, float(gain), None, lsb_mv)
     pair = tuple(rails) if isinstance(rails, tuple | list | np.ndarray) else ()
     if len(pair) != 2 or not all(isinstance(r, Real) and isfinite(r) for r in pair):
         raise SignalError(f"rails are {rails!r}, expected (lowest, highest) sample of the sensor")
-    return FrontEnd(rate_hz, float(gain), (round(pair[0] * unit), round(pair[1] * unit)))
+    limits = round(pair[0] * unit), round(pair[1] * unit)
+    return FrontEnd(rate_hz, float(gain), limits, lsb_mv)
 
 
 def _hop_columns(bundle: Contents, kind: Kind, hop_s: float | None) -> int:

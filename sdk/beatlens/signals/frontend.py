@@ -5,8 +5,8 @@ Three integer stages, all linear phase, each output aligned with its input in ti
 1. polyphase resampling to 128 Hz and to units of 5 microvolt (int16, clamped),
 2. baseline removal: the signal minus two cascaded moving averages of 128 samples (a triangle of
    2 s, -3 dB at about 0.6 Hz), O(1) per sample,
-3. scaling to int8, 1 LSB = 25 microvolt, clamped to [-127, 127], so that both polarities have the
-   same range.
+3. scaling to int8, 1 LSB = 50 microvolt, clamped to [-127, 127], so that both polarities have the
+   same range, 6.35 mV. Networks of bundles made before take steps of 25 microvolt (`LSBS_MV`).
 
 Rounding is always `(v * multiplier + 2^(shift-1)) >> shift` on 64 bit integers. Before the first
 and after the last sample each stage sees its edge value held. What the stages cannot repair is
@@ -35,7 +35,10 @@ from beatlens.errors import SignalError
 
 MODEL_RATE_HZ = 128
 RATES_HZ = (125, 128, 200, 250, 256, 300, 360, 500, 512, 1000)
-LSB_MV = 0.025
+LSB_MV = 0.05
+"""Millivolt of a step of the samples. Large ventricular beats reach 4 mV and more."""
+LSBS_MV = (0.025, LSB_MV)
+"""Steps that networks may take: the first is that of bundles made before."""
 UNITS_PER_MV = 200
 AVERAGE = 128
 DELAY = AVERAGE - 1
@@ -72,8 +75,8 @@ def rescale(values: np.ndarray, multiplier: int, shift: int) -> np.ndarray:
 class Conditioned:
     """Front end output at 128 Hz, all arrays `[m]`.
 
-    `x` int8 in units of 0.025 mV; `saturated`, `clipped`, `flat` bool, true where a sample is not
-    to be trusted, and `noisy` bool (see the module's text).
+    `x` int8 in steps of the front end; `saturated`, `clipped`, `flat` bool, true where a sample is
+    not to be trusted, and `noisy` bool (see the module's text).
     """
 
     x: np.ndarray
@@ -86,11 +89,6 @@ class Conditioned:
     def usable(self) -> np.ndarray:
         """Bool `[m]`: true where a sample is not saturated, clipped or flat."""
         return np.asarray(~(self.saturated | self.clipped | self.flat))
-
-    @property
-    def millivolts(self) -> np.ndarray:
-        """Float32 `[m]`: the samples in millivolt, as the network sees them."""
-        return self.x.astype(np.float32) * np.float32(LSB_MV)
 
     @classmethod
     def concatenate(cls, parts: list[Conditioned]) -> Conditioned:
@@ -140,12 +138,17 @@ class FrontEnd:
     """Front end for one lead of a sensor with `rate_hz` samples per second.
 
     `counts_per_mv` is the sensor's gain; `rails` its lowest and highest count (the int16 range
-    where unknown). Raises `SignalError` for a rate that is not supported, a gain that is not a
-    number from 0.01 to 1e6, or rails that are not increasing.
+    where unknown); `lsb_mv` the step of the samples, one of `LSBS_MV`. Raises `SignalError` for a
+    rate or a step that is not supported, a gain that is not a number from 0.01 to 1e6, or rails
+    that are not increasing.
     """
 
     def __init__(
-        self, rate_hz: int, counts_per_mv: float, rails: tuple[int, int] | None = None
+        self,
+        rate_hz: int,
+        counts_per_mv: float,
+        rails: tuple[int, int] | None = None,
+        lsb_mv: float = LSB_MV,
     ) -> None:
         if rate_hz not in RATES_HZ:
             raise SignalError(
@@ -159,6 +162,11 @@ class FrontEnd:
         self.rails = _INT16 if rails is None else (int(rails[0]), int(rails[1]))
         if self.rails[0] >= self.rails[1]:
             raise SignalError(f"rails are {self.rails}, expected (lowest, highest) count")
+        if lsb_mv not in LSBS_MV:
+            raise SignalError(
+                f"lsb_mv is {lsb_mv}, expected one of {', '.join(map(str, LSBS_MV))} mV"
+            )
+        self.lsb_mv = lsb_mv
         self.rate_hz = int(rate_hz)
         self.counts_per_mv = float(counts_per_mv)
         divisor = gcd(self.rate_hz, MODEL_RATE_HZ)
@@ -166,7 +174,11 @@ class FrontEnd:
         self.taps = resampler_taps(self.rate_hz)
         self.half = self.taps.shape[1] // 2
         self.gain = fixed_point(UNITS_PER_MV / (self.counts_per_mv * (1 << 15)))
-        self.scale = fixed_point(1.0 / (LSB_MV * UNITS_PER_MV * AVERAGE * AVERAGE))
+        self.scale = fixed_point(1.0 / (lsb_mv * UNITS_PER_MV * AVERAGE * AVERAGE))
+
+    def with_lsb(self, lsb_mv: float) -> FrontEnd:
+        """The front end of the same sensor for networks that take samples in other steps."""
+        return FrontEnd(self.rate_hz, self.counts_per_mv, self.rails, lsb_mv)
 
     def output_length(self, samples: int) -> int:
         """Return how many 128 Hz samples cover `samples` sensor samples."""

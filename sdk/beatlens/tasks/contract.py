@@ -20,7 +20,7 @@ from beatlens.compression.contract import Retraining
 from beatlens.compression.distill import TeacherCache
 from beatlens.compression.int8_graph import build_graph
 from beatlens.compression.quantize import QuantizedEvidenceNet
-from beatlens.errors import RecipeError
+from beatlens.errors import ModelError, RecipeError
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import Convolution, IntegerGraph
 from beatlens.integer.tflite_read import read_tflite
@@ -29,6 +29,7 @@ from beatlens.nets.teacher import Teacher
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.annotations import Annotations
+from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.common.runs import Explaining
 from beatlens.tasks.common.workers import Workers
 from beatlens.training.crops import Crops
@@ -74,7 +75,17 @@ class Int8Model:
 
     @classmethod
     def read(cls, bundle: Bundle) -> Int8Model:
-        """The network of a bundle."""
+        """The network of a bundle.
+
+        Raises:
+            ModelError: it takes samples in other steps than recordings are prepared in.
+        """
+        if bundle.lsb_mv != LSB_MV:
+            raise ModelError(
+                f"bundle {bundle.name!r} takes samples in steps of {bundle.lsb_mv:g} mV, expected "
+                f"{LSB_MV:g}: an older beatlens made it; it runs (explain, score, firmware), but "
+                "is measured and exported again only by that version"
+            )
         return cls(read_tflite(bundle.tflite), bundle.geometry)
 
 
