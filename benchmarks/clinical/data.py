@@ -118,7 +118,7 @@ def ludb_track(recording: Recording) -> BeatTrack:
         usable=out.usable,
         peaks=peaks,
         labels=np.full(len(peaks), UNKNOWN, np.int64),
-        features=beat_features(out.x, peaks),
+        features=beat_features(out.x, peaks).values,
         rate_hz=recording.rate_hz,
         samples=recording.samples,
     )

@@ -42,6 +42,15 @@ extern "C" {
 
 #define BL_BEATS_WAITING 32 /* R peaks whose evidence is not known yet: most */
 
+/* The class whose evidence the beats of a cluster share (bl_patient.h). A
+ * beat's margin is its score of that class less the largest of the others'. */
+typedef struct {
+    int32_t limit;   /* steps that a margin counts as at most; 0: none is
+                        shared */
+    uint32_t others; /* bit c: the margin is to class c */
+    uint8_t class_number;
+} bl_sharing;
+
 /* What is decided on beats. A step is one of int8 evidence, summed. */
 typedef struct {
     bl_lead_config lead;    /* keeps the columns of a beat found late */
@@ -62,6 +71,7 @@ typedef struct {
     uint32_t clipped_warning;  /* clipped samples of a beat; with more,
                                   BL_WARNING_CLIPPED and never_if_clipped */
     uint32_t never_if_clipped; /* bit c: class c is then not decided on */
+    bl_sharing sharing;
 } bl_beat_task;
 
 /*
@@ -73,6 +83,8 @@ typedef struct {
     uint32_t start;   /* its first column, counted since the stream began */
     bl_defects defects;
     const int32_t *scores;  /* [classes], steps, offsets included */
+    int32_t shared; /* steps that the last beats of the same shape add to the
+                       score of the shared class */
     const int8_t *evidence; /* [columns][classes] */
     uint8_t columns; /* before + after; 0: the signal was too short for it */
     uint8_t padded_ends; /* bit 0: the first column is padded; 1: the last */
@@ -85,6 +97,12 @@ typedef struct {
 /* Gets a finding; what it points to is lost when the function returns. */
 typedef void (*bl_on_beat)(void *context, const bl_beat_finding *finding);
 
+/* What the last beats of a cluster said of the shared class; private. */
+typedef struct {
+    int32_t mean;  /* margin, steps times 16 */
+    uint8_t beats; /* that it is of, 16 at most */
+} bl_cluster_margin;
+
 /* State; private. */
 typedef struct {
     bl_lead lead;
@@ -93,11 +111,12 @@ typedef struct {
     void *context;
     bl_qrs qrs;
     bl_features rhythm;
+    bl_cluster_margin margins[BL_PATIENT_CLUSTERS];
     bl_beat_finding taken; /* its evidence is known, its features may not be */
     int32_t *scores;
     int8_t *evidence; /* of `taken` */
     uint32_t peaks[BL_BEATS_WAITING]; /* samples of this segment */
-    uint8_t features[BL_BEATS_WAITING][BL_FEATURES];
+    bl_feature_row features[BL_BEATS_WAITING];
     uint8_t peak_count;
     uint8_t feature_count; /* beats whose features are known: `taken` first */
     uint8_t has_taken;

@@ -7,6 +7,9 @@
 #include "bl_beats.h"
 
 #define FEATURES BL_FEATURES
+#define MIN_SHARED 2  /* beats whose mean margin counts */
+#define MAX_SHARED 16 /* beats that a mean margin is of */
+#define FRACTION 4    /* bits after its point */
 #define BINS BL_FEATURE_BINS
 
 /* Findings */
@@ -16,27 +19,82 @@ static uint32_t is_clipped(const bl_beats *b, const bl_beat_finding *f)
     return f->defects.clipped > b->task->clipped_warning;
 }
 
-/* Sums evidence, the features' contributions and the offset of each class. The
- * first class with the largest score wins; of a clipped beat, the first of
- * those that are not excluded. */
-static void decide(bl_beats *b, bl_beat_finding *f)
+/* Sums evidence and the features' contributions of each class. */
+static void sum_scores(bl_beats *b, const bl_beat_finding *f)
 {
     const bl_beat_task *t = b->task;
     uint32_t classes = t->lead.model->classes, c, i;
-    uint32_t excluded = is_clipped(b, f) ? t->never_if_clipped : 0;
-    uint32_t has_best = 0;
 
     for (c = 0; c < classes; c++) {
-        int32_t score = t->offsets[c];
+        int32_t score = 0;
 
         for (i = 0; i < f->columns; i++)
             score += f->evidence[i * classes + c];
         for (i = 0; i < FEATURES; i++)
             score += t->tables[(i * BINS + f->features[i]) * classes + c];
         b->scores[c] = score;
+    }
+}
+
+/* The score of the shared class less the largest of the others, clipped. */
+static int32_t find_margin(const bl_beats *b)
+{
+    const bl_sharing *s = &b->task->sharing;
+    uint32_t classes = b->task->lead.model->classes, c;
+    int32_t other = INT32_MIN, margin;
+
+    for (c = 0; c < classes; c++)
+        if ((s->others >> c & 1) != 0 && b->scores[c] > other)
+            other = b->scores[c];
+    margin = b->scores[s->class_number] - other;
+    if (margin > s->limit)
+        return s->limit;
+    return margin < -s->limit ? -s->limit : margin;
+}
+
+/* Moves a beat's score of the shared class half of the way to what the last
+ * beats of its cluster said, and adds its own margin to theirs. */
+static void share(bl_beats *b, bl_beat_finding *f, bl_membership membership)
+{
+    bl_cluster_margin *m = &b->margins[membership.cluster];
+    int32_t margin, difference, part;
+
+    f->shared = 0;
+    if (b->task->sharing.limit == 0)
+        return;
+    if (membership.begins) {
+        m->mean = 0;
+        m->beats = 0;
+    }
+    if (!f->assessable)
+        return;
+    margin = find_margin(b);
+    if (m->beats >= MIN_SHARED)
+        f->shared = ((m->mean >> FRACTION) - margin) >> 1;
+    b->scores[b->task->sharing.class_number] += f->shared;
+    if (m->beats < MAX_SHARED)
+        m->beats++;
+    difference = margin * (1 << FRACTION) - m->mean;
+    part = difference / m->beats;
+    if (difference % m->beats < 0)
+        part--; /* downwards */
+    m->mean += part;
+}
+
+/* Adds the offsets. The first class with the largest score wins; of a clipped
+ * beat, the first of those that are not excluded. */
+static void decide(bl_beats *b, bl_beat_finding *f)
+{
+    const bl_beat_task *t = b->task;
+    uint32_t classes = t->lead.model->classes, c;
+    uint32_t excluded = is_clipped(b, f) ? t->never_if_clipped : 0;
+    uint32_t has_best = 0;
+
+    for (c = 0; c < classes; c++) {
+        b->scores[c] += t->offsets[c];
         if (excluded >> c & 1)
             continue;
-        if (!has_best || score > b->scores[f->class_number])
+        if (!has_best || b->scores[c] > b->scores[f->class_number])
             f->class_number = (uint8_t)c;
         has_best = 1;
     }
@@ -75,15 +133,18 @@ static uint8_t find_warnings(const bl_beats *b, const bl_beat_finding *f)
 static void hand_out(bl_beats *b)
 {
     bl_beat_finding *f = &b->taken;
-    uint32_t i, k;
+    bl_membership membership = b->features[0].membership;
+    uint32_t i;
 
-    for (k = 0; k < FEATURES; k++)
-        f->features[k] = b->features[0][k];
+    for (i = 0; i < FEATURES; i++)
+        f->features[i] = b->features[0].values[i];
     b->feature_count--;
     for (i = 0; i < b->feature_count; i++)
-        for (k = 0; k < FEATURES; k++)
-            b->features[i][k] = b->features[i + 1][k];
+        b->features[i] = b->features[i + 1];
     f->class_number = f->warnings = 0;
+    if (f->assessable)
+        sum_scores(b, f);
+    share(b, f, membership);
     if (f->assessable) {
         decide(b, f);
         f->warnings = find_warnings(b, f);
@@ -153,7 +214,7 @@ static void add_peak(void *beats, uint32_t peak)
 {
     bl_beats *b = beats;
 
-    if (bl_features_add_peak(&b->rhythm, peak, b->features[b->feature_count]))
+    if (bl_features_add_peak(&b->rhythm, peak, &b->features[b->feature_count]))
         b->feature_count++;
     b->peaks[b->peak_count++] = peak;
     advance(b, 0);
@@ -178,7 +239,7 @@ static void end_beats(void *beats)
     bl_beats *b = beats;
 
     bl_qrs_end(&b->qrs, add_peak, b);
-    if (bl_features_end(&b->rhythm, b->features[b->feature_count]))
+    if (bl_features_end(&b->rhythm, &b->features[b->feature_count]))
         b->feature_count++;
     advance(b, 1);
     bl_features_begin(&b->rhythm);
@@ -206,6 +267,7 @@ uint32_t bl_beats_memory_bytes(const bl_beat_task *t, const bl_sensor *sensor)
 int bl_beats_init(bl_beats *b, const bl_beat_task *task,
                   const bl_sensor *sensor, uint32_t *memory, uint32_t bytes)
 {
+    uint32_t i;
     int rc;
 
     if (task->before + task->after > UINT8_MAX || task->after == 0)
@@ -222,8 +284,12 @@ int bl_beats_init(bl_beats *b, const bl_beat_task *task,
     b->taken.scores = b->scores;
     b->taken.evidence = b->evidence;
     b->peak_count = b->feature_count = b->has_taken = 0;
+    for (i = 0; i < BL_PATIENT_CLUSTERS; i++) {
+        b->margins[i].mean = 0;
+        b->margins[i].beats = 0;
+    }
     bl_qrs_init(&b->qrs);
-    bl_features_begin(&b->rhythm);
+    bl_features_init(&b->rhythm);
     return BL_OK;
 }
 

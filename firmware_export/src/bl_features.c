@@ -208,11 +208,49 @@ static uint8_t measure_similarity(bl_features *k, uint32_t peak)
     return (uint8_t)(among > 0 ? SHARES * similar / among : SHARES);
 }
 
+/* The patient's beats */
+
+/* Begins the samples of the beat at `peak` with those that are there. */
+static void begin_beat(bl_features *k, uint32_t peak)
+{
+    uint32_t i;
+
+    for (i = 0; i < BL_PATIENT_SEGMENT; i++) {
+        uint32_t sample = peak + i - BL_PATIENT_BEFORE; /* may wrap */
+
+        if (sample >= k->sample_count && sample <= peak + BL_PATIENT_SEGMENT)
+            break;
+        k->beat[i] = read_sample(k, sample);
+    }
+    k->beat_samples = (uint8_t)i;
+}
+
+/* All features of the last R peak's beat; `after`: the interval after it, or
+ * 0. */
+static void find_row(bl_features *k, uint16_t after, bl_feature_row *row)
+{
+    while (k->beat_samples < BL_PATIENT_SEGMENT)
+        k->beat[k->beat_samples++] = 0;
+    measure_rhythm(k, after, row->values);
+    row->values[BL_FEATURE_MORPHOLOGY_SIMILARITY] = k->similarity;
+    row->values[BL_FEATURE_RR_IRREGULARITY] = k->irregularity;
+    row->membership =
+        bl_patient_add_beat(&k->patient, k->beat, k->before,
+                            &row->values[BL_FEATURE_RR_OVER_LONG_MEAN]);
+}
+
 /* Interface */
+
+void bl_features_init(bl_features *k)
+{
+    bl_patient_init(&k->patient);
+    bl_features_begin(k);
+}
 
 void bl_features_begin(bl_features *k)
 {
     k->before = 0;
+    k->beat_samples = BL_PATIENT_SEGMENT;
     k->interval_count = k->change_count = k->distance_count = k->begun = 0;
     k->beat_count = k->next_beat = 0;
     k->sample_count = 0;
@@ -221,10 +259,11 @@ void bl_features_begin(bl_features *k)
 void bl_features_add_sample(bl_features *k, int8_t x)
 {
     k->x[k->sample_count++ % KEPT] = x;
+    if (k->beat_samples < BL_PATIENT_SEGMENT)
+        k->beat[k->beat_samples++] = x;
 }
 
-int bl_features_add_peak(bl_features *k, uint32_t peak,
-                         uint8_t features[BL_FEATURES])
+int bl_features_add_peak(bl_features *k, uint32_t peak, bl_feature_row *row)
 {
     uint32_t after = k->begun ? peak - k->last : 0;
     int found = k->begun;
@@ -232,9 +271,7 @@ int bl_features_add_peak(bl_features *k, uint32_t peak,
     if (after > MAX_INTERVAL)
         after = MAX_INTERVAL;
     if (found) {
-        measure_rhythm(k, (uint16_t)after, features);
-        features[BL_FEATURE_MORPHOLOGY_SIMILARITY] = k->similarity;
-        features[BL_FEATURE_RR_IRREGULARITY] = k->irregularity;
+        find_row(k, (uint16_t)after, row);
         remember_interval(k);
         k->before = (uint16_t)after;
     }
@@ -242,15 +279,14 @@ int bl_features_add_peak(bl_features *k, uint32_t peak,
     k->begun = 1;
     k->last = peak;
     k->similarity = measure_similarity(k, peak);
+    begin_beat(k, peak);
     return found;
 }
 
-int bl_features_end(bl_features *k, uint8_t features[BL_FEATURES])
+int bl_features_end(bl_features *k, bl_feature_row *row)
 {
     if (!k->begun)
         return 0;
-    measure_rhythm(k, 0, features);
-    features[BL_FEATURE_MORPHOLOGY_SIMILARITY] = k->similarity;
-    features[BL_FEATURE_RR_IRREGULARITY] = k->irregularity;
+    find_row(k, 0, row);
     return 1;
 }

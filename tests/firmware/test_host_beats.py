@@ -39,18 +39,22 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return beat_bundle(tmp_path_factory.mktemp("bundle"))
 
 
+LOUD = COUNTS_PER_MV / 2
+
+
 def findings(
     bundle: Bundle,
     engine: str,
     pieces: list[np.ndarray | int],
     rate_hz: int = RATE_HZ,
     limits: Limits | None = None,
+    counts_per_mv: float = COUNTS_PER_MV,
 ) -> list[Finding]:
     """What a stream gives for pieces of counts, and gaps of so many samples."""
     stream = Stream(
         bundle,
         rate_hz,
-        COUNTS_PER_MV,
+        counts_per_mv,
         rails=RAILS,
         engine=engine,
         limits=limits,  # type: ignore[arg-type]
@@ -99,8 +103,8 @@ def test_silence_saturation_and_a_beat_long_after(bundle: Bundle) -> None:
 
 
 def loud(seed: int, gain: int, seconds: int = 60) -> np.ndarray:
-    """A simulated heart with wide beats, several times as large from 10 s on, just inside the
-    sensor's rails."""
+    """A simulated heart with wide beats, several times as large from 10 s on, just inside the rails
+    of a sensor that gives `LOUD` counts per mV."""
     counts = simulate_patient(seed, seconds, pvc_per_minute=15).recording.counts[0].astype(np.int64)
     counts[10 * RATE_HZ :] *= gain
     return np.clip(counts, RAILS[0] + 1, RAILS[1] - 1).astype(np.int16)
@@ -111,8 +115,8 @@ def loud(seed: int, gain: int, seconds: int = 60) -> np.ndarray:
 def test_clipped_beats(tmp_path: Path, gain: int, limits: Limits | None) -> None:
     """A clipped beat is decided up to the limit, with a warning, and is never S."""
     bundle, counts = beat_bundle(tmp_path, likely="s"), loud(7, gain)
-    found = findings(bundle, "c", [counts], limits=limits)
-    check_same(found, findings(bundle, "simulator", [counts], limits=limits))
+    found = findings(bundle, "c", [counts], limits=limits, counts_per_mv=LOUD)
+    check_same(found, findings(bundle, "simulator", [counts], limits=limits, counts_per_mv=LOUD))
     chosen, span = limits or BEAT_LIMITS, 136
     for beat in (one for one in found if one.assessable):
         clipped = sum(
@@ -129,7 +133,9 @@ def test_clipped_beats(tmp_path: Path, gain: int, limits: Limits | None) -> None
 
 
 def test_an_explanation_of_a_clipped_beat_leaves_s_out(tmp_path: Path) -> None:
-    found = findings(beat_bundle(tmp_path, likely="s"), "simulator", [loud(7, 3)])
+    found = findings(
+        beat_bundle(tmp_path, likely="s"), "simulator", [loud(7, 3)], counts_per_mv=LOUD
+    )
     clipped = next(beat for beat in found if "clipped" in beat.warnings)
     scores = clipped.scores()
     gap = sum(part.logits for part in clipped.explain())

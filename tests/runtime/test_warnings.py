@@ -40,8 +40,8 @@ def rule(bias: list[float], low_margin: float, out_of_distribution: float) -> Be
 
 
 def warned(made: BeatRule, *sums: int) -> int:
-    found, features = np.array([sums], np.int64), np.zeros((1, len(FEATURES)), np.int64)
-    return int(made.warnings(found, features, made.decide(found, features))[0])
+    scores = made.scores(np.array([sums], np.int64), np.zeros((1, len(FEATURES)), np.int64))
+    return int(made.warnings(scores, made.decide(scores))[0])
 
 
 def test_a_lead_over_the_likeliest_other_class_may_be_a_low_margin() -> None:
@@ -56,7 +56,7 @@ def test_a_lead_over_the_likeliest_other_class_may_be_a_low_margin() -> None:
 
 def test_rare_classes_get_a_warning_sooner() -> None:
     likely, rare = rule([0, 0, 0], 1.0, -9.0), rule([0, 0, -3.0], 1.0, -9.0)
-    assert likely.decide(np.array([[0, 0, 50]]), np.zeros((1, len(FEATURES)), np.int64)) == 2
+    assert likely.decide(np.array([[0, 0, 50]])) == 2
     assert warned(likely, 0, 0, 50) == 0
     assert warned(rare, 0, 0, 50) == LOW_MARGIN  # -3 logits by temperature 2: 60 steps
     assert warned(rare, 0, 0, 75) == 0

@@ -7,9 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beatlens.signals.beat_features import FEATURES, STEPS, BeatFeatures, beat_features
+from beatlens.signals.beat_features import (
+    FEATURES,
+    STEPS,
+    BeatFeatures,
+    BeatRow,
+    BeatRows,
+    beat_features,
+)
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.morphology import morphology_similarity
+from beatlens.signals.patient_beats import PatientBeats, patient_features
 from beatlens.signals.qrs import QrsDetector, detect_qrs
 from beatlens.signals.rr_features import BINS, rr_features
 from beatlens.signals.rr_irregularity import rr_irregularity
@@ -22,7 +30,7 @@ def samples(seed: int, seconds: int) -> np.ndarray:
     return frontend.run(recording.counts[0].astype(np.int16)).x
 
 
-def streamed(x: np.ndarray, lengths: list[int]) -> list[tuple[int, ...]]:
+def streamed(x: np.ndarray, lengths: list[int]) -> list[BeatRow]:
     """As the runtime does: samples, then the peaks found in them."""
     known, detector = BeatFeatures(), QrsDetector()
     found = []
@@ -36,13 +44,22 @@ def streamed(x: np.ndarray, lengths: list[int]) -> list[tuple[int, ...]]:
     return [one for one in [*found, known.end()] if one is not None]
 
 
-def test_they_are_the_rhythms_morphology_and_rr_irregularity() -> None:
+def as_rows(found: BeatRows) -> list[BeatRow]:
+    rows = zip(found.values.tolist(), found.clusters.tolist(), found.begins.tolist(), strict=True)
+    return [BeatRow(tuple(values), cluster, begins) for values, cluster, begins in rows]
+
+
+def test_they_are_those_of_rhythm_morphology_rr_irregularity_and_patient() -> None:
     x = samples(3, 60)
     peaks = detect_qrs(x)
-    found = beat_features(x, peaks)
-    np.testing.assert_array_equal(found[:, :-2], rr_features(peaks))
-    np.testing.assert_array_equal(found[:, -2], morphology_similarity(x, peaks))
-    np.testing.assert_array_equal(found[:, -1], rr_irregularity(peaks))
+    rows = beat_features(x, peaks)
+    found = rows.values
+    np.testing.assert_array_equal(found[:, :6], rr_features(peaks))
+    np.testing.assert_array_equal(found[:, 6], morphology_similarity(x, peaks))
+    np.testing.assert_array_equal(found[:, 7], rr_irregularity(peaks))
+    of_patient = patient_features(x, peaks)
+    np.testing.assert_array_equal(found[:, 8:], of_patient.values)
+    np.testing.assert_array_equal(rows.clusters, of_patient.clusters)
     assert found.shape == (len(peaks), len(FEATURES))
     assert 0 <= found.min() <= found.max() < BINS
     assert tuple(STEPS) == FEATURES
@@ -56,21 +73,26 @@ def test_streams_say_the_same(seed: int, lengths: list[int], falls_silent: bool)
         x = x.copy()
         x[1500:4000] //= 6
     wanted = beat_features(x, detect_qrs(x))
-    assert streamed(x, lengths) == [tuple(row) for row in wanted.tolist()]
+    assert streamed(x, lengths) == as_rows(wanted)
 
 
 @pytest.mark.parametrize("length", [0, 5, 40, 700])
 def test_short_streams(length: int) -> None:
     x = samples(1, 10)[:length]
     wanted = beat_features(x, detect_qrs(x))
-    assert streamed(x, [7] * 10) == [tuple(row) for row in wanted.tolist()]
+    assert streamed(x, [7] * 10) == as_rows(wanted)
 
 
-def test_a_new_stretch_remembers_nothing() -> None:
-    x = samples(2, 30)
-    known = BeatFeatures()
+def test_a_new_segment_remembers_no_rhythm_but_the_patient() -> None:
+    x, patient = samples(2, 30), PatientBeats()
+    peaks = detect_qrs(x)
+    known, rows = BeatFeatures(patient), []
     for _ in range(2):
         known.add_samples(x)
-        found = [known.push(int(peak)) for peak in detect_qrs(x)]
-        rows = [one for one in [*found, known.end()] if one is not None]
-        assert rows == [tuple(row) for row in beat_features(x, detect_qrs(x)).tolist()]
+        found = [known.push(int(peak)) for peak in peaks]
+        rows.append([one for one in [*found, known.end()] if one is not None])
+    assert rows[0] == as_rows(beat_features(x, peaks))
+    assert [row.values[:8] for row in rows[1]] == [row.values[:8] for row in rows[0]]
+    share = FEATURES.index("cluster_share")
+    assert rows[0][1].values[share] == 31
+    assert not any(row.begins for row in rows[1])

@@ -30,6 +30,7 @@ static void keep_beat(void *context, const bl_beat_finding *f)
     to->span.warnings = f->warnings;
     to->peak = f->peak;
     to->class_number = f->class_number;
+    to->shared = (uint32_t)f->shared;
     for (i = 0; i < BL_FEATURES; i++)
         to->features[i] = f->features[i];
     for (i = 0; i < classes; i++)

@@ -15,10 +15,11 @@ from beatlens.runtime.warning_bits import pack_warnings
 from beatlens.signals.beat_features import STEPS
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.tasks.beats.rule import beat_rule
+from beatlens.tasks.beats.sharing import CLUSTER_EVIDENCE
 
 GOLDEN_S = 16.0
 """Seconds of golden ECG: the first eight set the detector's thresholds."""
-LARGE_FROM_S, LARGE = 10.0, 3
+LARGE_FROM_S, LARGE = 10.0, 6
 """From when on golden ECG is how many times as large, so that the network's input clips, where the
 sensor's rails are that far apart."""
 
@@ -82,7 +83,7 @@ def _beat(bundle: Contents, finding: Finding, scores: str) -> str:
     if not finding.assessable:
         return row(peak, start, 0, 0, 0, "{0}", 0)
     assert finding.class_name is not None
-    features = row(*(round(v * STEPS[key]) for key, v in finding.features.items()))
+    features = row(*_steps(finding))
     number, warnings = bundle.classes.index(finding.class_name), pack_warnings(finding.warnings)
     return row(peak, start, 1, number, warnings, features, scores)
 
@@ -92,5 +93,11 @@ def _scores(bundle: Contents, finding: Finding) -> list[int]:
     rule, evidence = beat_rule(bundle), bundle.tensors["evidence"]
     assert finding.evidence is not None
     values = np.rint(finding.evidence / evidence.scale).astype(np.int64) + evidence.zero_point
-    steps = [[round(v * STEPS[key]) for key, v in finding.features.items()]]
-    return [int(score) for score in rule.scores(values.sum(axis=1)[None], np.array(steps))[0]]
+    shared = round(finding.features.get(CLUSTER_EVIDENCE, 0.0) / rule.step)
+    scores = rule.scores(values.sum(axis=1)[None], np.array([_steps(finding)]), shared)
+    return [int(score) for score in (scores + rule.offsets)[0]]
+
+
+def _steps(finding: Finding) -> list[int]:
+    """The features of a beat in steps."""
+    return [round(finding.features[key] * steps) for key, steps in STEPS.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from beatlens.c_source.lead import Lead, round_to_words, task_header
 from beatlens.c_source.model import model_source
 from beatlens.c_source.plan import Plan, lay_out
-from beatlens.c_source.text import CSource, check_identifier, numbers
+from beatlens.c_source.text import CSource, check_identifier, numbers, row
 from beatlens.errors import ModelError
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.c_task import ChainParts, TaskSource, limits_row
@@ -58,11 +58,20 @@ def beat_task_source(
         f"    {name}_tables, {name}_offsets, {name}_odds,\n"
         f"    {rule.before}, {rule.after}, {limits_row(allowed, total)},\n"
         f"    {rule.warning.low_margin}, {rule.warning.out_of_distribution},\n"
-        f"    {int(allowed.clipped_warning * total)}, {excluded}\n}};\n",
+        f"    {int(allowed.clipped_warning * total)}, {excluded},\n"
+        f"    {_sharing_row(rule)}\n}};\n",
     )
     memory = _bytes_without_ring(bundle, rule, plan)
     header = task_header(name, "bl_beat_task", "bl_beats.h", bundle.classes, memory)
     return TaskSource(model_source(plan, f"{name}_net"), CSource(header, "\n".join(parts)))
+
+
+def _sharing_row(rule: BeatRule) -> str:
+    """A `bl_sharing`; with a limit of 0 nothing is shared."""
+    if rule.sharing is None:
+        return row(0, 0, 0)
+    others = sum(1 << number for number in rule.sharing.others)
+    return row(rule.sharing.limit, others, rule.sharing.number)
 
 
 def beat_memory_bytes(bundle: Contents, plan: Plan, taps: int) -> int:
@@ -107,8 +116,20 @@ def write_parts(
         task=beat_task_source(bundle, name, limits, plan),
         golden=beat_golden_source(bundle, frontend, name, f"{name}_sensor", golden, limits),
         chain="beats",
-        sources=("bl_beats.c", "bl_features.c", "bl_qrs.c", "bl_selftest_beats.c"),
-        headers=("bl_beats.h", "bl_features.h", "bl_qrs.h", "bl_selftest_beats.h"),
+        sources=(
+            "bl_beats.c",
+            "bl_features.c",
+            "bl_patient.c",
+            "bl_qrs.c",
+            "bl_selftest_beats.c",
+        ),
+        headers=(
+            "bl_beats.h",
+            "bl_features.h",
+            "bl_patient.h",
+            "bl_qrs.h",
+            "bl_selftest_beats.h",
+        ),
         memory_bytes=beat_memory_bytes(bundle, plan, frontend.taps.shape[1]),
         fact=f"a beat is decided on {rule.before + rule.after} columns of evidence and "
         f"{len(FEATURES)} features",

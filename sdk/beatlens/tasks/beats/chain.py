@@ -22,11 +22,13 @@ from beatlens.runtime.quality import Limits
 from beatlens.runtime.segment import Segment
 from beatlens.runtime.segment_chain import SegmentChain
 from beatlens.runtime.warning_bits import CLIPPED
-from beatlens.signals.beat_features import BeatFeatures
+from beatlens.signals.beat_features import BeatFeatures, BeatRow
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
+from beatlens.signals.patient_beats import PatientBeats
 from beatlens.signals.qrs import QrsDetector
 from beatlens.tasks.beats.finding import beat_finding, beat_without_decision
 from beatlens.tasks.beats.rule import BeatRule, beat_rule
+from beatlens.tasks.beats.sharing import ClusterMargins
 
 KEPT_S = 10
 """Seconds of evidence that are kept: the detector looks at 8 s before it first decides, and finds
@@ -40,6 +42,14 @@ class _Taken:
     peak: int
     start: int
     columns: Columns
+
+
+class Patient:
+    """What a stream knows of its patient; it outlives gaps in the signal."""
+
+    def __init__(self, rule: BeatRule) -> None:
+        self.beats = PatientBeats()
+        self.margins = None if rule.sharing is None else ClusterMargins(rule.sharing)
 
 
 class BeatChain(SegmentChain):
@@ -59,9 +69,10 @@ class BeatChain(SegmentChain):
         self, bundle: Contents, frontend: FrontEnd, limits: Limits, engine: Engine
     ) -> None:
         rule = beat_rule(bundle)
+        patient = Patient(rule)
 
         def begin(first: int) -> _BeatSegment:
-            return _BeatSegment(bundle, rule, frontend, limits, engine, first)
+            return _BeatSegment(bundle, rule, frontend, limits, engine, first, patient)
 
         super().__init__(bundle, frontend, begin)
 
@@ -77,6 +88,7 @@ class _BeatSegment:
         limits: Limits,
         engine: Engine,
         first: int,
+        patient: Patient,
     ) -> None:
         self._bundle, self._rule, self._limits, self._first = bundle, rule, limits, first
         hop = bundle.hop_columns
@@ -89,10 +101,11 @@ class _BeatSegment:
             span=hop,
             on_samples=self._find_peaks,
         )
-        self._detector, self._known = QrsDetector(), BeatFeatures()
+        self._detector, self._known = QrsDetector(), BeatFeatures(patient.beats)
+        self._margins = patient.margins
         self._peaks: deque[int] = deque()  # whose evidence is not taken yet
         self._taken: deque[_Taken] = deque()  # that are not decided yet
-        self._features: deque[tuple[int, ...]] = deque()  # of those and of the next peaks
+        self._features: deque[BeatRow] = deque()  # of those and of the next peaks
         self._kept = Columns.in_gap(0, len(bundle.classes))
         self._kept_from = 0
         self._most = KEPT_S * MODEL_RATE_HZ // bundle.geometry.stride
@@ -151,20 +164,39 @@ class _BeatSegment:
         while self._taken and self._features:
             yield self._decide(self._taken.popleft(), self._features.popleft())
 
-    def _decide(self, beat: _Taken, features: tuple[int, ...]) -> Finding:
+    def _decide(self, beat: _Taken, row: BeatRow) -> Finding:
         bundle, rule, stride = self._bundle, self._rule, self._bundle.geometry.stride
         peak, start = self._first * stride + beat.peak, self._first + beat.start
         whole = len(beat.columns) == rule.before + rule.after
         tally = (beat.columns if whole else beat.columns[:0]).tally(stride)
         if not whole or not self._limits.allow(tally, stride):
+            self._share(None, row)
             return beat_without_decision(bundle, peak, start, tally)
         sums = beat.columns.evidence.sum(axis=0, dtype=np.int64)[None]
-        rows = np.array([features])
+        values = np.array([row.values])
+        shared = self._share(rule.scores(sums, values)[0], row)
+        scores = rule.scores(sums, values, shared)
         clipped = self._limits.clips(tally, stride)
-        found = rule.decide(sums, rows, rule.never_if_clipped if clipped else ())
-        warnings = self._limits.noise(tally, stride) | int(rule.warnings(sums, rows, found)[0])
+        found = rule.decide(scores, rule.never_if_clipped if clipped else ())
+        warnings = self._limits.noise(tally, stride) | int(rule.warnings(scores, found)[0])
         warnings |= CLIPPED if clipped else 0
-        evidence = beat.columns.evidence
         return beat_finding(
-            bundle, rule, peak, start, tally, evidence, features, int(found[0]), warnings
+            bundle,
+            rule,
+            peak,
+            start,
+            tally,
+            beat.columns.evidence,
+            row.values,
+            shared,
+            int(found[0]),
+            warnings,
         )
+
+    def _share(self, scores: NDArray[np.int64] | None, row: BeatRow) -> int:
+        """What a beat's cluster adds to its score of the shared class; see `ClusterMargins`."""
+        sharing = self._rule.sharing
+        if sharing is None or self._margins is None:
+            return 0
+        margin = None if scores is None else sharing.margin(scores)
+        return self._margins.push(margin, row.cluster, row.begins)

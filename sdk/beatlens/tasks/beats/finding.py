@@ -14,6 +14,7 @@ from beatlens.runtime.warning_bits import CLIPPED, name_warnings
 from beatlens.signals.beat_features import STEPS
 from beatlens.signals.frontend import MODEL_RATE_HZ
 from beatlens.tasks.beats.rule import BeatRule
+from beatlens.tasks.beats.sharing import CLUSTER_EVIDENCE
 
 
 def beat_without_decision(bundle: Contents, peak: int, start: int, tally: Tally) -> Finding:
@@ -44,6 +45,7 @@ def beat_finding(
     tally: Tally,
     evidence: NDArray[np.int8],
     features: tuple[int, ...],
+    shared: int,
     class_number: int,
     warnings: int,
 ) -> Finding:
@@ -54,12 +56,21 @@ def beat_finding(
         rule: of the bundle.
         evidence: int8 `[T, C]`, of its columns.
         features: its features.
+        shared: what its cluster adds to the score of the shared class, in steps; see
+            `beatlens.tasks.beats.sharing`.
         class_number: what it is.
         warnings: bits, see `beatlens.runtime.warning_bits`.
     """
     classes, step = bundle.classes, rule.step
     sums = evidence.sum(axis=0, dtype=np.int64)[None]
-    chances = rule.probabilities(sums, np.array([features]))[0].tolist()
+    chances = rule.probabilities(rule.scores(sums, np.array([features]), shared))[0].tolist()
+    ratios = {name: v / STEPS[name] for name, v in zip(STEPS, features, strict=True)}
+    gains = step * rule.tables[np.arange(len(features)), features].astype(float)
+    if rule.sharing is not None:
+        ratios[CLUSTER_EVIDENCE] = step * shared
+        row = np.zeros((1, len(classes)))
+        row[0, rule.sharing.number] = step * shared
+        gains = np.concatenate([gains, row])
     maps = dequantize(evidence.T, bundle.tensors["evidence"])
     present = np.ones(len(evidence), bool)
     maps.flags.writeable = present.flags.writeable = False
@@ -74,8 +85,8 @@ def beat_finding(
         probabilities=dict(zip(classes, chances, strict=True)),
         evidence=maps,
         present=present,
-        features={name: v / STEPS[name] for name, v in zip(STEPS, features, strict=True)},
-        feature_contributions=step * rule.tables[np.arange(len(features)), features].astype(float),
+        features=ratios,
+        feature_contributions=gains,
         constants=step * rule.offsets.astype(float),
         excluded=tuple(classes[number] for number in excluded),
     )

@@ -31,10 +31,11 @@ SOURCES = (
     *SHARED_SOURCES,
     "src/bl_beats.c",
     "src/bl_features.c",
+    "src/bl_patient.c",
     "src/bl_qrs.c",
     "ports/host/bl_host_beats.c",
 )
-FIELDS = (*SPAN_FIELDS, "peak", "class_number", *FEATURES)
+FIELDS = (*SPAN_FIELDS, "peak", "class_number", "shared", *FEATURES)
 """Of bl_host_beat, in its order."""
 INSIDE = 4096
 """Samples at 128 Hz whose beats may come with later ones: those of the detector's first eight
@@ -65,7 +66,7 @@ class HostBeatChain(HostChain):
     def _findings(self, count: int) -> Iterator[Finding]:
         for row, evidence in zip(self._heads[:count].tolist(), self._evidence, strict=False):
             start, assessable, warnings, *counted = row[: len(SPAN_FIELDS)]
-            peak, class_number, *features = row[len(SPAN_FIELDS) :]
+            peak, class_number, shared, *features = row[len(SPAN_FIELDS) :]
             tally = Tally(*counted)
             if not assessable:
                 yield beat_without_decision(self._bundle, peak, start, tally)
@@ -78,6 +79,7 @@ class HostBeatChain(HostChain):
                 tally,
                 evidence.copy(),
                 tuple(features),
+                shared - (shared >> 31 << 32),  # the C has it signed
                 class_number,
                 warnings,
             )

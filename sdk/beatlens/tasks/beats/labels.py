@@ -68,7 +68,7 @@ def add_set_entries(
         classes: of the task, in the order of the network's outputs.
 
     Returns:
-        `[8, BINS, C]`, of all features.
+        `[17, BINS, C]`, of all features.
 
     >>> classes = {"n": BeatClass(beats="N"), "s": BeatClass(beats="A", irregular=-4, on_time=-1)}
     >>> tables = add_set_entries(np.zeros((7, 32, 2)), classes)
@@ -100,10 +100,12 @@ class BeatTrack:
         usable: bool `[n]`, false where the front end raised a flag.
         peaks: R peaks found by the detector, int64 `[b]`.
         labels: number of the class of each, int64 `[b]`, `ABSENT` or `UNKNOWN`.
-        features: of each, int64 `[b, 8]`, see `beatlens.signals.beat_features`.
+        features: of each, int64 `[b, 17]`, see `beatlens.signals.beat_features`.
         rate_hz, samples: of the recording itself.
         defects: int64 `[b, 2]`, samples of each beat's span that are flat or saturated, and that
             are clipped (see `beat_defects`); empty where nobody counted them.
+        clusters: number of each beat's cluster, int64 `[b]`; empty where nobody found them.
+        begins: whether the cluster begins with the beat, bool `[b]`, likewise.
     """
 
     record: str
@@ -116,6 +118,8 @@ class BeatTrack:
     rate_hz: int
     samples: int
     defects: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    clusters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    begins: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
     def first(self, seconds: int) -> BeatTrack:
         """The track's beginning; beats whose span is not in it as a whole are left out."""
@@ -129,6 +133,8 @@ class BeatTrack:
             labels=self.labels[kept],
             features=self.features[kept],
             defects=self.defects[kept] if len(self.defects) else self.defects,
+            clusters=self.clusters[kept] if len(self.clusters) else self.clusters,
+            begins=self.begins[kept] if len(self.begins) else self.begins,
             samples=n * self.rate_hz // MODEL_RATE_HZ,
         )
 
@@ -164,6 +170,7 @@ def beat_track(
         found = np.full(len(peaks), known, np.int64)
     else:
         found = _annotated(peaks, known, recording.rate_hz, classes)
+    rows = beat_features(out.x, peaks)
     return BeatTrack(
         record=recording.name,
         database=recording.database,
@@ -171,10 +178,12 @@ def beat_track(
         usable=out.usable,
         peaks=peaks,
         labels=found,
-        features=beat_features(out.x, peaks),
+        features=rows.values,
         rate_hz=recording.rate_hz,
         samples=recording.samples,
         defects=beat_defects(out, peaks),
+        clusters=rows.clusters,
+        begins=rows.begins,
     )
 
 

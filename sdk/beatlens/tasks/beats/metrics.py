@@ -20,7 +20,7 @@ from beatlens.evaluate.ec57 import BeatCounts, Rate
 from beatlens.geometry import Geometry, beat_columns
 from beatlens.integer.graph import IntegerGraph
 from beatlens.tasks.beats.labels import AFTER, BEFORE, BeatTrack
-from beatlens.tasks.beats.rule import BeatRule
+from beatlens.tasks.beats.rule import BEAT_LIMITS, BeatRule
 from beatlens.tasks.common.runs import (
     Explaining,
     RunWindows,
@@ -165,11 +165,22 @@ def run_integer_beats(
     for track in tracks:
         found = recording_evidence(run, geometry, track.x)
         sums = rule.sums(found, track.peaks, geometry.stride)
-        decided.append(rule.decide(sums, track.features))
-        logits.append(step * rule.scores(sums, track.features, offsets=False).astype(float))
+        scores = rule.scores(sums, track.features, _shared(rule, sums, track))
+        decided.append(rule.decide(scores))
+        logits.append(step * scores.astype(float))
         steps = found.astype(np.float32) - np.float32(quantization.zero_point)
         evidence.append(steps * np.float32(quantization.scale))
     return BeatRun(tracks, evidence, logits), decided
+
+
+def _shared(rule: BeatRule, sums: NDArray[np.int64], track: BeatTrack) -> NDArray[np.int64]:
+    """What clusters add to the score of the shared class, `[b]`; refused beats add nothing."""
+    decided = np.ones(len(sums), bool)
+    if len(track.defects):
+        bad, clipped = track.defects.T
+        span = BEFORE + AFTER
+        decided = (bad <= BEAT_LIMITS.unusable * span) & (clipped <= BEAT_LIMITS.clipped * span)
+    return rule.share(sums, track.features, track.clusters, track.begins, decided)
 
 
 def ec57_row(

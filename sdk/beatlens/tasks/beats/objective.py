@@ -99,7 +99,7 @@ class LabelLoss:
 class BeatObjective(nn.Module):
     """Loss of a network and its tables, trained together on labels alone.
 
-    `forward(windows [B, N] mV, peaks [B, E], labels [B, E], features [B, E, 8])` returns the loss;
+    `forward(windows [B, N] mV, peaks [B, E], labels [B, E], features [B, E, 17])` returns the loss;
     see `BeatSampler.batch`.
     """
 

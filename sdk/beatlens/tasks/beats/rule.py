@@ -2,6 +2,8 @@
 
     score[class] = sum of int8 evidence over the beat's columns
                  + sum over features of table[feature][class] + offset[class]
+                 + what the last beats of its shape say of the one shared class, if there is one
+                   (`beatlens.tasks.beats.sharing`)
 
 The largest score wins; of equal ones the first. Of a beat with many clipped samples the classes
 `never_if_clipped` are left out. Tables and offsets are whole numbers
@@ -39,8 +41,10 @@ from beatlens.runtime.warning_bits import LOW_MARGIN, OUT_OF_DISTRIBUTION
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.rr_features import BINS
 from beatlens.signals.rr_features import FEATURES as RR
+from beatlens.tasks.beats.sharing import ClusterMargins, Sharing
 
 LARGEST_LIMIT = 1 << 24
+Shared = NDArray[np.int64] | int
 BEAT_LIMITS = Limits(clipped=0.15)
 """The default for beats. Large ventricular beats are clipped for more than 5 % of a span of 1.06 s,
 and what is left of them is enough: 991 of 994 beats that the limit of 5 % refused were decided
@@ -77,13 +81,14 @@ class BeatRule:
 
     Args:
         before, after: columns of a beat's span before its R peak's, and from that on.
-        tables: int64 `[8, BINS, C]`, steps of the evidence sum.
+        tables: int64 `[17, BINS, C]`, steps of the evidence sum.
         offsets: int64 `[C]`, likewise.
         scale: of evidence, logits a step.
         calibration: of probabilities.
         warning: when a decision gets a warning.
         never_if_clipped: numbers of the classes that a beat with the warning `clipped` is never
             called; at most C - 1.
+        sharing: the class whose evidence beats of one shape share; None: there is none.
 
     Raises:
         ModelError: shapes that do not belong together, or an entry too large.
@@ -97,6 +102,7 @@ class BeatRule:
     calibration: Calibration
     warning: WarningRule
     never_if_clipped: tuple[int, ...] = ()
+    sharing: Sharing | None = None
 
     def __post_init__(self) -> None:
         classes = len(self.offsets)
@@ -120,8 +126,13 @@ class BeatRule:
         low_margin: float,
         out_of_distribution: float,
         never_if_clipped: tuple[int, ...] = (),
+        shares: tuple[int, tuple[int, ...], float] | None = None,
     ) -> BeatRule:
-        """Round tables `[8, BINS, C]`, offsets `[C]` and limits of warnings, logits, to steps."""
+        """Round tables `[17, BINS, C]`, offsets `[C]` and limits of warnings, logits, to steps.
+
+        `shares`: number of the shared class, those of the classes its margin is to, and the largest
+        margin, logits.
+        """
         step = scale / sum(columns)
         return cls(
             *columns,
@@ -131,6 +142,7 @@ class BeatRule:
             calibration,
             WarningRule.from_logits(calibration, low_margin, out_of_distribution, step),
             never_if_clipped,
+            None if shares is None else Sharing(shares[0], shares[1], round(shares[2] / step)),
         )
 
     @property
@@ -156,37 +168,57 @@ class BeatRule:
         return np.asarray((upto[:, first + self.before + self.after] - upto[:, first]).T)
 
     def scores(
-        self, sums: NDArray[np.int64], features: NDArray[np.int64], *, offsets: bool = True
+        self, sums: NDArray[np.int64], features: NDArray[np.int64], shared: Shared = 0
     ) -> NDArray[np.int64]:
-        """Scores `[b, C]` of evidence sums `[b, C]` and features `[b, 8]`."""
-        found = sums + sum(table[features[:, i]] for i, table in enumerate(self.tables))
-        return np.asarray(found + self.offsets if offsets else found, np.int64)
+        """Scores `[b, C]` without offsets.
 
-    def decide(
+        Args:
+            sums: evidence summed over the beats' spans, `[b, C]`.
+            features: `[b, 17]`.
+            shared: what clusters add to the score of the shared class, `[b]`.
+        """
+        tables = (table[features[:, i]] for i, table in enumerate(self.tables))
+        found = np.asarray(sums + sum(tables), np.int64)
+        if self.sharing is not None:
+            found[:, self.sharing.number] += shared
+        return found
+
+    def share(
         self,
         sums: NDArray[np.int64],
         features: NDArray[np.int64],
-        excluded: Collection[int] = (),
+        clusters: NDArray[np.int64],
+        begins: NDArray[np.bool_],
+        decided: NDArray[np.bool_],
+    ) -> NDArray[np.int64]:
+        """What clusters add to the score of the shared class, `[b]`, of a recording's beats.
+
+        Args:
+            sums, features: as for `scores`.
+            clusters, begins: of `beatlens.signals.beat_features.BeatRows`.
+            decided: bool `[b]`, which beats are assessable.
+        """
+        if self.sharing is None:
+            return np.zeros(len(sums), np.int64)
+        margins = ClusterMargins(self.sharing)
+        return margins.push_all(self.scores(sums, features), clusters, begins, decided)
+
+    def decide(
+        self, scores: NDArray[np.int64], excluded: Collection[int] = ()
     ) -> NDArray[np.int64]:
         """Numbers of the classes decided on, `[b]`.
 
         Args:
-            sums, features: as for `scores`.
+            scores: of `scores`, `[b, C]`.
             excluded: numbers of classes that are not decided on, at most C - 1
                 (`never_if_clipped`).
         """
-        scores = self.scores(sums, features)
-        scores[:, list(excluded)] = np.iinfo(np.int64).min
-        return np.asarray(scores.argmax(axis=1), np.int64)
+        open_to = scores + self.offsets
+        open_to[:, list(excluded)] = np.iinfo(np.int64).min
+        return np.asarray(open_to.argmax(axis=1), np.int64)
 
-    def warnings(
-        self,
-        sums: NDArray[np.int64],
-        features: NDArray[np.int64],
-        decided: NDArray[np.int64],
-    ) -> NDArray[np.int64]:
+    def warnings(self, scores: NDArray[np.int64], decided: NDArray[np.int64]) -> NDArray[np.int64]:
         """Warnings of decisions `[b]`, `[b]`: bits `LOW_MARGIN` and `OUT_OF_DISTRIBUTION`."""
-        scores = self.scores(sums, features, offsets=False)
         likely = scores + self.warning.odds
         rows = np.arange(len(decided))
         chosen = likely[rows, decided]
@@ -195,12 +227,9 @@ class BeatRule:
         outside = scores.max(axis=1) < self.warning.out_of_distribution
         return np.asarray(LOW_MARGIN * low_margin + OUT_OF_DISTRIBUTION * outside, np.int64)
 
-    def probabilities(
-        self, sums: NDArray[np.int64], features: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """Calibrated probabilities `[b, C]`."""
-        step = self.step
-        return self.calibration.probabilities(step * self.scores(sums, features, offsets=False))
+    def probabilities(self, scores: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Calibrated probabilities `[b, C]` of scores `[b, C]`."""
+        return self.calibration.probabilities(self.step * scores)
 
 
 def beat_rule(bundle: Contents) -> BeatRule:
@@ -241,6 +270,8 @@ def read_rule(fields: Fields, classes: tuple[str, ...], columns: int, scale: flo
         for name in ("low_margin", "out_of_distribution")
     ]
     never = fields.some_classes("never_if_clipped", classes)
+    # A bundle that was made before clusters were there has no shared class.
+    sharing = _read_sharing(fields, classes) if "sharing" in fields.names() else None
     fields.finish()
     return BeatRule(
         before,
@@ -251,7 +282,19 @@ def read_rule(fields: Fields, classes: tuple[str, ...], columns: int, scale: flo
         Calibration(temperature, np.array(bias)),
         WarningRule(np.array(odds, np.int64), *limits),
         tuple(classes.index(name) for name in never),
+        sharing,
     )
+
+
+def _read_sharing(fields: Fields, classes: tuple[str, ...]) -> Sharing:
+    section = fields.section("sharing")
+    name = section.text("class", "|".join(classes), f"one of {', '.join(classes)}")
+    others = section.some_classes("others", classes)
+    limit = section.integer("limit", 1, LARGEST_LIMIT)
+    if name in others or not others:
+        section.refuse("others", f"one or more of the classes, without {name}")
+    section.finish()
+    return Sharing(classes.index(name), tuple(classes.index(one) for one in others), limit)
 
 
 def write_rule(rule: Any, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -269,4 +312,12 @@ def write_rule(rule: Any, classes: tuple[str, ...]) -> dict[str, Any]:
         "low_margin": rule.warning.low_margin,
         "out_of_distribution": rule.warning.out_of_distribution,
         "never_if_clipped": [classes[number] for number in rule.never_if_clipped],
+        **_sharing_document(rule.sharing, classes),
     }
+
+
+def _sharing_document(sharing: Sharing | None, classes: tuple[str, ...]) -> dict[str, Any]:
+    if sharing is None:
+        return {}
+    others = [classes[number] for number in sharing.others]
+    return {"sharing": {"class": classes[sharing.number], "others": others, "limit": sharing.limit}}

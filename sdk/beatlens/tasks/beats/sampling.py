@@ -66,7 +66,7 @@ class BeatSampler:
             windows: float32 `[B, CROP_CONTEXT + CROP_SPAN + CROP_CONTEXT]` in mV.
             peaks: R peaks in samples of the span, int64 `[B, MAX_BEATS]`, -1 where there is none.
             labels: class numbers, int64 `[B, MAX_BEATS]`, or `UNKNOWN`.
-            features: of the beats, int64 `[B, MAX_BEATS, 8]`.
+            features: of the beats, int64 `[B, MAX_BEATS, 17]`.
         """
         return stacked([self.crop(index) for index in range(first, first + size)])
 
