@@ -25,7 +25,7 @@ from beatlens.signals.annotations import read_annotations
 from beatlens.signals.beat_features import FEATURES, TRAINED
 from beatlens.signals.simulate import COUNTS_PER_MV, LEAD, RAILS, simulate_patient
 from beatlens.tasks.beats.data import PreparedBeats, prepare_beats
-from beatlens.tasks.beats.evaluation import ALL, DEQUANTIZED, OUTPUT, choose_rule
+from beatlens.tasks.beats.evaluation import ALL, DEQUANTIZED, OUTPUT, as_ec57, choose_rule
 from beatlens.tasks.beats.labels import add_set_entries, beat_track
 from beatlens.tasks.beats.metrics import calibrate, run_beats, run_integer_beats
 from beatlens.tasks.beats.offsets import choose_offsets
@@ -320,6 +320,33 @@ def test_a_bundle_is_evaluated_as_the_run_it_came_from(
     assert repr(found.rows) == repr(kept)  # some figures are no numbers
     bins = "reliability.json"
     assert repr(found.tables[bins]) == repr(whole.tables[bins])
+
+
+def test_each_database_has_rows_of_its_own(run: Run, bundle: Bundle, tmp_path: Path) -> None:
+    test = [
+        replace(track, database="other" if place % 2 else track.database)
+        for place, track in enumerate(run[1].test)
+    ]
+    prepared = replace(run[1], test=test, patients=dict.fromkeys((t.record for t in test), "one"))
+    found = evaluate_bundle(run[0], prepared, run[2].teacher, bundle, tmp_path, "evaluate")
+    databases = {"all", "simulated", "other"}
+    names = {"all": "simulated", "simulated": "test, simulated", "other": "test, other"}
+    assert {(r["database"], r["split"]) for r in found.rows} == {(n, names[n]) for n in databases}
+    chosen = {
+        row["database"]: row for row in found.rows
+        if (row["form"], row["mapping"], row["decided"]) == ("int8", "aami", OUTPUT)
+    }  # fmt: skip
+    assert sum(chosen[name]["records"] for name in databases - {"all"}) == len(test)
+    assert all(np.isfinite(row["spearman"]) for row in chosen.values())
+    assert all(np.isnan(row["qrs_sensitivity_lo"]) for row in chosen.values())  # one patient
+    for name in ("runs.json", "reliability.json"):
+        assert {row["database"] for row in found.tables[name]} == databases
+    records = found.tables["records.json"]
+    assert {row["database"] for row in records} == databases - {"all"}
+    assert {row["patient"] for row in records} == {"one"}
+    assert set(as_ec57(found).tables) == {
+        "ec57.json", "ec57_runs.json", "ec57_records.json", "reliability.json",
+    }  # fmt: skip
 
 
 def test_a_rule_chosen_anew_is_the_one_the_recipe_chose(

@@ -223,8 +223,21 @@ def test_another_annotator_is_asked_for_by_name(made: Path) -> None:
     wfdb.wrann("sel100", "man", np.array([100]), symbol=["N"], write_dir=str(folder))
     database = find_database("qtdb", made)
     assert len(database.annotations("sel100", "man").beats) == 1
-    with pytest.raises(DataError, match="has no annotator 'atx', expected one of atr, q1c"):
+    with pytest.raises(DataError, match="has no annotator 'atx', expected one of atr, ari"):
         database.annotations("sel100", "atx")
+
+
+def test_beats_of_a_program_where_there_are_no_audited_ones(made: Path) -> None:
+    folder = made / "qtdb"
+    make_record(folder, "sel30", 250, ("ECG1", "ECG2"))
+    (folder / "sel30.atr").unlink(missing_ok=True)
+    wfdb.wrann("sel30", "ari", np.array([100, 200]), symbol=["N", "V"], write_dir=str(folder))
+    (folder / "RECORDS").write_text("sel100\nsel30\n")
+    database = find_database("qtdb", made)
+    assert database.annotations("sel30").beats.symbol.tolist() == ["N", "V"]
+    with pytest.raises(DataError, match="no such annotation file"):
+        database.annotations("sel30", "atr")
+    assert len(database.annotations("sel100").beats) > 2
 
 
 @pytest.mark.parametrize("name", ["qtdb", "cpsc2021"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases.contract import ECTOPIC, ODC_BY, Codes, Published
 from beatlens.signals.databases.mitdb import mitdb_patient
 from beatlens.signals.databases.wfdb_database import WfdbDatabase
@@ -16,8 +17,9 @@ _SOURCES = re.compile(r"sel(?:(?P<mitdb>[12]\d\d)|(?P<svdb>8\d\d)|(?P<edb>e\d{4}
 class Qtdb(WfdbDatabase):
     """105 excerpts of 15 minutes, two leads.
 
-    `atr` holds beats, in all but the records of sudden deaths; `q1c`, `q2c` and `man` hold marks of
-    P, QRS and T by people, in some beats and where they exist.
+    `atr` holds beats, in all but the records of sudden deaths; those have `ari`, beats of a program
+    that nobody audited. `q1c`, `q2c` and `man` hold marks of P, QRS and T by people, in some beats
+    and where they exist.
     """
 
     published = Published(
@@ -32,10 +34,16 @@ class Qtdb(WfdbDatabase):
         licence=ODC_BY,
         # Some of its headers say that the gain is not known (sel14046 is the first).
         expected=Expected(rate_hz=250, leads=2, uncalibrated=True),
-        annotators=("atr", "q1c", "q2c", "man"),
+        annotators=("atr", "ari", "q1c", "q2c", "man"),
         annotated=False,
     )
     annotated = Codes.of(ECTOPIC)
+
+    def annotations(self, record: str, annotator: str | None = None) -> Annotations:
+        """Of `atr`, or of `ari` where there is no `atr`, or of the annotator asked for."""
+        if annotator is None and not (self.record_folder(record) / f"{record}.atr").is_file():
+            annotator = "ari"
+        return super().annotations(record, annotator)
 
     def find_patient(self, record: str) -> str:
         """Excerpts of mitdb, svdb and edb are of those patients."""
