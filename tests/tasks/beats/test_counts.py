@@ -62,6 +62,9 @@ def test_figures_of_a_class() -> None:
     )  # fmt: skip
     assert row["veb_rest_sensitivity"] == 100
     assert row["veb_rest_predictivity"] == pytest.approx(100 / 3)
+    assert row["veb_rest_f1"] == pytest.approx(100 * 2 / 4)
+    assert row["veb_largest_predictivity"] == 100
+    assert row["veb_largest_sensitivity"] == pytest.approx(100 * 10 / 12)
     assert row["veb_mean_records"] == 1  # the second has fewer than five
     assert row["veb_mean_f1"] == pytest.approx(100 * 20 / 22)
     assert row["sveb_largest_record"] is None

@@ -100,9 +100,10 @@ def build_row(records: Records) -> Row:
 
     Of `ec57_row`, and for `veb` and `sveb`: `_f1`; `_false_an_hour`; `_mean_f1` over the records
     with `ENOUGH` beats of the class, `_mean_records` of them; `_largest_record`, which has most of
-    its beats, and its share of them, `_largest_share`; `_rest_sensitivity` and `_rest_predictivity`
-    without that record; `_sensitivity_in_runs_of_LENGTH`; and run by run `_couplets_...`,
-    `_short_runs_...` and `_long_runs_...`.
+    its beats, its share of them (`_largest_share`) and its own `_largest_sensitivity` and
+    `_largest_predictivity`; `_rest_f1`, `_rest_sensitivity` and `_rest_predictivity` without that
+    record; `_sensitivity_in_runs_of_LENGTH`; and run by run `_couplets_...`, `_short_runs_...` and
+    `_long_runs_...`.
     """
     patients = [record.patient for record in records.values()]
     row: Row = ec57_row({name: record.beats for name, record in records.items()}, patients)
@@ -126,6 +127,9 @@ def _class_figures(records: Records, name: str) -> Row:
         "mean_records": len(each),
         "largest_record": largest if size else None,
         "largest_share": 100 * size / of if of else NAN,
+        "largest_sensitivity": 100 * rates[largest].sensitivity,
+        "largest_predictivity": 100 * rates[largest].predictivity,
+        "rest_f1": 100 * _f1(rest),
         "rest_sensitivity": 100 * rest.sensitivity,
         "rest_predictivity": 100 * rest.predictivity,
     }
