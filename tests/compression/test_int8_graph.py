@@ -17,6 +17,7 @@ from beatlens.integer.litert import run_litert
 from beatlens.integer.simulate import simulate
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.backbones import STUDENTS, NetworkSpec, build
+from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.common.crops import Augmentation
 from beatlens.tasks.common.tracks import to_millivolts
 from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
@@ -166,7 +167,7 @@ def test_the_graph_mirrors_the_network(kind: str) -> None:
     net.calibrate([torch.randn(4, 1, 300)])
     graph = build_graph(net, span=8 * 20)
     assert graph.tensors["input"].length == net.geometry.input_length(20)
-    assert graph.tensors["input"].quantization.scale == float(np.float32(0.025))
+    assert graph.tensors["input"].quantization.scale == float(np.float32(LSB_MV))
     assert graph.tensors["input"].quantization.zero_point == 0
     assert graph.tensors["evidence"].length == 20
     assert graph.tensors["evidence"].channels == len(CLASSES)

@@ -31,7 +31,7 @@ from beatlens.integer.graph import (
 from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle
-from beatlens.signals.frontend import FrontEnd
+from beatlens.signals.frontend import LSB_MV, FrontEnd
 from beatlens.tasks.windows.rule import build_rule
 
 from ..integer.graphs import student_graph
@@ -189,7 +189,7 @@ def test_streaming_networks_are_safe(tmp_path: Path) -> None:
 
 def unsafe_bundle(folder: Path) -> Bundle:
     """A streaming network in which a 1x1 branch leaves the last column of its input unseen."""
-    q = Quantization(float(np.float32(0.025)), 0)
+    q = Quantization(float(np.float32(LSB_MV)), 0)
     other = Quantization(0.5, 0)
     rng = np.random.default_rng(0)
 

@@ -73,7 +73,7 @@ def test_grid_has_all_lines_at_whole_millimetres(strip):
 
 def test_tallest_strip_fits_a_page_and_says_that_it_is_cut(strip):
     extreme = strip(
-        millivolts=np.tile([3.175, -3.175], 640),
+        millivolts=np.tile([6.35, -6.35], 640),
         truth={name: [(64.0, 65.0)] for name in ("pvc", "sve", "afib", "bbb")},
     )
     svg = strip_svg(extreme)

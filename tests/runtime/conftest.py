@@ -15,7 +15,7 @@ from beatlens.nets.backbones import NetworkSpec, build
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.engines import Engine, StreamEngine
 from beatlens.runtime.host_build import has_compiler
-from beatlens.signals.frontend import FrontEnd
+from beatlens.signals.frontend import LSB_MV, FrontEnd
 
 from .cases import GAIN, RATE, TITLES, ecg_counts, window_rule
 
@@ -37,7 +37,7 @@ def export(kind: str) -> tuple[bytes, np.ndarray]:
     x = FrontEnd(RATE, GAIN).run(ecg_counts(60, seed=3)).x
     windows = np.stack([x[i : i + length] for i in range(0, len(x) - length, 900)])
     quantized = QuantizedEvidenceNet(net).eval()
-    quantized.calibrate([torch.from_numpy(windows * np.float32(0.025))[:, None]])
+    quantized.calibrate([torch.from_numpy(windows * np.float32(LSB_MV))[:, None]])
     return write_tflite(build_graph(quantized, SPAN)), windows
 
 

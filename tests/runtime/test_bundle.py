@@ -17,6 +17,7 @@ from beatlens.integer.tflite_read import read_tflite
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle, derive_geometry
 from beatlens.runtime.folder import FILES, SUMS
+from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.windows.rule import WindowRule, build_rule, logit, sum_threshold
 
 from .cases import TITLES
@@ -189,7 +190,7 @@ def test_a_bundle_that_cannot_be_made_leaves_nothing_behind(bundle, tmp_path, ch
 
 def padded_graph() -> IntegerGraph:
     q = Quantization(0.5, 0)
-    first = Quantization(float(np.float32(0.025)), 0)
+    first = Quantization(float(np.float32(LSB_MV)), 0)
     conv = Conv(
         name="conv",
         input="input",

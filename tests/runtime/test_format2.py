@@ -11,19 +11,40 @@ import numpy as np
 import pytest
 
 from beatlens.errors import ModelError
+from beatlens.integer.tflite_read import read_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.folder import FILES, MANIFEST, SUMS
 from beatlens.runtime.format2 import from_format_2
 from beatlens.runtime.manifest_file import read_manifest
+from beatlens.signals.beat_features import FEATURES
+from beatlens.signals.frontend import LSB_MV
+from beatlens.signals.simulate import COUNTS_PER_MV, simulate_patient
+from beatlens.tasks.beats.rule import BeatRule
 from benchmarks.convert_bundles import convert
 
 OLD = Path(__file__).parent / "format2" / "beats"
-NEW = Path(__file__).parents[2] / "models" / "beats-6k" / "bundle"
+TWIN = Path(__file__).parent / "format3" / "beats-6k"
+"""What of the same model's bundle of format 3 differs: `bundle.json` and the sums."""
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     return shutil.copytree(OLD, tmp_path / "beats")
+
+
+@pytest.fixture
+def twin(tmp_path: Path) -> Path:
+    """The bundle of format 3."""
+    folder = shutil.copytree(OLD, tmp_path / "twin")
+    return shutil.copytree(TWIN, folder, dirs_exist_ok=True)
+
+
+def assert_same_rule(a: BeatRule, b: BeatRule) -> None:
+    for name in ("before", "after", "scale", "never_if_clipped", "sharing"):
+        assert getattr(a, name) == getattr(b, name)
+    for name in ("tables", "offsets"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert a.warning.low_margin == b.warning.low_margin
 
 
 def edit(folder: Path, *change: object) -> None:
@@ -42,32 +63,60 @@ def edit(folder: Path, *change: object) -> None:
     (folder / SUMS).write_text("".join(lines))
 
 
-def test_it_is_of_format_2_and_the_released_one_is_not() -> None:
+def test_it_is_of_format_2_and_its_twin_of_format_3(twin: Path) -> None:
     assert json.loads((OLD / MANIFEST).read_text())["format"] == 2
-    assert json.loads((NEW / MANIFEST).read_text())["format"] == 3
+    assert json.loads((twin / MANIFEST).read_text())["format"] == 3
 
 
-def test_it_reads_as_the_released_one() -> None:
-    old, new = Bundle.load(OLD), Bundle.load(NEW)
+def test_it_reads_as_its_twin(twin: Path) -> None:
+    old, new = Bundle.load(OLD), Bundle.load(twin)
     assert (old.name, old.kind_name, old.titles) == (new.name, "beats", new.titles)
     assert old.decision_sha256 != new.decision_sha256
     assert (old.measured, old.versions) == (new.measured, new.versions)
-    for name in ("before", "after", "scale", "never_if_clipped"):
-        assert getattr(old.rule, name) == getattr(new.rule, name)
-    for name in ("tables", "offsets"):
-        np.testing.assert_array_equal(getattr(old.rule, name), getattr(new.rule, name))
+    assert_same_rule(old.rule, new.rule)
     assert old.rule.never_if_clipped == (1,)
     assert vars(old.rule.warning).keys() == {"odds", "low_margin", "out_of_distribution"}
-    assert old.rule.warning.low_margin == new.rule.warning.low_margin
-    for name in FILES[1:]:
-        assert (OLD / name).read_bytes() == (NEW / name).read_bytes()
 
 
-def test_converted_it_is_the_released_one(copy: Path) -> None:
-    assert convert(copy)
-    for name in (*FILES, SUMS):
-        assert (copy / name).read_bytes() == (NEW / name).read_bytes()
-    assert not convert(copy)
+def test_features_and_sharing_that_it_does_not_know_count_nothing() -> None:
+    rule = Bundle.load(OLD).rule
+    assert rule.tables[: FEATURES.index("rr_over_long_mean")].any(axis=(1, 2)).all()
+    assert not rule.tables[FEATURES.index("rr_over_long_mean") :].any()
+    assert rule.sharing is None
+
+
+def test_converted_it_takes_steps_of_today(copy: Path, twin: Path) -> None:
+    """The network is the same but for the first layer's biases, which are in steps of its input."""
+    old = Bundle.load(OLD)
+    for folder in (copy, twin):
+        assert convert(folder)
+        new = Bundle.load(folder)
+        assert json.loads((folder / MANIFEST).read_text())["format"] == 3
+        assert (old.lsb_mv, new.lsb_mv) == (0.025, LSB_MV)
+        assert (old.measured, old.versions) == (new.measured, new.versions)
+        assert_same_rule(old.rule, new.rule)
+        np.testing.assert_array_equal(old.golden.inputs, new.golden.inputs)
+        first, *others = zip(read_tflite(old.tflite).ops, read_tflite(new.tflite).ops, strict=True)
+        np.testing.assert_array_equal(first[0].weights, first[1].weights)
+        np.testing.assert_array_equal(first[1].bias, np.rint(first[0].bias / 2))
+        for before, after in others:
+            np.testing.assert_array_equal(
+                getattr(before, "bias", None), getattr(after, "bias", None)
+            )
+        assert not convert(folder)
+
+
+def test_converted_it_decides_nearly_the_same(copy: Path) -> None:
+    """On a signal that neither clips: what differs is the rounding of samples and of biases."""
+    convert(copy)
+    recording, found = simulate_patient(2, 120, pvc_per_minute=20).recording, []
+    for folder in (OLD, copy):
+        stream = Bundle.load(folder).stream(recording.rate_hz, COUNTS_PER_MV)
+        beats = [*stream.push(recording.counts[0].astype(np.int16)), *stream.flush()]
+        found.append({beat.time_s: beat.class_name for beat in beats if beat.assessable})
+    before, after = found
+    same = sum(after.get(time_s) == name for time_s, name in before.items())
+    assert same > 0.95 * len(before) > 100
 
 
 def test_its_digest_is_checked_as_it_was_written(copy: Path) -> None:

@@ -18,6 +18,7 @@ from ..toml_text import toml_of
 pytestmark = pytest.mark.export
 RUNNER = CliRunner()
 MODELS = Path(__file__).resolve().parents[2] / "models"
+OLDER = Path(__file__).parents[1] / "runtime" / "format3" / "strips-6k"
 VERBS = (
     "demo", "data", "train", "compress", "export", "evaluate", "explain", "score", "firmware",
     "models",
@@ -140,6 +141,23 @@ def test_a_bundle_is_exported_and_evaluated_without_its_run_folder(tmp_path: Pat
                  "--from-bundle", bundle, "--teacher", teacher)  # fmt: skip
     assert result.returncode == 1
     assert "expected the recipe's teacher" in result.stderr
+
+
+def test_a_bundle_of_other_steps_is_refused_before_anything_is_prepared(tmp_path: Path) -> None:
+    from beatlens.nets.backbones import build
+    from beatlens.nets.files import save_net
+    from beatlens.tasks.registry import read_recipe
+
+    recipe, teacher, folder = (tmp_path / name for name in ("tiny.toml", "teacher.pt", "run"))
+    recipe.write_text(TINY)
+    chosen = read_recipe(recipe)
+    save_net(teacher, build(chosen.teacher.spec, chosen.classes), chosen.teacher.spec)
+    for verb, option in (("export", "--from-bundle"), ("evaluate", "--bundle")):
+        given = ("--run", folder, "--teacher", teacher, option, OLDER)
+        result = RUNNER.invoke(app, [verb, str(recipe), *map(str, given)])
+        assert result.exit_code == 1
+        assert "takes samples in steps of 0.025 mV, expected 0.05" in str(result.exception)
+        assert not folder.exists()
 
 
 def test_two_processes_train_one_teacher_from_one_store(tmp_path: Path) -> None:

@@ -101,14 +101,15 @@ def measure_records(
 
     Raises:
         DataError: a record is not there, or the database lacks what the kind needs.
-        ModelError: the teacher is not one for these classes.
+        ModelError: the teacher is not one for these classes, or the bundle takes samples in other
+            steps than recordings are prepared in.
     """
-    kind = find_training(recipe.task.kind)
+    kind, model = find_training(recipe.task.kind), Int8Model.read(bundle)
     roles = ("test",) if teacher is None else ("validation", "test")
     with tempfile.TemporaryDirectory() as folder:
         prepared = kind.prepare(recipe, Path(folder), data, progress, ALONE, roles)
         given = None if teacher is None else _read_teacher(teacher, bundle, kind.features)
-        networks = Networks(given, None, Int8Model.read(bundle))
+        networks = Networks(given, None, model)
         return kind.evaluate(recipe, prepared, networks, kind.read_rule(bundle))
 
 

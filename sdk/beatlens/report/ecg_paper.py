@@ -26,7 +26,7 @@ RIGHT_EDGE = LEFT + LONGEST_SECONDS * MM_PER_SECOND
 WIDTH = RIGHT_EDGE + RIGHT
 # Heights of the rows between the papers.
 HEADER, BEATS, STEPS, TRUTH, AGREEMENT, AXIS, LEGEND = 6.0, 4.5, 3.6, 4.0, 7.5, 5.0, 5.5
-# Two panels, all their rows and the caption fit A4 landscape (the front end's range is 3.175 mV
+# Two panels, all their rows and the caption fit A4 landscape (the front end's range is 6.35 mV
 # either way; a trace that fills all of it is cut off, and says so).
 TALLEST, FARTHEST = 55.0, 35.0
 

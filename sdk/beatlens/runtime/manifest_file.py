@@ -147,7 +147,7 @@ def _tensors(fields: Fields, lsb_mv: float) -> dict[str, Quantization]:
     wanted = Quantization(float(np.float32(lsb_mv)), 0)
     if tensors["input"] != wanted:
         raise ModelError(
-            f"{MANIFEST}: tensors.input is {tensors['input']}, expected {wanted}: the front end "
-            f"gives int8 samples of {lsb_mv:g} mV"
+            f"{MANIFEST}: tensors.input is {tensors['input']}, expected {wanted}: "
+            f"front_end.lsb_mv is {lsb_mv:g}"
         )
     return tensors

@@ -94,7 +94,7 @@ def run_export_again(
 
     Lookup tables, where the kind has some, are those beside the teacher.
     """
-    given, model = read_teacher(teacher, recipe), Bundle.load(bundle)
+    given, model = read_teacher(teacher, recipe), _read_bundle(bundle)
     prepared = prepare(recipe, folder, data, roles=("validation",))
     with console.status("choosing the rule on validation patients"):
         exported = export_again(recipe, prepared, given, model, folder)
@@ -102,6 +102,16 @@ def run_export_again(
     console.print(f"bundle: {exported.folder}  model.tflite as in {bundle}")
     console.print(f"rule before: {kind.describe_rule(model)}")
     console.print(f"rule now: {kind.describe_rule(Bundle.load(exported.folder))}")
+
+
+def _read_bundle(path: Path) -> Bundle:
+    """A bundle that can be measured, before its recordings are prepared.
+
+    Raises ModelError where it takes samples in other steps than recordings are prepared in.
+    """
+    bundle = Bundle.load(path)
+    Int8Model.read(bundle)
+    return bundle
 
 
 def print_exported(exported: Exported) -> None:
@@ -142,7 +152,7 @@ def run_bundle_evaluation(
     """As `run_evaluation`, of a bundle and its teacher."""
     if ec57 is not None:
         find_training(recipe.task.kind).check_ec57(recipe)
-    given, model = read_teacher(teacher, recipe), Bundle.load(bundle)
+    given, model = read_teacher(teacher, recipe), _read_bundle(bundle)
     prepared = prepare(recipe, folder, data, roles=("validation", "test"))
     command = f"beatlens evaluate models/{recipe.name}.toml --bundle {bundle} --teacher {teacher}"
     with console.status("measuring on test patients"):

@@ -167,7 +167,7 @@ def test_windows_hold_the_recordings_edges() -> None:
 def test_to_millivolts() -> None:
     values = to_millivolts(np.array([-127, 0, 40], np.int8))
     assert values.dtype == np.float32
-    np.testing.assert_allclose(values, [-3.175, 0, 1], rtol=1e-6)
+    np.testing.assert_allclose(values, [-6.35, 0, 2], rtol=1e-6)
 
 
 def test_windows_are_consecutive_and_leave_out_unknown_segments() -> None:

@@ -21,7 +21,7 @@ GOLDEN_S = 16.0
 """Seconds of golden ECG: the first eight set the detector's thresholds."""
 LARGE_FROM_S, LARGE = 10.0, 6
 """From when on golden ECG is how many times as large, so that the network's input clips, where the
-sensor's rails are that far apart."""
+sensor's rails are farther apart than the range of that input."""
 
 
 def beat_golden_source(
