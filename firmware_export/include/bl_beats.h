@@ -43,7 +43,8 @@ extern "C" {
 #define BL_BEATS_WAITING 32 /* R peaks whose evidence is not known yet: most */
 
 /* The class whose evidence the beats of a cluster share (bl_patient.h). A
- * beat's margin is its score of that class less the largest of the others'. */
+ * beat's margin is its score of that class less the largest of the others',
+ * each with its odds. */
 typedef struct {
     int32_t limit;   /* steps that a margin counts as at most; 0: none is
                         shared */

@@ -36,17 +36,19 @@ static void sum_scores(bl_beats *b, const bl_beat_finding *f)
     }
 }
 
-/* The score of the shared class less the largest of the others, clipped. */
+/* The score of the shared class less the largest of the others, each with its
+ * log odds; clipped. */
 static int32_t find_margin(const bl_beats *b)
 {
     const bl_sharing *s = &b->task->sharing;
+    const int16_t *odds = b->task->odds;
     uint32_t classes = b->task->lead.model->classes, c;
     int32_t other = INT32_MIN, margin;
 
     for (c = 0; c < classes; c++)
-        if ((s->others >> c & 1) != 0 && b->scores[c] > other)
-            other = b->scores[c];
-    margin = b->scores[s->class_number] - other;
+        if ((s->others >> c & 1) != 0 && b->scores[c] + odds[c] > other)
+            other = b->scores[c] + odds[c];
+    margin = b->scores[s->class_number] + odds[s->class_number] - other;
     if (margin > s->limit)
         return s->limit;
     return margin < -s->limit ? -s->limit : margin;

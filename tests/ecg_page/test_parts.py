@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from beatlens.ecg_page.beat_words import describe_feature
 from beatlens.ecg_page.collect import BeatsCollected, EvidenceTrack, SpansCollected, TopFindings
 from beatlens.ecg_page.lead_monitor import LeadMonitor, SignalQuality
 from beatlens.ecg_page.overview import tick_step
 from beatlens.ecg_page.page import About, render_page
 from beatlens.ecg_page.paper import trace_points
-from beatlens.ecg_page.reasons import describe_feature, explain_beat, explain_span, waves
+from beatlens.ecg_page.reasons import explain_beat, explain_span, waves
 from beatlens.ecg_page.signal_parts import read_parts
 from beatlens.ecg_page.strips import choose_strips
 from beatlens.ecg_page.summary import summarise
@@ -95,6 +96,26 @@ def test_what_is_not_assessable_has_no_reasons() -> None:
         ("rr_variability", 0.15, "irregular RR intervals (median change 15 % of the mean)"),
         ("rr_variability", 0.02, "regular RR intervals (median change 2 % of the mean)"),
         ("rr_variability", 0.07, "RR intervals (median change 7 % of the mean)"),
+        (
+            "rr_over_long_mean",
+            12 / 16,
+            "RR before it 22 % shorter than the mean of the last minute",
+        ),
+        ("cluster_share", 0.0, "a shape that the last minutes did not have"),
+        ("cluster_share", 0.9, "shape of 90 % of the beats of the last minutes"),
+        ("cluster_rr", 11 / 16, "beats of this shape come 28 % early"),
+        ("usual_similarity", 31 / 16, "correlation with the usual beat 0.97"),
+        ("qrs_width", 10.0, "QRS 78 ms wide at half height"),
+        ("qrs_steepness", 8 / 32, "steepest slope of the QRS 27 % of its height in 8 ms"),
+        ("qrs_area", 31 / 8, "QRS area 3.9 times the usual one"),
+        ("t_wave", 1.0, "T wave as usual"),
+        ("t_wave", 0.5, "T wave more against the QRS than usual, by 50 % of its height"),
+        (
+            "p_wave",
+            10 / 16,
+            "correlation of what is before the QRS with the usual \N{MINUS SIGN}0.34",
+        ),
+        ("cluster_evidence", 1.5, "evidence of the last beats of this shape"),
         ("a new one", 0.5, "a new one 0.50"),
     ],
 )

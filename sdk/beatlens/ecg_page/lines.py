@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from beatlens.ecg_page.beat_words import describe_feature
 from beatlens.ecg_page.facts import NO_BEATS, rate_words
-from beatlens.ecg_page.reasons import describe_feature, evidence_above, waves
+from beatlens.ecg_page.reasons import evidence_above, waves
 from beatlens.ecg_page.summary import ClassCount, Summary
 from beatlens.ecg_page.words import clock, plural, share, warning
 from beatlens.runtime.finding import EVIDENCE, OFFSET, Contribution, Finding

@@ -1,23 +1,9 @@
 """What a decision is the sum of, in the words of ECG reading, each with its part in logits.
 
-The words come from the contributions alone, by the rules below; what the model did not use is not
-named. Beat features are ratios in steps of 1/16 that are cut down to a step, so the middle of the
-step is given: RR before the beat at 11/16 of the mean RR is "early by 28 %".
+The words come from the contributions alone: of features by `beatlens.ecg_page.beat_words`, of
+evidence which waves the segment covers by at least half, by time from the R peak. What the model
+did not use is not named.
 
-| feature | words |
-|---|---|
-| `prematurity` | early or late by, of the mean of the last 8 RR |
-| `compensatory_pause` | pause after it, or the next beat sooner than the mean RR |
-| `rr_over_mean` | RR before it against the mean of the last 32 RR |
-| `rr_difference` | RR before it against the RR before that |
-| `rr_before_over_after` | RR before it against the RR after it |
-| `rr_variability` | median change from RR to RR, of the mean RR: below 5 % regular, from 10 % not |
-| `morphology_similarity` | how many of the last 16 beats have this shape |
-| `rr_irregularity` | median distance of an RR to the nearest of the four before, of the mean RR |
-| evidence | which waves the segment covers by at least half, by time from the R peak |
-
->>> describe_feature("prematurity", 11 / 16), describe_feature("morphology_similarity", 0.03)
-('early by 28 %', 'shape unlike the recent beats (like 3 % of the last 16)')
 >>> waves(-0.047, 0.516)
 'QRS, ST and T'
 """
@@ -30,11 +16,11 @@ from functools import partial
 
 import numpy as np
 
+from beatlens.ecg_page.beat_words import describe_feature
 from beatlens.ecg_page.words import clock
 from beatlens.errors import DataError
 from beatlens.runtime.finding import EVIDENCE, Contribution, Finding
 from beatlens.runtime.finding import OFFSET as RULE
-from beatlens.signals.rr_features import RATIO_STEPS
 
 LARGEST = 6
 """Parts that are named; the others are summed up."""
@@ -47,8 +33,6 @@ LEAST_NAMED, MAX_NAMED = 0.2, 3
 RR_BEFORE = ("rr_over_mean", "rr_difference", "rr_before_over_after")
 """Features of the RR interval before a beat, not named in the sentence where `prematurity` is."""
 REST, OFFSET, SEGMENTS = "all other parts", "the rule's offset for this class", "all other segments"
-REGULAR, IRREGULAR = 0.05, 0.10
-"""Median change from RR to RR, of the mean RR, below and from which RR intervals are called so."""
 BEFORE = "signal before the beat"
 RHYTHM = {
     "prematurity": "prematurity (RR over the mean of the last 8)",
@@ -151,30 +135,6 @@ def evidence_above(finding: Finding, name: str) -> list[Contribution]:
     return [part for part in parts if part.what == EVIDENCE and part.logits > 0]
 
 
-def describe_feature(feature: str, ratio: float) -> str:
-    """A beat feature's value in words; of a feature that is not known, its name and its value."""
-    if feature in (
-        "prematurity",
-        "compensatory_pause",
-        "rr_over_mean",
-        "rr_difference",
-        "rr_before_over_after",
-    ):
-        return _ratio_words(feature, ratio)
-    match feature:
-        case "rr_variability":
-            named = "regular " if ratio < REGULAR else "irregular " if ratio >= IRREGULAR else ""
-            return f"{named}RR intervals (median change {100 * ratio:.0f} % of the mean)"
-        case "rr_irregularity":
-            return f"RR irregularity of the last minute: {100 * ratio:.0f} % of the mean RR"
-        case "morphology_similarity":
-            like = f"like {100 * ratio:.0f} % of the last 16"
-            if ratio >= 0.8:
-                return f"shape of the recent beats ({like})"
-            return f"shape unlike the recent beats ({like})" if ratio <= 0.2 else f"shape {like}"
-    return f"{feature} {ratio:.2f}"
-
-
 def waves(start_s: float, end_s: float) -> str:
     """The waves that a segment covers by at least half, seconds from the R peak."""
     found = [BEFORE] if start_s < -0.3 else []
@@ -183,28 +143,6 @@ def waves(start_s: float, end_s: float) -> str:
         if covered >= 0.5 * min(last - first, end_s - start_s):
             found.append(name)
     return ", ".join(found) or "between the waves"
-
-
-def _ratio_words(feature: str, ratio: float) -> str:
-    change = round(100 * (ratio + 0.5 / RATIO_STEPS - 1))
-    same = ratio == 1.0
-    by = f"{abs(change)} %"
-    longer = f"{by} {'longer' if change > 0 else 'shorter'} than"
-    match feature:
-        case "prematurity":
-            return "on time" if same else f"{'late' if change > 0 else 'early'} by {by}"
-        case "compensatory_pause":
-            if same:
-                return "next beat on time"
-            if change > 0:
-                return f"pause after it, {longer} the mean RR"
-            return f"next beat {by} sooner than the mean RR"
-        case "rr_over_mean":
-            return f"RR before it {'as long as' if same else longer} the mean of the last 32"
-        case "rr_difference":
-            return f"RR before it {'as long as' if same else longer} the RR before that"
-        case _:
-            return f"RR before it {'as long as' if same else longer} the RR after it"
 
 
 def _beat_words(peak_s: float, part: Contribution) -> str:

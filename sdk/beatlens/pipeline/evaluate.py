@@ -7,6 +7,7 @@ from pathlib import Path
 from beatlens.evaluate.figures import write_figures
 from beatlens.nets.teacher import Teacher
 from beatlens.pipeline.compress import load_compressed
+from beatlens.pipeline.folds import load_folds
 from beatlens.pipeline.train import find_teacher
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
@@ -23,7 +24,8 @@ def load_networks(recipe: Recipe, folder: Path) -> Networks:
     """The networks of a run folder; `ModelError` where one was not made yet."""
     kind, teacher = find_training(recipe.task.kind), find_teacher(recipe, folder)
     student, quantized = load_compressed(folder)
-    return Networks(teacher, student, Int8Model.build(quantized, kind.model_span))
+    model = Int8Model.build(quantized, kind.model_span)
+    return Networks(teacher, student, model, load_folds(recipe, folder))
 
 
 def evaluate(

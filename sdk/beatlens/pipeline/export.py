@@ -17,6 +17,7 @@ from beatlens.evaluate.figures import commit
 from beatlens.integer.tflite_write import write_tflite
 from beatlens.nets.teacher import Teacher
 from beatlens.pipeline.evaluate import FIGURES_FILE
+from beatlens.pipeline.folds import load_folds
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.frontend import FrontEnd
@@ -66,7 +67,7 @@ def export_bundle(
         tflite=tflite,
         classes=recipe.titles,
         kind=recipe.task.kind,
-        rule=kind.choose_rule(recipe, prepared, teacher, model),
+        rule=kind.choose_rule(recipe, prepared, teacher, model, load_folds(recipe, folder)),
         golden_inputs=golden_inputs(length),
         measured=measured or NOT_MEASURED,
         versions={"torch": torch.__version__, "commit": commit()},
@@ -99,7 +100,7 @@ def export_again(
         tflite=bundle.tflite,
         classes=bundle.titles,
         kind=recipe.task.kind,
-        rule=kind.choose_rule(recipe, prepared, teacher, model),
+        rule=kind.choose_rule(recipe, prepared, teacher, model, load_folds(recipe, folder)),
         golden_inputs=bundle.golden.inputs,
         hop_columns=bundle.hop_columns,
         measured=measured or NOT_MEASURED,

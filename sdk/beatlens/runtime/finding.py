@@ -120,6 +120,17 @@ class Finding:
         """The class predicted of a beat or a recording; None of a window, or without a decision."""
         return None if self.independent or not self.predicted else self.predicted[0]
 
+    @property
+    def likeliest(self) -> str | None:
+        """The class of the largest probability; None of a window, or without a decision.
+
+        It is not always the one predicted: a rule may have stated costs, by which a rare class is
+        predicted where missing it would cost more.
+        """
+        if self.independent or not self.probabilities:
+            return None
+        return max(self.probabilities, key=lambda name: (self.probabilities or {})[name])
+
     def scores(self) -> NDArray[np.float64]:
         """Scores `[C]` in logits; empty for a span that is not assessable."""
         parts = self._parts()
@@ -213,6 +224,7 @@ class Finding:
             "warnings": list(self.warnings),
             "predicted": list(self.predicted),
             "probabilities": None if self.probabilities is None else dict(self.probabilities),
+            **({} if self.likeliest is None else {"likeliest": self.likeliest}),
             **({} if self.beat_times_s is None else {"beats": len(self.beat_times_s)}),
             **({} if against is None else {"against": against}),
             "contributions": [

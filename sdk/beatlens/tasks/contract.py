@@ -94,12 +94,14 @@ class Networks:
     """What is measured side by side.
 
     A bundle alone has no float `student`; without a `teacher` the int8 model's agreement with it is
-    left out.
+    left out. `folds` are small networks that did not see some patients each, see
+    `KindTraining.folds`.
     """
 
     teacher: Teacher | None
     student: EvidenceNet | None
     device: Int8Model
+    folds: Sequence[EvidenceNet] = ()
 
 
 @dataclass(frozen=True)
@@ -220,9 +222,36 @@ class KindTraining(ABC, Generic[R, P]):
     ) -> Retraining:
         """How compression trains a network: the distillation objective and its batches."""
 
+    def folds(self, recipe: R) -> int:
+        """In how many folds patients are dealt to fit the rule out of fold; 0: they are not."""
+        return 0
+
+    def hold_out(self, recipe: R, prepared: P, fold: int) -> P:
+        """What the networks of a fold are trained on: patients of the other folds.
+
+        Raises:
+            RecipeError: the recipe has no such fold.
+        """
+        raise RecipeError(f"{recipe.name}: there is no fold {fold}, expected none to be asked for")
+
+    def rule_roles(self, recipe: R) -> Sequence[str]:
+        """Roles of the recordings that the rule is chosen on."""
+        return ("train", "validation") if self.folds(recipe) else ("validation",)
+
     @abstractmethod
-    def choose_rule(self, recipe: R, prepared: P, teacher: Teacher, model: Int8Model) -> Any:
-        """How the int8 model decides, chosen on validation recordings: the kind's rule."""
+    def choose_rule(
+        self,
+        recipe: R,
+        prepared: P,
+        teacher: Teacher,
+        model: Int8Model,
+        folds: Sequence[EvidenceNet] = (),
+    ) -> Any:
+        """How the int8 model decides: the kind's rule.
+
+        Chosen on validation recordings, or, where a recipe has `folds`, on what their networks
+        said of patients that they did not see.
+        """
 
     @abstractmethod
     def describe_rule(self, bundle: Bundle) -> str:

@@ -21,6 +21,7 @@ from beatlens.pipeline.evaluate import (
 )
 from beatlens.pipeline.export import Exported, export_again, export_bundle
 from beatlens.pipeline.folder import claim
+from beatlens.pipeline.folds import train_folds
 from beatlens.pipeline.train import find_teacher, read_teacher, train_teacher
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
@@ -76,6 +77,7 @@ def run_compression(
     """The student of a run, float and int8, made now or before."""
     with progress_bar("teacher's evidence") as progress, training_bar("student") as report:
         student, quantized = compress(recipe, prepared, teacher, folder, report, progress)
+        train_folds(recipe, prepared, folder, report, progress)
     console.print(f"student: {student.weights:,} weights, {folder / 'quantized.pt'}")
     return student, quantized
 
@@ -83,7 +85,8 @@ def run_compression(
 def run_export(recipe: Recipe, folder: Path, data: Path | None) -> None:
     """Write the bundle of a run."""
     teacher, (_, quantized) = find_teacher(recipe, folder), load_compressed(folder)
-    prepared = prepare(recipe, folder, data, roles=("validation",))
+    roles = find_training(recipe.task.kind).rule_roles(recipe)
+    prepared = prepare(recipe, folder, data, roles=roles)
     print_exported(export_bundle(recipe, prepared, teacher, quantized, folder))
 
 
@@ -95,10 +98,10 @@ def run_export_again(
     Lookup tables, where the kind has some, are those beside the teacher.
     """
     given, model = read_teacher(teacher, recipe), _read_bundle(bundle)
-    prepared = prepare(recipe, folder, data, roles=("validation",))
+    kind = find_training(recipe.task.kind)
+    prepared = prepare(recipe, folder, data, roles=kind.rule_roles(recipe))
     with console.status("choosing the rule on validation patients"):
         exported = export_again(recipe, prepared, given, model, folder)
-    kind = find_training(recipe.task.kind)
     console.print(f"bundle: {exported.folder}  model.tflite as in {bundle}")
     console.print(f"rule before: {kind.describe_rule(model)}")
     console.print(f"rule now: {kind.describe_rule(Bundle.load(exported.folder))}")

@@ -198,5 +198,5 @@ class _BeatSegment:
         sharing = self._rule.sharing
         if sharing is None or self._margins is None:
             return 0
-        margin = None if scores is None else sharing.margin(scores)
+        margin = None if scores is None else sharing.margin(scores + self._rule.warning.odds)
         return self._margins.push(margin, row.cluster, row.begins)

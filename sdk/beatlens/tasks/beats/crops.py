@@ -21,11 +21,19 @@ from beatlens.tasks.beats.labels import ABSENT, BeatTrack, add_set_entries
 from beatlens.tasks.beats.metrics import run_beats
 from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.tasks.beats.sampling import BeatSampler
-from beatlens.tasks.beats.unlabelled import HiddenLabels, MixedCrops, label_by_predictions
+from beatlens.tasks.beats.spliced_runs import splice_runs
+from beatlens.tasks.beats.unlabelled import (
+    CropSource,
+    HiddenLabels,
+    MixedCrops,
+    label_by_predictions,
+)
 from beatlens.tasks.common.runs import CROP_SPAN
 
-FIBRILLATION, OTHERS = 1, 2
-"""Added to the seed of labelled crops, for those of recordings without labels."""
+FIBRILLATION, OTHERS, RUNS = 1, 2, 3
+"""Added to the seed of labelled crops, for those of recordings without labels or with runs."""
+IN_RUNS = 0.67
+"""Share of the crops of recordings with runs that is placed around a beat of a run or alone."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,39 @@ def member_crops(
         others.append((sampler, section.fibrillation_share))
     if unlabelled.others:
         others.append((_sampler(recipe, unlabelled.others, seed + OTHERS), section.other_share))
+    if (runs := _run_crops(recipe, prepared, seed)) is not None:
+        others.append(runs)
     return MixedCrops(prepared.sampler(recipe, seed, section.labelled), others, seed)
+
+
+def labelled_crops(
+    recipe: BeatRecipe, prepared: PreparedBeats, seed: int
+) -> BeatSampler | MixedCrops:
+    """Crops of the labelled patients, with spliced runs where the recipe has a share of them."""
+    labelled, runs = prepared.sampler(recipe, seed), _run_crops(recipe, prepared, seed)
+    return labelled if runs is None else MixedCrops(labelled, [runs], seed)
+
+
+def _run_crops(
+    recipe: BeatRecipe, prepared: PreparedBeats, seed: int
+) -> tuple[BeatSampler, float] | None:
+    """Crops of recordings with spliced runs, and their share; None where there are none."""
+    share, ventricular = recipe.sampling.spliced_runs, recipe.task.shared
+    if not share or ventricular is None:
+        return None
+    spliced = [
+        splice_runs(track, ventricular, (seed, number))
+        for number, track in enumerate(prepared.train)
+    ]
+    tracks = [track for track in spliced if track is not None]
+    if not tracks:
+        return None
+    name = list(recipe.task.classes)[ventricular]
+    augmentation = recipe.sampling.augmentation
+    sampler = BeatSampler(
+        tracks, recipe.classes, seed + RUNS, {name: IN_RUNS}, augmentation=augmentation
+    )
+    return sampler, share
 
 
 def student_crops(
@@ -98,11 +138,14 @@ def student_crops(
     """Crops for students: of the labelled patients, and of those with the teacher's predictions."""
     section = recipe.unlabelled
     if not section.databases:
-        return prepared.sampler(recipe, seed)
+        return labelled_crops(recipe, prepared, seed)
     labelled = prepared.sampler(recipe, seed, section.labelled)
     predicted = _label(recipe, _keep_usable(recipe, prepared.unlabelled), teacher)
     others = HiddenLabels(_sampler(recipe, predicted, seed + OTHERS))
-    return MixedCrops(labelled, [(others, section.student_share)], seed)
+    parts: list[tuple[CropSource, float]] = [(others, section.student_share)]
+    if (runs := _run_crops(recipe, prepared, seed)) is not None:
+        parts.append(runs)
+    return MixedCrops(labelled, parts, seed)
 
 
 def _keep_usable(recipe: BeatRecipe, unlabelled: Sequence[BeatTrack]) -> list[BeatTrack]:

@@ -50,10 +50,11 @@ Progress = Callable[[str, int, int], None]
 class PreparedBeats:
     """Beat tracks by role, and the annotations of the test recordings, by record.
 
-    No training patient occurs in another role. `simulated` says whether they were made up;
-    `description` in words what they are. `unlabelled` are recordings whose beats nobody labelled
-    (`recipe.unlabelled`); `shared` the test records whose patient has a record in another role;
-    `patients` who test records are of, each its own patient where it is not said.
+    No training patient occurs in another role, but for those of validation where the rule is fitted
+    out of fold: they are trained on too, and then only watched. `simulated` says whether they were
+    made up; `description` in words what they are. `unlabelled` are recordings whose beats nobody
+    labelled (`recipe.unlabelled`); `shared` the test records whose patient has a record in another
+    role; `patients` who these records are of, each its own patient where it is not said.
     """
 
     train: list[BeatTrack]
@@ -132,23 +133,29 @@ def prepare_beats(
     if "train" in roles:
         every = [track for part in tracks.values() for track in part]
         check_classes_found(count_labels(every, recipe.classes), recipe.task.classes)
-    reference = {record: source.annotations(record) for source, record in assigned["test"]}
+    # Where the rule is fitted out of fold, all labelled patients are measured.
+    measured = ROLES if recipe.out_of_fold.folds else ("test",)
+    named = [one for role in measured if role in roles or role == "test" for one in assigned[role]]
+    reference = {record: source.annotations(record) for source, record in named}
     unlabelled: list[BeatTrack] = []
     if "train" in roles:
         held = held_patients(assigned)
         unlabelled = read_unlabelled(recipe, held, folder, data, progress, workers)
     others = recipe.unlabelled.databases
     besides = f"; besides, beats not labelled: {' and '.join(others)}" if others else ""
+    folds = recipe.out_of_fold.folds
+    merged = f"; all of them are trained on, and the rule is fitted in {folds} folds of them"
     return PreparedBeats(
-        train=tracks.get("train", []),
+        train=tracks.get("train", []) + (tracks.get("validation", []) if folds else []),
         validation=tracks.get("validation", []),
         test=tracks.get("test", []),
         reference=reference,
         simulated=False,
-        description=f"{describe_roles(assigned, roles)}; R peaks found by the system{besides}",
+        description=f"{describe_roles(assigned, roles)}; R peaks found by the system{besides}"
+        f"{merged if folds else ''}",
         unlabelled=unlabelled,
         shared=find_shared(assigned),
-        patients={record: source.database.patient(record) for source, record in assigned["test"]},
+        patients={record: source.database.patient(record) for source, record in named},
     )
 
 
@@ -268,10 +275,14 @@ def _simulated(recipe: BeatRecipe, progress: Progress | None) -> PreparedBeats:
             for one, name in made
         ]
     return PreparedBeats(
-        train=tracks["train"],
+        train=tracks["train"] + (tracks["validation"] if recipe.out_of_fold.folds else []),
         validation=tracks["validation"],
         test=tracks["test"],
-        reference={patient.recording.name: patient.annotations for patient in patients["test"]},
+        reference={
+            patient.recording.name: patient.annotations
+            for group in patients.values()
+            for patient in group
+        },
         simulated=True,
         description=(
             "SIMULATED ECG made by beatlens (no database was found or asked for): "

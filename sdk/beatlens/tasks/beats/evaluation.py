@@ -37,6 +37,7 @@ from beatlens.tasks.beats.metrics import (
     run_integer_beats,
 )
 from beatlens.tasks.beats.offsets import choose_offsets
+from beatlens.tasks.beats.out_of_fold import choose_rule_out_of_fold
 from beatlens.tasks.beats.recipe import BeatRecipe, BeatTask
 from beatlens.tasks.beats.rule import BEAT_LIMITS, BeatRule
 from beatlens.tasks.beats.splits import Split, find_splits
@@ -56,12 +57,19 @@ AGREEMENT = ("spearman", "spearman_p5", "pearson", "same_peak")
 
 
 def choose_rule(
-    recipe: BeatRecipe, prepared: PreparedBeats, teacher: Teacher, model: Int8Model
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    teacher: Teacher,
+    model: Int8Model,
+    folds: Sequence[EvidenceNet] = (),
 ) -> BeatRule:
     """The whole-number rule that decides on the evidence of an int8 model.
 
-    Offsets, calibration and warnings are chosen on validation patients.
+    Offsets, calibration and warnings are chosen on validation patients, beside the teacher's
+    tables; or all is fitted out of fold where there are networks of `folds`.
     """
+    if folds:
+        return choose_rule_out_of_fold(recipe, prepared, model, folds)
     tables = add_set_entries(teacher.table_values, recipe.task.classes)
     if model.quantized is not None:
         validation = run_beats(model.quantized, tables, prepared.validation)
@@ -79,7 +87,7 @@ def choose_rule(
 
 
 @dataclass(frozen=True)
-class _Judged:
+class Judged:
     """A network on the test recordings, with scores `[b, C]` of each, offsets included."""
 
     about: dict[str, Any]
@@ -116,8 +124,10 @@ def evaluate_beats(
     if teacher is None:
         if rule is None:
             raise RecipeError(f"{recipe.name}: no teacher and no rule are given, expected one")
-        return _evaluation(recipe, prepared, [_judge_int8(recipe, prepared, model, rule)], rule)
-    rule = rule or choose_rule(recipe, prepared, teacher, model)
+        return judge(
+            recipe, prepared, [_judge_int8(recipe, prepared, model, rule)], rule.calibration
+        )
+    rule = rule or choose_rule(recipe, prepared, teacher, model, networks.folds)
     tables = add_set_entries(teacher.table_values, recipe.task.classes)
     about = {"model": "teacher", "form": "float", "bytes": 4 * teacher.net.weights}
     judged = [_judge_float(about, recipe, teacher.net, tables, prepared)]
@@ -129,9 +139,9 @@ def evaluate_beats(
             run = run_beats(dequantized(model.quantized), tables, prepared.test)
             offsets = rule.step * rule.offsets
             about = {"model": recipe.name, "form": DEQUANTIZED, "bytes": float_bytes}
-            judged.append(_Judged(about, run, [logits + offsets for logits in run.logits]))
+            judged.append(Judged(about, run, [logits + offsets for logits in run.logits]))
     judged.append(_judge_int8(recipe, prepared, model, rule))
-    return _evaluation(recipe, prepared, judged, rule)
+    return judge(recipe, prepared, judged, rule.calibration)
 
 
 def _judge_float(
@@ -140,21 +150,21 @@ def _judge_float(
     net: EvidenceNet,
     tables: NDArray[np.floating],
     prepared: PreparedBeats,
-) -> _Judged:
+) -> Judged:
     """A float network, with offsets chosen on validation patients."""
     offsets = choose_offsets(run_beats(net, tables, prepared.validation), recipe.task.classes)
     run = run_beats(net, tables, prepared.test)
-    return _Judged(about, run, [logits + offsets for logits in run.logits])
+    return Judged(about, run, [logits + offsets for logits in run.logits])
 
 
 def _judge_int8(
     recipe: BeatRecipe, prepared: PreparedBeats, model: Int8Model, rule: BeatRule
-) -> _Judged:
+) -> Judged:
     windows = integer_windows(model.graph)
     run, _ = run_integer_beats(windows, model.graph, model.geometry, rule, prepared.test)
     about = {"model": recipe.name, "form": "int8", "bytes": len(write_tflite(model.graph))}
     scores = [np.rint(logits / rule.step) + rule.offsets for logits in run.logits]
-    return _Judged(about, run, scores)
+    return Judged(about, run, scores)
 
 
 def _as_output(track: BeatTrack, scores: NDArray[Any], task: BeatTask) -> NDArray[np.int64]:
@@ -168,8 +178,11 @@ def _as_output(track: BeatTrack, scores: NDArray[Any], task: BeatTask) -> NDArra
     return np.where(refused, UNKNOWN, allowed.argmax(axis=1)).astype(np.int64)
 
 
-def _evaluation(
-    recipe: BeatRecipe, prepared: PreparedBeats, networks: Sequence[_Judged], rule: BeatRule
+def judge(
+    recipe: BeatRecipe,
+    prepared: PreparedBeats,
+    networks: Sequence[Judged],
+    calibration: Calibration,
 ) -> Evaluation:
     """Rows of networks: the first is the teacher, if there are several, the last the device."""
     task, device = recipe.task, networks[-1]
@@ -202,7 +215,7 @@ def _evaluation(
         }
         for split in splits
         if split.name != UNSHARED
-        for row in _reliability(device.run, output, split, rule, recipe.classes)
+        for row in _reliability(device.run, output, split, calibration, recipe.classes)
     ]
     annotated = _annotate(prepared.test, output, task)
     rates = {track.record: track.rate_hz for track in prepared.test}
@@ -214,7 +227,7 @@ def _evaluation(
     )
 
 
-def _agreement(reference: _Judged, network: _Judged, split: Split, task: BeatTask) -> Row:
+def _agreement(reference: Judged, network: Judged, split: Split, task: BeatTask) -> Row:
     """How far evidence agrees with the teacher's; nothing for the teacher itself."""
     if network is reference:
         return {}
@@ -240,7 +253,7 @@ def _class_figures(
 
 
 def _reliability(
-    whole: BeatRun, decided: Decided, split: Split, rule: BeatRule, classes: Sequence[str]
+    whole: BeatRun, decided: Decided, split: Split, calibration: Calibration, classes: Sequence[str]
 ) -> list[Row]:
     """Rows of bins, and one of all of them with the errors before and after calibration.
 
@@ -255,7 +268,7 @@ def _reliability(
     records = np.repeat([t.record for t in run.tracks], [int(k.sum()) for k in kept])
     truth = np.eye(len(classes))[labels]
     none = Calibration(1.0, np.zeros(len(classes)))
-    shipped = rule.calibration.probabilities(logits)
+    shipped = calibration.probabilities(logits)
     errors = {
         "error": calibration_error(shipped, truth),
         "error_uncalibrated": calibration_error(none.probabilities(logits), truth),

@@ -77,8 +77,14 @@ def add_set_entries(
     >>> tables[FEATURES.index("rr_over_mean"), [0, 12, 14, 16, 31], 1].tolist()
     [0.0, 0.0, -0.5, -1.0, -1.0]
     """
+    tables = set_entries(classes)
+    tables[: len(TRAINED)] += trained
+    return tables
+
+
+def set_entries(classes: Mapping[str, BeatClass]) -> NDArray[np.float64]:
+    """What a recipe sets in the tables of all features, `[17, BINS, C]`; see `add_set_entries`."""
     tables = np.zeros((len(FEATURES), BINS, len(classes)))
-    tables[: len(TRAINED)] = trained
     early, usual = ON_TIME
     on_time = np.clip((np.arange(BINS) - early) / (usual - early), 0, 1)
     regular, irregular = IRREGULAR

@@ -47,6 +47,12 @@ class BeatClass(ClassSection):
     fusion_with: another class; beats of this one that are decided as that one count neither way.
     never_if_clipped: whether a beat with many clipped samples is never decided to be of this class.
     absent_in_fibrillation: whether no beat of a recording in atrial fibrillation is of this class.
+    features: of the rule that is fitted out of fold: `all` features may speak for the class, or
+        `rhythm`, those of RR intervals and the share of beats of the same shape.
+    cost: of the rule that is fitted out of fold: what missing a beat of the class costs, by what a
+        false one costs; the class is decided on where its probability times this is largest.
+    shared: whether the beats of one shape share their evidence of the class
+        (`beatlens.tasks.beats.sharing`); one class at most.
     irregular: what is added, in logits, to the class's score where RR intervals are as irregular as
         in atrial fibrillation.
     on_time: what is added where a beat is not premature, in logits, once by the intervals before it
@@ -59,6 +65,9 @@ class BeatClass(ClassSection):
     fusion_with: ClassName | None = None
     never_if_clipped: bool = False
     absent_in_fibrillation: bool = False
+    features: Literal["all", "rhythm"] = "all"
+    cost: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    shared: bool = False
     irregular: Logits = 0.0
     on_time: Logits = 0.0
 
@@ -105,6 +114,12 @@ class BeatTask(TaskSection):
             raise ValueError(
                 f"classes {' and '.join(absent)} have absent_in_fibrillation, expected one at most"
             )
+        shared = [name for name, one in self.classes.items() if one.shared]
+        if len(shared) > 1 or shared == list(self.classes)[:1]:
+            raise ValueError(
+                f"shared is said of {' and '.join(shared)}, expected one class at most, and not "
+                "the first"
+            )
         if all(one.never_if_clipped for one in self.classes.values()):
             raise ValueError(
                 "all classes have never_if_clipped, expected one at least that has not"
@@ -123,6 +138,12 @@ class BeatTask(TaskSection):
             if one.absent_in_fibrillation:
                 return number
         return None
+
+    @property
+    def shared(self) -> int | None:
+        """Number of the class whose evidence beats of one shape share; None: there is none."""
+        found = [n for n, one in enumerate(self.classes.values()) if one.shared]
+        return found[0] if found else None
 
     @property
     def never_if_clipped(self) -> tuple[int, ...]:
@@ -144,7 +165,14 @@ class PlacedShares(Section):
 
 
 class BeatSampling(AugmentationSection, PlacedShares):
-    """How crops are drawn: shares placed around beats of each class, and random changes."""
+    """How crops are drawn: shares placed around beats of each class, and random changes.
+
+    A share `spliced_runs` of the crops is of recordings into which runs of their own beats of the
+    class with `shared` are spliced (`beatlens.tasks.beats.spliced_runs`), two thirds of them around
+    such a beat.
+    """
+
+    spliced_runs: Share = 0.0
 
     @property
     def augmentation(self) -> Augmentation:
@@ -182,6 +210,25 @@ class UnlabelledSection(Section):
         return self
 
 
+class OutOfFoldSection(Section):
+    """How the rule is fitted: its tables, calibration and warnings.
+
+    With `folds` of 0 the tables are those that were trained with the teacher, and the rest is
+    chosen on validation patients. Else labelled patients, those of validation too, are dealt into
+    so many folds, and all is fitted on what networks say of patients that they never saw: for each
+    fold one of the teacher's first members and a student of it are trained on the others. The
+    other members and the released student are trained on all of them.
+    """
+
+    folds: Annotated[int, Field(ge=0, le=10)] = 0
+
+    @model_validator(mode="after")
+    def _more_than_one(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds is 1, expected 0, or 2 and more")
+        return self
+
+
 class BeatRecipe(Recipe):
     """A model of beats."""
 
@@ -201,6 +248,7 @@ class BeatRecipe(Recipe):
     )
     distill: DistillSection = DistillSection(kd=0.7, temperature=3.0, matching_weight=4.0)
     unlabelled: UnlabelledSection = UnlabelledSection()
+    out_of_fold: OutOfFoldSection = OutOfFoldSection()
     quantize_schedule: ScheduleSection = ScheduleSection(
         steps=2000, learning_rate=1e-3, batch=32, validate_every=2000, keep="last"
     )
@@ -220,6 +268,30 @@ class BeatRecipe(Recipe):
                     f"source {source.name} has {given}, expected none: classes of beats are made "
                     "by annotations of beats"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _has_runs_of_a_class(self) -> Self:
+        if self.sampling.spliced_runs and self.task.shared is None:
+            raise ValueError(
+                f"sampling.spliced_runs is {self.sampling.spliced_runs}, expected 0: no class has "
+                "`shared`, so there are no beats to make runs of"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_member_for_each_fold(self) -> Self:
+        free = self.teacher.members - self.unlabelled.members
+        if self.out_of_fold.folds > free:
+            raise ValueError(
+                f"out_of_fold.folds is {self.out_of_fold.folds}, expected at most the {free} "
+                "members of the teacher that are trained on labelled patients alone"
+            )
+        if self.out_of_fold.folds and self.compress.start != "student":
+            raise ValueError(
+                'out_of_fold.folds is above 0 and compress.start "teacher", expected "student": '
+                "a student is distilled for each fold"
+            )
         return self
 
     @model_validator(mode="after")

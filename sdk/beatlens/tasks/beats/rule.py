@@ -200,8 +200,8 @@ class BeatRule:
         """
         if self.sharing is None:
             return np.zeros(len(sums), np.int64)
-        margins = ClusterMargins(self.sharing)
-        return margins.push_all(self.scores(sums, features), clusters, begins, decided)
+        likely = self.scores(sums, features) + self.warning.odds
+        return ClusterMargins(self.sharing).push_all(likely, clusters, begins, decided)
 
     def decide(
         self, scores: NDArray[np.int64], excluded: Collection[int] = ()

@@ -49,7 +49,7 @@ class Sharing:
     limit: int
 
     def margin(self, scores: NDArray[np.int64]) -> int:
-        """The clipped margin of a beat's scores `[C]`, offsets left out."""
+        """The clipped margin of a beat's scores `[C]` with the log odds of the classes."""
         margin = int(scores[self.number] - scores[list(self.others)].max())
         return max(-self.limit, min(self.limit, margin))
 
@@ -85,7 +85,7 @@ class ClusterMargins:
         begins: NDArray[np.bool_],
         decided: NDArray[np.bool_],
     ) -> NDArray[np.int64]:
-        """The same of a recording: scores `[b, C]` without offsets, of beats all known at once.
+        """The same of a recording: scores `[b, C]` with the log odds of the classes.
 
         `decided` says which of them are assessable.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import nn
 
 from beatlens.compression.contract import Retraining
 from beatlens.compression.distill import TeacherCache
+from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.teacher import Teacher, mean_teacher
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.beat_features import TRAINED
@@ -18,6 +20,8 @@ from beatlens.tasks.beats import crops, evaluation
 from beatlens.tasks.beats.agreement import COMPARED_S, BeatAgreement
 from beatlens.tasks.beats.data import PreparedBeats, describe_beats, prepare_beats
 from beatlens.tasks.beats.distillation import build_beat_retraining
+from beatlens.tasks.beats.fold_evaluation import evaluate_folds
+from beatlens.tasks.beats.folds import hold_out
 from beatlens.tasks.beats.labels import add_set_entries
 from beatlens.tasks.beats.metrics import run_beats
 from beatlens.tasks.beats.objective import BeatObjective, LabelLoss
@@ -67,7 +71,7 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
 
     def teacher_crops(self, recipe: BeatRecipe, prepared: PreparedBeats) -> MakeCrops[BeatRecipe]:
         """Crops of labelled patients; of the last members also of unlabelled recordings."""
-        last = recipe.unlabelled.members
+        last, folds = recipe.unlabelled.members, recipe.out_of_fold.folds
         first = recipe.teacher.members - last
 
         @cache  # All members that are trained on them get the same labels.
@@ -75,8 +79,11 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
             return crops.label_unlabelled(recipe, prepared.unlabelled, mean_teacher(before))
 
         def make(one: BeatRecipe, before: Sequence[Teacher]) -> Crops:
+            if len(before) < folds:
+                held = hold_out(prepared, len(before), folds)
+                return crops.labelled_crops(one, held, one.seed)
             if not last or len(before) < first:
-                return prepared.sampler(one, one.seed)
+                return crops.labelled_crops(one, prepared, one.seed)
             return crops.member_crops(one, prepared, label(*before[:first]))
 
         return make
@@ -123,10 +130,23 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
         return build_beat_retraining(cache, teacher, recipe, schedule, validate)
 
     def choose_rule(
-        self, recipe: BeatRecipe, prepared: PreparedBeats, teacher: Teacher, model: Int8Model
+        self,
+        recipe: BeatRecipe,
+        prepared: PreparedBeats,
+        teacher: Teacher,
+        model: Int8Model,
+        folds: Sequence[EvidenceNet] = (),
     ) -> BeatRule:
-        """Offsets, calibration and warnings, chosen on validation patients."""
-        return evaluation.choose_rule(recipe, prepared, teacher, model)
+        """Offsets, calibration and warnings, chosen on validation patients; or all out of fold."""
+        return evaluation.choose_rule(recipe, prepared, teacher, model, folds)
+
+    def folds(self, recipe: BeatRecipe) -> int:
+        """As the recipe says."""
+        return recipe.out_of_fold.folds
+
+    def hold_out(self, recipe: BeatRecipe, prepared: PreparedBeats, fold: int) -> PreparedBeats:
+        """See `beatlens.tasks.beats.folds`."""
+        return hold_out(prepared, fold, recipe.out_of_fold.folds)
 
     def describe_rule(self, bundle: Bundle) -> str:
         """Offsets, calibration and warnings."""
@@ -153,8 +173,12 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
         networks: Networks,
         rule: Any | None = None,
     ) -> Evaluation:
-        """See `KindTraining.evaluate`."""
-        return evaluation.evaluate_beats(recipe, prepared, networks, rule)
+        """See `KindTraining.evaluate`; with networks of folds also `out_of_fold.json`."""
+        found = evaluation.evaluate_beats(recipe, prepared, networks, rule)
+        if not networks.folds:
+            return found
+        tables = {**found.tables, **evaluate_folds(recipe, prepared, networks.folds)}
+        return replace(found, tables=tables)
 
     def check_ec57(self, recipe: BeatRecipe) -> None:
         """EC57 counts beats, of any classes."""

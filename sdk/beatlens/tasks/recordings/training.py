@@ -11,6 +11,7 @@ from torch import nn
 from beatlens.compression.contract import Retraining
 from beatlens.compression.distill import TeacherCache
 from beatlens.errors import ModelError
+from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.teacher import Teacher
 from beatlens.runtime.bundle import Bundle
 from beatlens.signals.rr_features import FEATURES
@@ -113,6 +114,7 @@ class RecordingTraining(KindTraining[RecordingRecipe, PreparedRecordings]):
         prepared: PreparedRecordings,
         teacher: Teacher,
         model: Int8Model,
+        folds: Sequence[EvidenceNet] = (),
     ) -> RecordingRule:
         """The recipe's offsets; the calibration is chosen on validation recordings."""
         return evaluation.choose_rule(recipe, prepared, teacher, model)

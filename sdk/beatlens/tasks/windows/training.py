@@ -15,6 +15,7 @@ from beatlens.compression.contract import Retraining
 from beatlens.compression.distill import TeacherCache
 from beatlens.compression.retraining import build_retraining
 from beatlens.evaluate.prediction import average_precision
+from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.teacher import Teacher
 from beatlens.runtime.bundle import Bundle
 from beatlens.tasks.common.runs import Explaining
@@ -108,7 +109,12 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
         return build_retraining(cache, weights, matching, schedule, validate)
 
     def choose_rule(
-        self, recipe: WindowRecipe, prepared: PreparedWindows, teacher: Teacher, model: Int8Model
+        self,
+        recipe: WindowRecipe,
+        prepared: PreparedWindows,
+        teacher: Teacher,
+        model: Int8Model,
+        folds: Sequence[EvidenceNet] = (),
     ) -> WindowRule:
         """The threshold of each class."""
         return evaluation.choose_rule(recipe, prepared, teacher, model)
