@@ -43,7 +43,8 @@ enum bl_frontend_flag {
 
 /* A sample at 128 Hz. */
 typedef struct {
-    int8_t x;      /* steps of 0.025 mV, -127 to 127 */
+    int8_t x;      /* steps of the sensor's model, 0.05 or 0.025 mV: -127 to
+                      127 */
     uint8_t flags; /* a sum of bl_frontend_flag */
 } bl_sample;
 
