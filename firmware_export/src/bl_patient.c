@@ -156,7 +156,7 @@ static int32_t find_baseline(const int8_t *segment)
 static void measure(const int8_t *segment, measures *m)
 {
     int32_t baseline = find_baseline(segment), largest = 0, steepest = 0;
-    int32_t t_peak = 0, t_size = -1, first = 0, last = 0, i, points_down = 0;
+    int32_t t_peak = 0, t_size = 0, first = 0, last = 0, i, points_down = 0;
     int32_t has_first = 0;
 
     for (i = QRS_FROM; i < QRS_UNTIL; i++) {

@@ -20,9 +20,11 @@ from beatlens.ecg_page.summary import summarise
 from beatlens.ecg_page.words import mark_letters
 from beatlens.errors import DataError
 from beatlens.runtime.finding import Finding
+from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recorded_at import recorded_at
+from beatlens.tasks.beats.sharing import CLUSTER_EVIDENCE
 
 from .records import RATE, Page, ectopic_counts, released
 
@@ -121,6 +123,11 @@ def test_what_is_not_assessable_has_no_reasons() -> None:
 )
 def test_words_of_features(feature: str, ratio: float, words: str) -> None:
     assert describe_feature(feature, ratio) == words
+
+
+@pytest.mark.parametrize("feature", [*FEATURES, CLUSTER_EVIDENCE])
+def test_every_feature_has_words(feature: str) -> None:
+    assert feature not in describe_feature(feature, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ WAVES = (("P wave's place", -0.25, -0.06), ("QRS", -0.06, 0.08), ("ST and T", 0.
 """Where waves are, in seconds from the R peak; of a usual heart rate."""
 LEAST_NAMED, MAX_NAMED = 0.2, 3
 """Least contribution that the sentence names, logits, and how many parts it names of each kind."""
-RR_BEFORE = ("rr_over_mean", "rr_difference", "rr_before_over_after")
+RR_BEFORE = ("rr_over_mean", "rr_over_long_mean", "rr_difference", "rr_before_over_after")
 """Features of the RR interval before a beat, not named in the sentence where `prematurity` is."""
 REST, OFFSET, SEGMENTS = "all other parts", "the rule's offset for this class", "all other segments"
 BEFORE = "signal before the beat"
