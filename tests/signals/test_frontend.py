@@ -9,6 +9,7 @@ from beatlens.errors import SignalError
 from beatlens.signals import design_taps
 from beatlens.signals.frontend import (
     LSB_MV,
+    LSBS_MV,
     RATES_HZ,
     Conditioned,
     FrontEnd,
@@ -67,15 +68,18 @@ def test_pieces_equal_the_whole(
         assert np.array_equal(getattr(joined, field), getattr(whole, field)), field
 
 
+@pytest.mark.parametrize("lsb_mv", LSBS_MV)
 @pytest.mark.parametrize("rate", RATES_HZ)
-def test_output_is_aligned_and_scaled(rate: int) -> None:
+def test_output_is_aligned_and_scaled(rate: int, lsb_mv: float) -> None:
     """A 1 mV, 5 Hz burst comes out at the time it went in, whatever the sensor's rate and gain."""
     t = np.arange(20 * rate) / rate
     burst = np.exp(-0.5 * ((t - 10) / 0.3) ** 2) * np.cos(2 * np.pi * 5 * (t - 10))
-    out = FrontEnd(rate, 1000.0).run(np.round(1000 * burst).astype(np.int16))
+    front = FrontEnd(rate, 1000.0, lsb_mv=lsb_mv)
+    out = front.run(np.round(1000 * burst).astype(np.int16))
     u = np.arange(len(out.x)) / 128
     expected = np.exp(-0.5 * ((u - 10) / 0.3) ** 2) * np.cos(2 * np.pi * 5 * (u - 10))
-    assert np.abs(out.x * LSB_MV - expected).max() < 0.03
+    # Rounding, and what is lost of the burst with the baseline.
+    assert np.abs(out.x * lsb_mv - expected).max() < lsb_mv / 2 + 0.0175
 
 
 def test_reversing_the_leads_reverses_the_bits_up_to_rounding() -> None:
@@ -90,8 +94,8 @@ def test_baseline_is_removed_and_ecg_band_kept() -> None:
     qrs = FrontEnd(250, 200.0).run(np.round(200 * np.sin(2 * np.pi * 12 * t)).astype(np.int16))
     hum = FrontEnd(250, 200.0).run(np.round(200 * np.sin(2 * np.pi * 75 * t)).astype(np.int16))
     middle = slice(1000, -1000)
-    assert np.abs(wander.x[middle]).max() <= 2
-    assert 38 <= np.abs(qrs.x[middle]).max() <= 42
+    assert np.abs(wander.x[middle]).max() <= 1
+    assert 19 <= np.abs(qrs.x[middle]).max() <= 21  # 1 mV is 20 steps
     assert np.abs(hum.x[middle]).max() <= 1
 
 
@@ -108,13 +112,28 @@ def test_flat_lead_is_reported_within_two_seconds_and_only_there() -> None:
 def test_saturation_and_clipping_are_reported() -> None:
     signal = _noise(3600, 4, 100)
     signal[1800:1810] = 1023
-    out = FrontEnd(360, 200.0, rails=(-1024, 1023)).run(signal)
+    out = FrontEnd(360, 100.0, rails=(-1024, 1023)).run(signal)
     centre = 1800 * 128 // 360
     assert out.saturated[centre : centre + 3].all()
     assert out.saturated.sum() < 30
     assert out.clipped[centre : centre + 3].any()
     assert out.clipped.sum() < 20
     assert not out.usable[centre]
+
+
+def test_the_step_sets_the_range() -> None:
+    """A spike of 5 mV is within 127 steps of 0.05 mV, and beyond those of 0.025 mV."""
+    t = np.arange(10 * 360) / 360
+    counts = np.round(1000 * np.exp(-(((t - 5) / 0.03) ** 2))).astype(np.int16)
+    front = FrontEnd(360, 200.0)
+    half = front.with_lsb(0.025)
+    assert (front.lsb_mv, half.lsb_mv, half.rails) == (LSB_MV, 0.025, front.rails)
+    assert not front.run(counts).clipped.any()
+    assert 90 <= front.run(counts).x.max() <= 100
+    assert 3 <= half.run(counts).clipped.sum() <= 12
+    assert half.run(counts).x.max() == 127
+    with pytest.raises(SignalError, match=r"lsb_mv is 0\.04, expected one of 0\.025, 0\.05 mV"):
+        front.with_lsb(0.04)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """Digests of what networks are trained on: tracks of a few records of each database, every field.
 
-`track_digests.json` was written by this module with the code of commit 30ab437, before each
-database had a file of its own: `python -m tests.tasks.track_digests FOLDER_OF_DATABASES`. Two
-things were changed by hand since: the patient of qtdb's sele0106, which is an excerpt of edb's
-e0106, and the names of the kinds of track.
+`track_digests.json` is written by this module: `python -m tests.tasks.track_digests
+FOLDER_OF_DATABASES`. It was first written before each database had a file of its own, and anew when
+samples became steps of 0.05 mV and beats got 17 features; tracks of windows and of recordings with
+samples in steps of 0.025 mV were still those of before.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ from .recipes import beat_recipe, recording_recipe, window_recipe
 
 DIGESTS = Path(__file__).with_suffix(".json")
 ASSUMED = ("normal_has_no_ectopy", "ectopy_by_diagnosis")
-OLD_NAMES = {"features": "contexts"}
-"""Names of fields when the digests were written."""
 DECLARED = ("by_beats", "occasional")
 """Fields that say what a recipe declares, and nothing of the recording."""
 RECORDS = {
@@ -54,7 +52,7 @@ def digest(track: object) -> str:
         value = getattr(track, field.name)
         for part in value if isinstance(value, tuple) else (value,):
             array = np.asarray(part)
-            about = f"{OLD_NAMES.get(field.name, field.name)} {array.dtype.str} {array.shape} "
+            about = f"{field.name} {array.dtype.str} {array.shape} "
             total.update(about.encode() + np.ascontiguousarray(array).tobytes())
     return f"{getattr(track, 'patient', '')} {total.hexdigest()[:16]}".strip()
 

@@ -83,7 +83,7 @@ def named_folder(data: Path | str | None = None) -> Path | None:
     if root is None:
         return None
     names = database_names()
-    slugs = [kind.published.slug for kind in BUILT_IN.values()]
+    slugs = [slug for kind in BUILT_IN.values() if (slug := kind.published.slug)]
     if not any(is_folder(root / part) for part in (*names, *slugs)):
         raise DataError(
             f"{asked_by(data)} is {str(root)!r}, which holds none of the databases "
