@@ -153,7 +153,7 @@ def test_rails_of_a_millivolt_stream_are_in_millivolt(bundle, engine):
 
 def test_tall_peaks_leave_a_note_and_more_clipping_no_decision(bundle, engine):
     counts = ecg_counts(14).astype(np.int32)
-    stream = Stream(bundle, RATE, GAIN / 3.2, engine=engine)  # peaks of more than 4 mV
+    stream = Stream(bundle, RATE, GAIN / 6.4, engine=engine)  # peaks of more than 8 mV
     noted = run(stream, [counts])
     assert all(f.assessable for f in noted)
     assert any("clipped" in r for f in noted for r in f.quality_notes)

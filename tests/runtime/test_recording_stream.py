@@ -262,7 +262,7 @@ def test_a_sensor_at_its_rails_gives_no_decision(whole: Bundle) -> None:
 
 def test_a_signal_beyond_the_networks_input_gives_no_decision(whole: Bundle) -> None:
     counts = ecg_counts(40)
-    counts[10 * RATE : 16 * RATE : 20] = 10_000
+    counts[10 * RATE : 16 * RATE : 20] = 20_000
     found = explain_whole(whole, counts, RATE, GAIN)
     assert_refused(found, "clipped for ")
     assert found.shares["clipped"] > 0.05
