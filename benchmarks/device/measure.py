@@ -58,7 +58,7 @@ BEAT_POINTERS: Mapping[str, tuple[str, ...]] = {
     **LEAD_POINTERS,
     "on_peak": ("add_peak",),
     "sample": ("add_sample",),
-    "forget": (),
+    "forget": ("forget_beat_column",),
     "column": ("add_beat_column",),
     "gap": (),
     "segment": ("end_beats",),

@@ -41,6 +41,8 @@ extern "C" {
 #endif
 
 #define BL_BEATS_WAITING 32 /* R peaks whose evidence is not known yet: most */
+#define BL_BEATS_HIDING 32  /* flat or saturated samples between two R peaks
+                               that may hide a beat: more */
 
 /* The class whose evidence the beats of a cluster share (bl_patient.h). A
  * beat's margin is its score of that class less the largest of the others',
@@ -81,6 +83,8 @@ typedef struct {
  */
 typedef struct {
     uint32_t peak;    /* R peak: sample at 128 Hz since the stream began */
+    uint32_t rr;      /* samples since the R peak before it; 0: not known, as
+                         after a gap, or where a beat may be hidden between */
     uint32_t start;   /* its first column, counted since the stream began */
     bl_defects defects;
     const int32_t *scores;  /* [classes], steps, offsets included */
@@ -118,9 +122,13 @@ typedef struct {
     int8_t *evidence; /* of `taken` */
     uint32_t peaks[BL_BEATS_WAITING]; /* samples of this segment */
     bl_feature_row features[BL_BEATS_WAITING];
+    uint32_t last_peak;   /* taken of this segment */
+    uint32_t next_column; /* of the stream, whose bad samples come after it */
+    uint32_t hidden;      /* bad samples since, of columns no longer kept */
     uint8_t peak_count;
     uint8_t feature_count; /* beats whose features are known: `taken` first */
     uint8_t has_taken;
+    uint8_t has_last; /* there is a last peak */
 } bl_beats;
 
 /* Bytes of memory a stream needs, a multiple of 4. */

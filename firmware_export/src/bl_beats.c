@@ -156,8 +156,29 @@ static void hand_out(bl_beats *b)
     b->has_taken = 0;
 }
 
+/* Samples since the R peak before it, 0 where it is not known; `total` columns
+ * of the segment are there, the first of which is `first` of the stream. */
+static uint32_t measure_interval(bl_beats *b, uint32_t first, uint32_t total)
+{
+    const bl_lead *l = &b->lead;
+    uint32_t column = b->peaks[0] / l->config->stride, last = b->last_peak;
+    uint32_t upto = first + (column < total ? column + 1 : total);
+    uint32_t from = b->next_column, known = b->has_last;
+    bl_defects between;
+
+    if (l->columns - from > l->config->kept)
+        from = l->columns - l->config->kept;
+    bl_lead_sum_defects(l, from, from < upto ? upto - from : 0, &between);
+    known = known && b->hidden + between.unusable <= BL_BEATS_HIDING;
+    b->last_peak = b->peaks[0];
+    b->next_column = upto;
+    b->hidden = 0;
+    b->has_last = 1;
+    return known ? b->last_peak - last : 0;
+}
+
 /* Copies the columns of the first peak's beat, from `start` of the segment. */
-static void take(bl_beats *b, uint32_t start, uint32_t columns)
+static void take(bl_beats *b, uint32_t start, uint32_t columns, uint32_t total)
 {
     const bl_lead *l = &b->lead;
     const bl_lead_config *g = l->config;
@@ -165,6 +186,7 @@ static void take(bl_beats *b, uint32_t start, uint32_t columns)
     bl_beat_finding *f = &b->taken;
 
     f->peak = first * g->stride + b->peaks[0];
+    f->rr = measure_interval(b, first, total);
     f->start = first + start;
     f->columns = (uint8_t)columns;
     bl_lead_sum_defects(l, f->start, columns, &f->defects);
@@ -194,7 +216,7 @@ static int take_next(bl_beats *b, uint32_t total, int ended)
             return 0;
         start = total > columns ? total - columns : 0;
     }
-    take(b, start, total < columns ? 0 : columns);
+    take(b, start, total < columns ? 0 : columns, total);
     return 1;
 }
 
@@ -230,6 +252,16 @@ static void add_sample(void *beats, int8_t x)
     bl_qrs_push(&b->qrs, x, add_peak, b);
 }
 
+/* The oldest column kept is replaced: keeps the number of its bad samples. */
+static void forget_beat_column(void *beats, uint32_t place)
+{
+    bl_beats *b = beats;
+    const bl_lead *l = &b->lead;
+
+    if (b->has_last && l->columns - l->config->kept >= b->next_column)
+        b->hidden += l->quality[place].unusable;
+}
+
 static void add_beat_column(void *beats, uint32_t place)
 {
     (void)place;
@@ -245,10 +277,11 @@ static void end_beats(void *beats)
         b->feature_count++;
     advance(b, 1);
     bl_features_begin(&b->rhythm);
+    b->has_last = 0;
 }
 
-static const bl_chain beat_chain = {add_sample, 0, add_beat_column, 0,
-                                    end_beats};
+static const bl_chain beat_chain = {add_sample, forget_beat_column,
+                                    add_beat_column, 0, end_beats};
 
 /* Interface */
 
@@ -285,7 +318,8 @@ int bl_beats_init(bl_beats *b, const bl_beat_task *task,
     b->evidence = (int8_t *)(memory + task->lead.model->classes);
     b->taken.scores = b->scores;
     b->taken.evidence = b->evidence;
-    b->peak_count = b->feature_count = b->has_taken = 0;
+    b->peak_count = b->feature_count = b->has_taken = b->has_last = 0;
+    b->last_peak = b->next_column = b->hidden = 0;
     for (i = 0; i < BL_PATIENT_CLUSTERS; i++) {
         b->margins[i].mean = 0;
         b->margins[i].beats = 0;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,41 @@ def test_silence_saturation_and_a_beat_long_after(bundle: Bundle) -> None:
     found = findings(bundle, "c", [counts])
     check_same(found, findings(bundle, "simulator", [counts]))
     assert {f.assessable for f in found} == {True, False}
+
+
+def test_intervals_are_known_where_no_beat_can_be_hidden(bundle: Bundle) -> None:
+    """Not over a gap, a lead that is off or a sensor at its rails; a few samples hide nothing."""
+    counts = counts_of(6, 100).copy()
+    counts[9000:14_000] = counts[9000]
+    counts[18_000:18_300] = RAILS[1]
+    counts[22_000:22_060] = RAILS[0]
+    pieces = [counts[:28_000], 2000, counts[28_000:]]
+    found = findings(bundle, "c", pieces)
+    check_same(found, findings(bundle, "simulator", pieces))
+    gone = [(at / RATE_HZ, end / RATE_HZ) for at, end in (
+        (9000, 14_000), (18_000, 18_300), (28_000, 30_000)
+    )]  # fmt: skip
+    assert found[0].rr_s is None
+    for before, beat in pairwise(found):
+        if any(before.time_s <= at and end <= beat.time_s for at, end in gone):
+            assert beat.rr_s is None
+        elif all(beat.time_s <= at or end <= before.time_s for at, end in gone):
+            assert beat.rr_s == beat.time_s - before.time_s
+    assert 4 <= sum(beat.rr_s is None for beat in found) <= 8
+
+
+def test_a_pause_longer_than_what_is_kept_of_the_signal(bundle: Bundle) -> None:
+    """The signal goes on without a beat for 20 s, once of a lead that is on, once with it off."""
+    counts, at = counts_of(8, 60).copy(), np.arange(20 * RATE_HZ)
+    counts[7200:14_400] = np.round(60 * np.sin(at / 60))
+    counts[14_400:15_000] = counts[14_399]
+    found = findings(bundle, "c", [counts])
+    check_same(found, findings(bundle, "simulator", [counts]))
+    assert max(beat.rr_s or 0 for beat in found) < 20
+    counts[14_400:15_000] = np.round(60 * np.sin(at[:600] / 60))
+    found = findings(bundle, "c", [counts])
+    check_same(found, findings(bundle, "simulator", [counts]))
+    assert max(beat.rr_s or 0 for beat in found) > 20
 
 
 def loud(seed: int, gain: int, seconds: int = 60) -> np.ndarray:

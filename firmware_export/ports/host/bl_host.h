@@ -65,6 +65,7 @@ typedef struct {
 typedef struct {
     bl_host_span span;
     uint32_t peak;
+    uint32_t rr;
     uint32_t class_number;
     uint32_t shared; /* int32_t, as two's complement */
     uint32_t features[BL_FEATURES];

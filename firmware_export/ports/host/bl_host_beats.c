@@ -29,6 +29,7 @@ static void keep_beat(void *context, const bl_beat_finding *f)
     to->span.assessable = f->assessable;
     to->span.warnings = f->warnings;
     to->peak = f->peak;
+    to->rr = f->rr;
     to->class_number = f->class_number;
     to->shared = (uint32_t)f->shared;
     for (i = 0; i < BL_FEATURES; i++)

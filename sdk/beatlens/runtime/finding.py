@@ -51,6 +51,8 @@ class Finding:
     Attributes:
         start_s, end_s: the span, in seconds since the stream's first sample, at the sensor.
         peak_s: of a beat, its R peak; else None.
+        rr_s: of a beat, the RR interval before it; None where it is not known: it is the first one
+            after a gap, or a beat may be hidden between (more than 0.25 s are flat or saturated).
         assessable: whether there is a decision. If not, nothing is predicted and the fields of the
             sum are None or empty.
         quality_notes: why there is no decision; and of an assessable span, what to know of its
@@ -94,6 +96,7 @@ class Finding:
     quality_notes: tuple[str, ...]
     quality: float
     peak_s: float | None = None
+    rr_s: float | None = None
     warnings: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     predicted: tuple[str, ...] = ()
@@ -216,7 +219,7 @@ class Finding:
         return {
             "start_s": self.start_s,
             "end_s": self.end_s,
-            **({} if self.peak_s is None else {"peak_s": self.peak_s}),
+            **({} if self.peak_s is None else {"peak_s": self.peak_s, "rr_s": self.rr_s}),
             "assessable": self.assessable,
             "quality": self.quality,
             "quality_notes": list(self.quality_notes),

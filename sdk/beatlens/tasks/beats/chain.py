@@ -34,12 +34,19 @@ KEPT_S = 10
 """Seconds of evidence that are kept: the detector looks at 8 s before it first decides, and finds
 an overdue beat 8 s late at most (`beatlens.signals.qrs.RECENT`)."""
 
+HIDING = 32
+"""Flat or saturated samples between two R peaks that may hide a beat: more (BL_BEATS_HIDING)."""
+
 
 @dataclass(frozen=True)
 class _Taken:
-    """An R peak with the columns of its span, the first being number `start` of the segment."""
+    """An R peak, and the columns of its span, the first being number `start` of the segment.
+
+    `rr` samples are between it and the R peak before it; 0: it is not known what beats were there.
+    """
 
     peak: int
+    rr: int
     start: int
     columns: Columns
 
@@ -108,6 +115,8 @@ class _BeatSegment:
         self._features: deque[BeatRow] = deque()  # of those and of the next peaks
         self._kept = Columns.in_gap(0, len(bundle.classes))
         self._kept_from = 0
+        self._bad_gone = 0  # flat or saturated samples of columns no longer kept
+        self._last: tuple[int, int] | None = None  # R peak, and bad samples up to its column
         self._most = KEPT_S * MODEL_RATE_HZ // bundle.geometry.stride
 
     def push(self, counts: NDArray[np.int64]) -> Iterable[Finding]:
@@ -144,6 +153,7 @@ class _BeatSegment:
         self._kept += columns
         self._take()
         gone = max(0, len(self._kept) - self._most)
+        self._bad_gone += int(self._kept.bad[:gone].sum())
         self._kept, self._kept_from = self._kept[gone:], self._kept_from + gone
 
     def _take(self, *, ended: bool = False) -> None:
@@ -157,8 +167,16 @@ class _BeatSegment:
                 return
             start = max(0, min(start, total - length))
             at = start - self._kept_from
-            self._taken.append(_Taken(peak, start, self._kept[at : at + length]))
+            rr = self._interval(peak)
+            self._taken.append(_Taken(peak, rr, start, self._kept[at : at + length]))
             self._peaks.popleft()
+
+    def _interval(self, peak: int) -> int:
+        """Samples since the last R peak, 0 where a beat may be hidden; `peak` is the last then."""
+        upto = max(0, peak // self._bundle.geometry.stride + 1 - self._kept_from)
+        bad = self._bad_gone + int(self._kept.bad[:upto].sum())
+        last, self._last = self._last, (peak, bad)
+        return peak - last[0] if last is not None and bad - last[1] <= HIDING else 0
 
     def _ready(self) -> Iterable[Finding]:
         while self._taken and self._features:
@@ -171,7 +189,7 @@ class _BeatSegment:
         tally = (beat.columns if whole else beat.columns[:0]).tally(stride)
         if not whole or not self._limits.allow(tally, stride):
             self._share(None, row)
-            return beat_without_decision(bundle, peak, start, tally)
+            return beat_without_decision(bundle, peak, beat.rr, start, tally)
         sums = beat.columns.evidence.sum(axis=0, dtype=np.int64)[None]
         values = np.array([row.values])
         shared = self._share(rule.scores(sums, values)[0], row)
@@ -184,6 +202,7 @@ class _BeatSegment:
             bundle,
             rule,
             peak,
+            beat.rr,
             start,
             tally,
             beat.columns.evidence,

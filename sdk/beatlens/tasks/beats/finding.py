@@ -17,30 +17,34 @@ from beatlens.tasks.beats.rule import BeatRule
 from beatlens.tasks.beats.sharing import CLUSTER_EVIDENCE
 
 
-def beat_without_decision(bundle: Contents, peak: int, start: int, tally: Tally) -> Finding:
+def beat_without_decision(
+    bundle: Contents, peak: int, rr: int, start: int, tally: Tally
+) -> Finding:
     """The finding on a beat that is not assessable; `tally` is empty where evidence is missing.
 
     Args:
         bundle: what was run.
         peak: sample of the R peak at 128 Hz, counted since the stream began.
+        rr: samples since the R peak before it; 0: not known.
         start: first column of its span, counted likewise.
         tally: what is wrong with its columns.
     """
-    time_s = peak / MODEL_RATE_HZ
+    time_s, rr_s = peak / MODEL_RATE_HZ, rr / MODEL_RATE_HZ if rr else None
     if not tally.columns:
         reason = "the signal around it is shorter than what its evidence is summed over"
         return Finding(
-            peak_s=time_s, start_s=time_s, end_s=time_s, assessable=False, quality_notes=(reason,),
+            peak_s=time_s, rr_s=rr_s, start_s=time_s, end_s=time_s, assessable=False, quality_notes=(reason,),
             quality=0.0,
         )  # fmt: skip
     about = describe_span(bundle.geometry.stride, start, tally)
-    return Finding(peak_s=time_s, assessable=False, **about)
+    return Finding(peak_s=time_s, rr_s=rr_s, assessable=False, **about)
 
 
 def beat_finding(
     bundle: Contents,
     rule: BeatRule,
     peak: int,
+    rr: int,
     start: int,
     tally: Tally,
     evidence: NDArray[np.int8],
@@ -52,7 +56,7 @@ def beat_finding(
     """The finding on a beat, decided by whoever summed its evidence.
 
     Args:
-        bundle, peak, start, tally: as for `beat_without_decision`.
+        bundle, peak, rr, start, tally: as for `beat_without_decision`.
         rule: of the bundle.
         evidence: int8 `[T, C]`, of its columns.
         features: its features.
@@ -77,6 +81,7 @@ def beat_finding(
     excluded = rule.never_if_clipped if warnings & CLIPPED else ()
     return Finding(
         peak_s=peak / MODEL_RATE_HZ,
+        rr_s=rr / MODEL_RATE_HZ if rr else None,
         assessable=True,
         **describe_span(bundle.geometry.stride, start, tally),
         warnings=name_warnings(warnings),

@@ -35,7 +35,7 @@ SOURCES = (
     "src/bl_qrs.c",
     "ports/host/bl_host_beats.c",
 )
-FIELDS = (*SPAN_FIELDS, "peak", "class_number", "shared", *FEATURES)
+FIELDS = (*SPAN_FIELDS, "peak", "rr", "class_number", "shared", *FEATURES)
 """Of bl_host_beat, in its order."""
 INSIDE = 4096
 """Samples at 128 Hz whose beats may come with later ones: those of the detector's first eight
@@ -66,15 +66,16 @@ class HostBeatChain(HostChain):
     def _findings(self, count: int) -> Iterator[Finding]:
         for row, evidence in zip(self._heads[:count].tolist(), self._evidence, strict=False):
             start, assessable, warnings, *counted = row[: len(SPAN_FIELDS)]
-            peak, class_number, shared, *features = row[len(SPAN_FIELDS) :]
+            peak, rr, class_number, shared, *features = row[len(SPAN_FIELDS) :]
             tally = Tally(*counted)
             if not assessable:
-                yield beat_without_decision(self._bundle, peak, start, tally)
+                yield beat_without_decision(self._bundle, peak, rr, start, tally)
                 continue
             yield beat_finding(
                 self._bundle,
                 self._rule,
                 peak,
+                rr,
                 start,
                 tally,
                 evidence.copy(),
