@@ -154,6 +154,15 @@ BEATS_CROSSVAL = (
     Column("predictivity_s_svdb", "svdb", digits=0, interval=False),
     Column("s_in_fibrillation", "called S in fibrillation, %", digits=1),
 )
+RHYTHMS = (
+    Column("found", "found", digits=None, interval=False),
+    Column("records", "in records", digits=None, interval=False),
+    Column("seconds", "seconds", digits=0, interval=False),
+    Column("annotated", "annotated", digits=None, interval=False),
+    Column("annotated_seconds", "seconds", digits=0, interval=False),
+    Column("touched", "of them found", digits=None, interval=False),
+    Column("right", "of the found annotated", digits=None, interval=False),
+)
 QUALITY = (
     Column("trials", "places", digits=None, interval=False),
     Column("found", "flagged within 2 s, %", digits=1, interval=False),

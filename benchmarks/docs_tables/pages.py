@@ -121,6 +121,7 @@ DEVICE: Mapping[str, DocumentedTable] = {
 }
 BEATS: Mapping[str, DocumentedTable] = {
     "qrs": DocumentedTable("qrs.json", of.QRS, ("split", "detector", "commit"), _everything),
+    "rhythms": DocumentedTable("rhythms.json", of.RHYTHMS, ("split", "kind"), _everything),
     "ec57": DocumentedTable(
         "ec57.json", of.EC57, ("split", "mapping", "model", "form", "decided"), _everything
     ),

@@ -37,6 +37,24 @@ def qrs(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
         )
 
 
+def rhythms(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
+    """Hold the rules of rhythms against annotated rhythms, on annotated beats of DS1 and svdb."""
+    from beatlens.evaluate.figures import write_figures
+    from beatlens.signals.databases import find_database
+    from beatlens.signals.databases.mitdb import DS1
+    from beatlens.verbs.show import console, loading_bar
+    from benchmarks.robustness.rhythms import rhythm_rows
+
+    mitdb, svdb = find_database("mitdb", data), find_database("svdb", data)
+    with loading_bar() as show:
+        rows = rhythm_rows([("DS1", mitdb, DS1), ("svdb", svdb, svdb.records())], show)
+    described = "annotated beats of mitdb DS1 and svdb, by EC57's classes; no model takes part"
+    write_figures(out / "rhythms.json", "python -m benchmarks rhythms", described, rows)
+    for row in rows:
+        annotated = "" if row["annotated"] is None else f", {row['annotated']} annotated"
+        console.print(f"{row['split']} {row['kind']}: {row['found']} found{annotated}")
+
+
 def quality(data: DataFolder = None, out: Out = Path("docs/figures")) -> None:
     """Measure the quality flags: lead off, saturation.
 

@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 
 from beatlens.ecg_page.lines import lead_words
+from beatlens.ecg_page.rhythm_words import SHORT, rhythm_line
 from beatlens.ecg_page.words import clock, printable, share
+from beatlens.runtime.bundle import Bundle
+from beatlens.tasks.beats.rhythm_log import find_rhythms
 
-from .records import ectopic_counts, explain, write_record
+from .records import RATE, ectopic_counts, explain, write_record
 
 pytestmark = pytest.mark.export
 FINDING = re.compile(r"\d+:\d\d:\d\d(\.\d\d)?( to \d+:\d\d:\d\d)?  +\S")
+RHYTHM = re.compile(r"\d+:\d\d:\d\d\.\d\d to \d+:\d\d:\d\d\.\d\d  [a-z ]+: [\d,.]+ \w+")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def test_lines_are_whole_when_piped(record: Path, bundle: str) -> None:
     assert head.endswith(f"lead MLII, model {bundle}")
     assert statement == "Evidence used by the model, not cause. Not a medical device."
     assert lines
-    assert all(FINDING.match(line) for line in lines), lines
+    assert all(FINDING.match(line) or RHYTHM.match(line) for line in lines), lines
     assert max(map(len, lines)) > 80, "one finding is longer than a terminal's line"
     assert "\x1b" not in done.stdout
     assert summary.startswith("duration    0:01:30\n")
@@ -87,7 +91,21 @@ def test_every_ectopic_beat_has_a_line_with_its_time(record: Path) -> None:
         f"{clock(f['peak_s'], 2)}  {f['predicted'][0]}" for f in found if f["predicted"] != ["n"]
     ]
     lines = explain(record, "beats").stdout.split("\n\n")[0].splitlines()[2:]
+    lines = [line for line in lines if not RHYTHM.match(line)]
     assert [line[: len(want)] for line, want in zip(lines, wanted, strict=True)] == wanted
+
+
+def test_rhythms_have_lines_and_are_counted(tmp_path: Path) -> None:
+    """Each rhythm of the findings has a line, minutes left out, and each kind one below."""
+    counts, bundle = ectopic_counts(120), Bundle.load("beats")
+    events = find_rhythms(bundle.explain(counts, RATE, 200.0), bundle)
+    with_line = [event for event in events if event.kind != "minute"]
+    text = explain(write_record(tmp_path, "long", {"MLII": counts}), "beats").stdout
+    lines = [line for line in text.split("\n\n")[0].splitlines() if RHYTHM.match(line)]
+    assert lines == [rhythm_line(event) for event in with_line]
+    assert lines
+    for kind, count in Counter(event.kind for event in with_line).items():
+        assert re.search(rf"^{SHORT[kind]} +{count}\b", text, re.MULTILINE), kind
 
 
 @pytest.mark.parametrize("bundle", ["beats", "strips", "wearable-af"])

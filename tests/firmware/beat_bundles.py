@@ -54,6 +54,7 @@ def beat_bundle(folder: Path, seed: int = 0, likely: str | None = None) -> Bundl
         out_of_distribution=scale,
         never_if_clipped=(CLASSES.index("s"),),
         shares=(CLASSES.index("v"), (CLASSES.index("n"), CLASSES.index("s")), 6 * spread),
+        codes=RECIPE.task.codes,
     )
     return Bundle.create(
         folder / "bundle",

@@ -27,6 +27,8 @@ from beatlens.signals.rr_features import BINS
 from beatlens.signals.rr_irregularity import DISTANCES
 from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_patient
 from beatlens.tasks.beats.c_task import LATE, beat_memory_bytes, beat_task_source
+from beatlens.tasks.beats.chain import HIDING
+from beatlens.tasks.beats.rhythm_kinds import KINDS, Role
 from beatlens.tasks.beats.rule import BEAT_LIMITS
 
 from .beat_bundles import beat_bundle
@@ -227,6 +229,23 @@ def test_constants_in_c_are_those_of_python() -> None:
     assert min(found["BL_FEATURE_SAMPLES"], KEPT) >= LATE + morphology.BEFORE + morphology.SHIFT
 
 
+def test_roles_and_settings_of_rhythms_are_in_the_task(bundle: Bundle) -> None:
+    source = beat_task_source(bundle, "wrist").task.source
+    assert "const uint8_t wrist_roles[] = {0, 1, 2, 3};" in source
+    assert "const bl_rhythm_settings wrist_rhythms = {50, 55, 100, 95, 100, 256, 3};" in source
+    header = (ENGINE / "include" / "bl_rhythm.h").read_text()
+    assert "#define BL_RHYTHM_DEFAULTS {50, 55, 100, 95, 100, 256, 3}" in header
+    kinds = re.findall(r"BL_RHYTHM_([A-Z_]+) = (\d+)", header)
+    names = {int(number): name.lower() for name, number in kinds}
+    assert [names[n] for n in range(len(KINDS))] == [
+        kind.removesuffix("_rhythm") for kind in KINDS
+    ]  # fmt: skip
+    roles = re.findall(r"BL_ROLE_([A-Z]+) = (\d+)", header)
+    assert {name: int(number) for name, number in roles} == {one.name: one.value for one in Role}
+    beats = (ENGINE / "include" / "bl_beats.h").read_text()
+    assert f"#define BL_BEATS_HIDING {HIDING} " in beats
+
+
 def test_what_the_generator_refuses(bundle: Bundle) -> None:
     graph = read_tflite(bundle.tflite)
     with pytest.raises(ModelError, match="R peaks that may wait for their evidence, expected at"):
@@ -240,5 +259,6 @@ def test_the_header_says_how_much_memory_a_stream_needs(bundle: Bundle) -> None:
     plan = lay_out(read_tflite(bundle.tflite))
     header = beat_task_source(bundle, "wrist", plan=plan).task.header
     assert "enum { WRIST_N, WRIST_S, WRIST_V, WRIST_F }" in header
+    assert "extern const uint8_t wrist_roles[4];" in header
     without = int(header.split("(((")[1].split("u")[0])
     assert beat_memory_bytes(bundle, plan, 36) == -(-(without + 72) // 4) * 4

@@ -76,7 +76,9 @@ def round_to_words(count: int) -> int:
     return -(-count // 4) * 4
 
 
-def task_header(name: str, kind: str, include: str, classes: tuple[str, ...], memory: int) -> str:
+def task_header(
+    name: str, kind: str, include: str, classes: tuple[str, ...], memory: int, *more: str
+) -> str:
     """The header of a task: its classes, and the memory a stream needs beside its sensor's ring.
 
     Args:
@@ -85,6 +87,7 @@ def task_header(name: str, kind: str, include: str, classes: tuple[str, ...], me
         include: the header of that type.
         classes: their names.
         memory: bytes without the ring.
+        more: what comes behind all that.
     """
     upper = name.upper()
     listed = ", ".join(f"{upper}_{key.upper()}" for key in classes)
@@ -95,4 +98,5 @@ def task_header(name: str, kind: str, include: str, classes: tuple[str, ...], me
         "/* Bytes of memory a stream needs; `taps` are the sensor's, of a phase. */\n"
         f"#define {upper}_MEMORY_BYTES(taps) ((({memory}u + 2u * (taps)) + 3u) / 4u * 4u)\n",
         f"extern const {kind} {name};\n",
+        *more,
     )

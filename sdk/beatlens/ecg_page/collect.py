@@ -120,15 +120,16 @@ class BeatsCollected:
     """What is kept of findings on beats.
 
     Attributes: `times_s` and `classes` (numbers, `UNDECIDED` for none) of each beat, `warned`
-    (whether it has a warning); `warnings` and `notes` count warnings and quality notes;
-    `best[c]` and `longest[c]` (None without a run of two) are of class number c.
+    (whether it has a warning), `joined` (whether it is known what beat is before it); `warnings`
+    and `notes` count warnings and quality notes; `best[c]` and `longest[c]` (None without a run of
+    two) are of class number c.
     """
 
     def __init__(self, bundle: Bundle, seconds: float) -> None:
         self.bundle, self.seconds = bundle, seconds
         self.track = EvidenceTrack(bundle, seconds)
         self._times, self._classes = array("d"), array("b")
-        self._warned = array("b")
+        self._warned, self._joined = array("b"), array("b")
         self.warnings: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         count = len(bundle.classes)
@@ -140,6 +141,8 @@ class BeatsCollected:
     def take(self, finding: Finding) -> None:
         """Take the next finding."""
         number = UNDECIDED
+        if finding.rr_s is None:
+            self._run = None
         if finding.class_name is None or finding.evidence is None:
             self.notes.update(_list_notes(finding))
             self._run = None
@@ -151,6 +154,7 @@ class BeatsCollected:
         self._times.append(finding.time_s)
         self._classes.append(number)
         self._warned.append(bool(finding.warnings))
+        self._joined.append(finding.rr_s is not None)
 
     def _rank(self, number: int, finding: Finding) -> None:
         scores = finding.scores()
@@ -184,6 +188,11 @@ class BeatsCollected:
     def warned(self) -> NDArray[np.bool_]:
         """Bool `[b]`: whether a beat has a warning."""
         return np.array(self._warned, dtype=bool)
+
+    @property
+    def joined(self) -> NDArray[np.bool_]:
+        """Bool `[b]`: whether the RR interval before a beat is known."""
+        return np.array(self._joined, dtype=bool)
 
 
 class SpansCollected:

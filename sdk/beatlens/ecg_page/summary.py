@@ -134,13 +134,18 @@ def summarise(
 
 
 def count_beats(collected: BeatsCollected) -> tuple[ClassCount, ...]:
-    """Counts of beats, couplets and runs by class; a beat without a decision ends a run."""
-    numbers, times = collected.classes.tolist(), collected.times_s
+    """Counts of beats, couplets and runs by class.
+
+    A run ends where its next beat is not known: at a beat without a decision, and at a gap.
+    """
+    segments = np.cumsum(~collected.joined).tolist()
+    numbers = list(zip(collected.classes.tolist(), segments, strict=True))
+    times = collected.times_s
     count = len(collected.bundle.classes)
     lengths: list[list[int]] = [[] for _ in range(count)]
     longest = [(0, 0.0)] * count
     at = 0
-    for number, group in groupby(numbers):
+    for (number, _), group in groupby(numbers):
         beats = sum(1 for _ in group)
         if number != UNDECIDED:
             lengths[number].append(beats)

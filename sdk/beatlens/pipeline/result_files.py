@@ -2,8 +2,9 @@
 
 A file is JSON Lines. The first line has what the findings are of: the SHA-256 of each file of the
 record, the lead, the bundle's SHA-256, the seconds between findings, the version of beatlens. Then
-comes a finding a line. The last line counts them and has the SHA-256 of all lines before it, so
-that a file cut at any place, or changed, is known.
+comes a finding a line, and behind them, of a model of beats, a rhythm a line (key `rhythm`, see
+`beatlens.tasks.beats.rhythm_kinds`). The last line counts them and has the SHA-256 of all lines
+before it, so that a file cut at any place, or changed, is known.
 
 Numbers are rounded (`rounded`): times to 0.1 ms, all others to 5 significant digits.
 """
@@ -15,14 +16,14 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from beatlens.pipeline.whole_files import WholeFile
 
-FORMAT = "beatlens findings 2"
+FORMAT = "beatlens findings 3"
 TIME_DECIMALS, DIGITS = 4, 5
 MAX_LINE = 1 << 20
 """Bytes of the longest first or last line that is read."""
@@ -33,12 +34,16 @@ _OTHER = re.compile(r"[^A-Za-z0-9_-]")
 
 @dataclass(frozen=True)
 class Counts:
-    """What a file of findings holds: findings, undecided ones, those with a warning, by class."""
+    """What a file of findings holds: findings, undecided ones, those with a warning, by class.
+
+    `rhythms` are figures of the whole recording by name.
+    """
 
     findings: int
     undecided: int
     warned: int
     classes: dict[str, int]
+    rhythms: dict[str, float]
 
 
 def result_name(label: str, key: str, database: bool) -> str:
@@ -102,7 +107,10 @@ def states(paths: Iterable[Path]) -> list[tuple[int, int, int]]:
 
 
 def write_result(
-    file: WholeFile, head: Mapping[str, Any], findings: Iterable[Mapping[str, Any]]
+    file: WholeFile,
+    head: Mapping[str, Any],
+    findings: Iterable[Mapping[str, Any]],
+    rhythms: Callable[[], tuple[Iterable[Mapping[str, Any]], Mapping[str, float]]] | None = None,
 ) -> Counts:
     """Write a file of findings; each finding is written before the next one is asked for.
 
@@ -110,6 +118,7 @@ def write_result(
         file: open.
         head: the first line, all that the findings depend on.
         findings: as plain data, see `Finding.as_dict`.
+        rhythms: called behind the last finding: rhythms as plain data, and figures of them all.
 
     Raises:
         OutputError: the disk refuses.
@@ -130,7 +139,12 @@ def write_result(
         usual["undecided"] += not finding["assessable"]
         usual["warned"] += bool(finding["warnings"])
         classes.update(finding["predicted"])
-    counts = Counts(**usual, classes=dict(sorted(classes.items())))
+    figures: Mapping[str, float] = {}
+    if rhythms is not None:
+        found, figures = rhythms()
+        for rhythm in found:
+            add(rhythm)
+    counts = Counts(**usual, classes=dict(sorted(classes.items())), rhythms=dict(figures))
     file.write(json_line({"end": True, **asdict(counts), "sha256": digest.hexdigest()}) + "\n")
     return counts
 
@@ -158,7 +172,7 @@ def _read(file: BinaryIO, head: Mapping[str, Any]) -> Counts | None:
     end = json.loads(last)
     if not last.endswith(b"\n") or end["sha256"] != _digest(file, size - len(last)):
         return None
-    return Counts(end["findings"], end["undecided"], end["warned"], end["classes"])
+    return Counts(end["findings"], end["undecided"], end["warned"], end["classes"], end["rhythms"])
 
 
 def _digest(file: BinaryIO, length: int) -> str:

@@ -13,7 +13,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,6 +45,7 @@ from beatlens.signals.leads import usual_lead
 from beatlens.signals.record_names import RecordPlace, find_record
 from beatlens.signals.wfdb_files import check_signal_files
 from beatlens.signals.wfdb_pieces import Progress, RecordingFile
+from beatlens.tasks.beats.rhythm_log import RhythmLog
 from beatlens.version import __version__
 
 ABOUT, SUMMARY = "about.json", "summary.csv"
@@ -181,8 +182,14 @@ class ScoreOf:
         counts = read_result(path, head)
         if counts is None:
             found = findings_in(model, place.open(), lead, every=self.every, engine=self.engine)
+            rhythms = RhythmLog.of(model)
             with WholeFile(path, run=self.run) as file:
-                counts = write_result(file, head, (finding.as_dict() for finding in found))
+                counts = write_result(
+                    file,
+                    head,
+                    (finding.as_dict() for finding in _logged(found, rhythms)),
+                    None if rhythms is None else partial(_end_rhythms, rhythms),
+                )
                 if states(header.files) != before:
                     raise DataError(
                         f"{place.label}: changed while it was read; score it again when it is whole"
@@ -191,7 +198,21 @@ class ScoreOf:
         classes = {f"class {name}": number for name, number in counts.classes.items()}
         row = {"record": place.label, "file": path.name, "lead": head["lead"]}
         row |= {"seconds": head["seconds"], **usual, "warned": counts.warned, "error": ""}
-        return row | classes
+        return row | classes | counts.rhythms
+
+
+def _logged(found: Iterable[Finding], rhythms: RhythmLog | None) -> Iterator[Finding]:
+    """Findings, passed on to the log of rhythms if there is one."""
+    for finding in found:
+        if rhythms is not None:
+            rhythms.take(finding)
+        yield finding
+
+
+def _end_rhythms(log: RhythmLog) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """All rhythms of a recording, and figures of them."""
+    log.end()
+    return [event.as_dict() for event in log.events], log.summary().as_dict()
 
 
 def refused_row(label: str, reason: str) -> Row:

@@ -57,7 +57,8 @@ def explain(
 
     Of a model that decides on spans: each span with its classes, a * before those found, and where
     their evidence is. Of one that decides on beats: each beat that is not normal, and what its
-    decision is the sum of. Of one that decides on whole recordings: the class, and the same.
+    decision is the sum of; rhythms, as couplets, runs, pauses and bigeminy, with their beats.
+    Of one that decides on whole recordings: the class, and the same.
 
     Times are h:mm:ss from the start of the recording; evidence is in logits. A recording is read
     piece by piece, first to check it, so that long ones need no more memory.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rich.text import Text
 from beatlens.ecg_page.collect import Collected, collector
 from beatlens.ecg_page.lead_monitor import LeadMonitor
 from beatlens.ecg_page.lines import lead_words, line, summary_lines
+from beatlens.ecg_page.rhythm_words import rhythm_line, rhythm_lines
 from beatlens.ecg_page.summary import Summary, choose_peaks, summarise
 from beatlens.ecg_page.words import STATEMENT, printable
 from beatlens.ecg_page.write import about, check_page_path, write_page
@@ -22,6 +23,8 @@ from beatlens.runtime.finding import Finding
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.recording import Piece
 from beatlens.signals.wfdb_pieces import Progress, RecordingFile
+from beatlens.tasks.beats.rhythm_kinds import MINUTE, RhythmEvent
+from beatlens.tasks.beats.rhythm_log import RhythmLog
 from beatlens.verbs.show import console, output_bar
 
 
@@ -49,6 +52,7 @@ def explain_record(
             for finding in findings_in(model, recording, row, pieces, every=every, engine=engine):
                 typer.echo(json_line(finding.as_dict()))
             return
+        rhythms = RhythmLog.of(model)
         chosen = lead_words(recording.lead_names, row, lead is not None)
         say = partial(show, go_on=page is not None)
         if not as_json:
@@ -67,11 +71,17 @@ def explain_record(
                 typer.echo(json_line(finding.as_dict()))
             elif not _is_normal(finding, model):
                 say(line(finding))
+            if rhythms is not None and not as_json:
+                _tell(rhythms.take(finding), say)
+        if rhythms is not None and not as_json:
+            _tell(rhythms.end(), say)
         quality = monitor.end()
         summary = summarise(collected, quality, choose_peaks(collected, monitor.peaks))
         if not as_json:
             say("")
             for text in summary_lines(summary, recording.lead_names):
+                say(text)
+            for text in [] if rhythms is None else rhythm_lines(rhythms.summary()):
                 say(text)
         if page is not None:
             guessed = chosen if "a guess" in chosen else ""
@@ -91,6 +101,13 @@ def show(text: str, *, go_on: bool = False) -> None:
     except SystemExit:
         if not go_on:
             raise
+
+
+def _tell(events: list[RhythmEvent], say: Callable[[str], None]) -> None:
+    """Rhythms as lines of text; minutes are left out."""
+    for event in events:
+        if event.kind != MINUTE:
+            say(rhythm_line(event))
 
 
 def _take(collected: Collected, finding: Finding) -> None:

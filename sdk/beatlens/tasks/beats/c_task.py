@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 from beatlens.c_source.lead import Lead, round_to_words, task_header
 from beatlens.c_source.model import model_source
 from beatlens.c_source.plan import Plan, lay_out
@@ -15,6 +17,7 @@ from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.qrs import BESIDE, NEIGHBOURS, REACH, RECENT, REFRACTORY
 from beatlens.tasks.beats.c_golden import beat_golden_source
+from beatlens.tasks.beats.rhythm_kinds import DEFAULT_SETTINGS
 from beatlens.tasks.beats.rule import BEAT_LIMITS, BeatRule, beat_rule
 
 MAX_WAITING = 32
@@ -30,7 +33,8 @@ def beat_task_source(
     """C that defines `const bl_beat_task NAME`, with `NAME_net` as its network.
 
     The header numbers the classes (`NAME_V`) and holds the memory a stream needs beside its
-    sensor's taps (`NAME_MEMORY_BYTES(taps)`).
+    sensor's taps (`NAME_MEMORY_BYTES(taps)`). For rhythms (`bl_rhythm.h`) there are the role of
+    each class, `NAME_roles`, and settings, `NAME_rhythms`.
 
     Args:
         bundle: of a streaming network with one lead that decides on beats.
@@ -60,9 +64,17 @@ def beat_task_source(
         f"    {rule.warning.low_margin}, {rule.warning.out_of_distribution},\n"
         f"    {int(allowed.clipped_warning * total)}, {excluded},\n"
         f"    {_sharing_row(rule)}\n}};\n",
+        f"const uint8_t {name}_roles[] = {row(*map(int, rule.roles))};\n"
+        f"const bl_rhythm_settings {name}_rhythms = {row(*astuple(DEFAULT_SETTINGS))};\n",
     )
     memory = _bytes_without_ring(bundle, rule, plan)
-    header = task_header(name, "bl_beat_task", "bl_beats.h", bundle.classes, memory)
+    header = task_header(
+        name, "bl_beat_task", "bl_beats.h", bundle.classes, memory,
+        '#include "bl_rhythm.h"\n',
+        "/* What beats of each class are for a rhythm, and limits of rhythms. */\n"
+        f"extern const uint8_t {name}_roles[{len(bundle.classes)}];\n"
+        f"extern const bl_rhythm_settings {name}_rhythms;\n",
+    )  # fmt: skip
     return TaskSource(model_source(plan, f"{name}_net"), CSource(header, "\n".join(parts)))
 
 
@@ -121,6 +133,7 @@ def write_parts(
             "bl_features.c",
             "bl_patient.c",
             "bl_qrs.c",
+            "bl_rhythm.c",
             "bl_selftest_beats.c",
         ),
         headers=(
@@ -128,6 +141,7 @@ def write_parts(
             "bl_features.h",
             "bl_patient.h",
             "bl_qrs.h",
+            "bl_rhythm.h",
             "bl_selftest_beats.h",
         ),
         memory_bytes=beat_memory_bytes(bundle, plan, frontend.taps.shape[1]),

@@ -82,8 +82,10 @@ def choose_rule(
     calibration = calibrate(validation)
     warnings = choose_warnings(validation, offsets, calibration)
     columns = BEFORE // stride, AFTER // stride
-    never = recipe.task.never_if_clipped
-    return BeatRule.from_logits(tables, offsets, scale, columns, calibration, *warnings, never)
+    never, codes = recipe.task.never_if_clipped, recipe.task.codes
+    return BeatRule.from_logits(
+        tables, offsets, scale, columns, calibration, *warnings, never, codes=codes
+    )
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ def beat_without_decision(
     if not tally.columns:
         reason = "the signal around it is shorter than what its evidence is summed over"
         return Finding(
-            peak_s=time_s, rr_s=rr_s, start_s=time_s, end_s=time_s, assessable=False, quality_notes=(reason,),
-            quality=0.0,
+            peak_s=time_s, rr_s=rr_s, start_s=time_s, end_s=time_s, assessable=False,
+            quality_notes=(reason,), quality=0.0,
         )  # fmt: skip
     about = describe_span(bundle.geometry.stride, start, tally)
     return Finding(peak_s=time_s, rr_s=rr_s, assessable=False, **about)

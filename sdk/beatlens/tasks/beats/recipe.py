@@ -132,6 +132,13 @@ class BeatTask(TaskSection):
         return tuple(one.written for one in self.classes.values())
 
     @property
+    def codes(self) -> tuple[str, ...]:
+        """WFDB's codes of each class, the one that decided beats are written with first."""
+        return tuple(
+            one.written + one.beats.replace(one.written, "") for one in self.classes.values()
+        )
+
+    @property
     def absent_in_fibrillation(self) -> int | None:
         """Number of the class that no beat in atrial fibrillation is of; None: there is none."""
         for number, one in enumerate(self.classes.values()):

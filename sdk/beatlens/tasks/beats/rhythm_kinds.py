@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import Any
 
 from beatlens.errors import RecipeError
 from beatlens.signals.frontend import MODEL_RATE_HZ
@@ -152,9 +153,29 @@ class RhythmEvent:
         return self.end / MODEL_RATE_HZ
 
     @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return (self.end - self.start) / MODEL_RATE_HZ
+
+    @property
     def count(self) -> int:
         """Beats from the first to the last one."""
         return self.last - self.first + 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """The event as plain data for JSON; beats by role of a minute only."""
+        found: dict[str, Any] = {
+            "rhythm": self.kind,
+            "start_s": self.start_s,
+            "end_s": self.end_s,
+            "first_beat": self.first,
+            "last_beat": self.last,
+            "rate": self.rate,
+        }
+        if self.kind == MINUTE:
+            found |= {"least_rate": self.least, "most_rate": self.most}
+            found |= dict(zip(("n", "s", "v", "other"), self.beats, strict=True))
+        return found
 
 
 def round_rate(intervals: int, span: int) -> int:

@@ -41,6 +41,8 @@ from beatlens.runtime.warning_bits import LOW_MARGIN, OUT_OF_DISTRIBUTION
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.rr_features import BINS
 from beatlens.signals.rr_features import FEATURES as RR
+from beatlens.tasks.beats.beat_codes import guess_codes, read_codes, role_of
+from beatlens.tasks.beats.rhythm_kinds import Role
 from beatlens.tasks.beats.sharing import ClusterMargins, Sharing
 
 LARGEST_LIMIT = 1 << 24
@@ -89,6 +91,8 @@ class BeatRule:
         never_if_clipped: numbers of the classes that a beat with the warning `clipped` is never
             called; at most C - 1.
         sharing: the class whose evidence beats of one shape share; None: there is none.
+        codes: of each class WFDB's codes of its beats, the one that decided beats are written with
+            first; empty: not known.
 
     Raises:
         ModelError: shapes that do not belong together, or an entry too large.
@@ -103,6 +107,7 @@ class BeatRule:
     warning: WarningRule
     never_if_clipped: tuple[int, ...] = ()
     sharing: Sharing | None = None
+    codes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         classes = len(self.offsets)
@@ -114,6 +119,8 @@ class BeatRule:
                 f"largest entry {largest}, {self.before} columns before and {self.after} after; "
                 f"expected entries below {LARGEST_ENTRY}, at least 0 and at least 1 columns"
             )
+        if self.codes and len(self.codes) != classes:
+            raise ModelError(f"codes of {len(self.codes)} classes, expected of {classes} or none")
 
     @classmethod
     def from_logits(
@@ -127,6 +134,7 @@ class BeatRule:
         out_of_distribution: float,
         never_if_clipped: tuple[int, ...] = (),
         shares: tuple[int, tuple[int, ...], float] | None = None,
+        codes: tuple[str, ...] = (),
     ) -> BeatRule:
         """Round tables `[17, BINS, C]`, offsets `[C]` and limits of warnings, logits, to steps.
 
@@ -143,7 +151,13 @@ class BeatRule:
             WarningRule.from_logits(calibration, low_margin, out_of_distribution, step),
             never_if_clipped,
             None if shares is None else Sharing(shares[0], shares[1], round(shares[2] / step)),
+            codes,
         )
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """What beats of each class are for a rhythm."""
+        return tuple(map(role_of, self.codes)) or (Role.OTHER,) * len(self.offsets)
 
     @property
     def step(self) -> float:
@@ -272,6 +286,7 @@ def read_rule(fields: Fields, classes: tuple[str, ...], columns: int, scale: flo
     never = fields.some_classes("never_if_clipped", classes)
     # A bundle that was made before clusters were there has no shared class.
     sharing = _read_sharing(fields, classes) if "sharing" in fields.names() else None
+    codes = read_codes(fields.section("codes"), classes) if "codes" in fields.names() else None
     fields.finish()
     return BeatRule(
         before,
@@ -283,6 +298,7 @@ def read_rule(fields: Fields, classes: tuple[str, ...], columns: int, scale: flo
         WarningRule(np.array(odds, np.int64), *limits),
         tuple(classes.index(name) for name in never),
         sharing,
+        guess_codes(classes) if codes is None else codes,
     )
 
 
@@ -313,6 +329,7 @@ def write_rule(rule: Any, classes: tuple[str, ...]) -> dict[str, Any]:
         "out_of_distribution": rule.warning.out_of_distribution,
         "never_if_clipped": [classes[number] for number in rule.never_if_clipped],
         **_sharing_document(rule.sharing, classes),
+        **({"codes": dict(zip(classes, rule.codes, strict=True))} if rule.codes else {}),
     }
 
 
