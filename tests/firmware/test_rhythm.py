@@ -9,10 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from beatlens.firmware.package import write_bundle
 from beatlens.signals.databases import find_database
+from beatlens.signals.frontend import FrontEnd
+from beatlens.signals.simulate import COUNTS_PER_MV, RAILS, simulate_patient
 from beatlens.tasks.beats.rhythm_kinds import KINDS, RhythmEvent, RhythmSettings, Role
+from beatlens.tasks.beats.rhythm_log import find_rhythms
 from beatlens.tasks.beats.rhythms import RhythmWatch
 
+from .beat_bundles import beat_bundle
 from .compiled import HERE, compile_c, run_c, source
 
 Beat = tuple[int, int, int]
@@ -114,3 +119,20 @@ def test_real_beats(program: Path, mitdb_dir: Path, record: str) -> None:
         for peak, rr, role in zip(peaks, np.diff(peaks, prepend=peaks[0]), roles, strict=True)
     ]
     assert {e.kind for e in agree(program, beats, RhythmSettings())} >= {"minute"}
+
+
+def test_rhythms_from_counts_of_a_sensor(tmp_path: Path) -> None:
+    """The whole chain in C, with a gap, as a firmware engineer writes it; and in Python."""
+    bundle, sensor = beat_bundle(tmp_path, seed=3), FrontEnd(360, COUNTS_PER_MV, RAILS)
+    package = write_bundle(bundle, sensor, tmp_path / "out", "wrist")
+    sources = [*package.glob("wrist*.c"), *(package / "src").glob("*.c"), HERE / "rhythm_main.c"]
+    chosen = [path for path in sources if "golden" not in path.name and "selftest" not in path.name]
+    program = compile_c(chosen, tmp_path / "main", f"-I{package}")
+    counts = simulate_patient(2, 120, pvc_per_minute=20).recording.counts[0].astype("<i2")
+    rows = np.frombuffer(run_c(program, counts.tobytes()), "<u4").reshape(-1, 6)
+    stream, half = bundle.stream(360, COUNTS_PER_MV, rails=RAILS), len(counts) // 2
+    findings = [*stream.push(counts[:half]), *stream.gap(500), *stream.push(counts[half:]),
+                *stream.flush()]  # fmt: skip
+    wanted = [row_of(event)[:6] for event in find_rhythms(findings, bundle)]
+    assert rows.tolist() == wanted
+    assert len({row[0] for row in wanted}) > 2

@@ -8,6 +8,7 @@ from functools import partial
 from beatlens.ecg_page.beat_words import describe_feature
 from beatlens.ecg_page.facts import NO_BEATS, rate_words
 from beatlens.ecg_page.reasons import evidence_above, waves
+from beatlens.ecg_page.rhythm_words import rhythm_lines
 from beatlens.ecg_page.summary import ClassCount, Summary
 from beatlens.ecg_page.words import clock, plural, share, warning
 from beatlens.runtime.finding import EVIDENCE, OFFSET, Contribution, Finding
@@ -75,6 +76,8 @@ def summary_lines(summary: Summary, lead_names: Sequence[str]) -> list[str]:
         )
     if summary.decided and summary.unit != "recording":
         lines += [_class_line(row, summary) for row in summary.classes]
+    if summary.rhythms is not None:
+        lines += rhythm_lines(summary.rhythms)
     unusable = sum(end - start for start, end in summary.breaks)
     if unusable:
         lines.append(

@@ -17,6 +17,7 @@ from beatlens.ecg_page import overview, paper
 from beatlens.ecg_page.collect import BeatsCollected, Collected
 from beatlens.ecg_page.facts import class_table, quality_notes, summary_facts
 from beatlens.ecg_page.reasons import Reasons
+from beatlens.ecg_page.rhythm_words import rhythm_table
 from beatlens.ecg_page.strips import Strip
 from beatlens.ecg_page.style import STYLE
 from beatlens.ecg_page.summary import Summary
@@ -107,15 +108,24 @@ def _summary(summary: Summary) -> str:
         + "</dd></div>\n"
         for name, value, more in summary_facts(summary)
     )
-    head, *rows = class_table(summary)
-    table = "".join(f"<th>{safe(cell)}</th>" for cell in head)
+    rhythms = "" if summary.rhythms is None else _table(rhythm_table(summary.rhythms))
+    return (
+        f'<section>\n<h2>Summary</h2>\n<dl class="facts">\n{facts}</dl>\n'
+        f"{_table(class_table(summary))}{rhythms}</section>\n"
+    )
+
+
+def _table(table: Sequence[Sequence[str]]) -> str:
+    """Head and rows as a table; nothing where there are no rows."""
+    head, *rows = table
+    if not rows:
+        return ""
+    names = "".join(f"<th>{safe(cell)}</th>" for cell in head)
     body = "".join(
         "<tr>" + "".join(f"<td>{safe(cell)}</td>" for cell in row) + "</tr>\n" for row in rows
     )
     return (
-        f'<section>\n<h2>Summary</h2>\n<dl class="facts">\n{facts}</dl>\n'
-        f'<table class="classes"><thead><tr>{table}</tr></thead><tbody>\n{body}</tbody></table>\n'
-        "</section>\n"
+        f'<table class="classes"><thead><tr>{names}</tr></thead><tbody>\n{body}</tbody></table>\n'
     )
 
 

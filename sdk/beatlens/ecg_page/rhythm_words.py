@@ -53,6 +53,26 @@ def rhythm_lines(summary: RhythmSummary) -> list[str]:
     return [_kind_line(kind, one) for kind, one in summary.kinds.items()]
 
 
+def rhythm_table(summary: RhythmSummary) -> list[list[str]]:
+    """Head and rows of the table of rhythms; no rows where none was found."""
+    rows = [
+        [
+            rhythm_name(kind).capitalize(),
+            f"{one.count:,}",
+            clock(one.seconds),
+            _extent(one.longest),
+            "" if kind == PAUSE else f"{one.fastest.rate} a minute at {clock(one.fastest.start_s)}",
+        ]
+        for kind, one in summary.kinds.items()
+    ]
+    return [["Rhythm", "Number", "Time", "Longest", "Fastest"], *rows]
+
+
+def _extent(event: RhythmEvent) -> str:
+    long = f"{event.seconds:.2f} s" if event.kind == PAUSE else plural(event.count, "beat")
+    return f"{long} at {clock(event.start_s)}"
+
+
 def _kind_line(kind: str, one: RhythmCount) -> str:
     text = f"{SHORT[kind]:<11} {one.count:,}"
     if kind.endswith("couplet"):

@@ -18,6 +18,7 @@ from beatlens.ecg_page.collect import (
 )
 from beatlens.ecg_page.lead_monitor import FAULTS, SignalQuality
 from beatlens.signals.heart_rate import HeartRate, heart_rate, longest_interval
+from beatlens.tasks.beats.rhythm_log import RhythmSummary
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Summary:
         warnings: decisions with each warning.
         notes: decisions not given, by the quality note.
         decision: of a whole recording, the class it was given.
+        rhythms: of beats, what their rhythms come down to.
     """
 
     seconds: float
@@ -80,10 +82,14 @@ class Summary:
     warnings: Mapping[str, int]
     notes: Mapping[str, int]
     decision: str | None = None
+    rhythms: RhythmSummary | None = None
 
 
 def summarise(
-    collected: Collected, quality: SignalQuality, peaks_s: NDArray[np.floating]
+    collected: Collected,
+    quality: SignalQuality,
+    peaks_s: NDArray[np.floating],
+    rhythms: RhythmSummary | None = None,
 ) -> Summary:
     """Sum up a recording.
 
@@ -91,6 +97,7 @@ def summarise(
         collected: its findings.
         quality: of its signal.
         peaks_s: R peaks `[b]`, seconds, for models that do not decide on beats.
+        rhythms: of its beats, if the model decides on beats.
     """
     unit, decision = "span", None
     if isinstance(collected, BeatsCollected):
@@ -130,6 +137,7 @@ def summarise(
         warnings=dict(collected.warnings),
         notes=dict(collected.notes),
         decision=decision,
+        rhythms=rhythms,
     )
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from beatlens.ecg_page.collect import Collected, collector
 from beatlens.ecg_page.lead_monitor import LeadMonitor
 from beatlens.ecg_page.lines import lead_words, line, summary_lines
-from beatlens.ecg_page.rhythm_words import rhythm_line, rhythm_lines
+from beatlens.ecg_page.rhythm_words import rhythm_line
 from beatlens.ecg_page.summary import Summary, choose_peaks, summarise
 from beatlens.ecg_page.words import STATEMENT, printable
 from beatlens.ecg_page.write import about, check_page_path, write_page
@@ -71,17 +71,20 @@ def explain_record(
                 typer.echo(json_line(finding.as_dict()))
             elif not _is_normal(finding, model):
                 say(line(finding))
-            if rhythms is not None and not as_json:
-                _tell(rhythms.take(finding), say)
-        if rhythms is not None and not as_json:
-            _tell(rhythms.end(), say)
+            events = [] if rhythms is None else rhythms.take(finding)
+            _tell([] if as_json else events, say)
+        events = [] if rhythms is None else rhythms.end()
+        _tell([] if as_json else events, say)
         quality = monitor.end()
-        summary = summarise(collected, quality, choose_peaks(collected, monitor.peaks))
+        summary = summarise(
+            collected,
+            quality,
+            choose_peaks(collected, monitor.peaks),
+            None if rhythms is None else rhythms.summary(),
+        )
         if not as_json:
             say("")
             for text in summary_lines(summary, recording.lead_names):
-                say(text)
-            for text in [] if rhythms is None else rhythm_lines(rhythms.summary()):
                 say(text)
         if page is not None:
             guessed = chosen if "a guess" in chosen else ""
