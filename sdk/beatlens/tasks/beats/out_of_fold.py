@@ -186,4 +186,5 @@ def choose_rule_out_of_fold(
         *warnings,
         recipe.task.never_if_clipped,
         None if sharing is None else (sharing.number, sharing.others, MARGIN * temperature),
+        recipe.task.codes,
     )
