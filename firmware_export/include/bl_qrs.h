@@ -1,13 +1,14 @@
 /*
  * R peaks from the front end's samples, the same as beatlens.signals.qrs
  * gives. Curvature is summed over 0.16 s; its maxima are beats where they are
- * above a threshold between the medians of the last beats and of the rest.
+ * above a threshold between the medians of the last beats and of the rest,
+ * which is higher in noise, unless they look like the last beats.
  *
  * C99, freestanding: no heap, no recursion, no global state, no floating
  * point, and nothing of libc. Time and memory per sample are bounded.
  *
  *     static bl_qrs q;
- *     bl_qrs_init(&q);
+ *     bl_qrs_init(&q, 150);
  *     ... for every sample: bl_qrs_push(&q, sample.x, on_peak, 0);
  *     bl_qrs_end(&q, on_peak, 0);
  *
@@ -28,6 +29,11 @@ extern "C" {
 #define BL_QRS_SUMMED 21     /* curvatures of a sum */
 #define BL_QRS_KEPT 32 /* curvatures to find a peak in: a power of 2, 30 or
                           more */
+#define BL_QRS_SUMS 40  /* the newest, NEIGHBOURS + 27 of them */
+#define BL_QRS_KEPT_X 64 /* samples around a maximum: a power of 2, 56 or
+                            more */
+#define BL_QRS_SHAPE 16  /* values of a beat's shape */
+#define BL_QRS_SHAPES 3  /* shapes of beats that are remembered */
 #define BL_QRS_REMEMBERED 8 /* beats, other candidates, and intervals */
 #define BL_QRS_EARLY 75     /* candidates of the first eight seconds, at most */
 
@@ -44,14 +50,18 @@ typedef struct {
     uint32_t quiet;      /* sample since which no beat was found */
     uint32_t waiting_at[BL_QRS_EARLY]; /* samples of candidates that are not
                                           beats, so far */
-    int16_t waiting[BL_QRS_EARLY];     /* their sums */
-    int8_t x[2];                       /* samples before the newest */
+    int16_t waiting[BL_QRS_EARLY];     /* their sums; below 0: in noise */
+    int8_t x[BL_QRS_KEPT_X];           /* a ring */
+    int16_t shapes[BL_QRS_SHAPES][BL_QRS_SHAPE]; /* eighths of 3 samples'
+                                                    sums */
+    uint16_t shape_counts[BL_QRS_SHAPES];
     int16_t smoothed[9];               /* sums of 3 samples, the newest last */
     int16_t curvature[BL_QRS_KEPT];    /* a ring */
-    int16_t sums[2 * BL_QRS_NEIGHBOURS + 1]; /* a ring */
+    int16_t sums[BL_QRS_SUMS];         /* a ring */
     int16_t beats[BL_QRS_REMEMBERED];  /* sums of the last beats */
     int16_t noise[BL_QRS_REMEMBERED];  /* sums of other candidates */
     uint32_t intervals[BL_QRS_REMEMBERED]; /* samples between beats */
+    int16_t floor;       /* that a candidate's sum is above */
     int16_t largest;     /* sum of this second */
     int16_t last_value;  /* sum of the last beat; below 0: there was none */
     uint8_t waiting_count;
@@ -59,8 +69,9 @@ typedef struct {
                             decisions begin */
 } bl_qrs;
 
-/* Begins a stream. */
-void bl_qrs_init(bl_qrs *q);
+/* Begins a stream. `floor` is the sum that a candidate is above, 3.75 mV in
+ * steps of a sample: 150 where a step is 0.025 mV, 75 where it is 0.05 mV. */
+void bl_qrs_init(bl_qrs *q, int16_t floor);
 
 /* Takes a sample and hands out the peaks that became certain; without `on_peak`
  * they are dropped. */

@@ -1,4 +1,5 @@
-/* R peaks; see ../include/bl_qrs.h. Constants as in beatlens.signals.qrs. */
+/* R peaks; see ../include/bl_qrs.h. Constants as in beatlens.signals.qrs,
+ * qrs_decisions and qrs_shapes. */
 
 #include "bl_qrs.h"
 
@@ -8,9 +9,11 @@
 #define NEAR 6 /* samples from a sum's maximum within which its peak lies */
 #define KEPT BL_QRS_KEPT
 #define NEIGHBOURS BL_QRS_NEIGHBOURS
-#define WINDOW (2 * NEIGHBOURS + 1)
+#define SUMS BL_QRS_SUMS
 #define REMEMBERED BL_QRS_REMEMBERED
-#define FLOOR 150
+#define BACKGROUND 26 /* samples from a sum back to what lies before it */
+#define MAX_BACKGROUND 12
+#define MAX_ROUGHNESS 8
 #define RATE 128
 #define REFRACTORY 26
 #define T_WAVE 46
@@ -18,11 +21,29 @@
 #define EARLY_T 36
 #define EARLY_FLAT_T 21
 #define HIGH 11
+#define HIGH_SIMILAR 18
+#define HIGH_OTHER 32
+#define ON_TIME 28u
 #define LOW 4
-#define NOISE_CAP 12
+#define NOISE_CAP 10
+#define CLOSED 6
+#define DOUBLE 7
+#define LONG_GAP 34u
+#define DOUBLE_GAP 54u
+#define APART 40
+#define WORTH_A_LOOK 6
 #define LARGEST_BEAT 2 /* median beats that one counts as, at most */
 #define SILENCE (4 * RATE)
 #define RECENT (8u * RATE)
+
+#define LENGTH BL_QRS_SHAPE
+#define SHAPES BL_QRS_SHAPES
+#define STRIDE 2 /* samples between two values of a shape */
+#define SHIFTS 5 /* places at which a shape is looked for, a value apart */
+#define REACHED (LENGTH + SHIFTS - 1) /* values around a candidate */
+#define BEFORE (STRIDE * (LENGTH / 2 + SHIFTS / 2)) /* samples to its peak */
+#define COUNTED 16 /* that a beat adds to its shape's count */
+#define SCALE 8 /* parts of a step in which shapes are remembered */
 
 /* Shifts of negative numbers are the compiler's choice in C99: proves that it
  * chose to round down, as every compiler for these cores does. */
@@ -33,6 +54,15 @@ typedef struct {
     bl_on_peak on_peak;
     void *context;
 } receiver;
+
+/* A maximum of sums. */
+typedef struct {
+    uint32_t at;     /* sample of its peak */
+    int16_t value;   /* the sum, above 0 */
+    uint8_t clear;   /* little noise around it */
+    uint8_t shaped;  /* `shape` is known */
+    int16_t shape[REACHED];
+} candidate;
 
 /* Medians */
 
@@ -82,20 +112,93 @@ static int32_t mix_threshold(int32_t noise, int32_t beat, int32_t part)
     return noise + ((beat - noise) * part >> 5);
 }
 
-static int32_t find_threshold(const bl_qrs *q)
+/* Shapes */
+
+/* Covariance times LENGTH squared, and the same of each shape alone: below
+ * 2^26. */
+static int32_t find_covariance(const int16_t *one, const int16_t *other)
 {
-    return mix_threshold(find_median_sum(q->noise), find_median_sum(q->beats),
-                         HIGH);
+    int32_t products = 0, sum = 0, other_sum = 0, i;
+
+    for (i = 0; i < LENGTH; i++) {
+        products += one[i] * other[i];
+        sum += one[i];
+        other_sum += other[i];
+    }
+    return LENGTH * products - sum * other_sum;
 }
 
-/* Sums of beats that were missed are among those of noise, which is why noise
- * is capped here. */
-static int32_t find_overdue_threshold(const bl_qrs *q)
+/* The shift at which a remembered shape has the largest covariance with what
+ * is seen, if it is alike there; else SHIFTS. */
+static uint32_t find_shape(const bl_qrs *q, const int16_t *seen,
+                           uint32_t number)
 {
-    int32_t noise = find_median_sum(q->noise), beat = find_median_sum(q->beats);
-    int32_t cap = NOISE_CAP * beat >> 5;
+    int16_t shape[LENGTH];
+    uint32_t shift, best = 0, i;
+    int32_t most = INT32_MIN;
+    int64_t variances;
 
-    return mix_threshold(noise < cap ? noise : cap, beat, LOW);
+    for (i = 0; i < LENGTH; i++)
+        shape[i] = (int16_t)(q->shapes[number][i] >> 3);
+    for (shift = 0; shift < SHIFTS; shift++) {
+        int32_t found = find_covariance(seen + shift, shape);
+
+        if (found > most) {
+            most = found;
+            best = shift;
+        }
+    }
+    if (most <= 0)
+        return SHIFTS;
+    variances = (int64_t)find_covariance(seen + best, seen + best) *
+                find_covariance(shape, shape);
+    return 8 * ((int64_t)most * most) > 5 * variances ? best : SHIFTS;
+}
+
+/* Whether a candidate looks like a shape that came twice; yes if none has. */
+static uint32_t resembles(const bl_qrs *q, const int16_t *seen)
+{
+    uint32_t known = 0, i;
+
+    for (i = 0; i < SHAPES; i++)
+        if (q->shape_counts[i] > COUNTED) {
+            known = 1;
+            if (find_shape(q, seen, i) < SHIFTS)
+                return 1;
+        }
+    return !known;
+}
+
+/* Moves the shape that a beat has by an eighth, or replaces the rarest. */
+static void learn(bl_qrs *q, const int16_t *seen)
+{
+    uint32_t number, rarest = 0, shift = SHIFTS, i;
+
+    for (number = 0; number < SHAPES; number++) {
+        if (q->shape_counts[number] > 0)
+            shift = find_shape(q, seen, number);
+        if (shift < SHIFTS)
+            break;
+        if (q->shape_counts[number] < q->shape_counts[rarest])
+            rarest = number;
+    }
+    if (shift < SHIFTS) {
+        for (i = 0; i < LENGTH; i++) {
+            int32_t moved = SCALE * seen[shift + i] - q->shapes[number][i];
+
+            q->shapes[number][i] =
+                (int16_t)(q->shapes[number][i] + (moved >> 3));
+        }
+    } else {
+        number = rarest;
+        for (i = 0; i < LENGTH; i++)
+            q->shapes[number][i] = (int16_t)(SCALE * seen[SHIFTS / 2 + i]);
+        q->shape_counts[number] = 0;
+    }
+    for (i = 0; i < SHAPES; i++)
+        q->shape_counts[i] =
+            (uint16_t)(q->shape_counts[i] - (q->shape_counts[i] >> 5));
+    q->shape_counts[number] = (uint16_t)(q->shape_counts[number] + COUNTED);
 }
 
 /* Decisions */
@@ -111,6 +214,12 @@ static void forget(bl_qrs *q, uint32_t at)
             q->waiting[kept++] = q->waiting[i];
         }
     q->waiting_count = kept;
+}
+
+/* Waiting sums below 0 are those of candidates in noise. */
+static int16_t size_of(int16_t waiting)
+{
+    return (int16_t)(waiting < 0 ? -waiting : waiting);
 }
 
 static void accept(bl_qrs *q, uint32_t at, int16_t value, int32_t counts,
@@ -131,33 +240,79 @@ static void accept(bl_qrs *q, uint32_t at, int16_t value, int32_t counts,
         to->on_peak(to->context, at);
 }
 
-/* Accepts beats whose sums were below the threshold when they came. */
-static void accept_overdue(bl_qrs *q, uint32_t now, const receiver *to)
+/* Accepts the largest waiting candidate between the last beat and `now`, the
+ * first of equal ones, if it is above a threshold. Left out are `behind`
+ * samples from the beat on, `before` ones before `now`, and what is in noise
+ * if `clear` is set. Returns whether there was one. */
+static uint32_t accept_largest(bl_qrs *q, uint32_t now, uint32_t behind,
+                               uint32_t before, uint32_t clear,
+                               int32_t threshold, const receiver *to)
+{
+    int16_t value = 0;
+    uint32_t at = 0, i;
+
+    for (i = 0; i < q->waiting_count; i++) {
+        uint32_t one = q->waiting_at[i];
+
+        if (one >= q->last + behind && one + before <= now &&
+            now - one <= RECENT && size_of(q->waiting[i]) > value &&
+            !(clear && q->waiting[i] < 0)) {
+            value = size_of(q->waiting[i]);
+            at = one;
+        }
+    }
+    if (value == 0 || value <= threshold)
+        return 0;
+    accept(q, at, value, value, to);
+    return 1;
+}
+
+/* Accepts a beat that is overdue. Sums of beats that were missed are among
+ * those of noise, which is why noise is capped here. */
+static uint32_t accept_overdue(bl_qrs *q, uint32_t now, uint32_t closed,
+                               const receiver *to)
+{
+    int32_t noise = find_median_sum(q->noise), beat = find_median_sum(q->beats);
+    int32_t cap = NOISE_CAP * beat >> 5;
+
+    if (2 * (now - q->last) <= 3 * find_median(q->intervals))
+        return 0;
+    return accept_largest(q, now, REFRACTORY + 1, closed ? REFRACTORY : 0, 0,
+                          mix_threshold(noise < cap ? noise : cap, beat, LOW),
+                          to);
+}
+
+/* Accepts a small beat in a gap that a beat at `now` closes. */
+static uint32_t accept_small(bl_qrs *q, uint32_t now, const receiver *to)
+{
+    int32_t beat = find_median_sum(q->beats);
+    int32_t threshold = mix_threshold(find_median_sum(q->noise), beat, CLOSED);
+    uint32_t gap = 32 * (now - q->last), interval = find_median(q->intervals);
+
+    if (gap <= LONG_GAP * interval)
+        return 0;
+    if (gap > DOUBLE_GAP * interval && threshold > DOUBLE * beat >> 5)
+        threshold = DOUBLE * beat >> 5;
+    return accept_largest(q, now, APART, APART, 1, threshold, to);
+}
+
+/* Accepts beats between the last one and a candidate at `now`, which is a beat
+ * if the gap is closed. */
+static void fill(bl_qrs *q, uint32_t now, uint32_t closed, const receiver *to)
 {
     while (q->last_value >= 0 &&
-           2 * (now - q->last) > 3 * find_median(q->intervals)) {
-        int16_t value = 0;
-        uint32_t at = 0, i;
-
-        for (i = 0; i < q->waiting_count; i++)
-            if (q->waiting_at[i] > q->last + REFRACTORY &&
-                now - q->waiting_at[i] <= RECENT && q->waiting[i] > value) {
-                value = q->waiting[i];
-                at = q->waiting_at[i];
-            }
-        if (value <= find_overdue_threshold(q))
-            return;
-        accept(q, at, value, value, to);
-    }
+           (accept_overdue(q, now, closed, to) ||
+            (closed && accept_small(q, now, to))))
+        ;
 }
 
 /* Keeps a candidate that is not a beat, so far: one of the last eight. */
-static void keep(bl_qrs *q, uint32_t at, int16_t value)
+static void keep(bl_qrs *q, uint32_t at, int32_t value)
 {
     if (q->waiting_count == REMEMBERED)
         forget(q, q->waiting_at[0]);
     q->waiting_at[q->waiting_count] = at;
-    q->waiting[q->waiting_count++] = value;
+    q->waiting[q->waiting_count++] = (int16_t)value;
 }
 
 /* Whether a candidate is a T wave of the last beat, `since` samples ago. */
@@ -167,66 +322,78 @@ static uint32_t is_flat(const bl_qrs *q, uint32_t since, int16_t value)
            (since < EARLY_T && 32 * value < EARLY_FLAT_T * q->last_value);
 }
 
-static void decide(bl_qrs *q, uint32_t at, int16_t value, const receiver *to)
+/* Whether a candidate that is not clear looks like a beat; yes where that is
+ * not known. */
+static uint32_t is_similar(const bl_qrs *q, const candidate *c)
 {
-    uint32_t flat = 0;
+    if (!c->shaped)
+        return 1;
+    return 32 * c->value > WORTH_A_LOOK * find_median_sum(q->beats) &&
+           resembles(q, c->shape);
+}
 
-    accept_overdue(q, at, to);
+/* Whether a candidate is a beat at first sight. */
+static uint32_t is_beat(const bl_qrs *q, const candidate *c, uint32_t similar)
+{
+    int32_t part = HIGH;
+
     if (q->last_value >= 0) {
-        uint32_t since = at - q->last;
+        uint32_t since = c->at - q->last;
+
+        if (since < REFRACTORY || is_flat(q, since, c->value))
+            return 0;
+        if (!c->clear && 32 * since <= ON_TIME * find_median(q->intervals))
+            part = similar ? HIGH_SIMILAR : HIGH_OTHER;
+    }
+    return c->value > mix_threshold(find_median_sum(q->noise),
+                                    find_median_sum(q->beats), part);
+}
+
+static void decide(bl_qrs *q, const candidate *c, const receiver *to)
+{
+    uint32_t similar = c->clear || is_similar(q, c), flat = 0;
+
+    fill(q, c->at, is_beat(q, c, similar), to);
+    if (q->last_value >= 0) {
+        uint32_t since = c->at - q->last;
 
         if (since < REFRACTORY)
             return;
-        if (at - q->quiet > SILENCE) { /* the amplitude fell */
+        if (c->at - q->quiet > SILENCE) { /* the amplitude fell */
             halve(q->beats);
             halve(q->noise);
-            q->quiet = at - SILENCE / 2;
+            q->quiet = c->at - SILENCE / 2;
         }
-        flat = is_flat(q, since, value);
+        flat = is_flat(q, since, c->value);
     }
-    if (value > find_threshold(q) && !flat) {
+    if (is_beat(q, c, similar)) {
         int32_t cap = LARGEST_BEAT * find_median_sum(q->beats);
 
-        accept(q, at, value, value < cap ? value : cap, to);
+        accept(q, c->at, c->value, c->value < cap ? c->value : cap, to);
+        if (c->shaped)
+            learn(q, c->shape);
         return;
     }
-    remember(q->noise, value);
+    remember(q->noise, c->value);
     if (!flat)
-        keep(q, at, value);
+        keep(q, c->at, similar ? c->value : -c->value);
 }
 
 /* Decides on the candidates of the first seconds. */
 static void begin(bl_qrs *q, const receiver *to)
 {
     uint8_t early = q->waiting_count, i;
+    candidate c;
 
     q->waiting_count = 0;
+    c.shaped = 0;
     /* Candidates that are kept are fewer than those that were looked at, so no
      * place is overwritten too early. */
-    for (i = 0; i < early; i++)
-        decide(q, q->waiting_at[i], q->waiting[i], to);
-}
-
-/* Takes the sum at a sample, and the peak if it is a candidate. */
-static void take_sum(bl_qrs *q, uint32_t at, int16_t value,
-                     uint32_t candidate, uint32_t peak, const receiver *to)
-{
-    if (q->seconds == REMEMBERED) {
-        if (candidate)
-            decide(q, peak, value, to);
-        return;
-    }
-    if (value > q->largest)
-        q->largest = value;
-    if (candidate) {
-        q->waiting_at[q->waiting_count] = peak;
-        q->waiting[q->waiting_count++] = value;
-    }
-    if ((at + 1) % RATE == 0) {
-        q->beats[q->seconds++] = q->largest;
-        q->largest = 0;
-        if (q->seconds == REMEMBERED)
-            begin(q, to);
+    for (i = 0; i < early; i++) {
+        c.at = q->waiting_at[i];
+        c.value = size_of(q->waiting[i]);
+        c.clear = q->waiting[i] > 0;
+        decide(q, &c, to);
     }
 }
 
@@ -234,7 +401,7 @@ static void take_sum(bl_qrs *q, uint32_t at, int16_t value,
 
 static int16_t read_sum(const bl_qrs *q, uint32_t index)
 {
-    return q->sums[index % WINDOW];
+    return q->sums[index % SUMS];
 }
 
 /* Is the sum at a sample the first of the largest around it? */
@@ -243,7 +410,7 @@ static uint32_t is_largest(const bl_qrs *q, uint32_t at)
     int16_t value = read_sum(q, at);
     uint32_t k;
 
-    if (value <= FLOOR)
+    if (value <= q->floor)
         return 0;
     for (k = 1; k <= NEIGHBOURS; k++)
         if ((k <= at && read_sum(q, at - k) >= value) ||
@@ -263,17 +430,82 @@ static uint32_t find_peak(const bl_qrs *q, uint32_t at)
     return peak;
 }
 
+/* A sample; 0 before the first and after the last one. */
+static int32_t read_x(const bl_qrs *q, uint32_t index)
+{
+    return index < q->samples ? q->x[index % BL_QRS_KEPT_X] : 0;
+}
+
+/* Sum of three samples. */
+static int32_t read_smooth(const bl_qrs *q, uint32_t index)
+{
+    return read_x(q, index - 1) + read_x(q, index) + read_x(q, index + 1);
+}
+
+/* Whether there is little noise at a maximum and before it. */
+static uint8_t is_clear(const bl_qrs *q, uint32_t at)
+{
+    int32_t value = read_sum(q, at), rough = 0;
+    uint32_t i;
+
+    if (at >= BACKGROUND &&
+        32 * read_sum(q, at - BACKGROUND) > MAX_BACKGROUND * value)
+        return 0;
+    for (i = 0; i < BL_QRS_SUMMED; i++) {
+        int32_t bend = 3 * read_x(q, at - BESIDE + i) -
+                       read_smooth(q, at - BESIDE + i);
+
+        rough += bend < 0 ? -bend : bend;
+    }
+    return 32 * rough <= MAX_ROUGHNESS * value;
+}
+
+/* The candidate at a maximum. */
+static void measure(const bl_qrs *q, uint32_t at, candidate *c)
+{
+    uint32_t i;
+
+    c->at = find_peak(q, at);
+    c->value = read_sum(q, at);
+    c->clear = is_clear(q, at);
+    c->shaped = 1;
+    for (i = 0; i < REACHED; i++)
+        c->shape[i] = (int16_t)read_smooth(q, c->at - BEFORE + STRIDE * i);
+}
+
+/* Takes the sum at a sample. */
+static void take_sum(bl_qrs *q, uint32_t at, const receiver *to)
+{
+    candidate c;
+    uint32_t found = is_largest(q, at);
+
+    if (found)
+        measure(q, at, &c);
+    if (q->seconds == REMEMBERED) {
+        if (found)
+            decide(q, &c, to);
+        return;
+    }
+    if (read_sum(q, at) > q->largest)
+        q->largest = read_sum(q, at);
+    if (found) {
+        q->waiting_at[q->waiting_count] = c.at;
+        q->waiting[q->waiting_count++] =
+            (int16_t)(c.clear ? c.value : -c.value);
+    }
+    if ((at + 1) % RATE == 0) {
+        q->beats[q->seconds++] = q->largest;
+        q->largest = 0;
+        if (q->seconds == REMEMBERED)
+            begin(q, to);
+    }
+}
+
 static void add_sum(bl_qrs *q, int16_t sum, const receiver *to)
 {
-    uint32_t at = q->summed - NEIGHBOURS;
-
-    q->sums[q->summed % WINDOW] = sum;
-    if (q->summed++ >= NEIGHBOURS) {
-        uint32_t candidate = is_largest(q, at);
-
-        take_sum(q, at, read_sum(q, at), candidate,
-                 candidate ? find_peak(q, at) : 0, to);
-    }
+    q->sums[q->summed % SUMS] = sum;
+    if (q->summed++ >= NEIGHBOURS)
+        take_sum(q, q->summed - 1 - NEIGHBOURS, to);
 }
 
 static void add_curvature(bl_qrs *q, int16_t curvature, const receiver *to)
@@ -292,9 +524,9 @@ static void smooth(bl_qrs *q, int8_t x)
 
     for (i = 0; i < 2 * REACH; i++)
         q->smoothed[i] = q->smoothed[i + 1];
-    q->smoothed[2 * REACH] = (int16_t)(q->x[0] + q->x[1] + x);
-    q->x[0] = q->x[1];
-    q->x[1] = x;
+    q->x[q->samples++ % BL_QRS_KEPT_X] = x;
+    q->smoothed[2 * REACH] = (int16_t)(read_x(q, q->samples - 3) +
+                                       read_x(q, q->samples - 2) + x);
 }
 
 /* |2 y[n] - y[n - 4] - y[n + 4]| in the middle of the newest smoothed ones. */
@@ -308,16 +540,16 @@ static int16_t measure_curvature(const bl_qrs *q)
 
 /* Interface */
 
-void bl_qrs_init(bl_qrs *q)
+void bl_qrs_init(bl_qrs *q, int16_t floor)
 {
     uint32_t i;
 
     q->samples = q->curved = q->summed = q->last = q->quiet = 0;
     q->sum = 0;
+    q->floor = floor;
     q->largest = 0;
     q->last_value = -1;
     q->waiting_count = q->seconds = 0;
-    q->x[0] = q->x[1] = 0;
     for (i = 0; i <= 2 * REACH; i++)
         q->smoothed[i] = 0;
     for (i = 0; i < KEPT; i++)
@@ -326,6 +558,8 @@ void bl_qrs_init(bl_qrs *q)
         q->beats[i] = q->noise[i] = 0;
         q->intervals[i] = RATE;
     }
+    for (i = 0; i < SHAPES; i++)
+        q->shape_counts[i] = 0;
 }
 
 void bl_qrs_push(bl_qrs *q, int8_t x, bl_on_peak on_peak, void *context)
@@ -335,7 +569,6 @@ void bl_qrs_push(bl_qrs *q, int8_t x, bl_on_peak on_peak, void *context)
     to.on_peak = on_peak;
     to.context = context;
     smooth(q, x);
-    q->samples++;
     if (q->samples > 2 * SIDE)
         add_curvature(q, measure_curvature(q), &to);
     else if (q->samples > SIDE)
@@ -362,5 +595,5 @@ void bl_qrs_end(bl_qrs *q, bl_on_peak on_peak, void *context)
             q->beats[i] = q->beats[i - seen];
         begin(q, &to);
     }
-    bl_qrs_init(q);
+    bl_qrs_init(q, q->floor);
 }

@@ -30,7 +30,7 @@ int main(void)
     if (q == NULL)
         return 2;
     count = fread(x, 1, MAX_SAMPLES, stdin);
-    bl_qrs_init(q);
+    bl_qrs_init(q, 150);
     for (run = 0; run < 2; run++) {
         first = peaks;
         for (i = 0; i < count; i++)
