@@ -75,6 +75,7 @@ typedef struct {
                                   BL_WARNING_CLIPPED and never_if_clipped */
     uint32_t never_if_clipped; /* bit c: class c is then not decided on */
     bl_sharing sharing;
+    int16_t qrs_floor; /* see bl_qrs_init */
 } bl_beat_task;
 
 /*

@@ -324,7 +324,7 @@ int bl_beats_init(bl_beats *b, const bl_beat_task *task,
         b->margins[i].mean = 0;
         b->margins[i].beats = 0;
     }
-    bl_qrs_init(&b->qrs);
+    bl_qrs_init(&b->qrs, task->qrs_floor);
     bl_features_init(&b->rhythm);
     return BL_OK;
 }

@@ -13,7 +13,7 @@
 #define REMEMBERED BL_QRS_REMEMBERED
 #define BACKGROUND 26 /* samples from a sum back to what lies before it */
 #define MAX_BACKGROUND 12
-#define MAX_ROUGHNESS 8
+#define MAX_ROUGHNESS 6
 #define RATE 128
 #define REFRACTORY 26
 #define T_WAVE 46

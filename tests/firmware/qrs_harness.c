@@ -1,7 +1,7 @@
 /*
  * Runs the C detector of R peaks, for the tests.
  *
- * In:  int8 samples to the end of the file.
+ * In:  the floor of candidates, uint8; int8 samples to the end of the file.
  * Out: every peak, uint32, little-endian; after the end of the stream the
  *      same samples once more, which have to give the same peaks.
  */
@@ -25,12 +25,13 @@ int main(void)
     bl_qrs *q = malloc(sizeof *q);
     uint32_t peaks = 0, first = 0;
     size_t count, i;
-    int run;
+    int run, floor;
 
     if (q == NULL)
         return 2;
+    floor = getchar();
     count = fread(x, 1, MAX_SAMPLES, stdin);
-    bl_qrs_init(q, 150);
+    bl_qrs_init(q, (int16_t)floor);
     for (run = 0; run < 2; run++) {
         first = peaks;
         for (i = 0; i < count; i++)

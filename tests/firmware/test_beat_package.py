@@ -119,7 +119,7 @@ int main(void)
         rc = bl_net_init(&net, n->model, room, sizeof room);
     if (rc == BL_OK)
         rc = bl_net_push(&net, n->inputs, n->columns, 0, 0);
-    bl_qrs_init(&detector);
+    bl_qrs_init(&detector, 75);
     for (i = 0; i < 20 * 128; i++)
         bl_qrs_push(&detector, (int8_t)(i % 100 < 5 ? 60 : 0), 0, 0);
     bl_qrs_end(&detector, 0, 0);

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beatlens.signals.frontend import FrontEnd
-from beatlens.signals.qrs import QrsDetector, detect_qrs
+from beatlens.signals.frontend import LSB_MV, LSBS_MV, FrontEnd
+from beatlens.signals.qrs import QrsDetector, detect_qrs, find_floor
 from beatlens.signals.simulate import simulate_patient
 from beatlens.signals.wfdb_files import read_recording
 
@@ -21,13 +21,13 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_c([source("bl_qrs"), HERE / "qrs_harness.c"], folder / "qrs")
 
 
-def agree(program: Path, x: np.ndarray) -> list[int]:
+def agree(program: Path, x: np.ndarray, lsb_mv: float = LSB_MV) -> list[int]:
     """Assert that C gives what Python gives, whole and in pieces; the peaks."""
-    wanted = detect_qrs(x).tolist()
-    found = np.frombuffer(run_c(program, x.tobytes()), "<u4")
+    wanted = detect_qrs(x, lsb_mv).tolist()
+    found = np.frombuffer(run_c(program, bytes([find_floor(lsb_mv)]) + x.tobytes()), "<u4")
     assert found.tolist() == wanted * 2
     rng = np.random.default_rng(len(x))
-    detector, pieces, at = QrsDetector(), [], 0
+    detector, pieces, at = QrsDetector(lsb_mv), [], 0
     while at < len(x):
         size = int(rng.integers(1, 300))
         pieces += detector.push(x[at : at + size])
@@ -70,17 +70,21 @@ def test_any_end(program: Path, length: int) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_what_is_no_ecg(program: Path, seed: int) -> None:
+    lsb_mv = LSBS_MV[seed % 2]
     rng = np.random.default_rng(seed)
     scale = float(rng.choice([0, 1, 5, 40, 400]))
     x = np.clip(rng.normal(0, scale, 6000), -127, 127)
     x[rng.integers(0, 6000, 60)] = rng.choice([-127, 127], 60)
     x[2000:4000] *= rng.choice([0, 0.1, 1])
-    agree(program, x.astype(np.int8))
-    agree(program, rng.choice(np.array([-127, 127], np.int8), 3000))
+    agree(program, x.astype(np.int8), lsb_mv)
+    agree(program, rng.choice(np.array([-127, 127], np.int8), 3000), lsb_mv)
 
 
-def test_a_real_recording(program: Path, mitdb_dir: Path) -> None:
-    for name in ("108", "203"):
+@pytest.mark.parametrize("lsb_mv", LSBS_MV)
+def test_real_recordings(program: Path, mitdb_dir: Path, lsb_mv: float) -> None:
+    """Ten minutes each of low amplitude, fibrillation with V beats, and small aberrant beats."""
+    for name in ("108", "203", "201"):
         record = read_recording(mitdb_dir, name)
-        frontend = FrontEnd(360, record.counts_per_mv[0], record.rails[0])
-        agree(program, frontend.run(record.counts[0].astype(np.int16)).x)
+        frontend = FrontEnd(360, record.counts_per_mv[0], record.rails[0], lsb_mv)
+        x = frontend.run(record.counts[0, : 600 * 360].astype(np.int16)).x
+        assert len(agree(program, x, lsb_mv)) > 500

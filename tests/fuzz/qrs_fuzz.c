@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     q = malloc(sizeof *q);
     PROMISE(q != NULL);
     memset(q, 0x55, sizeof *q);
-    bl_qrs_init(q);
+    bl_qrs_init(q, 75);
     run(q, data + 1, size - 1, times, &first);
     run(q, data + 1, size - 1, times, &again); /* begun anew by the end */
     PROMISE(first.count == again.count); /* Q3 */

@@ -74,7 +74,7 @@ class LeadMonitor:
         self._last = max(1, int(np.ceil(seconds)))
         self._received = 0
         self._stream: FrontEndStream | None = None
-        self._detector = QrsDetector()
+        self._detector = QrsDetector(frontend.lsb_mv)
         self._start = self._done = 0
         self.peaks: list[float] = []
 

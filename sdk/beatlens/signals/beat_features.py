@@ -21,7 +21,7 @@ from beatlens.signals.morphology import STEPS as SHARES
 from beatlens.signals.morphology import MorphologySimilarity, cut_qrs, morphology_similarity
 from beatlens.signals.patient_beats import STEPS as OF_PATIENT
 from beatlens.signals.patient_beats import PatientBeats, patient_features
-from beatlens.signals.qrs import RECENT
+from beatlens.signals.qrs_decisions import RECENT
 from beatlens.signals.rr_features import LONGEST, RRFeatures, rr_features
 from beatlens.signals.rr_features import STEPS as RATIOS
 from beatlens.signals.rr_irregularity import STEPS as OF_MEAN

@@ -54,7 +54,7 @@ BACKGROUND = 26
 """Samples from a maximum back to the sum that is taken as what lies before the complex: 0.2 s."""
 MAX_BACKGROUND = 12
 """32nds of its own sum that the one before a clear candidate is, at most."""
-MAX_ROUGHNESS = 8
+MAX_ROUGHNESS = 6
 """32nds of its sum that the second differences of x, added up over the same samples, are at most in
 a clear candidate. They are largest at 64 Hz."""
 LEARNING_S = qrs_decisions.REMEMBERED

@@ -110,7 +110,7 @@ class Decisions:
     shapes: Shapes = field(default_factory=Shapes)
 
     def see(self, at: int, value: int, candidate: Candidate | None) -> list[int]:
-        """The sum at a sample, and its candidate if it is one; returns beats that became certain."""
+        """Take a sample's sum, and its candidate if it is one; returns beats that became certain."""
         if len(self.beats) == REMEMBERED:
             return [] if candidate is None else self._decide(candidate)
         self.largest = max(self.largest, value)

@@ -15,7 +15,8 @@ from beatlens.runtime.contents import Contents
 from beatlens.runtime.quality import Limits
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import FrontEnd
-from beatlens.signals.qrs import BESIDE, NEIGHBOURS, REACH, RECENT, REFRACTORY
+from beatlens.signals.qrs import BESIDE, NEIGHBOURS, REACH, find_floor
+from beatlens.signals.qrs_decisions import RECENT, REFRACTORY
 from beatlens.tasks.beats.c_golden import beat_golden_source
 from beatlens.tasks.beats.rhythm_kinds import DEFAULT_SETTINGS
 from beatlens.tasks.beats.rule import BEAT_LIMITS, BeatRule, beat_rule
@@ -63,7 +64,7 @@ def beat_task_source(
         f"    {rule.before}, {rule.after}, {limits_row(allowed, total)},\n"
         f"    {rule.warning.low_margin}, {rule.warning.out_of_distribution},\n"
         f"    {int(allowed.clipped_warning * total)}, {excluded},\n"
-        f"    {_sharing_row(rule)}\n}};\n",
+        f"    {_sharing_row(rule)}, {find_floor(bundle.lsb_mv)}\n}};\n",
         f"const uint8_t {name}_roles[] = {row(*map(int, rule.roles))};\n"
         f"const bl_rhythm_settings {name}_rhythms = {row(*astuple(DEFAULT_SETTINGS))};\n",
     )

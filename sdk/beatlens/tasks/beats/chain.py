@@ -32,7 +32,7 @@ from beatlens.tasks.beats.sharing import ClusterMargins
 
 KEPT_S = 10
 """Seconds of evidence that are kept: the detector looks at 8 s before it first decides, and finds
-an overdue beat 8 s late at most (`beatlens.signals.qrs.RECENT`)."""
+an overdue beat 8 s late at most (`beatlens.signals.qrs_decisions.RECENT`)."""
 
 HIDING = 32
 """Flat or saturated samples between two R peaks that may hide a beat: more (BL_BEATS_HIDING)."""
@@ -108,7 +108,7 @@ class _BeatSegment:
             span=hop,
             on_samples=self._find_peaks,
         )
-        self._detector, self._known = QrsDetector(), BeatFeatures(patient.beats)
+        self._detector, self._known = QrsDetector(frontend.lsb_mv), BeatFeatures(patient.beats)
         self._margins = patient.margins
         self._peaks: deque[int] = deque()  # whose evidence is not taken yet
         self._taken: deque[_Taken] = deque()  # that are not decided yet

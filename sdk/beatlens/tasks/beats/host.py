@@ -22,7 +22,7 @@ from beatlens.runtime.host import (
 from beatlens.runtime.quality import Limits
 from beatlens.signals.beat_features import FEATURES
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
-from beatlens.signals.qrs import REFRACTORY
+from beatlens.signals.qrs_decisions import REFRACTORY
 from beatlens.tasks.beats.c_task import beat_task_source
 from beatlens.tasks.beats.finding import beat_finding, beat_without_decision
 from beatlens.tasks.beats.rule import beat_rule

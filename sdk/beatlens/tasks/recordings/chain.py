@@ -136,7 +136,7 @@ class _RecordingSegment:
             span=hop,
             on_samples=self._find_peaks,
         )
-        self._detector, self._rhythm = QrsDetector(), RRFeatures()
+        self._detector, self._rhythm = QrsDetector(frontend.lsb_mv), RRFeatures()
 
     def push(self, counts: NDArray[np.int64]) -> Iterable[Finding]:
         """Take checked sensor counts."""
