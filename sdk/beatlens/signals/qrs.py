@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from beatlens.errors import SignalError
 from beatlens.signals import qrs_decisions, qrs_shapes
-from beatlens.signals.frontend import LSB_MV
+from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ
 from beatlens.signals.qrs_decisions import Candidate, Decisions
 
 SMOOTHED = 1
@@ -139,10 +139,14 @@ class QrsDetector:
         first = middle > windows[:, :NEIGHBOURS].max(axis=1)
         last = middle >= windows[:, NEIGHBOURS + 1 :].max(axis=1)
         candidates = first & last & (middle > self._floor)
-        for at in range(start, stop):
+        learnt = min(stop, max(start, LEARNING_S * MODEL_RATE_HZ))
+        for at in range(start, learnt):
             here = at - self._first
             candidate = self._candidate(curved, sums, here) if candidates[here] else None
-            found += self._decisions.see(at, int(sums[here]), candidate)
+            found += self._decisions.learn(at, int(sums[here]), candidate)
+        for here in np.flatnonzero(candidates[: stop - self._first]).tolist():
+            if self._first + here >= learnt:
+                found += self._decisions.decide(self._candidate(curved, sums, here))
         self._checked = stop
         gone = max(0, stop - _BEFORE - self._first)
         self._x, self._first = self._x[gone:], self._first + gone

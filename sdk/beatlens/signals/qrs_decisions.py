@@ -109,10 +109,8 @@ class Decisions:
     """Sample and value of the last beat."""
     shapes: Shapes = field(default_factory=Shapes)
 
-    def see(self, at: int, value: int, candidate: Candidate | None) -> list[int]:
-        """Take a sample's sum, and its candidate if it is one; returns beats that became certain."""
-        if len(self.beats) == REMEMBERED:
-            return [] if candidate is None else self._decide(candidate)
+    def learn(self, at: int, value: int, candidate: Candidate | None) -> list[int]:
+        """Take a sum of the first seconds, and its candidate if any; returns beats at their end."""
         self.largest = max(self.largest, value)
         if candidate is not None:
             self.early.append(Candidate(candidate.at, candidate.value, candidate.clear, shape=None))
@@ -133,9 +131,10 @@ class Decisions:
     def _begin(self) -> list[int]:
         """Decide on the candidates of the first seconds."""
         early, self.early = self.early, []
-        return [beat for candidate in early for beat in self._decide(candidate)]
+        return [beat for candidate in early for beat in self.decide(candidate)]
 
-    def _decide(self, c: Candidate) -> list[int]:
+    def decide(self, c: Candidate) -> list[int]:
+        """Take the next candidate, after the first seconds; returns beats that became certain."""
         similar = c.clear or self._is_similar(c)
         found = self._fill(c.at, closed=self._is_beat(c, similar))
         flat = False

@@ -21,6 +21,7 @@ False
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 LENGTH = 16
@@ -73,16 +74,16 @@ class Shapes:
         self._counts[number] += COUNTED
 
     def _find(self, seen: Values, number: int) -> int | None:
-        """The first shift at which a shape is found, of those the one of largest covariance."""
-        shape = self._shapes[number] >> SCALE
-        covariances = [_covariance(seen[i : i + LENGTH], shape) for i in range(SHIFTS)]
-        best = max(range(SHIFTS), key=lambda i: covariances[i])
-        covariance, own = covariances[best], seen[best : best + LENGTH]
+        """The first shift at which the covariance is largest, if the shape is found there."""
+        shape, windows = self._shapes[number] >> SCALE, sliding_window_view(seen, LENGTH)
+        covariances = LENGTH * (windows @ shape) - windows.sum(axis=1) * shape.sum()
+        best = int(covariances.argmax())
         least, of = LEAST_SQUARE
-        variances = _covariance(own, own) * _covariance(shape, shape)
+        variances = _variance(windows[best]) * _variance(shape)
+        covariance = int(covariances[best])
         return best if covariance > 0 and of * covariance**2 > least * variances else None
 
 
-def _covariance(one: Values, other: Values) -> int:
-    """Of `[LENGTH]` each, times `LENGTH` squared: below 2^26."""
-    return LENGTH * int(one @ other) - int(one.sum()) * int(other.sum())
+def _variance(values: Values) -> int:
+    """Of `[LENGTH]`, times `LENGTH` squared: below 2^26, as covariances are."""
+    return LENGTH * int(values @ values) - int(values.sum()) ** 2
