@@ -40,6 +40,12 @@ extern "C" {
 /* Gets the sample of an R peak, counted from the first that was pushed. */
 typedef void (*bl_on_peak)(void *context, uint32_t sample);
 
+/* Private, as the next: sums that are remembered, and their median. */
+typedef struct {
+    int16_t values[BL_QRS_REMEMBERED];
+    int16_t median;
+} bl_qrs_sums;
+
 /* State; private. */
 typedef struct {
     uint32_t samples;    /* that were pushed */
@@ -52,15 +58,17 @@ typedef struct {
                                           beats, so far */
     int16_t waiting[BL_QRS_EARLY];     /* their sums; below 0: in noise */
     int8_t x[BL_QRS_KEPT_X];           /* a ring */
+    int8_t last_x[2];                  /* samples before the newest */
     int16_t shapes[BL_QRS_SHAPES][BL_QRS_SHAPE]; /* eighths of 3 samples'
                                                     sums */
     uint16_t shape_counts[BL_QRS_SHAPES];
     int16_t smoothed[9];               /* sums of 3 samples, the newest last */
     int16_t curvature[BL_QRS_KEPT];    /* a ring */
     int16_t sums[BL_QRS_SUMS];         /* a ring */
-    int16_t beats[BL_QRS_REMEMBERED];  /* sums of the last beats */
-    int16_t noise[BL_QRS_REMEMBERED];  /* sums of other candidates */
+    bl_qrs_sums beats;                 /* of the last beats */
+    bl_qrs_sums noise;                 /* of other candidates */
     uint32_t intervals[BL_QRS_REMEMBERED]; /* samples between beats */
+    uint32_t interval;                 /* their median */
     int16_t floor;       /* that a candidate's sum is above */
     int16_t largest;     /* sum of this second */
     int16_t last_value;  /* sum of the last beat; below 0: there was none */

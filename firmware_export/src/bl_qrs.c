@@ -80,30 +80,32 @@ static uint32_t find_median(const uint32_t *values)
 }
 
 /* The same of sums, which are not below 0. */
-static int32_t find_median_sum(const int16_t *values)
+static int16_t find_median_sum(const int16_t *values)
 {
     uint32_t wide[REMEMBERED], i;
 
     for (i = 0; i < REMEMBERED; i++)
         wide[i] = (uint32_t)values[i];
-    return (int32_t)find_median(wide);
+    return (int16_t)find_median(wide);
 }
 
-static void remember(int16_t *values, int32_t newest)
+static void remember(bl_qrs_sums *sums, int32_t newest)
 {
     uint32_t i;
 
     for (i = 1; i < REMEMBERED; i++)
-        values[i - 1] = values[i];
-    values[REMEMBERED - 1] = (int16_t)newest;
+        sums->values[i - 1] = sums->values[i];
+    sums->values[REMEMBERED - 1] = (int16_t)newest;
+    sums->median = find_median_sum(sums->values);
 }
 
-static void halve(int16_t *values)
+static void halve(bl_qrs_sums *sums)
 {
     uint32_t i;
 
     for (i = 0; i < REMEMBERED; i++)
-        values[i] = (int16_t)(values[i] >> 1);
+        sums->values[i] = (int16_t)(sums->values[i] >> 1);
+    sums->median = find_median_sum(sums->values);
 }
 
 /* `part` 32nds of the way from noise to beats. */
@@ -114,44 +116,48 @@ static int32_t mix_threshold(int32_t noise, int32_t beat, int32_t part)
 
 /* Shapes */
 
-/* Covariance times LENGTH squared, and the same of each shape alone: below
- * 2^26. */
-static int32_t find_covariance(const int16_t *one, const int16_t *other)
+static int32_t add_products(const int16_t *one, const int16_t *other)
 {
-    int32_t products = 0, sum = 0, other_sum = 0, i;
+    int32_t sum = 0, i;
 
-    for (i = 0; i < LENGTH; i++) {
-        products += one[i] * other[i];
-        sum += one[i];
-        other_sum += other[i];
-    }
-    return LENGTH * products - sum * other_sum;
+    for (i = 0; i < LENGTH; i++)
+        sum += one[i] * other[i];
+    return sum;
 }
 
 /* The shift at which a remembered shape has the largest covariance with what
- * is seen, if it is alike there; else SHIFTS. */
+ * is seen, if it is found there; else SHIFTS. Covariances are times LENGTH
+ * squared, below 2^26. */
 static uint32_t find_shape(const bl_qrs *q, const int16_t *seen,
                            uint32_t number)
 {
     int16_t shape[LENGTH];
-    uint32_t shift, best = 0, i;
-    int32_t most = INT32_MIN;
+    int32_t shape_sum = 0, sum = 0, best_sum = 0, most = 0;
+    uint32_t shift, best = SHIFTS, i;
     int64_t variances;
 
-    for (i = 0; i < LENGTH; i++)
+    for (i = 0; i < LENGTH; i++) {
         shape[i] = (int16_t)(q->shapes[number][i] >> 3);
+        shape_sum += shape[i];
+        sum += seen[i];
+    }
     for (shift = 0; shift < SHIFTS; shift++) {
-        int32_t found = find_covariance(seen + shift, shape);
+        int32_t found =
+            LENGTH * add_products(seen + shift, shape) - sum * shape_sum;
 
         if (found > most) {
             most = found;
             best = shift;
+            best_sum = sum;
         }
+        if (shift + 1 < SHIFTS)
+            sum += seen[shift + LENGTH] - seen[shift];
     }
-    if (most <= 0)
+    if (best == SHIFTS)
         return SHIFTS;
-    variances = (int64_t)find_covariance(seen + best, seen + best) *
-                find_covariance(shape, shape);
+    variances = (int64_t)(LENGTH * add_products(seen + best, seen + best) -
+                          best_sum * best_sum) *
+                (LENGTH * add_products(shape, shape) - shape_sum * shape_sum);
     return 8 * ((int64_t)most * most) > 5 * variances ? best : SHIFTS;
 }
 
@@ -231,10 +237,11 @@ static void accept(bl_qrs *q, uint32_t at, int16_t value, int32_t counts,
         for (i = 1; i < REMEMBERED; i++)
             q->intervals[i - 1] = q->intervals[i];
         q->intervals[REMEMBERED - 1] = at - q->last;
+        q->interval = find_median(q->intervals);
     }
     q->last = q->quiet = at;
     q->last_value = value;
-    remember(q->beats, counts);
+    remember(&q->beats, counts);
     forget(q, at);
     if (to->on_peak != 0)
         to->on_peak(to->context, at);
@@ -272,10 +279,10 @@ static uint32_t accept_largest(bl_qrs *q, uint32_t now, uint32_t behind,
 static uint32_t accept_overdue(bl_qrs *q, uint32_t now, uint32_t closed,
                                const receiver *to)
 {
-    int32_t noise = find_median_sum(q->noise), beat = find_median_sum(q->beats);
+    int32_t noise = q->noise.median, beat = q->beats.median;
     int32_t cap = NOISE_CAP * beat >> 5;
 
-    if (2 * (now - q->last) <= 3 * find_median(q->intervals))
+    if (2 * (now - q->last) <= 3 * q->interval)
         return 0;
     return accept_largest(q, now, REFRACTORY + 1, closed ? REFRACTORY : 0, 0,
                           mix_threshold(noise < cap ? noise : cap, beat, LOW),
@@ -285,9 +292,9 @@ static uint32_t accept_overdue(bl_qrs *q, uint32_t now, uint32_t closed,
 /* Accepts a small beat in a gap that a beat at `now` closes. */
 static uint32_t accept_small(bl_qrs *q, uint32_t now, const receiver *to)
 {
-    int32_t beat = find_median_sum(q->beats);
-    int32_t threshold = mix_threshold(find_median_sum(q->noise), beat, CLOSED);
-    uint32_t gap = 32 * (now - q->last), interval = find_median(q->intervals);
+    int32_t beat = q->beats.median;
+    int32_t threshold = mix_threshold(q->noise.median, beat, CLOSED);
+    uint32_t gap = 32 * (now - q->last), interval = q->interval;
 
     if (gap <= LONG_GAP * interval)
         return 0;
@@ -328,7 +335,7 @@ static uint32_t is_similar(const bl_qrs *q, const candidate *c)
 {
     if (!c->shaped)
         return 1;
-    return 32 * c->value > WORTH_A_LOOK * find_median_sum(q->beats) &&
+    return 32 * c->value > WORTH_A_LOOK * q->beats.median &&
            resembles(q, c->shape);
 }
 
@@ -342,11 +349,11 @@ static uint32_t is_beat(const bl_qrs *q, const candidate *c, uint32_t similar)
 
         if (since < REFRACTORY || is_flat(q, since, c->value))
             return 0;
-        if (!c->clear && 32 * since <= ON_TIME * find_median(q->intervals))
+        if (!c->clear && 32 * since <= ON_TIME * q->interval)
             part = similar ? HIGH_SIMILAR : HIGH_OTHER;
     }
-    return c->value > mix_threshold(find_median_sum(q->noise),
-                                    find_median_sum(q->beats), part);
+    return c->value > mix_threshold(q->noise.median,
+                                    q->beats.median, part);
 }
 
 static void decide(bl_qrs *q, const candidate *c, const receiver *to)
@@ -360,21 +367,21 @@ static void decide(bl_qrs *q, const candidate *c, const receiver *to)
         if (since < REFRACTORY)
             return;
         if (c->at - q->quiet > SILENCE) { /* the amplitude fell */
-            halve(q->beats);
-            halve(q->noise);
+            halve(&q->beats);
+            halve(&q->noise);
             q->quiet = c->at - SILENCE / 2;
         }
         flat = is_flat(q, since, c->value);
     }
     if (is_beat(q, c, similar)) {
-        int32_t cap = LARGEST_BEAT * find_median_sum(q->beats);
+        int32_t cap = LARGEST_BEAT * q->beats.median;
 
         accept(q, c->at, c->value, c->value < cap ? c->value : cap, to);
         if (c->shaped)
             learn(q, c->shape);
         return;
     }
-    remember(q->noise, c->value);
+    remember(&q->noise, c->value);
     if (!flat)
         keep(q, c->at, similar ? c->value : -c->value);
 }
@@ -385,6 +392,7 @@ static void begin(bl_qrs *q, const receiver *to)
     uint8_t early = q->waiting_count, i;
     candidate c;
 
+    q->beats.median = find_median_sum(q->beats.values);
     q->waiting_count = 0;
     c.shaped = 0;
     /* Candidates that are kept are fewer than those that were looked at, so no
@@ -473,7 +481,26 @@ static void measure(const bl_qrs *q, uint32_t at, candidate *c)
         c->shape[i] = (int16_t)read_smooth(q, c->at - BEFORE + STRIDE * i);
 }
 
-/* Takes the sum at a sample. */
+/* Takes the sum at a sample of the first seconds; `c` is its candidate, or
+ * 0. */
+static void take_early(bl_qrs *q, uint32_t at, const candidate *c,
+                       const receiver *to)
+{
+    if (read_sum(q, at) > q->largest)
+        q->largest = read_sum(q, at);
+    if (c != 0) {
+        q->waiting_at[q->waiting_count] = c->at;
+        q->waiting[q->waiting_count++] =
+            (int16_t)(c->clear ? c->value : -c->value);
+    }
+    if ((at + 1) % RATE == 0) {
+        q->beats.values[q->seconds++] = q->largest;
+        q->largest = 0;
+        if (q->seconds == REMEMBERED)
+            begin(q, to);
+    }
+}
+
 static void take_sum(bl_qrs *q, uint32_t at, const receiver *to)
 {
     candidate c;
@@ -481,24 +508,10 @@ static void take_sum(bl_qrs *q, uint32_t at, const receiver *to)
 
     if (found)
         measure(q, at, &c);
-    if (q->seconds == REMEMBERED) {
-        if (found)
-            decide(q, &c, to);
-        return;
-    }
-    if (read_sum(q, at) > q->largest)
-        q->largest = read_sum(q, at);
-    if (found) {
-        q->waiting_at[q->waiting_count] = c.at;
-        q->waiting[q->waiting_count++] =
-            (int16_t)(c.clear ? c.value : -c.value);
-    }
-    if ((at + 1) % RATE == 0) {
-        q->beats[q->seconds++] = q->largest;
-        q->largest = 0;
-        if (q->seconds == REMEMBERED)
-            begin(q, to);
-    }
+    if (q->seconds < REMEMBERED)
+        take_early(q, at, found ? &c : 0, to);
+    else if (found)
+        decide(q, &c, to);
 }
 
 static void add_sum(bl_qrs *q, int16_t sum, const receiver *to)
@@ -524,9 +537,10 @@ static void smooth(bl_qrs *q, int8_t x)
 
     for (i = 0; i < 2 * REACH; i++)
         q->smoothed[i] = q->smoothed[i + 1];
+    q->smoothed[2 * REACH] = (int16_t)(q->last_x[0] + q->last_x[1] + x);
+    q->last_x[0] = q->last_x[1];
+    q->last_x[1] = x;
     q->x[q->samples++ % BL_QRS_KEPT_X] = x;
-    q->smoothed[2 * REACH] = (int16_t)(read_x(q, q->samples - 3) +
-                                       read_x(q, q->samples - 2) + x);
 }
 
 /* |2 y[n] - y[n - 4] - y[n + 4]| in the middle of the newest smoothed ones. */
@@ -547,6 +561,7 @@ void bl_qrs_init(bl_qrs *q, int16_t floor)
     q->samples = q->curved = q->summed = q->last = q->quiet = 0;
     q->sum = 0;
     q->floor = floor;
+    q->last_x[0] = q->last_x[1] = 0;
     q->largest = 0;
     q->last_value = -1;
     q->waiting_count = q->seconds = 0;
@@ -555,9 +570,11 @@ void bl_qrs_init(bl_qrs *q, int16_t floor)
     for (i = 0; i < KEPT; i++)
         q->curvature[i] = 0;
     for (i = 0; i < REMEMBERED; i++) {
-        q->beats[i] = q->noise[i] = 0;
+        q->beats.values[i] = q->noise.values[i] = 0;
         q->intervals[i] = RATE;
     }
+    q->beats.median = q->noise.median = 0;
+    q->interval = RATE;
     for (i = 0; i < SHAPES; i++)
         q->shape_counts[i] = 0;
 }
@@ -590,9 +607,9 @@ void bl_qrs_end(bl_qrs *q, bl_on_peak on_peak, void *context)
         uint32_t seen = q->seconds > 0 ? q->seconds : 1;
 
         if (q->seconds == 0)
-            q->beats[0] = q->largest;
+            q->beats.values[0] = q->largest;
         for (i = seen; i < REMEMBERED; i++)
-            q->beats[i] = q->beats[i - seen];
+            q->beats.values[i] = q->beats.values[i - seen];
         begin(q, &to);
     }
     bl_qrs_init(q, q->floor);
