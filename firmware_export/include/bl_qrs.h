@@ -29,7 +29,8 @@ extern "C" {
 #define BL_QRS_SUMMED 21     /* curvatures of a sum */
 #define BL_QRS_KEPT 32 /* curvatures to find a peak in: a power of 2, 30 or
                           more */
-#define BL_QRS_SUMS 40  /* the newest, NEIGHBOURS + 27 of them */
+#define BL_QRS_SMOOTHED 16 /* smoothed samples: a power of 2, 9 or more */
+#define BL_QRS_SUMS 64 /* sums: a power of 2, 40 or more */
 #define BL_QRS_KEPT_X 64 /* samples around a maximum: a power of 2, 56 or
                             more */
 #define BL_QRS_SHAPE 16  /* values of a beat's shape */
@@ -58,11 +59,10 @@ typedef struct {
                                           beats, so far */
     int16_t waiting[BL_QRS_EARLY];     /* their sums; below 0: in noise */
     int8_t x[BL_QRS_KEPT_X];           /* a ring */
-    int8_t last_x[2];                  /* samples before the newest */
     int16_t shapes[BL_QRS_SHAPES][BL_QRS_SHAPE]; /* eighths of 3 samples'
                                                     sums */
     uint16_t shape_counts[BL_QRS_SHAPES];
-    int16_t smoothed[9];               /* sums of 3 samples, the newest last */
+    int16_t smoothed[BL_QRS_SMOOTHED]; /* a ring of 3 samples' sums */
     int16_t curvature[BL_QRS_KEPT];    /* a ring */
     int16_t sums[BL_QRS_SUMS];         /* a ring */
     bl_qrs_sums beats;                 /* of the last beats */

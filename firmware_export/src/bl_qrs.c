@@ -8,6 +8,8 @@
 #define BESIDE (BL_QRS_SUMMED / 2) /* curvatures on each side of the middle */
 #define NEAR 6 /* samples from a sum's maximum within which its peak lies */
 #define KEPT BL_QRS_KEPT
+#define KEPT_X BL_QRS_KEPT_X
+#define SMOOTHED BL_QRS_SMOOTHED
 #define NEIGHBOURS BL_QRS_NEIGHBOURS
 #define SUMS BL_QRS_SUMS
 #define REMEMBERED BL_QRS_REMEMBERED
@@ -60,8 +62,7 @@ typedef struct {
     uint32_t at;     /* sample of its peak */
     int16_t value;   /* the sum, above 0 */
     uint8_t clear;   /* little noise around it */
-    uint8_t shaped;  /* `shape` is known */
-    int16_t shape[REACHED];
+    uint8_t kept;    /* samples around it are kept */
 } candidate;
 
 /* Medians */
@@ -114,6 +115,28 @@ static int32_t mix_threshold(int32_t noise, int32_t beat, int32_t part)
     return noise + ((beat - noise) * part >> 5);
 }
 
+/* Samples */
+
+/* A sample; 0 before the first and after the last one. */
+static int32_t read_x(const bl_qrs *q, uint32_t index)
+{
+    return index < q->samples ? q->x[index % KEPT_X] : 0;
+}
+
+/* The values around a peak, each a sum of three samples. */
+static void read_shape(const bl_qrs *q, uint32_t peak, int16_t *seen)
+{
+    uint32_t at = peak - BEFORE, i;
+    int32_t edge = read_x(q, at - 1);
+
+    for (i = 0; i < REACHED; i++, at += STRIDE) {
+        int32_t next = read_x(q, at + 1);
+
+        seen[i] = (int16_t)(edge + read_x(q, at) + next);
+        edge = next;
+    }
+}
+
 /* Shapes */
 
 static int32_t add_products(const int16_t *one, const int16_t *other)
@@ -162,10 +185,12 @@ static uint32_t find_shape(const bl_qrs *q, const int16_t *seen,
 }
 
 /* Whether a candidate looks like a shape that came twice; yes if none has. */
-static uint32_t resembles(const bl_qrs *q, const int16_t *seen)
+static uint32_t resembles(const bl_qrs *q, uint32_t peak)
 {
+    int16_t seen[REACHED];
     uint32_t known = 0, i;
 
+    read_shape(q, peak, seen);
     for (i = 0; i < SHAPES; i++)
         if (q->shape_counts[i] > COUNTED) {
             known = 1;
@@ -176,10 +201,12 @@ static uint32_t resembles(const bl_qrs *q, const int16_t *seen)
 }
 
 /* Moves the shape that a beat has by an eighth, or replaces the rarest. */
-static void learn(bl_qrs *q, const int16_t *seen)
+static void learn(bl_qrs *q, uint32_t peak)
 {
+    int16_t seen[REACHED];
     uint32_t number, rarest = 0, shift = SHIFTS, i;
 
+    read_shape(q, peak, seen);
     for (number = 0; number < SHAPES; number++) {
         if (q->shape_counts[number] > 0)
             shift = find_shape(q, seen, number);
@@ -333,10 +360,10 @@ static uint32_t is_flat(const bl_qrs *q, uint32_t since, int16_t value)
  * not known. */
 static uint32_t is_similar(const bl_qrs *q, const candidate *c)
 {
-    if (!c->shaped)
+    if (!c->kept)
         return 1;
     return 32 * c->value > WORTH_A_LOOK * q->beats.median &&
-           resembles(q, c->shape);
+           resembles(q, c->at);
 }
 
 /* Whether a candidate is a beat at first sight. */
@@ -377,8 +404,8 @@ static void decide(bl_qrs *q, const candidate *c, const receiver *to)
         int32_t cap = LARGEST_BEAT * q->beats.median;
 
         accept(q, c->at, c->value, c->value < cap ? c->value : cap, to);
-        if (c->shaped)
-            learn(q, c->shape);
+        if (c->kept)
+            learn(q, c->at);
         return;
     }
     remember(&q->noise, c->value);
@@ -394,7 +421,7 @@ static void begin(bl_qrs *q, const receiver *to)
 
     q->beats.median = find_median_sum(q->beats.values);
     q->waiting_count = 0;
-    c.shaped = 0;
+    c.kept = 0;
     /* Candidates that are kept are fewer than those that were looked at, so no
      * place is overwritten too early. */
     for (i = 0; i < early; i++) {
@@ -438,32 +465,22 @@ static uint32_t find_peak(const bl_qrs *q, uint32_t at)
     return peak;
 }
 
-/* A sample; 0 before the first and after the last one. */
-static int32_t read_x(const bl_qrs *q, uint32_t index)
-{
-    return index < q->samples ? q->x[index % BL_QRS_KEPT_X] : 0;
-}
-
-/* Sum of three samples. */
-static int32_t read_smooth(const bl_qrs *q, uint32_t index)
-{
-    return read_x(q, index - 1) + read_x(q, index) + read_x(q, index + 1);
-}
-
 /* Whether there is little noise at a maximum and before it. */
 static uint8_t is_clear(const bl_qrs *q, uint32_t at)
 {
     int32_t value = read_sum(q, at), rough = 0;
-    uint32_t i;
+    uint32_t first = at - BESIDE, i;
+    int32_t before = read_x(q, first - 1), now = read_x(q, first);
 
     if (at >= BACKGROUND &&
         32 * read_sum(q, at - BACKGROUND) > MAX_BACKGROUND * value)
         return 0;
-    for (i = 0; i < BL_QRS_SUMMED; i++) {
-        int32_t bend = 3 * read_x(q, at - BESIDE + i) -
-                       read_smooth(q, at - BESIDE + i);
+    for (i = 1; i <= BL_QRS_SUMMED; i++) {
+        int32_t next = read_x(q, first + i), bend = 2 * now - before - next;
 
         rough += bend < 0 ? -bend : bend;
+        before = now;
+        now = next;
     }
     return 32 * rough <= MAX_ROUGHNESS * value;
 }
@@ -471,14 +488,10 @@ static uint8_t is_clear(const bl_qrs *q, uint32_t at)
 /* The candidate at a maximum. */
 static void measure(const bl_qrs *q, uint32_t at, candidate *c)
 {
-    uint32_t i;
-
     c->at = find_peak(q, at);
     c->value = read_sum(q, at);
     c->clear = is_clear(q, at);
-    c->shaped = 1;
-    for (i = 0; i < REACHED; i++)
-        c->shape[i] = (int16_t)read_smooth(q, c->at - BEFORE + STRIDE * i);
+    c->kept = 1;
 }
 
 /* Takes the sum at a sample of the first seconds; `c` is its candidate, or
@@ -533,21 +546,24 @@ static void add_curvature(bl_qrs *q, int16_t curvature, const receiver *to)
 /* Takes a sample, and smooths the one before it. */
 static void smooth(bl_qrs *q, int8_t x)
 {
-    uint32_t i;
+    uint32_t n = q->samples++;
 
-    for (i = 0; i < 2 * REACH; i++)
-        q->smoothed[i] = q->smoothed[i + 1];
-    q->smoothed[2 * REACH] = (int16_t)(q->last_x[0] + q->last_x[1] + x);
-    q->last_x[0] = q->last_x[1];
-    q->last_x[1] = x;
-    q->x[q->samples++ % BL_QRS_KEPT_X] = x;
+    q->x[n % KEPT_X] = x;
+    q->smoothed[n % SMOOTHED] =
+        (int16_t)(q->x[(n - 2) % KEPT_X] + q->x[(n - 1) % KEPT_X] + x);
+}
+
+/* A smoothed value, the newest being number 1. */
+static int32_t read_smoothed(const bl_qrs *q, uint32_t number)
+{
+    return q->smoothed[(q->samples - number) % SMOOTHED];
 }
 
 /* |2 y[n] - y[n - 4] - y[n + 4]| in the middle of the newest smoothed ones. */
 static int16_t measure_curvature(const bl_qrs *q)
 {
-    const int16_t *y = q->smoothed;
-    int32_t bend = 2 * y[REACH] - y[0] - y[2 * REACH];
+    int32_t bend = 2 * read_smoothed(q, REACH + 1) - read_smoothed(q, 1) -
+                   read_smoothed(q, 2 * REACH + 1);
 
     return (int16_t)(bend < 0 ? -bend : bend);
 }
@@ -561,12 +577,11 @@ void bl_qrs_init(bl_qrs *q, int16_t floor)
     q->samples = q->curved = q->summed = q->last = q->quiet = 0;
     q->sum = 0;
     q->floor = floor;
-    q->last_x[0] = q->last_x[1] = 0;
     q->largest = 0;
     q->last_value = -1;
     q->waiting_count = q->seconds = 0;
-    for (i = 0; i <= 2 * REACH; i++)
-        q->smoothed[i] = 0;
+    for (i = 0; i < KEPT_X; i++)
+        q->x[i] = 0;
     for (i = 0; i < KEPT; i++)
         q->curvature[i] = 0;
     for (i = 0; i < REMEMBERED; i++) {

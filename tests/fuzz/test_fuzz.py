@@ -63,7 +63,7 @@ BUGS = (
     ("unpack", "bl_unpack.c", "if (room < size)", "if (room + 1 < size)"),
     ("unpack", "bl_unpack.c", "rest > 7)", "rest > 15)"),
     ("unpack", "bl_unpack.c", "#define SLACK_BYTES 32", "#define SLACK_BYTES 64"),
-    ("qrs", "bl_qrs.c", "if (since < REFRACTORY)", "if (since + 2 < REFRACTORY)"),
+    ("qrs", "bl_qrs.c", "#define REFRACTORY 26", "#define REFRACTORY 24"),
     ("qrs", "bl_qrs.c", "q->curvature[i] = 0;", "(void)q;"),
     ("qrs", "bl_qrs.c", "q->waiting_count = q->seconds = 0;", "q->seconds = 0;"),
     ("stream", "bl_lead.c", "return d->lost == 0 &&", "return 1 &&"),
