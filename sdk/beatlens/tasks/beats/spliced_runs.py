@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from beatlens.signals.beat_features import beat_features
 from beatlens.signals.frontend import MODEL_RATE_HZ
-from beatlens.signals.qrs import REFRACTORY
+from beatlens.signals.qrs_decisions import REFRACTORY
 from beatlens.tasks.beats.labels import BeatTrack
 
 BEFORE, AFTER = 36, 60
