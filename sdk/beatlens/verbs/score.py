@@ -49,7 +49,8 @@ def score(
     """Score many recordings: a file of findings each, and summary.csv.
 
     A file of findings is JSON Lines: what it was made of, a finding a line as `explain --json`
-    prints them, and a last line that counts them. summary.csv names the file of each recording.
+    prints them, of a model of beats a rhythm a line, and a last line that counts them. summary.csv
+    names the file of each recording and has its counts.
 
     Interrupted, it goes on where it stopped. A recording, bundle or option that changed is scored
     again. A recording that cannot be read has its reason in summary.csv (column error); the others
