@@ -165,7 +165,8 @@ def test_evidence_does_not_depend_on_where_windows_are_cut(run: Run) -> None:
 def test_an_irregular_rhythm_speaks_against_s_and_less_so_against_v(run: Run) -> None:
     recipe, prepared, networks = run
     rule = choose_rule(recipe, prepared, networks.teacher, networks.device)
-    irregular = dict(zip(CLASSES, rule.step * rule.tables[-1].T, strict=True))
+    table = rule.tables[FEATURES.index("rr_irregularity")]
+    irregular = dict(zip(CLASSES, rule.step * table.T, strict=True))
     for name in "nf":
         assert not irregular[name].any()
     assert (np.diff(irregular["s"]) <= 0).all()
@@ -178,7 +179,8 @@ def test_a_beat_that_is_not_early_speaks_against_s_and_less_against_v(run: Run) 
     recipe, prepared, networks = run
     trained = networks.teacher.table_values
     entries = add_set_entries(trained, recipe.task.classes)
-    set_ = entries[:-1] - trained
+    set_ = entries[: len(TRAINED)] - trained
+    assert not entries[FEATURES.index("rr_irregularity") + 1 :].any()
     s, v = CLASSES.index("s"), CLASSES.index("v")
     named = dict(zip(FEATURES, set_, strict=False))
     for name in ("rr_over_mean", "rr_before_over_after"):
