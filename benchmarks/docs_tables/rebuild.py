@@ -8,7 +8,8 @@ from pathlib import Path
 
 from beatlens.errors import DataError
 from beatlens.report import plots
-from beatlens.report.tables import Figures, Row, load_figures
+from beatlens.report.tables import Column, Figures, Row, load_figures
+from beatlens.signals.beat_features import FEATURES
 from benchmarks.docs_tables.fidelity_plots import fidelity_by_matching, size_vs_fidelity
 from benchmarks.docs_tables.markdown import fill_table, markdown_table
 from benchmarks.docs_tables.noise_curves import noise_curves
@@ -30,12 +31,18 @@ def remake(root: Path, folder: Path) -> Iterator[str]:
 
 
 def _table(folder: Path, table: DocumentedTable) -> str:
-    """The table as Markdown."""
+    """The table as Markdown. A feature that none of its rows has, being newer, gets no column."""
     found = load_figures(folder / table.file)
     if table.shown is not None:
         rows = _side_by_side([row for row in found.rows if table.shown(row)], table.groups)
         found = replace(found, rows=rows)
-    return markdown_table(found, table.columns, table.groups)
+    known = {key for row in found.rows for key in row}
+    columns = [
+        column
+        for column in table.columns
+        if not isinstance(column, Column) or column.key in known or column.key not in FEATURES
+    ]
+    return markdown_table(found, columns, table.groups)
 
 
 def _side_by_side(rows: list[Row], groups: tuple[str, ...]) -> list[Row]:
