@@ -8,7 +8,7 @@
  * point, and nothing of libc. Time and memory per sample are bounded.
  *
  *     static bl_qrs q;
- *     bl_qrs_init(&q, 150);
+ *     bl_qrs_init(&q, 75);
  *     ... for every sample: bl_qrs_push(&q, sample.x, on_peak, 0);
  *     bl_qrs_end(&q, on_peak, 0);
  *
@@ -20,6 +20,8 @@
 #define BL_QRS_H
 
 #include <stdint.h>
+
+#include "bl_qrs_shapes.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,8 +35,6 @@ extern "C" {
 #define BL_QRS_SUMS 64 /* sums: a power of 2, 40 or more */
 #define BL_QRS_KEPT_X 64 /* samples around a maximum: a power of 2, 56 or
                             more */
-#define BL_QRS_SHAPE 16  /* values of a beat's shape */
-#define BL_QRS_SHAPES 3  /* shapes of beats that are remembered */
 #define BL_QRS_REMEMBERED 8 /* beats, other candidates, and intervals */
 #define BL_QRS_EARLY 75     /* candidates of the first eight seconds, at most */
 
@@ -59,9 +59,7 @@ typedef struct {
                                           beats, so far */
     int16_t waiting[BL_QRS_EARLY];     /* their sums; below 0: in noise */
     int8_t x[BL_QRS_KEPT_X];           /* a ring */
-    int16_t shapes[BL_QRS_SHAPES][BL_QRS_SHAPE]; /* eighths of 3 samples'
-                                                    sums */
-    uint16_t shape_counts[BL_QRS_SHAPES];
+    bl_qrs_shapes shapes;              /* of the last beats */
     int16_t smoothed[BL_QRS_SMOOTHED]; /* a ring of 3 samples' sums */
     int16_t curvature[BL_QRS_KEPT];    /* a ring */
     int16_t sums[BL_QRS_SUMS];         /* a ring */

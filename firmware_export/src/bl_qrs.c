@@ -38,14 +38,8 @@
 #define SILENCE (4 * RATE)
 #define RECENT (8u * RATE)
 
-#define LENGTH BL_QRS_SHAPE
-#define SHAPES BL_QRS_SHAPES
-#define STRIDE 2 /* samples between two values of a shape */
-#define SHIFTS 5 /* places at which a shape is looked for, a value apart */
-#define REACHED (LENGTH + SHIFTS - 1) /* values around a candidate */
-#define BEFORE (STRIDE * (LENGTH / 2 + SHIFTS / 2)) /* samples to its peak */
-#define COUNTED 16 /* that a beat adds to its shape's count */
-#define SCALE 8 /* parts of a step in which shapes are remembered */
+#define STRIDE 2 /* samples between two values around a peak */
+#define BEFORE (BL_QRS_AROUND / 2 * STRIDE) /* samples to the peak */
 
 /* Shifts of negative numbers are the compiler's choice in C99: proves that it
  * chose to round down, as every compiler for these cores does. */
@@ -124,114 +118,19 @@ static int32_t read_x(const bl_qrs *q, uint32_t index)
 }
 
 /* The values around a peak, each a sum of three samples. */
-static void read_shape(const bl_qrs *q, uint32_t peak, int16_t *seen)
+static const int16_t *read_shape(const bl_qrs *q, uint32_t peak,
+                                 int16_t *seen)
 {
     uint32_t at = peak - BEFORE, i;
     int32_t edge = read_x(q, at - 1);
 
-    for (i = 0; i < REACHED; i++, at += STRIDE) {
+    for (i = 0; i < BL_QRS_AROUND; i++, at += STRIDE) {
         int32_t next = read_x(q, at + 1);
 
         seen[i] = (int16_t)(edge + read_x(q, at) + next);
         edge = next;
     }
-}
-
-/* Shapes */
-
-static int32_t add_products(const int16_t *one, const int16_t *other)
-{
-    int32_t sum = 0, i;
-
-    for (i = 0; i < LENGTH; i++)
-        sum += one[i] * other[i];
-    return sum;
-}
-
-/* The shift at which a remembered shape has the largest covariance with what
- * is seen, if it is found there; else SHIFTS. Covariances are times LENGTH
- * squared, below 2^26. */
-static uint32_t find_shape(const bl_qrs *q, const int16_t *seen,
-                           uint32_t number)
-{
-    int16_t shape[LENGTH];
-    int32_t shape_sum = 0, sum = 0, best_sum = 0, most = 0;
-    uint32_t shift, best = SHIFTS, i;
-    int64_t variances;
-
-    for (i = 0; i < LENGTH; i++) {
-        shape[i] = (int16_t)(q->shapes[number][i] >> 3);
-        shape_sum += shape[i];
-        sum += seen[i];
-    }
-    for (shift = 0; shift < SHIFTS; shift++) {
-        int32_t found =
-            LENGTH * add_products(seen + shift, shape) - sum * shape_sum;
-
-        if (found > most) {
-            most = found;
-            best = shift;
-            best_sum = sum;
-        }
-        if (shift + 1 < SHIFTS)
-            sum += seen[shift + LENGTH] - seen[shift];
-    }
-    if (best == SHIFTS)
-        return SHIFTS;
-    variances = (int64_t)(LENGTH * add_products(seen + best, seen + best) -
-                          best_sum * best_sum) *
-                (LENGTH * add_products(shape, shape) - shape_sum * shape_sum);
-    return 8 * ((int64_t)most * most) > 5 * variances ? best : SHIFTS;
-}
-
-/* Whether a candidate looks like a shape that came twice; yes if none has. */
-static uint32_t resembles(const bl_qrs *q, uint32_t peak)
-{
-    int16_t seen[REACHED];
-    uint32_t known = 0, i;
-
-    read_shape(q, peak, seen);
-    for (i = 0; i < SHAPES; i++)
-        if (q->shape_counts[i] > COUNTED) {
-            known = 1;
-            if (find_shape(q, seen, i) < SHIFTS)
-                return 1;
-        }
-    return !known;
-}
-
-/* Moves the shape that a beat has by an eighth, or replaces the rarest. */
-static void learn(bl_qrs *q, uint32_t peak)
-{
-    int16_t seen[REACHED];
-    uint32_t number, rarest = 0, shift = SHIFTS, i;
-
-    read_shape(q, peak, seen);
-    for (number = 0; number < SHAPES; number++) {
-        if (q->shape_counts[number] > 0)
-            shift = find_shape(q, seen, number);
-        if (shift < SHIFTS)
-            break;
-        if (q->shape_counts[number] < q->shape_counts[rarest])
-            rarest = number;
-    }
-    if (shift < SHIFTS) {
-        for (i = 0; i < LENGTH; i++) {
-            int32_t moved = SCALE * seen[shift + i] - q->shapes[number][i];
-
-            q->shapes[number][i] =
-                (int16_t)(q->shapes[number][i] + (moved >> 3));
-        }
-    } else {
-        number = rarest;
-        for (i = 0; i < LENGTH; i++)
-            q->shapes[number][i] = (int16_t)(SCALE * seen[SHIFTS / 2 + i]);
-        q->shape_counts[number] = 0;
-    }
-    for (i = 0; i < SHAPES; i++)
-        q->shape_counts[i] =
-            (uint16_t)(q->shape_counts[i] - (q->shape_counts[i] >> 5));
-    q->shape_counts[number] = (uint16_t)(q->shape_counts[number] + COUNTED);
+    return seen;
 }
 
 /* Decisions */
@@ -360,10 +259,12 @@ static uint32_t is_flat(const bl_qrs *q, uint32_t since, int16_t value)
  * not known. */
 static uint32_t is_similar(const bl_qrs *q, const candidate *c)
 {
+    int16_t seen[BL_QRS_AROUND];
+
     if (!c->kept)
         return 1;
     return 32 * c->value > WORTH_A_LOOK * q->beats.median &&
-           resembles(q, c->at);
+           bl_qrs_resembles(&q->shapes, read_shape(q, c->at, seen));
 }
 
 /* Whether a candidate is a beat at first sight. */
@@ -402,10 +303,11 @@ static void decide(bl_qrs *q, const candidate *c, const receiver *to)
     }
     if (is_beat(q, c, similar)) {
         int32_t cap = LARGEST_BEAT * q->beats.median;
+        int16_t seen[BL_QRS_AROUND];
 
         accept(q, c->at, c->value, c->value < cap ? c->value : cap, to);
         if (c->kept)
-            learn(q, c->at);
+            bl_qrs_learn(&q->shapes, read_shape(q, c->at, seen));
         return;
     }
     remember(&q->noise, c->value);
@@ -590,8 +492,7 @@ void bl_qrs_init(bl_qrs *q, int16_t floor)
     }
     q->beats.median = q->noise.median = 0;
     q->interval = RATE;
-    for (i = 0; i < SHAPES; i++)
-        q->shape_counts[i] = 0;
+    bl_qrs_forget_shapes(&q->shapes);
 }
 
 void bl_qrs_push(bl_qrs *q, int8_t x, bl_on_peak on_peak, void *context)

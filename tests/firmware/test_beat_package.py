@@ -143,7 +143,15 @@ def test_callbacks_may_be_left_out(bundle: Bundle, board: str | None, tmp_path: 
 
 def test_stack_is_bounded(tmp_path: Path) -> None:
     require_tools()
-    chain = ("bl_beats", "bl_features", "bl_frontend", "bl_lead", "bl_patient", "bl_qrs")
+    chain = (
+        "bl_beats",
+        "bl_features",
+        "bl_frontend",
+        "bl_lead",
+        "bl_patient",
+        "bl_qrs",
+        "bl_qrs_shapes",
+    )
     library = map(source, (*chain, *ENGINE))
     objects = measure.compile_objects("cortex-m4", library, tmp_path, "-Os")
     functions = ("bl_beats_push", "bl_beats_gap", "bl_beats_end")

@@ -18,7 +18,9 @@ from .compiled import HERE, compile_c, run_c, source
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("qrs")
-    return compile_c([source("bl_qrs"), HERE / "qrs_harness.c"], folder / "qrs")
+    return compile_c(
+        [source("bl_qrs"), source("bl_qrs_shapes"), HERE / "qrs_harness.c"], folder / "qrs"
+    )
 
 
 def agree(program: Path, x: np.ndarray, lsb_mv: float = LSB_MV) -> list[int]:

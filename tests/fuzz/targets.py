@@ -34,7 +34,7 @@ OPTIONS = (
 SANITIZERS = "-fsanitize=fuzzer,address,undefined"
 SOURCES = {
     "unpack": ("bl_unpack",),
-    "qrs": ("bl_qrs",),
+    "qrs": ("bl_qrs", "bl_qrs_shapes"),
     "stream": (
         "beatlens",
         "bl_lead",

@@ -33,6 +33,7 @@ SOURCES = (
     "src/bl_features.c",
     "src/bl_patient.c",
     "src/bl_qrs.c",
+    "src/bl_qrs_shapes.c",
     "ports/host/bl_host_beats.c",
 )
 FIELDS = (*SPAN_FIELDS, "peak", "rr", "class_number", "shared", *FEATURES)
