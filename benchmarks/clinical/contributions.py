@@ -27,7 +27,7 @@ class Contrast:
 
     Args:
         columns: of each column of evidence, `[b, T]`.
-        features: of each beat feature, `[b, 8]`.
+        features: of each beat feature, `[b, F]`.
         offset: of the rule's offsets, `[b]`.
     """
 
@@ -52,7 +52,8 @@ class BeatContributions:
         labels: class by annotation, `[b]`, or `UNKNOWN`.
         decided: class decided on, `[b]`.
         evidence: over the span, in logit units, `[b, C, T]`.
-        features: contribution of each beat feature, in logits, `[b, 8, C]`.
+        features: contribution of each beat feature, in logits, `[b, F, C]`; where the rule shares
+            evidence in clusters, what a cluster adds comes last, up to what all classes have.
         offsets: the rule's, `[C]`.
         stride: samples of a column.
     """
@@ -103,15 +104,17 @@ def split_decisions(
     tables: Floats,
     offsets: Floats,
     stride: int,
+    shares: bool = False,
 ) -> BeatContributions:
     """Take a run's decisions apart.
 
     Args:
         run: of a network over some tracks.
         decided: class of every beat, by track.
-        tables: `[6, BINS, C]` in logits, as decided with: an int8 model's are rounded.
+        tables: `[F, BINS, C]` in logits, as decided with: an int8 model's are rounded.
         offsets: `[C]` in logits, likewise.
         stride: of the network.
+        shares: whether the rule shares evidence in clusters: then it is what is left of the scores.
 
     Raises:
         SignalError: there is no beat.
@@ -124,6 +127,9 @@ def split_decisions(
         first = beat_columns(track.peaks, stride, before, after, evidence.shape[1])
         spans = evidence[:, first[:, None] + np.arange(before + after)]
         features = [table[track.features[:, i]] for i, table in enumerate(tables)]
+        if shares:
+            means = spans.mean(axis=2, dtype=np.float64).T
+            features.append(run.logits[number] - means - np.sum(features, axis=0))
         for name, part in {
             "record": np.full(len(first), track.record),
             "track": np.full(len(first), number),

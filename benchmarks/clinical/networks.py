@@ -95,7 +95,8 @@ def explained_int8(recipe: BeatRecipe, prepared: PreparedBeats, networks: Networ
         run, decided = run_integer_beats(run_windows, graph, quantized.geometry, rule, tracks)
         stride = quantized.geometry.stride
         rule_tables, offsets = (np.float64(step) * part for part in (rule.tables, rule.offsets))
-        return split_decisions(run, decided, rule_tables, offsets, stride)
+        shares = rule.sharing is not None
+        return split_decisions(run, decided, rule_tables, offsets, stride, shares)
 
     crops = _crops(recipe, prepared, student)
 

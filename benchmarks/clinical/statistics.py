@@ -16,6 +16,7 @@ from beatlens.attribution.fidelity import Fidelity, fidelity, shuffled_floor
 from beatlens.evaluate.bootstrap import interval, ratio_statistic
 from beatlens.signals.beat_features import FEATURES
 from beatlens.tasks.beats.labels import BEFORE, UNKNOWN
+from beatlens.tasks.beats.sharing import CLUSTER_EVIDENCE
 from benchmarks.clinical.classes import F, N, V
 from benchmarks.clinical.contributions import BeatContributions, Contrast
 from benchmarks.clinical.waves import (
@@ -129,7 +130,8 @@ def contribution_row(contributions: BeatContributions, columns: Floats, ectopic:
     """Contributions to S or V rather than N: means in logits, which sum to `sum`.
 
     Keys `beats`, `records`; `signal` and its parts by wave, `signal_WAVE`; `features` and its
-    parts by beat feature (`prematurity`, ...); `offset`; `sum`. All but the offset with intervals.
+    parts by beat feature (`prematurity`, ..., `cluster_evidence`); `offset`; `sum`. All but the
+    offset with intervals.
 
     Args:
         contributions: of the beats.
@@ -141,7 +143,8 @@ def contribution_row(contributions: BeatContributions, columns: Floats, ectopic:
     parts: dict[str, Floats] = {"signal": contrast.columns.sum(axis=1)}
     parts |= {f"signal_{name}": waves[:, number] for number, name in enumerate(WAVES)}
     parts["features"] = contrast.features.sum(axis=1)
-    parts |= {name: contrast.features[:, number] for number, name in enumerate(FEATURES)}
+    names = (*FEATURES, CLUSTER_EVIDENCE)
+    parts |= dict(zip(names, contrast.features.T, strict=False))
     parts["sum"] = contrast.total
     row: Row = {"beats": len(contributions), "records": len(set(contributions.record.tolist()))}
     for key, part in parts.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from beatlens.report.tables import Column
 from beatlens.signals.beat_features import FEATURES
+from beatlens.tasks.beats.sharing import CLUSTER_EVIDENCE
 
 RECORDING_CLASSES = ("normal", "afib", "other", "noise")
 """Classes of the released models of recordings."""
@@ -239,7 +240,7 @@ CONTRIBUTIONS = (
     Column("signal_st_t", "ST-T", digits=1, interval=False),
     Column("signal_later", "after T", digits=1, interval=False),
     Column("features", "beat features", digits=1),
-    *(Column(name, name, digits=1, interval=False) for name in FEATURES),
+    *(Column(name, name, digits=1, interval=False) for name in (*FEATURES, CLUSTER_EVIDENCE)),
     Column("offset", "offset", digits=1, interval=False),
 )
 CHECKS = (

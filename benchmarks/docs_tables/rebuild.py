@@ -10,6 +10,7 @@ from beatlens.errors import DataError
 from beatlens.report import plots
 from beatlens.report.tables import Column, Figures, Row, load_figures
 from beatlens.signals.beat_features import FEATURES
+from beatlens.tasks.beats.sharing import CLUSTER_EVIDENCE
 from benchmarks.docs_tables.fidelity_plots import fidelity_by_matching, size_vs_fidelity
 from benchmarks.docs_tables.markdown import fill_table, markdown_table
 from benchmarks.docs_tables.noise_curves import noise_curves
@@ -37,10 +38,11 @@ def _table(folder: Path, table: DocumentedTable) -> str:
         rows = _side_by_side([row for row in found.rows if table.shown(row)], table.groups)
         found = replace(found, rows=rows)
     known = {key for row in found.rows for key in row}
+    newer = (*FEATURES, CLUSTER_EVIDENCE)
     columns = [
         column
         for column in table.columns
-        if not isinstance(column, Column) or column.key in known or column.key not in FEATURES
+        if not isinstance(column, Column) or column.key in known or column.key not in newer
     ]
     return markdown_table(found, columns, table.groups)
 

@@ -87,6 +87,33 @@ def test_decisions_are_taken_apart_as_they_were_made() -> None:
         split_decisions(BeatRun([], [], []), [], tables, offsets, STRIDE)
 
 
+def test_what_a_cluster_adds_is_a_part_of_its_own() -> None:
+    rng = np.random.default_rng(2)
+    peaks = np.array([200, 400, 700])
+    features = rng.integers(0, BINS, (3, len(FEATURES)))
+    track = BeatTrack("a", "mitdb", np.zeros(1200, np.int8), np.ones(1200, bool), peaks,
+                      np.array([N, V, V]), features, 360, 3375)  # fmt: skip
+    evidence = rng.normal(size=(4, 150)).astype(np.float32)
+    tables, offsets = rng.normal(size=(len(FEATURES), BINS, 4)), np.zeros(4)
+    plain = split_decisions(
+        BeatRun([track], [evidence], [np.zeros((3, 4))]), [np.array([N, V, V])], tables, offsets,
+        STRIDE,
+    )  # fmt: skip
+    shared = np.array([0.0, 1.5, -0.5])
+    logits = plain.scores() + 0.25  # which all classes have
+    logits[:, V] += shared
+    found = split_decisions(
+        BeatRun([track], [evidence], [logits]), [np.array([N, V, V])], tables, offsets, STRIDE,
+        shares=True,
+    )  # fmt: skip
+    contrast = found.contrast(V, N)
+    np.testing.assert_allclose(contrast.features[:, -1], shared, atol=1e-6)
+    np.testing.assert_allclose(contrast.total, logits[:, V] - logits[:, N], atol=1e-6)
+    row = contribution_row(found, find_columns(3), V)
+    assert row["cluster_evidence"] == pytest.approx(shared.mean(), abs=1e-6)
+    assert "cluster_evidence" not in contribution_row(plain, find_columns(3), V)
+
+
 def test_right_and_wrong_leave_out_what_is_not_known() -> None:
     labels = np.array([S, N, UNKNOWN, V, F, N, V, S])
     decided = np.array([S, S, S, V, V, N, N, N])
