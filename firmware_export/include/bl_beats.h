@@ -40,7 +40,7 @@
 extern "C" {
 #endif
 
-#define BL_BEATS_WAITING 32 /* R peaks whose evidence is not known yet: most */
+#define BL_BEATS_WAITING 24 /* R peaks whose evidence is not known yet: most */
 #define BL_BEATS_HIDING 32  /* flat or saturated samples between two R peaks
                                that may hide a beat: more */
 

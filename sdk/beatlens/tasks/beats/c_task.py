@@ -21,7 +21,7 @@ from beatlens.tasks.beats.c_golden import beat_golden_source
 from beatlens.tasks.beats.rhythm_kinds import DEFAULT_SETTINGS
 from beatlens.tasks.beats.rule import BEAT_LIMITS, BeatRule, beat_rule
 
-MAX_WAITING = 32
+MAX_WAITING = 24
 """BL_BEATS_WAITING of bl_beats.h."""
 MAX_COLUMNS = 255
 LATE = RECENT + REACH + BESIDE + NEIGHBOURS
