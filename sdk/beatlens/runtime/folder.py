@@ -59,7 +59,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, replace: bool) -> 
     never is. Raises ModelError if there is something in the way, or the disk refuses.
     """
     folder = Path(os.path.abspath(folder))  # a name of its own, even for "."; links are kept
-    _check_free(folder, replace)
+    check_free(folder, replace)
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
     old = part.with_suffix(".old")
     try:
@@ -80,7 +80,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, replace: bool) -> 
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _check_free(folder: Path, replace: bool) -> None:
+def check_free(folder: Path, replace: bool) -> None:
+    """Raise ModelError where a bundle cannot be written: something else is in the way."""
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir() or folder.is_symlink():

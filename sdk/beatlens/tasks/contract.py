@@ -8,7 +8,7 @@ and needs no torch; this side is loaded by `beatlens.tasks.registry` when someth
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -28,6 +28,7 @@ from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.teacher import Teacher
 from beatlens.recipe import Recipe
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.finding import Finding
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.frontend import LSB_MV
 from beatlens.tasks.common.runs import Explaining
@@ -134,6 +135,33 @@ class Summary:
     caption: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """Annotations of a recording, and the time in which somebody reviewed all of them, seconds."""
+
+    annotations: Annotations
+    rate_hz: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A rule that was adapted to one patient.
+
+    Args:
+        rule: of the kind; None where nothing is gained.
+        reason: why there is none, a sentence; else empty.
+        summary: what it gained on what it was not fitted on; None where nothing was fitted.
+        measured: the same, for the bundle.
+    """
+
+    rule: Any | None
+    reason: str
+    summary: Summary | None
+    measured: Mapping[str, Any]
 
 
 R = TypeVar("R", bound=Recipe)
@@ -252,6 +280,35 @@ class KindTraining(ABC, Generic[R, P]):
         Chosen on validation recordings, or, where a recipe has `folds`, on what their networks
         said of patients that they did not see.
         """
+
+    def check_adapts(self, bundle: Bundle) -> None:
+        """Raise `ModelError` where bundles of this kind cannot be adapted to a patient."""
+        raise ModelError(
+            f"bundle {bundle.name!r} decides on {bundle.decides_on}, expected one of beats: others "
+            "cannot be adapted to a patient"
+        )
+
+    def adapt(
+        self,
+        recipe: R,
+        bundle: Bundle,
+        run: Callable[[Bundle], Iterable[Finding]],
+        reviewed: Reviewed,
+    ) -> Adapted:
+        """A bundle's rule, adapted to the reviewed minutes of one patient.
+
+        Args:
+            recipe: of the bundle's classes.
+            bundle: whose rule is adapted.
+            run: gives the findings of a bundle on the recording.
+            reviewed: the annotations.
+
+        Raises:
+            ModelError: see `check_adapts`.
+            DataError: there is too little to adapt to, or it is of another recording.
+        """
+        self.check_adapts(bundle)
+        raise NotImplementedError(f"{self.name}: check_adapts passes, but there is no adapt")
 
     @abstractmethod
     def describe_rule(self, bundle: Bundle) -> str:

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from beatlens.verbs import data
+from beatlens.verbs.adapt import adapt
 from beatlens.verbs.demo import demo
 from beatlens.verbs.explain import explain
 from beatlens.verbs.firmware import firmware
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command()(models)
 app.command()(explain)
 app.command()(score)
+app.command()(adapt)
 app.command()(firmware)
 app.command()(demo)
 app.command()(train)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from beatlens.compression.distill import TeacherCache
 from beatlens.nets.evidence import EvidenceNet
 from beatlens.nets.teacher import Teacher, mean_teacher
 from beatlens.runtime.bundle import Bundle
+from beatlens.runtime.finding import Finding
 from beatlens.signals.beat_features import TRAINED
 from beatlens.tasks.beats import crops, evaluation
 from beatlens.tasks.beats.agreement import COMPARED_S, BeatAgreement
@@ -26,17 +27,20 @@ from beatlens.tasks.beats.labels import add_set_entries
 from beatlens.tasks.beats.metrics import run_beats
 from beatlens.tasks.beats.objective import BeatObjective, LabelLoss
 from beatlens.tasks.beats.offsets import score_databases
+from beatlens.tasks.beats.patient_rule import adapt_to_patient
 from beatlens.tasks.beats.recipe import BeatRecipe
 from beatlens.tasks.beats.rule import BeatRule, beat_rule
 from beatlens.tasks.common.runs import CROP_SPAN
 from beatlens.tasks.common.workers import Workers
 from beatlens.tasks.contract import (
+    Adapted,
     Evaluation,
     Int8Model,
     KindTraining,
     MakeCrops,
     Networks,
     Progress,
+    Reviewed,
 )
 from beatlens.training.crops import Crops
 from beatlens.training.loop import Schedule
@@ -147,6 +151,19 @@ class BeatTraining(KindTraining[BeatRecipe, PreparedBeats]):
     def hold_out(self, recipe: BeatRecipe, prepared: PreparedBeats, fold: int) -> PreparedBeats:
         """See `beatlens.tasks.beats.folds`."""
         return hold_out(prepared, fold, recipe.out_of_fold.folds)
+
+    def check_adapts(self, bundle: Bundle) -> None:
+        """Every bundle of beats can be adapted."""
+
+    def adapt(
+        self,
+        recipe: BeatRecipe,
+        bundle: Bundle,
+        run: Callable[[Bundle], Iterable[Finding]],
+        reviewed: Reviewed,
+    ) -> Adapted:
+        """See `beatlens.tasks.beats.patient_rule`."""
+        return adapt_to_patient(bundle, recipe.task.classes, run, reviewed)
 
     def describe_rule(self, bundle: Bundle) -> str:
         """Offsets, calibration and warnings."""
