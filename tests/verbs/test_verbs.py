@@ -21,7 +21,7 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 OLDER = Path(__file__).parents[1] / "runtime" / "format3" / "strips-6k"
 VERBS = (
     "demo", "data", "train", "compress", "export", "evaluate", "explain", "score", "firmware",
-    "models",
+    "models", "adapt",
 )  # fmt: skip
 
 SHORT = {"batch": 8, "learning_rate": 6e-3}
