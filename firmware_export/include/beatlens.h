@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 #include "bl_lead.h"
+#include "bl_window_rhythm.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,6 +41,12 @@ typedef struct {
                                       found where its sum is as large */
     uint16_t hop; /* columns from one window to the next, 1 to a window's */
     bl_limits limits; /* samples of a window */
+    const int16_t *tables; /* [features][bins][classes], steps: what each
+                              feature of the rhythm up to a window's end adds
+                              to its sums; 0: nothing */
+    const bl_window_rhythm_functions *rhythm; /* with tables:
+                                                 &bl_window_rhythm_from_peaks;
+                                                 else 0 */
 } bl_task;
 
 /*
@@ -52,6 +59,8 @@ typedef struct {
     uint32_t columns;    /* a window's; more in a gap, fewer at the end */
     uint32_t decisions;  /* bit c: class c was found */
     const int32_t *sums; /* [classes], of the columns' evidence */
+    const uint8_t *features; /* [BL_WINDOW_FEATURES], of the rhythm up to its
+                                end; 0: the task has no tables */
     bl_defects defects;
     uint8_t assessable; /* 1: decided; 0: too many bad samples, or no window */
     uint8_t warnings;   /* BL_WARNING_NOISY or 0 */
@@ -63,6 +72,12 @@ typedef struct bl_stream bl_stream;
 typedef void (*bl_on_finding)(void *context, const bl_stream *stream,
                               const bl_finding *finding);
 
+/* The rhythm at the end of a window whose evidence is not known yet; private. */
+typedef struct {
+    uint32_t end; /* column behind the window */
+    uint8_t features[BL_WINDOW_FEATURES];
+} bl_window_end;
+
 /* State; private. */
 struct bl_stream {
     bl_lead lead;
@@ -72,6 +87,11 @@ struct bl_stream {
     int32_t *sums;      /* [classes], of the newest columns, a window's */
     bl_defects defects; /* of these columns */
     uint32_t next;      /* column where the next window begins */
+    bl_window_rhythm *rhythm; /* 0: the task has no tables */
+    bl_window_end *ends;      /* a ring, the oldest first */
+    uint16_t end_room;
+    uint16_t end_count;
+    uint16_t first_end;
 };
 
 /* Bytes of memory a stream needs, a multiple of 4. */

@@ -130,6 +130,9 @@ typedef struct {
 uint32_t bl_lead_memory_bytes(const bl_lead_config *config,
                               const bl_sensor *sensor);
 
+/* Columns whose samples have come and whose evidence has not, at most. */
+uint32_t bl_lead_waiting_columns(const bl_lead_config *config);
+
 /*
  * Begins a lead of no chain. Of `bytes` bytes of `memory` the first `own`, a
  * multiple of 4, stay the chain's. Returns BL_OK or an error; then it must not

@@ -17,6 +17,7 @@ typedef struct {
     uint32_t assessable;
     uint32_t warnings;
     const int32_t *sums; /* [classes], or 0 of one that is not assessable */
+    const uint8_t *features; /* [BL_WINDOW_FEATURES], or 0 where none count */
 } bl_golden_finding;
 
 /* Counts of a sensor, to a stream's end, and all findings on them. */

@@ -2,6 +2,8 @@
 
 #include "bl_features.h"
 
+#include "bl_median.h"
+
 #define BINS BL_FEATURE_BINS
 #define INTERVALS BL_FEATURE_INTERVALS
 #define CHANGES BL_FEATURE_CHANGES
@@ -23,23 +25,6 @@
 #define SHARES (BINS - 1)
 
 /* Rhythm */
-
-/* The median; of two in the middle the upper one. It is the largest number that
- * at most half of the values are below, and found bit by bit. */
-static uint32_t find_median(const uint16_t *values, uint32_t count)
-{
-    uint32_t found = 0, bit, i;
-
-    for (bit = 1u << 15; bit != 0; bit >>= 1) {
-        uint32_t below = 0;
-
-        for (i = 0; i < count; i++)
-            below += values[i] < (found | bit);
-        if (below <= count / 2)
-            found |= bit;
-    }
-    return found;
-}
 
 static uint16_t measure_difference(uint16_t a, uint16_t b)
 {
@@ -92,7 +77,7 @@ static void measure_rhythm(const bl_features *r, uint16_t after,
     features[BL_FEATURE_RR_VARIABILITY] = 0;
     if (r->change_count > 0)
         features[BL_FEATURE_RR_VARIABILITY] =
-            divide(find_median(r->changes, r->change_count), last, recent,
+            divide(bl_find_median(r->changes, r->change_count), last, recent,
                    CHANGE_STEPS);
 }
 
@@ -143,7 +128,7 @@ static uint8_t measure_irregularity(bl_features *r, uint16_t interval)
             append(r->distances, r->distance_count, DISTANCES, nearest);
     if (r->distance_count < MIN_DISTANCES)
         return 0;
-    return divide(find_median(r->distances, r->distance_count), r->intervals,
+    return divide(bl_find_median(r->distances, r->distance_count), r->intervals,
                   count, DISTANCE_STEPS);
 }
 

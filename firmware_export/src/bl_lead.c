@@ -264,8 +264,7 @@ int bl_lead_end(bl_lead *l)
 
 /* Beginning */
 
-/* Columns whose samples have come and whose evidence has not, at most. */
-static uint32_t count_waits(const bl_lead_config *g)
+uint32_t bl_lead_waiting_columns(const bl_lead_config *g)
 {
     return ((uint32_t)g->right + g->model->chunk) / g->stride + 2;
 }
@@ -296,7 +295,8 @@ uint32_t bl_lead_memory_bytes(const bl_lead_config *g, const bl_sensor *sensor)
     uint32_t bytes = g->model->state_bytes + 2u * sensor->width;
 
     bytes += (uint32_t)g->kept * g->model->classes + g->model->chunk;
-    bytes += (g->kept + count_waits(g)) * (uint32_t)sizeof(bl_quality);
+    bytes += (g->kept + bl_lead_waiting_columns(g)) *
+             (uint32_t)sizeof(bl_quality);
     return (bytes + 3) / 4 * 4;
 }
 
@@ -319,7 +319,7 @@ int bl_lead_init(bl_lead *l, const bl_lead_config *g, const bl_sensor *sensor,
     if (bl_frontend_init(&l->frontend, sensor, l->ring, sensor->width) != BL_OK)
         return BL_ERROR_SENSOR;
     rest = (int8_t *)(l->ring + sensor->width);
-    l->waits = (uint16_t)count_waits(g);
+    l->waits = (uint16_t)bl_lead_waiting_columns(g);
     l->quality = (bl_quality *)rest; /* all bytes: no alignment to keep */
     l->waiting = l->quality + g->kept;
     l->evidence = (int8_t *)(l->waiting + l->waits);

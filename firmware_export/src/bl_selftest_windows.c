@@ -25,6 +25,18 @@ static int has_sums(const bl_stream *s, const bl_finding *f,
     return 1;
 }
 
+static int has_features(const bl_finding *f, const uint8_t *features)
+{
+    uint32_t i;
+
+    if (features == 0)
+        return 1;
+    for (i = 0; i < BL_WINDOW_FEATURES; i++)
+        if (f->features == 0 || f->features[i] != features[i])
+            return 0;
+    return 1;
+}
+
 static void compare_finding(void *context, const bl_stream *s,
                             const bl_finding *f)
 {
@@ -37,7 +49,8 @@ static void compare_finding(void *context, const bl_stream *s,
                     f->decisions == g->decisions &&
                     f->assessable == g->assessable &&
                     f->warnings == g->warnings &&
-                    (!f->assessable || has_sums(s, f, g->sums));
+                    (!f->assessable || has_sums(s, f, g->sums)) &&
+                    has_features(f, g->features);
     r->next++;
 }
 

@@ -18,6 +18,7 @@
 
 #include "bl_features.h"
 #include "bl_lead.h"
+#include "bl_window_rhythm.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -59,6 +60,7 @@ typedef struct {
     bl_host_span span;
     uint32_t kind; /* a bl_host_kind */
     uint32_t decisions;
+    uint32_t features[BL_WINDOW_FEATURES]; /* 0 without tables */
 } bl_host_window;
 
 /* A finding on a beat. */

@@ -42,7 +42,7 @@ static void copy_columns(const bl_stream *s, const bl_finding *f,
 static void keep_finding(void *context, const bl_stream *s, const bl_finding *f)
 {
     bl_host_batch *batch = context;
-    uint32_t classes = task.lead.model->classes, at = bl_host_next(batch), c;
+    uint32_t classes = task.lead.model->classes, at = bl_host_next(batch), c, i;
     uint32_t kind = find_kind(s, f);
     bl_host_window *to;
 
@@ -57,6 +57,8 @@ static void keep_finding(void *context, const bl_stream *s, const bl_finding *f)
     to->span.warnings = f->warnings;
     to->kind = kind;
     to->decisions = f->decisions;
+    for (i = 0; i < BL_WINDOW_FEATURES; i++)
+        to->features[i] = f->features != 0 ? f->features[i] : 0;
     for (c = 0; c < classes; c++)
         batch->sums[at * classes + c] = f->sums[c];
     if (f->assessable)

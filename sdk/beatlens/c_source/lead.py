@@ -56,6 +56,10 @@ class Lead:
         return row(f"&{net}", self.kept, self.geometry.left, self.geometry.right,
                    self.geometry.stride)  # fmt: skip
 
+    def waiting_columns(self, chunk: int) -> int:
+        """Columns whose samples have come and whose evidence has not, at most."""
+        return (self.geometry.right + chunk) // self.geometry.stride + 2
+
     def memory_bytes(self, state_bytes: int, chunk: int) -> int:
         """Bytes of memory a lead needs without its sensor's ring, not rounded to whole words.
 
@@ -63,7 +67,7 @@ class Lead:
             state_bytes: of the network.
             chunk: samples that are given to the network at once.
         """
-        waits = (self.geometry.right + chunk) // self.geometry.stride + 2
+        waits = self.waiting_columns(chunk)
         return state_bytes + self.kept * self.classes + (self.kept + waits) * QUALITY_BYTES + chunk
 
 

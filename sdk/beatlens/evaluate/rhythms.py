@@ -25,12 +25,14 @@ from beatlens.signals.frontend import MODEL_RATE_HZ
 EPISODE, REST = "(AFIB", "(N"
 
 
-def inside_episodes(evidence: NDArray[np.floating], level: float, span: int) -> NDArray[np.bool_]:
+def inside_episodes(
+    evidence: NDArray[np.floating], level: float | NDArray[np.floating], span: int
+) -> NDArray[np.bool_]:
     """Which columns `[T]` belong to an episode.
 
     Args:
         evidence: of one class, `[T]`, in logit units.
-        level: the logit that a span's mean has to reach.
+        level: the logit that a span's mean has to reach, one or `[T]`.
         span: columns of a decision.
 
     Raises:

@@ -47,7 +47,9 @@ SHARED = (
     "include/bl_frontend.h",
     "include/bl_lead.h",
     "include/bl_net.h",
+    "include/bl_qrs.h",
     "include/bl_version.h",
+    "include/bl_window_rhythm.h",
 )
 PACKAGING = (
     "README.md",

@@ -325,8 +325,8 @@ def test_a_final_fit_chooses_nothing() -> None:
         final_fit(student_schedule=LAST | {"keep": "best"})
 
 
-def test_thresholds_are_given_for_all_classes_or_none() -> None:
-    with pytest.raises(RecipeError, match="given for pvc, expected one for each class or none"):
+def test_a_final_fit_needs_the_threshold_of_every_class() -> None:
+    with pytest.raises(RecipeError, match="expected a threshold for each class"):
         final_fit({"pvc": 0.5})
 
 

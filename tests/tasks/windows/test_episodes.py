@@ -75,6 +75,10 @@ def test_episodes_of_a_network_that_always_finds_fibrillation(
     said = read_annotations(tmp_path / "ec57", "202", "rhythm", 650_000, rate_hz=360)
     assert [r.label for r in said.rhythms] == ["AFIB"]
     assert len(load_figures(tmp_path / "ec57_episodes.json").rows) == 4
+    for row, by_minutes in zip(rows, found.tables["ec57_minutes.json"], strict=True):
+        # Of a recording's last minute there may be too few windows to decide by.
+        found_s = by_minutes["duration_sensitivity"]
+        assert found_s == pytest.approx(row["duration_sensitivity"], rel=0.01, nan_ok=True)
     net, graph = networks.teacher.net, networks.device.graph
     bundle = Bundle.create(
         tmp_path / "bundle", name="strips", kind="windows", classes=recipe.titles,

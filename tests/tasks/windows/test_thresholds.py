@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from beatlens.signals.rhythm_features import track_rhythm
 from beatlens.tasks.windows.data import PreparedWindows
 from beatlens.tasks.windows.evaluation import choose_limits
-from beatlens.tasks.windows.labels import WindowSet
+from beatlens.tasks.windows.labels import SPAN, WindowSet, cut_windows
 from beatlens.tasks.windows.metrics import Reference, Run, student_thresholds, usable_thresholds
+from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.rhythm import add_up, build_tables
 
 from ..recipes import window_recipe
+from .test_labels import make_track
 
 RECIPE = window_recipe()
 CLASSES = RECIPE.classes
@@ -55,6 +61,44 @@ def test_labels_of_one_patient_do_not_move_a_students_threshold() -> None:
     )
     by_labels = choose_limits(RECIPE, prepared, moved, student)
     assert by_labels[0] == usable_thresholds(moved.labels, student.logits, RECORDS)[0]
+
+
+def test_a_threshold_of_the_recipe_stands_beside_chosen_ones() -> None:
+    document = RECIPE.model_dump(mode="json")
+    document["task"]["classes"]["sve"]["threshold"] = 0.25
+    recipe = WindowRecipe.parse(document)
+    teacher, student = make_run(1, 0.0), make_run(2, 1.5)
+    validation = make_windows(teacher.logits >= 1.0)
+    prepared = PreparedWindows([], [], [], False, "made for this test")
+    free = choose_limits(RECIPE, prepared, validation, student, teacher)
+    mixed = choose_limits(recipe, prepared, validation, student, teacher)
+    at = list(CLASSES).index("sve")
+    assert mixed[at] == np.log(0.25 / 0.75) != free[at]
+    np.testing.assert_array_equal(np.delete(mixed, at), np.delete(free, at))
+
+
+def test_regular_rhythm_counts_against_fibrillation_in_what_is_measured() -> None:
+    document = RECIPE.model_dump(mode="json")
+    document["task"]["classes"]["afib"] |= {"regular": -4.0, "alternating": -1.0}
+    tables = build_tables(WindowRecipe.parse(document).task.classes)
+    assert build_tables(RECIPE.task.classes) is None
+    assert tables is not None
+    run = make_run(1, 0.0)
+    added = add_up(tables, np.tile([0, 31], (len(RECORDS), 1)))
+    moved = replace(run, added=added).logits - run.logits
+    assert (moved[:, list(CLASSES).index("afib")] == -4).all()
+    assert np.count_nonzero(moved) == len(RECORDS)
+
+
+def test_windows_have_the_rhythm_of_their_own_recording_up_to_their_end() -> None:
+    tracks = [make_track(samples=4 * SPAN, record=name) for name in "ab"]
+    plain, found = cut_windows(tracks), cut_windows(tracks, rhythm=True)
+    assert plain.rhythm is None
+    assert found.rhythm is not None
+    ends = range(SPAN, 4 * SPAN + 1, SPAN)
+    np.testing.assert_array_equal(found.rhythm[4:], track_rhythm(tracks[1].x, list(ends)))
+    assert WindowSet.joined([found, found]).rhythm.shape == (16, 2)
+    assert WindowSet.joined([plain, plain]).rhythm is None
 
 
 def make_windows(labels: np.ndarray) -> WindowSet:

@@ -132,6 +132,7 @@ def write_parts(
         sources=(
             "bl_beats.c",
             "bl_features.c",
+            "bl_median.h",
             "bl_patient.c",
             "bl_qrs.c",
             "bl_qrs_shapes.c",

@@ -14,6 +14,7 @@ from beatlens.runtime.quality import Limits
 from beatlens.runtime.stream import Stream
 from beatlens.runtime.warning_bits import pack_warnings
 from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
+from beatlens.signals.rhythm_features import STEPS
 
 
 def window_golden_source(
@@ -44,11 +45,19 @@ def window_golden_source(
         engine="simulator",
     )  # fmt: skip
     found = [*stream.push(counts), *stream.flush()]
-    rows = [_finding(bundle, finding, f"{name}_sums_{i}") for i, finding in enumerate(found)]
+    rows = [
+        _finding(bundle, finding, f"{name}_sums_{i}", f"{name}_features_{i}")
+        for i, finding in enumerate(found)
+    ]
     sums = [
         numbers("int32_t", f"{name}_sums_{i}", _sums(bundle, finding))
         for i, finding in enumerate(found)
         if finding.assessable
+    ]
+    features = [
+        numbers("uint8_t", f"{name}_features_{i}", _features(finding))
+        for i, finding in enumerate(found)
+        if finding.features
     ]
     values = row(
         f"&{task}", f"&{sensor}", f"{name}_counts", len(counts), f"{name}_findings", len(found)
@@ -56,6 +65,7 @@ def window_golden_source(
     parts = [
         numbers("int16_t", f"{name}_counts", counts.tolist()),
         *sums,
+        *features,
         array("bl_golden_finding", f"{name}_findings", rows),
         f"const bl_golden_stream {name} = {values};\n",
     ]
@@ -68,13 +78,19 @@ def _count_seconds(bundle: Contents) -> float:
     return float(ceil(needed))  # whole columns, to the last one
 
 
-def _finding(bundle: Contents, finding: Finding, sums: str) -> str:
+def _finding(bundle: Contents, finding: Finding, sums: str, features: str) -> str:
     column_s = bundle.geometry.stride / MODEL_RATE_HZ
     start, end = (round(at / column_s) for at in (finding.start_s, finding.end_s))
     decisions = sum(1 << bundle.classes.index(name) for name in finding.predicted)
     named = sums if finding.assessable else 0
     warnings = pack_warnings(finding.warnings)
-    return row(start, end - start, decisions, int(finding.assessable), warnings, named)
+    measured = features if finding.features else 0
+    return row(start, end - start, decisions, int(finding.assessable), warnings, named, measured)
+
+
+def _features(finding: Finding) -> list[int]:
+    """Features in steps, from ratios."""
+    return [round(ratio * STEPS[name]) for name, ratio in finding.features.items()]
 
 
 def _sums(bundle: Contents, finding: Finding) -> list[int]:

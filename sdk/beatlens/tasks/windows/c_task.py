@@ -11,8 +11,14 @@ from beatlens.runtime.c_task import ChainParts, TaskSource, limits_row
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
+from beatlens.signals.rhythm_features import FEATURES
 from beatlens.tasks.windows.c_golden import window_golden_source
-from beatlens.tasks.windows.rule import window_rule
+from beatlens.tasks.windows.rule import WindowRule, window_rule
+
+RHYTHM_BYTES, END_BYTES = 788, 8
+"""A `bl_window_rhythm` and a `bl_window_end`."""
+RHYTHM_SOURCES = ("bl_window_rhythm.c", "bl_qrs.c", "bl_median.h")
+RHYTHM_HEADERS = ("bl_window_rhythm.h", "bl_qrs.h")
 
 
 def window_task_source(
@@ -35,19 +41,48 @@ def window_task_source(
     """
     check_identifier(name, "the task")
     plan = plan or lay_out(read_tflite(bundle.tflite))
-    lead = build_lead(bundle)
-    sums = list(window_rule(bundle).sum_thresholds.values())
+    lead, rule = build_lead(bundle), window_rule(bundle)
+    sums = list(rule.sum_thresholds.values())
     source = (
         f"/* {bundle.name}; made by beatlens. */\n"
         f'#include "{name}.h"\n\n#include "{name}_net.h"\n\n'
         f"{numbers('int32_t', f'{name}_sums', sums)}\n"
+        f"{write_tables(rule, name)}"
         f"const bl_task {name} = {{\n"
         f"    {lead.row(f'{name}_net')}, {name}_sums, {bundle.hop_columns},\n"
-        f"    {limits_row(limits or Limits(), bundle.span_samples)}\n}};\n"
+        f"    {limits_row(limits or Limits(), bundle.span_samples)},\n"
+        f"    {', '.join(name_tables(rule, name))}\n}};\n"
     )
     memory = _bytes_without_ring(bundle, plan)
     header = task_header(name, "bl_task", "beatlens.h", bundle.classes, memory)
     return TaskSource(model_source(plan, f"{name}_net"), CSource(header, source))
+
+
+def write_tables(rule: WindowRule, name: str) -> str:
+    """C of a rule's lookup tables; empty where it has none."""
+    if rule.tables is None:
+        return ""
+    return numbers("int16_t", f"{name}_tables", rule.tables.ravel().tolist()) + "\n"
+
+
+def name_tables(rule: WindowRule, name: str) -> tuple[str, str]:
+    """The last two fields of a `bl_task`: its tables, and what measures their features."""
+    if rule.tables is None:
+        return "0", "0"
+    return f"{name}_tables", "&bl_window_rhythm_from_peaks"
+
+
+def rhythm_bytes(bundle: Contents, chunk: int) -> int:
+    """Bytes of the rhythm in a stream's memory.
+
+    Args:
+        bundle: whose rule may have tables.
+        chunk: samples that its network gets at once.
+    """
+    if window_rule(bundle).tables is None:
+        return 0
+    waits = build_lead(bundle).waiting_columns(chunk)
+    return RHYTHM_BYTES + END_BYTES * (waits // bundle.hop_columns + 1)
 
 
 def build_lead(bundle: Contents) -> Lead:
@@ -63,21 +98,23 @@ def memory_bytes(bundle: Contents, plan: Plan, taps: int) -> int:
 def _bytes_without_ring(bundle: Contents, plan: Plan) -> int:
     """Bytes of memory that a stream needs without its sensor's ring."""
     lead = build_lead(bundle)
-    return 4 * lead.classes + lead.memory_bytes(plan.state_bytes, plan.chunk)
+    own = 4 * lead.classes + rhythm_bytes(bundle, plan.chunk)
+    return own + lead.memory_bytes(plan.state_bytes, plan.chunk)
 
 
 def write_parts(
     bundle: Contents, frontend: FrontEnd, name: str, limits: Limits, plan: Plan
 ) -> ChainParts:
     """See `beatlens.runtime.kind.Kind.write_c`."""
-    golden = f"{name}_golden_stream"
+    golden, has_tables = f"{name}_golden_stream", window_rule(bundle).tables is not None
     return ChainParts(
         task=window_task_source(bundle, name, limits, plan),
         golden=window_golden_source(bundle, frontend, name, f"{name}_sensor", golden, limits),
         chain="stream",
-        sources=("beatlens.c", "bl_selftest_windows.c"),
-        headers=("beatlens.h", "bl_selftest_windows.h"),
+        sources=("beatlens.c", "bl_selftest_windows.c", *(RHYTHM_SOURCES if has_tables else ())),
+        headers=("beatlens.h", *RHYTHM_HEADERS, "bl_selftest_windows.h"),
         memory_bytes=memory_bytes(bundle, plan, frontend.taps.shape[1]),
         fact=f"a decision is the sum of {bundle.span_columns} columns of evidence, "
-        f"{bundle.span_s:g} s",
+        f"{bundle.span_s:g} s"
+        + (f", and of {len(FEATURES)} features of the rhythm" if has_tables else ""),
     )

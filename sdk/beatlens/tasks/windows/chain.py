@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +16,9 @@ from beatlens.runtime.quality import Limits
 from beatlens.runtime.segment import MAX_COLUMNS, Segment
 from beatlens.runtime.segment_chain import SegmentChain
 from beatlens.signals.frontend import FrontEnd
+from beatlens.signals.rhythm_features import RhythmTracker
 from beatlens.tasks.windows.finding import all_lost, assess, left_over
+from beatlens.tasks.windows.rule import window_rule
 
 
 class WindowChain(SegmentChain):
@@ -36,6 +39,7 @@ class WindowChain(SegmentChain):
         self._hop, self._limits = hop, limits
         self._columns = Columns.in_gap(0, len(bundle.classes))  # from column _next on
         self._next = 0  # where the next window starts
+        self._rhythms: deque[tuple[int, tuple[int, ...]]] = deque()  # by a window's end, a column
         super().__init__(bundle, frontend, lambda first: _WindowSegment(self, first))
 
     def end(self) -> list[Finding]:
@@ -54,6 +58,9 @@ class WindowChain(SegmentChain):
 
     def open_segment(self, first: int) -> Segment:
         """The columns of a segment that begins at the stream's column `first`."""
+        self._rhythms.clear()
+        stride = self._bundle.geometry.stride
+        rhythm = None if window_rule(self._bundle).tables is None else _Rhythm(self, first, stride)
         return Segment(
             self._frontend,
             self._engine,
@@ -61,15 +68,33 @@ class WindowChain(SegmentChain):
             first=first,
             hop=self._hop,
             span=self._bundle.span_columns,
+            on_samples=rhythm,
         )
+
+    def samples_to_end(self, column: int) -> int:
+        """Samples from the start of a column of the stream to the next end of a window."""
+        columns = (self._bundle.span_columns - column - 1) % self._hop + 1
+        return columns * self._bundle.geometry.stride
+
+    def note_rhythm(self, column: int, features: tuple[int, ...]) -> None:
+        """Keep the features of the rhythm at the end of a window, at the stream's `column`."""
+        self._rhythms.append((column, features))
+
+    def _take_rhythm(self, end: int) -> tuple[int, ...] | None:
+        """The features at a window's end; None where the rule has no tables, or signal is lost."""
+        while self._rhythms and self._rhythms[0][0] < end:
+            self._rhythms.popleft()
+        found = self._rhythms and self._rhythms[0][0] == end
+        return self._rhythms[0][1] if found else None
 
     def add(self, columns: Columns) -> list[Finding]:
         """Append columns and return the findings on the windows they complete."""
         self._columns += columns
         span, start, findings = self._bundle.span_columns, 0, []
         while start + span <= len(self._columns):
-            part = self._columns[start : start + span]
-            findings.append(assess(self._bundle, self._limits, self._next + start, part))
+            part, first = self._columns[start : start + span], self._next + start
+            rhythm = self._take_rhythm(first + span)
+            findings.append(assess(self._bundle, self._limits, first, part, rhythm))
             start += self._hop
         self._columns = self._columns[start:]
         self._next += start
@@ -118,3 +143,27 @@ class _WindowSegment:
         """End the segment, at the stream's column `until` if given; yield the rest."""
         for columns in self._columns_of.close(None if until is None else until - self._first):
             yield from self._chain.add(columns)
+
+
+class _Rhythm:
+    """Notes the rhythm at the end of every window of a segment that begins at column `first`."""
+
+    def __init__(self, chain: WindowChain, first: int, stride: int) -> None:
+        self._chain, self._tracker = chain, RhythmTracker()
+        self._stride = stride
+        self._end = first * self._stride  # of the stream's samples: the next end of a window
+        self._at = self._end
+        self._move_end()
+
+    def _move_end(self) -> None:
+        self._end += self._chain.samples_to_end(self._end // self._stride)
+
+    def __call__(self, x: NDArray[np.int8]) -> None:
+        """Take the front end's samples."""
+        while len(x):
+            part, x = x[: self._end - self._at], x[self._end - self._at :]
+            features = self._tracker.push(part)
+            self._at += len(part)
+            if self._at == self._end:
+                self._chain.note_rhythm(self._end // self._stride, features)
+                self._move_end()

@@ -1,8 +1,12 @@
-"""Atrial fibrillation in windows after EC57: its episodes and their time, on test patients."""
+"""Atrial fibrillation in windows after EC57: its episodes and their time, on test patients.
+
+Episodes are counted twice: as single windows make them (`ec57_episodes.json`), and as one decision
+a minute with hysteresis does (`ec57_minutes.json`, `beatlens.tasks.windows.minutes`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,8 @@ from beatlens.evaluate.rhythms import episode_row, inside_episodes, rhythm_annot
 from beatlens.geometry import Geometry
 from beatlens.integer.graph import IntegerGraph
 from beatlens.signals.annotations import Annotations
+from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.signals.rhythm_features import FEATURES, track_rhythm
 from beatlens.tasks.common.runs import (
     CROP_SPAN,
     RunWindows,
@@ -24,10 +30,15 @@ from beatlens.tasks.common.runs import (
 from beatlens.tasks.common.sources import TEST, UNSHARED
 from beatlens.tasks.contract import Evaluation, Networks, Row, Summary
 from beatlens.tasks.windows.data import PreparedWindows
-from beatlens.tasks.windows.evaluation import choose_limits
+from beatlens.tasks.windows.evaluation import DeviceRule, choose_limits
 from beatlens.tasks.windows.labels import SPAN, WindowTrack, cut_windows
 from beatlens.tasks.windows.metrics import run_integer, run_network
+from beatlens.tasks.windows.minutes import Minutes, list_episodes
 from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.rhythm import add_up, build_tables
+
+HOP = MODEL_RATE_HZ
+"""Samples from one decision to the next."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,7 @@ class _Network:
         run: gives its evidence in logit units.
         geometry: of the network.
         limit: threshold of fibrillation, logits.
+        tables: lookup tables of the rhythm, `[2, BINS, C]` logits, or None.
         found: its episodes and the rates of their records, where they are kept.
     """
 
@@ -46,6 +58,7 @@ class _Network:
     run: RunWindows
     geometry: Geometry
     limit: float
+    tables: NDArray[np.floating] | None
     found: list[tuple[Annotations, int]] = field(default_factory=list)
 
 
@@ -53,12 +66,12 @@ def evaluate_episodes(
     recipe: WindowRecipe,
     prepared: PreparedWindows,
     networks: Networks,
-    limits: np.ndarray | None = None,
+    rule: DeviceRule | None = None,
 ) -> Evaluation:
     """Count episodes of the teacher and the int8 model.
 
-    `limits` are the device's thresholds, logits `[C]`; None: chosen on validation patients. The
-    device's episodes are the evaluation's annotations.
+    `rule` is the device's; None: chosen on validation patients. The device's episodes, by windows,
+    are the evaluation's annotations.
 
     Raises:
         RecipeError: no class of the recipe is made by the rhythm AFIB.
@@ -73,12 +86,15 @@ def evaluate_episodes(
         )
     if networks.teacher is None:
         raise RecipeError(f"{recipe.name}: no teacher is given, expected one to compare with")
-    validation, model = cut_windows(prepared.validation), networks.device
-    of_teacher = run_network(networks.teacher.net, validation)
+    tables, model = build_tables(recipe.task.classes), networks.device
+    validation = cut_windows(prepared.validation, rhythm=tables is not None)
+    added = add_up(tables, validation.rhythm)
+    of_teacher = replace(run_network(networks.teacher.net, validation), added=added)
     teacher_limits = choose_limits(recipe, prepared, validation, of_teacher)
-    if limits is None:
-        student = run_integer(model.graph, model.geometry, validation)
+    if rule is None:
+        student = replace(run_integer(model.graph, model.geometry, validation), added=added)
         limits = choose_limits(recipe, prepared, validation, student, of_teacher)
+        rule = DeviceRule(limits, tables)
     stride = model.geometry.stride
     wide = model.graph.with_input_length(model.geometry.input_length(CROP_SPAN // stride))
     net = networks.teacher.net
@@ -87,18 +103,22 @@ def evaluate_episodes(
         network_windows(net),
         net.geometry,
         float(teacher_limits[number]),
+        tables,
     )
     device = _Network(
         {"model": recipe.name, "form": "int8"},
         _integer_evidence(wide),
         model.geometry,
-        float(limits[number]),
+        float(rule.limits[number]),
+        rule.tables,
     )
-    rows = [row for one in (teacher, device) for row in _count(recipe, prepared, one, number)]
+    counted = [_count(recipe, prepared, one, number) for one in (teacher, device)]
+    rows = [row for by_windows, _ in counted for row in by_windows]
+    minutes = [row for _, by_minutes in counted for row in by_minutes]
     return Evaluation(
         rows=[],
-        summary=_summary(rows),
-        tables={"ec57_episodes.json": rows},
+        summary=_summary(rows, minutes),
+        tables={"ec57_episodes.json": rows, "ec57_minutes.json": minutes},
         annotations=device.found,
         annotator="rhythm",
     )
@@ -117,17 +137,33 @@ def find_fibrillation(recipe: WindowRecipe) -> int:
 
 def _count(
     recipe: WindowRecipe, prepared: PreparedWindows, net: _Network, number: int
-) -> list[Row]:
-    """Rows of one network: all test records, and those of patients of no other role."""
-    counts: dict[str, EpisodeCounts] = {}
+) -> tuple[list[Row], list[Row]]:
+    """Rows of one network by windows and by minutes: see `_rows`."""
+    windows: dict[str, EpisodeCounts] = {}
+    minutes: dict[str, EpisodeCounts] = {}
     for track in prepared.test:
         source = prepared.test_sources[track.record]
         reference = source.annotations(track.record)
         rate = source.database.header(track.record).rate_hz
-        inside = _find_inside(net, track, number)
-        own = rhythm_annotations(inside, track.record, net.geometry.stride, reference.length, rate)
-        counts[track.record] = compare_episodes(reference, own, rate)
-        net.found.append((own, rate))
+        for counts, inside in zip(
+            (windows, minutes), _find_inside(net, track, number), strict=True
+        ):
+            own = rhythm_annotations(
+                inside, track.record, net.geometry.stride, reference.length, rate
+            )
+            counts[track.record] = compare_episodes(reference, own, rate)
+            if counts is windows:
+                net.found.append((own, rate))
+    return _rows(recipe, prepared, net, windows), _rows(recipe, prepared, net, minutes)
+
+
+def _rows(
+    recipe: WindowRecipe,
+    prepared: PreparedWindows,
+    net: _Network,
+    counts: dict[str, EpisodeCounts],
+) -> list[Row]:
+    """Rows of all test records, and of those of patients of no other role."""
     splits = {TEST: set(counts)}
     if prepared.shared:
         splits[UNSHARED] = set(counts) - prepared.shared
@@ -139,9 +175,31 @@ def _count(
     return rows
 
 
-def _find_inside(net: _Network, track: WindowTrack, number: int) -> NDArray[np.bool_]:
+def _find_inside(
+    net: _Network, track: WindowTrack, number: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which columns of a recording are in an episode, by windows and by minutes."""
+    stride = net.geometry.stride
+    span, hop = SPAN // stride, HOP // stride
     evidence = recording_evidence(net.run, net.geometry, track.x)[number]
-    return inside_episodes(evidence, net.limit, SPAN // net.geometry.stride)
+    first = np.clip(np.arange(len(evidence)) - span // 2, 0, len(evidence) - span)
+    ends = np.arange(span, len(evidence) + 1, hop)
+    added = np.zeros(len(ends))
+    if net.tables is not None:
+        rhythm = track_rhythm(track.x, (ends * stride).tolist())
+        added = net.tables[np.arange(len(FEATURES)), rhythm].sum(axis=1)[:, number]
+    inside = inside_episodes(evidence, net.limit - added[first // hop], span)
+    middles = ends - span // 2
+    decided = Minutes("")
+    minutes = [
+        minute
+        for middle in middles.tolist()
+        for minute in decided.add(middle * stride / MODEL_RATE_HZ, True, bool(inside[middle]))
+    ]
+    by_minutes = np.zeros_like(inside)
+    for start, end in list_episodes([*minutes, *decided.end()]):
+        by_minutes[start * MODEL_RATE_HZ // stride : end * MODEL_RATE_HZ // stride] = True
+    return inside, by_minutes
 
 
 def _integer_evidence(graph: IntegerGraph) -> RunWindows:
@@ -153,8 +211,9 @@ def _integer_evidence(graph: IntegerGraph) -> RunWindows:
     )
 
 
-def _summary(rows: list[Row]) -> Summary:
-    columns = ("model", "form", "split", "episodes", "found", "right", "time found", "time right")
+def _summary(windows: list[Row], minutes: list[Row]) -> Summary:
+    columns = ("model", "form", "split", "by", "episodes", "found", "right", "time found",
+               "time right")  # fmt: skip
     keys = ("episode_sensitivity", "episode_predictivity", "duration_sensitivity",
             "duration_predictivity")  # fmt: skip
     return Summary(
@@ -162,8 +221,9 @@ def _summary(rows: list[Row]) -> Summary:
         "flutter left out, after 5:00",
         columns,
         [
-            (row["model"], row["form"], row["split"], f"{row['episodes']:.0f}",
+            (row["model"], row["form"], row["split"], by, f"{row['episodes']:.0f}",
              *(f"{row[key]:.0f}" for key in keys))
+            for by, rows in (("windows", windows), ("minutes", minutes))
             for row in rows
         ],
     )  # fmt: skip

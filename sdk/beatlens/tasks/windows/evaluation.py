@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from beatlens.tasks.windows.metrics import (
     student_thresholds,
 )
 from beatlens.tasks.windows.recipe import WindowRecipe
+from beatlens.tasks.windows.rhythm import add_up, build_tables
 from beatlens.tasks.windows.rule import WindowRule, build_rule, window_rule
 from beatlens.tasks.windows.tracks import Classes
 
@@ -70,13 +71,18 @@ def choose_limits(
         run: of the network on them.
         teacher: of its teacher, if it is a student.
     """
-    given = None if prepared.simulated else recipe.task.threshold_logits()
-    if given is not None:
+    given = recipe.task.threshold_logits()
+    if prepared.simulated:
+        given = np.full_like(given, np.nan)
+    if not np.isnan(given).any():
         return given
     if teacher is None:
-        return choose_thresholds(validation, run)
-    reference = Reference(teacher, choose_thresholds(validation, teacher))
-    return student_thresholds(reference, run, validation.records)
+        chosen = choose_thresholds(validation, run)
+    else:
+        limits = choose_thresholds(validation, teacher)
+        limits = np.where(np.isnan(given), limits, given)
+        chosen = student_thresholds(Reference(teacher, limits), run, validation.records)
+    return np.where(np.isnan(given), chosen, given)
 
 
 def choose_rule(
@@ -87,13 +93,30 @@ def choose_rule(
     Its thresholds are the recipe's, or those at which it decides as often as its teacher on
     validation patients.
     """
-    validation = cut_windows(prepared.validation)
-    student = run_integer(model.graph, model.geometry, validation)
-    reference = run_network(teacher.net, validation)
+    tables = build_tables(recipe.task.classes)
+    validation = cut_windows(prepared.validation, rhythm=tables is not None)
+    added = add_up(tables, validation.rhythm)
+    student = replace(run_integer(model.graph, model.geometry, validation), added=added)
+    reference = replace(run_network(teacher.net, validation), added=added)
     limits = choose_limits(recipe, prepared, validation, student, reference)
     chances = 1 / (1 + np.exp(-limits))
     named = {name: round(float(p), 6) for name, p in zip(recipe.classes, chances, strict=True)}
-    return build_rule(model.graph, named)
+    return build_rule(model.graph, named, tables)
+
+
+@dataclass(frozen=True)
+class DeviceRule:
+    """A device's rule in logits: thresholds `[C]`, and lookup tables `[2, BINS, C]` or None."""
+
+    limits: np.ndarray
+    tables: np.ndarray | None = None
+
+    @classmethod
+    def read(cls, bundle: Bundle) -> DeviceRule:
+        """The rule of a bundle, such that its own whole-number decision is made."""
+        tables, step = window_rule(bundle).tables, bundle.tensors["evidence"].scale
+        limits = device_limits(bundle)
+        return cls(limits, None if tables is None else tables * (step / bundle.span_columns))
 
 
 def device_limits(bundle: Bundle) -> np.ndarray:
@@ -114,61 +137,73 @@ def evaluate_windows(
     recipe: WindowRecipe,
     prepared: PreparedWindows,
     networks: Networks,
-    limits: np.ndarray | None = None,
+    rule: DeviceRule | None = None,
     replicates: int = REPLICATES,
 ) -> Evaluation:
     """Measure networks on test patients.
 
     The teacher's thresholds are set by labels on validation patients, the student's by the
-    teacher's decisions there; the device's are `limits`, logits `[C]`, or chosen as the student's.
-    The int8 model is run by LiteRT itself. Fidelity is to the teacher.
+    teacher's decisions there; the device's are those of `rule`, or chosen as the student's. Lookup
+    tables of the rhythm are the recipe's, of the device those of `rule`. The int8 model is run by
+    LiteRT itself. Fidelity is to the teacher.
     """
     if not prepared.test:
         raise RecipeError(
             f"{recipe.name}: no recording is left to test on, expected a split with test patients"
         )
     classes, model = recipe.task.classes, networks.device
-    test = cut_windows(prepared.test)
+    tables = build_tables(classes)
+    own = tables if rule is None else rule.tables
+    has_tables = tables is not None or own is not None
+    test = cut_windows(prepared.test, rhythm=has_tables)
     if networks.teacher is None:
-        return _evaluate_alone(recipe, test, model, limits, replicates)
-    validation = cut_windows(prepared.validation)
-    of_teacher = run_network(networks.teacher.net, validation)
+        return _evaluate_alone(recipe, test, model, rule, replicates)
+    validation = cut_windows(prepared.validation, rhythm=has_tables)
+    watched, tested = add_up(tables, validation.rhythm), add_up(tables, test.rhythm)
+    of_teacher = replace(run_network(networks.teacher.net, validation), added=watched)
 
     def find_limits(run: Run) -> np.ndarray:
         return choose_limits(recipe, prepared, validation, run, of_teacher)
 
     reference = Reference(
-        run_network(networks.teacher.net, test),
+        replace(run_network(networks.teacher.net, test), added=tested),
         choose_limits(recipe, prepared, validation, of_teacher),
     )
     student = None
     if networks.student is not None:
-        own = find_limits(run_network(networks.student, validation))
-        run = run_network(networks.student, test)
-        student = measure(classes, test, run, own, reference)
-    if limits is None:
-        limits = find_limits(run_integer(model.graph, model.geometry, validation))
-    ran = run_integer(model.graph, model.geometry, test)
-    device = measure(classes, test, ran, limits, reference)
+        run = replace(run_network(networks.student, validation), added=watched)
+        limits = find_limits(run)
+        run = replace(run_network(networks.student, test), added=tested)
+        student = measure(classes, test, run, limits, reference)
+    if rule is None:
+        run = run_integer(model.graph, model.geometry, validation)
+        rule = DeviceRule(find_limits(replace(run, added=watched)), own)
+    device = measure(classes, test, run_device(model, rule, test), rule.limits, reference)
     teacher = measure(classes, test, reference.run, reference.thresholds, reference)
     details = WindowDetails(test, classes, teacher, student, device, model.graph)
     rows = _rows(recipe, networks.teacher.net, networks.student, details, replicates)
     return Evaluation(rows, _summary(recipe, rows), details=details)
 
 
+def run_device(model: Int8Model, rule: DeviceRule, windows: WindowSet) -> Run:
+    """The run of an int8 model with its tables."""
+    run = run_integer(model.graph, model.geometry, windows)
+    return replace(run, added=add_up(rule.tables, windows.rhythm))
+
+
 def _evaluate_alone(
     recipe: WindowRecipe,
     test: WindowSet,
     model: Int8Model,
-    limits: np.ndarray | None,
+    rule: DeviceRule | None,
     replicates: int,
 ) -> Evaluation:
     """The int8 model without a teacher: prediction and localisation only."""
-    if limits is None:
+    if rule is None:
         raise RecipeError(f"{recipe.name}: no teacher and no thresholds are given, expected one")
-    run = run_integer(model.graph, model.geometry, test)
-    reference = Reference(run, limits)
-    device = measure(recipe.task.classes, test, run, limits, reference)
+    run = run_device(model, rule, test)
+    reference = Reference(run, rule.limits)
+    device = measure(recipe.task.classes, test, run, rule.limits, reference)
     row = {k: v for k, v in format_row(device, replicates).items() if not k.startswith(RELATIVE)}
     about = {"model": "student", "form": "int8", "bytes": len(write_tflite(model.graph))}
     rows: list[Row] = [{**about, "macs": model.graph.macs, "seed": recipe.seed, **row}]

@@ -15,11 +15,21 @@ from beatlens.runtime.finding import Finding
 from beatlens.runtime.quality import Limits, describe_span, list_notes
 from beatlens.runtime.warning_bits import name_warnings
 from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.signals.rhythm_features import STEPS
 from beatlens.tasks.windows.rule import window_rule
 
 
-def assess(bundle: Contents, limits: Limits, start: int, columns: Columns) -> Finding:
-    """The finding on the span of `columns` whose first one is number `start` of the stream."""
+def assess(
+    bundle: Contents,
+    limits: Limits,
+    start: int,
+    columns: Columns,
+    features: tuple[int, ...] | None,
+) -> Finding:
+    """The finding on the span of `columns` whose first one is number `start` of the stream.
+
+    `features` are those of the rhythm up to its end, for a rule with tables.
+    """
     tally = columns.tally(bundle.geometry.stride)
     if not limits.allow(tally, bundle.geometry.stride):
         return undecided(bundle, start, tally)
@@ -30,7 +40,8 @@ def assess(bundle: Contents, limits: Limits, start: int, columns: Columns) -> Fi
         tally,
         warnings=limits.noise(tally, bundle.geometry.stride),
         sums=sums,
-        decisions=window_rule(bundle).decide(sums),
+        decisions=window_rule(bundle).decide(sums, features),
+        features=features,
         evidence=dequantize(columns.evidence.T, bundle.tensors["evidence"]),
         usable=(columns.bad + columns.clipped) == 0,
         padded=columns.padded,
@@ -50,6 +61,7 @@ def decided(
     warnings: int,
     sums: Sequence[int],
     decisions: Iterable[bool],
+    features: Sequence[int] | None,
     evidence: NDArray[np.float32],
     usable: NDArray[np.bool_],
     padded: NDArray[np.bool_],
@@ -63,11 +75,14 @@ def decided(
         warnings: bits, see `beatlens.runtime.warning_bits`.
         sums: of the int8 evidence over the span, by class.
         decisions: whether each class was found.
+        features: of the rhythm, for a rule with tables.
         evidence, usable, padded: as in `Finding`; evidence and padded become read-only.
     """
     scale, zero_point = bundle.tensors["evidence"].scale, bundle.tensors["evidence"].zero_point
     classes, rule = bundle.classes, window_rule(bundle)
-    logits = [scale * (value / tally.columns - zero_point) for value in sums]
+    added = rule.contributions(features)
+    totals = sums + added.sum(axis=0)
+    logits = [scale * (value / tally.columns - zero_point) for value in totals.tolist()]
     present = np.ones(tally.columns, bool)
     for array in (evidence, padded, present):
         array.flags.writeable = False
@@ -82,9 +97,16 @@ def decided(
         present=present,
         usable=usable,
         padded=padded,
+        features=_ratios(features) if len(added) else {},
+        feature_contributions=scale / tally.columns * added.astype(float) if len(added) else None,
         constants=-np.array([rule.levels[name] for name in classes]),
         independent=True,
     )
+
+
+def _ratios(features: Sequence[int] | None) -> dict[str, float]:
+    """Features of the rhythm as ratios, by name."""
+    return {name: value / STEPS[name] for name, value in zip(STEPS, features or (), strict=True)}
 
 
 def all_lost(bundle: Contents, start: int, end: int) -> Finding:

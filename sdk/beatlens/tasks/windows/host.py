@@ -28,10 +28,14 @@ from beatlens.runtime.host import (
 )
 from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import DELAY, MODEL_RATE_HZ, FrontEnd
+from beatlens.signals.rhythm_features import FEATURES
 from beatlens.tasks.windows.c_task import window_task_source
 from beatlens.tasks.windows.finding import all_lost, decided, rest, undecided
+from beatlens.tasks.windows.rule import window_rule
 
 SOURCES = (*SHARED_SOURCES, "src/beatlens.c", "ports/host/bl_host_windows.c")
+RHYTHM = ("src/bl_window_rhythm.c", "src/bl_qrs.c")
+"""Of bundles whose rule has tables."""
 SPAN, GAP = 0, 1  # bl_host_kind
 BAD, PADDED = 1, 2  # bl_host_flag
 
@@ -54,7 +58,7 @@ class HostWindowChain(HostChain):
         self._bundle = bundle
         library = _library(bundle, describe_sensor(frontend), hop, limits)
         room = _count_findings(bundle, frontend, hop)
-        fields = (*SPAN_FIELDS, "kind", "decisions")
+        fields = (*SPAN_FIELDS, "kind", "decisions", *FEATURES)
         super().__init__(
             library, frontend.rate_hz, fields, room, bundle.span_columns, len(bundle.classes)
         )
@@ -64,8 +68,9 @@ class HostWindowChain(HostChain):
         sums = self._sums[:count].tolist()
         columns = iter(self._columns(count))
         for head, totals in zip(heads, sums, strict=True):
-            start, assessable, warnings, *counted, kind, decisions = head
-            tally = Tally(*counted)
+            start, assessable, warnings = head[:3]
+            tally = Tally(*head[3 : len(SPAN_FIELDS)])
+            kind, decisions, *features = head[len(SPAN_FIELDS) :]
             if kind == GAP:
                 yield all_lost(self._bundle, start, start + tally.columns)
             elif kind != SPAN:
@@ -82,6 +87,7 @@ class HostWindowChain(HostChain):
                     warnings=warnings,
                     sums=totals,
                     decisions=[bool(decisions >> c & 1) for c in range(len(totals))],
+                    features=features,
                     evidence=evidence.copy(),
                     usable=usable.copy(),
                     padded=padded.copy(),
@@ -108,6 +114,7 @@ def _count_findings(bundle: Contents, frontend: FrontEnd, hop: int) -> int:
 def _library(bundle: Contents, sensor: Sensor, hop: int, limits: Limits) -> ctypes.CDLL:
     """The library of a bundle and a sensor; a bundle is the object, not what it holds."""
     hopping = replace(bundle, hop_columns=hop)
+    sources = SOURCES if window_rule(bundle).tables is None else (*SOURCES, *RHYTHM)
     return load_library(
-        bundle, sensor, SOURCES, lambda plan: window_task_source(hopping, "task", limits, plan)
+        bundle, sensor, sources, lambda plan: window_task_source(hopping, "task", limits, plan)
     )

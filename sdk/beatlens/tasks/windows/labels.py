@@ -12,11 +12,13 @@ on is whether a class is in a window, or in an excerpt of a few seconds of it
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import groupby
 
 import numpy as np
 
 from beatlens.errors import DataError
 from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.signals.rhythm_features import track_rhythm
 
 SPAN = 10 * MODEL_RATE_HZ
 CONTEXT = 2 * MODEL_RATE_HZ
@@ -117,7 +119,8 @@ class WindowSet:
     """Spans cut from tracks.
 
     `windows` int8 `[S, CONTEXT + SPAN + CONTEXT]`; `labels` float32 `[S, C]` (NaN: not known);
-    `masks` bool `[S, C, SPAN]`; `records` `[S]`; `starts` int64 `[S]`, samples.
+    `masks` bool `[S, C, SPAN]`; `records` `[S]`; `starts` int64 `[S]`, samples; `rhythm` int64
+    `[S, 2]`, features up to a span's end (`beatlens.signals.rhythm_features`), or None.
     """
 
     windows: np.ndarray
@@ -125,6 +128,7 @@ class WindowSet:
     masks: np.ndarray
     records: np.ndarray
     starts: np.ndarray
+    rhythm: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -133,11 +137,18 @@ class WindowSet:
     def joined(cls, parts: list[WindowSet]) -> WindowSet:
         """Several sets as one, in their order."""
         names = [field.name for field in fields(cls)]
+        if parts[0].rhythm is None:
+            names.remove("rhythm")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def cut_windows(tracks: list[WindowTrack]) -> WindowSet:
-    """Cut every track into consecutive 10 s spans, leaving out those with unknown segments."""
+def cut_windows(tracks: list[WindowTrack], *, rhythm: bool = False) -> WindowSet:
+    """Cut every track into consecutive 10 s spans, leaving out those with unknown segments.
+
+    Args:
+        tracks: what is cut.
+        rhythm: whether the features of the rhythm are measured too, which takes R peaks.
+    """
     found = [
         (track, start)
         for track in tracks
@@ -152,4 +163,14 @@ def cut_windows(tracks: list[WindowTrack]) -> WindowSet:
         masks=np.stack([track.masks(start) for track, start in found]),
         records=np.array([track.record for track, _ in found]),
         starts=np.array([start for _, start in found]),
+        rhythm=_measure_rhythm(found) if rhythm else None,
     )
+
+
+def _measure_rhythm(found: list[tuple[WindowTrack, int]]) -> np.ndarray:
+    """Features of the rhythm at the end of each span, of spans that are in order by track."""
+    parts = []
+    for _, group in groupby(found, key=lambda one: id(one[0])):
+        spans = list(group)
+        parts.append(track_rhythm(spans[0][0].x, [start + SPAN for _, start in spans]))
+    return np.concatenate(parts)

@@ -45,14 +45,19 @@ MIN_F1 = 0.5
 
 @dataclass(frozen=True)
 class Run:
-    """Evidence float32 `[S, C, T]` of one network over a set of windows, in logit units."""
+    """Evidence float32 `[S, C, T]` of one network over a set of windows, in logit units.
+
+    `added` float64 `[S, C]` is what the features of the rhythm add, or None without tables.
+    """
 
     evidence: np.ndarray
+    added: np.ndarray | None = None
 
     @property
     def logits(self) -> np.ndarray:
-        """Decisions before the sigmoid, float64 `[S, C]`: the mean of the evidence."""
-        return np.asarray(self.evidence.mean(axis=2, dtype=np.float64))
+        """Decisions before the sigmoid, float64 `[S, C]`: the mean of the evidence, and `added`."""
+        means = np.asarray(self.evidence.mean(axis=2, dtype=np.float64))
+        return means if self.added is None else means + self.added
 
     def save(self, path: Path) -> None:
         """Write the evidence as float32, whole or not at all."""

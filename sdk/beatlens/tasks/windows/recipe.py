@@ -24,6 +24,8 @@ from beatlens.tasks.common.crops import Augmentation
 from beatlens.tasks.common.recipes import check_names
 from beatlens.tasks.windows.sampling import Excerpts
 
+Logits = Annotated[float, Field(ge=-10, le=10)]
+
 
 class WindowClass(ClassSection):
     """A class of windows.
@@ -36,10 +38,16 @@ class WindowClass(ClassSection):
         Rhythms and intervals have their own times.
     threshold: probability from which on the class counts as found; None: chosen on validation
         patients.
+    regular: what is added, in logits, to the class's score where RR intervals are regular, early
+        beats and their pauses left out (`beatlens.signals.rhythm_features`): a negative number for
+        atrial fibrillation.
+    alternating: what is added where RR intervals are regular at every second look, as in bigeminy.
     """
 
     lasting: bool | None = None
     threshold: Chance | None = None
+    regular: Logits = 0.0
+    alternating: Logits = 0.0
 
     @property
     def is_occasional(self) -> bool:
@@ -54,20 +62,11 @@ class WindowTask(TaskSection):
     kind: Literal["windows"] = "windows"
     classes: Annotated[Mapping[ClassName, WindowClass], Field(min_length=1, max_length=32)]
 
-    @model_validator(mode="after")
-    def _all_thresholds_or_none(self) -> Self:
-        given = [name for name, one in self.classes.items() if one.threshold is not None]
-        if given and len(given) < len(self.classes):
-            raise ValueError(
-                f"a threshold is given for {', '.join(given)}, expected one for each class or none"
-            )
-        return self
-
-    def threshold_logits(self) -> np.ndarray | None:
-        """The thresholds as logits `[C]`; None where validation patients are to choose."""
+    def threshold_logits(self) -> np.ndarray:
+        """The thresholds as logits `[C]`; NaN where validation patients are to choose."""
         given = [one.threshold for one in self.classes.values()]
-        chances = np.array([chance for chance in given if chance is not None])
-        return np.log(chances / (1 - chances)) if len(chances) else None
+        chances = np.array([np.nan if chance is None else chance for chance in given])
+        return np.asarray(np.log(chances / (1 - chances)))
 
 
 class WindowSampling(AugmentationSection):
@@ -123,7 +122,7 @@ class WindowRecipe(Recipe):
     def _nothing_chosen_on_training_patients(self) -> Self:
         schedules = ("teacher_schedule", "student_schedule", "quantize_schedule")
         choosing = [name for name in schedules if getattr(self, name).keep != "last"]
-        if self.data.final_fit and (choosing or self.task.threshold_logits() is None):
+        if self.data.final_fit and (choosing or np.isnan(self.task.threshold_logits()).any()):
             lacks = f'{choosing[0]}.keep = "last"' if choosing else "a threshold for each class"
             raise ValueError(
                 f"data.final_fit trains on the validation patients, so nothing can be chosen on "

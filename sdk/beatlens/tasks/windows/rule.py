@@ -1,9 +1,12 @@
 """The decision on a window, in integers: each class by itself, by the sum of its evidence.
 
-    class found  <=>  sum of int8 evidence over the window's columns >= sum threshold
+    class found  <=>  sum of int8 evidence over the window's columns
+                      + sum over rhythm features of table[feature][class] >= sum threshold
 
 A threshold is a probability; the sum threshold is the same decision in integers, and the one that
-counts. It is stored, not recomputed, so that every device decides alike. Needs numpy only.
+counts. It is stored, not recomputed, so that every device decides alike. A rule may have lookup
+tables of the rhythm up to the window's end (`beatlens.signals.rhythm_features`); one without
+decides by evidence alone. Needs numpy only.
 """
 
 from __future__ import annotations
@@ -14,12 +17,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from beatlens.errors import ModelError
 from beatlens.integer.graph import IntegerGraph, Quantization
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.fields import Fields
+from beatlens.runtime.tables_section import (
+    LARGEST_ENTRY,
+    check_tables,
+    read_tables,
+    tables_document,
+)
+from beatlens.signals.rhythm_features import FEATURES
 
 LEAST_THRESHOLD = 1e-6
+TABLES = "tables"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,26 +43,61 @@ class WindowRule:
     Attributes:
         thresholds: probability, by class, from which on a class is found.
         sum_thresholds: the same as a sum of int8 evidence over a window's columns, by class.
+        tables: int64 `[2, BINS, C]`, what the features of the rhythm add to that sum, or None.
+
+    Raises:
+        ModelError: tables of another shape, or an entry too large.
     """
 
     thresholds: Mapping[str, float]
     sum_thresholds: Mapping[str, int]
+    tables: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.tables is None:
+            return
+        check_tables(self.tables, FEATURES, len(self.thresholds))
+        largest = int(np.abs(self.tables).max())
+        if largest >= LARGEST_ENTRY:
+            raise ModelError(f"largest entry {largest}, expected entries below {LARGEST_ENTRY}")
 
     @cached_property
     def levels(self) -> Mapping[str, float]:
         """The logit of each class's threshold."""
         return {name: logit(value) for name, value in self.thresholds.items()}
 
-    def decide(self, sums: Sequence[int]) -> list[bool]:
-        """Whether each class is found, of evidence sums in the order of the classes."""
-        return [s >= least for s, least in zip(sums, self.sum_thresholds.values(), strict=True)]
+    def contributions(self, features: Sequence[int] | None) -> NDArray[np.int64]:
+        """What each feature adds to the sum of each class, `[F, C]`; F is 0 without tables."""
+        if self.tables is None or features is None:
+            return np.zeros((0, len(self.thresholds)), np.int64)
+        return np.asarray(self.tables[np.arange(len(features)), list(features)])
+
+    def decide(self, sums: Sequence[int], features: Sequence[int] | None = None) -> list[bool]:
+        """Whether each class is found.
+
+        Args:
+            sums: of evidence, in the order of the classes.
+            features: of the rhythm up to the window's end, for a rule with tables.
+        """
+        totals = sums + self.contributions(features).sum(axis=0)
+        least = list(self.sum_thresholds.values())
+        return [bool(found) for found in totals >= np.array(least)]
 
 
-def build_rule(graph: IntegerGraph, thresholds: Mapping[str, float]) -> WindowRule:
-    """The rule of a network and of thresholds in the order of its classes.
+def build_rule(
+    graph: IntegerGraph,
+    thresholds: Mapping[str, float],
+    tables: NDArray[np.floating] | None = None,
+) -> WindowRule:
+    """The rule of a network.
+
+    Args:
+        graph: the network.
+        thresholds: in the order of its classes.
+        tables: `[2, BINS, C]`, logits, rounded to steps of the evidence sum; None for none.
 
     Raises:
-        ModelError: a threshold is no probability within 0..1.
+        ModelError: a threshold is no probability within 0..1, or a table entry is too large.
     """
     evidence = graph.tensors[graph.outputs["evidence"]]
     for name, value in thresholds.items():
@@ -58,7 +107,10 @@ def build_rule(graph: IntegerGraph, thresholds: Mapping[str, float]) -> WindowRu
         name: sum_threshold(value, evidence.quantization, evidence.length)
         for name, value in thresholds.items()
     }
-    return WindowRule(dict(thresholds), sums)
+    if tables is None:
+        return WindowRule(dict(thresholds), sums)
+    step = evidence.quantization.scale / evidence.length
+    return WindowRule(dict(thresholds), sums, np.round(tables / step).astype(np.int64))
 
 
 def window_rule(bundle: Contents) -> WindowRule:
@@ -81,16 +133,25 @@ def read_rule(
         wanted = sum_threshold(thresholds[name], evidence, columns)
         # One more or less: logarithms of different machines may differ in their last bit.
         sums[name] = integers.integer(name, wanted - 1, wanted + 1)
+    tables = None
+    if TABLES in fields.names():
+        tables = read_tables(fields.section(TABLES), FEATURES, len(classes))
     for section in (chances, integers, fields):
         section.finish()
-    return WindowRule(thresholds, sums)
+    return WindowRule(thresholds, sums, tables)
 
 
 def write_rule(rule: Any) -> dict[str, Any]:
     """What `read_rule` reads; `ModelError` for a rule of another kind."""
     if not isinstance(rule, WindowRule):
         raise ModelError(f"the rule is a {type(rule).__name__}, expected a WindowRule")
-    return {"thresholds": dict(rule.thresholds), "sum_thresholds": dict(rule.sum_thresholds)}
+    document: dict[str, Any] = {
+        "thresholds": dict(rule.thresholds),
+        "sum_thresholds": dict(rule.sum_thresholds),
+    }
+    if rule.tables is not None:
+        document[TABLES] = tables_document(rule.tables, FEATURES)
+    return document
 
 
 def sum_threshold(threshold: float, evidence: Quantization, columns: int) -> int:

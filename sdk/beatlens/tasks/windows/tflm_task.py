@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from beatlens.c_source.lead import round_to_words
 from beatlens.c_source.text import CSource, guarded, numbers
+from beatlens.errors import ModelError
 from beatlens.runtime.c_task import TflmParts, limits_row
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.quality import Limits
@@ -28,8 +29,13 @@ def tflm_task_source(bundle: Contents, name: str, limits: Limits | None = None) 
         limits: how much of a span may be bad, as for a `Stream`.
 
     Raises:
-        ModelError: the bundle is larger than the firmware can count.
+        ModelError: the bundle is larger than the firmware can count, or its rule has tables.
     """
+    if window_rule(bundle).tables is not None:
+        raise ModelError(
+            f"bundle {bundle.name!r} decides with lookup tables of the rhythm, expected one without"
+            " for TensorFlow Lite Micro: take `beatlens firmware` without --tflm"
+        )
     lead, geometry, classes = build_lead(bundle), bundle.geometry, bundle.classes
     limits_text = limits_row(limits or Limits(), bundle.span_samples)
     sums = list(window_rule(bundle).sum_thresholds.values())
@@ -55,7 +61,9 @@ def tflm_task_source(bundle: Contents, name: str, limits: Limits | None = None) 
         f"    .lead = {lead.row(f'{name}_net')},\n"
         f"    .sum_thresholds = {name}_sums,\n"
         f"    .hop = {bundle.hop_columns},\n"
-        f"    .limits = {limits_text}\n"
+        f"    .limits = {limits_text},\n"
+        "    .tables = 0,\n"
+        "    .rhythm = 0\n"
         "};\n"
     )
     return CSource(header, source)

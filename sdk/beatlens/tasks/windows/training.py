@@ -134,9 +134,9 @@ class WindowTraining(KindTraining[WindowRecipe, PreparedWindows]):
         thresholds = window_rule(bundle).thresholds
         return ", ".join(f"{name} {value:.3f}" for name, value in thresholds.items())
 
-    def read_rule(self, bundle: Bundle) -> np.ndarray:
-        """The thresholds of a bundle, logits `[C]`."""
-        return evaluation.device_limits(bundle)
+    def read_rule(self, bundle: Bundle) -> evaluation.DeviceRule:
+        """The thresholds and tables of a bundle, in logits."""
+        return evaluation.DeviceRule.read(bundle)
 
     def check_ec57(self, recipe: WindowRecipe) -> None:
         """EC57 counts episodes of atrial fibrillation."""
