@@ -20,18 +20,18 @@ static uint8_t measure_irregularity(const uint16_t *intervals, uint32_t count,
                                     uint32_t lag)
 {
     uint16_t differences[INTERVALS];
-    uint32_t sum = 0, found, i;
+    uint32_t sum = 0, measured = 0, found, i;
 
-    if (count < MIN_DIFFERENCES + lag)
-        return UNKNOWN;
     for (i = 0; i < count; i++)
         sum += intervals[i];
     for (i = lag; i < count; i++) {
         uint16_t a = intervals[i - lag], b = intervals[i];
 
-        differences[i - lag] = (uint16_t)(a < b ? b - a : a - b);
+        differences[measured++] = (uint16_t)(a < b ? b - a : a - b);
     }
-    found = bl_find_median(differences, count - lag) * STEPS * count / sum;
+    if (measured < MIN_DIFFERENCES)
+        return UNKNOWN;
+    found = bl_find_median(differences, measured) * STEPS * count / sum;
     return (uint8_t)(found < BINS ? found : BINS - 1);
 }
 

@@ -173,7 +173,9 @@ class CsvPatient(Section):
 
 
 Role = Literal["train", "validation", "test"]
-Assumption = Literal["normal_has_no_ectopy", "ectopy_by_diagnosis"]
+Assumption = Literal[
+    "normal_has_no_ectopy", "ectopy_by_diagnosis", "other_has_no_fibrillation", "no_fibrillation"
+]
 
 
 class SourceSection(Section):

@@ -218,7 +218,7 @@ def test_unknown_keys_are_refused_with_file_key_and_value(
         ("[task.classes.x]\ntitle = 'y'", ["a class is made by nothing, expected exactly one of"]),
         ("[task.classes.x]\nbeats = 'V'\nrhythms = ['VT']", ["made by beats and rhythms"]),
         ("[task.classes.x]\nbeats = 'Vy'", ["beats has y, expected WFDB's codes of beats"]),
-        ("[task.classes.x]\nbeats = 'V'\nthreshold = 0.5", ["a threshold is given for x"]),
+        ("[task.classes.x]\nbeats = 'V'\nregular = 11.0", ["regular is 11.0"]),
         ("[task.classes.x]\nbeats = 'V'\nthreshold = 1.0", ["threshold is 1.0"]),
         ("[data]\nsimulated_patients = 3", ["data.simulated_patients is 3", "12"]),
         ("[sampling.shares]\npvc = 1.5", ["sampling.shares.pvc is 1.5"]),

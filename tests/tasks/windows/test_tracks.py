@@ -138,6 +138,31 @@ def test_cinc2017_normal_may_mean_no_ectopy(data_dir: Path) -> None:
             assert track.labels(0)[:3].tolist() == [0, 0, 0]
 
 
+def test_cinc2017_other_may_mean_no_fibrillation(data_dir: Path) -> None:
+    if not (data_dir / "cinc2017").is_dir():
+        pytest.skip("no real ECG: cinc2017 is not beside this checkout")
+    database = find_database("cinc2017", data_dir)
+    other = [r for r in database.records()[:60] if database.label(r) == "O"]
+    assert load_tracks("cinc2017", other, data_dir) == []
+    tracks = load_tracks("cinc2017", other, data_dir, assume=["other_has_no_fibrillation"])
+    assert len(tracks) == len(other) > 3
+    for track in tracks:
+        assert track.known.tolist() == [False, False, True, False]
+        assert track.labels(0)[2] == 0
+
+
+def test_svdb_may_mean_no_fibrillation_but_where_it_looks_like_it(data_dir: Path) -> None:
+    if not (data_dir / "svdb").is_dir():
+        pytest.skip("no real ECG: svdb is not beside this checkout")
+    records = ["804", "820"]
+    for assume, known in (([], [False, False]), (["no_fibrillation"], [False, True])):
+        tracks = load_tracks("svdb", records, data_dir, assume=assume)
+        assert [bool(track.known[2]) for track in tracks] == known
+    assert tracks[1].labels(0)[2] == 0
+    mitdb = load_tracks("mitdb", ["203"], data_dir, assume=["no_fibrillation"])[0]
+    assert len(mitdb.intervals[2]) > 0  # its rhythms are annotated
+
+
 @pytest.mark.parametrize("ectopy", [False, True])
 def test_ludb_gives_rhythm_complete_blocks_and_if_wanted_ectopy(
     data_dir: Path, ectopy: bool

@@ -59,10 +59,15 @@ class Cinc2017(WfdbDatabase):
         return self._labels[record]
 
     def statement(self, record: str, assumed: Assumptions) -> Statement | None:
-        """`A` says fibrillation, `N` that there is none; others say neither and are left out."""
+        """`A` says fibrillation, `N` that there is none; others say neither and are left out.
+
+        `O` says that there is none where that is assumed.
+        """
         label = self.label(record)
         if label == "A":
             return Statement(present=Codes.of(rhythms=["AFIB"]))
+        if label == "O" and assumed.other_has_no_fibrillation:
+            return Statement(absent=Codes.of(rhythms=FIBRILLATION_AND_FLUTTER))
         if label != "N":
             return None
         none = SUPRAVENTRICULAR + VENTRICULAR if assumed.normal_has_no_ectopy else ""

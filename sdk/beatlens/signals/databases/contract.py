@@ -138,10 +138,16 @@ class Assumptions:
             with them are labelled "other rhythm"; nobody has looked beat by beat).
         ectopy_by_diagnosis: a recording has an ectopic beat if and only if its diagnoses name an
             extrasystole; recordings of paced hearts, whose beats look ventricular, are left out.
+        other_has_no_fibrillation: cinc2017's recordings labelled other rhythm are free of
+            fibrillation and flutter (a recording has one label; flutter may be among them).
+        no_fibrillation: records of a database that annotates no rhythm are free of fibrillation and
+            flutter, but for those that the database says look like it (`looks_fibrillating`).
     """
 
     normal_has_no_ectopy: bool = False
     ectopy_by_diagnosis: bool = False
+    other_has_no_fibrillation: bool = False
+    no_fibrillation: bool = False
 
 
 ITS_WORD = Assumptions()
@@ -160,6 +166,7 @@ class Database(Protocol):
         then asks it, not the annotations.
     splits: records by role (`train`, `validation`, `test`) where there is a standard. Records in
         none of them are trained on.
+    looks_fibrillating: records without annotated rhythms that seem to be in atrial fibrillation.
     folder: where its records lie.
     """
 
@@ -168,6 +175,7 @@ class Database(Protocol):
     labels: ClassVar[tuple[str, ...]]
     labels_recordings: ClassVar[bool]
     splits: ClassVar[Splits]
+    looks_fibrillating: ClassVar[tuple[str, ...]]
 
     def __init__(self, folder: Path) -> None: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from beatlens.signals.annotations import Annotations
 from beatlens.signals.databases.contract import ECTOPIC, ODC_BY, Codes, Published
@@ -38,6 +39,8 @@ class Qtdb(WfdbDatabase):
         annotated=False,
     )
     annotated = Codes.of(ECTOPIC)
+    looks_fibrillating: ClassVar[tuple[str, ...]] = ("sel35", "sel36", "sel50")
+    """Intervals irregular throughout, or for minutes."""
 
     def annotations(self, record: str, annotator: str | None = None) -> Annotations:
         """Of `atr`, or of `ari` where there is no `atr`, or of the annotator asked for."""

@@ -64,6 +64,7 @@ class SimulatedRuns:
     labels: ClassVar[tuple[str, ...]] = ()
     labels_recordings: ClassVar[bool] = False
     splits: ClassVar[Splits] = MappingProxyType({"train": TRAIN, "test": TEST})
+    looks_fibrillating: ClassVar[tuple[str, ...]] = ()
 
     @property
     def name(self) -> str:

@@ -37,3 +37,5 @@ class Svdb(WfdbDatabase):
     )
     annotated = Codes.of(ECTOPIC)
     splits: ClassVar[Splits] = MappingProxyType({"validation": VALIDATION})
+    looks_fibrillating: ClassVar[tuple[str, ...]] = ("804", "893")
+    """No supraventricular beat among 2,000, all intervals irregular throughout."""

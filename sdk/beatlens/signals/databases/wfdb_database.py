@@ -46,6 +46,7 @@ class WfdbDatabase:
     labels: ClassVar[tuple[str, ...]] = ()
     labels_recordings: ClassVar[bool] = False
     splits: ClassVar[Splits] = MappingProxyType({})
+    looks_fibrillating: ClassVar[tuple[str, ...]] = ()
 
     folder: Path
 

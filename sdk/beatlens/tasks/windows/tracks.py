@@ -16,6 +16,7 @@ import numpy as np
 from beatlens.errors import DataError, RecipeError
 from beatlens.signals.annotations import Annotations, Interval, rhythm_mask
 from beatlens.signals.databases import Database
+from beatlens.signals.databases.contract import FIBRILLATION_AND_FLUTTER, Codes
 from beatlens.signals.databases.own_records import OwnRecords
 from beatlens.signals.recording import Recorded
 from beatlens.tasks.common.sources import Source
@@ -167,9 +168,19 @@ def _database_track(source: Source, record: str, classes: Classes) -> WindowTrac
         return whole_track(recording, source.lead(recording), classes, labels)
     recording = database.open(record)
     known = decided_classes(database, classes)
+    if source.section.assumptions.no_fibrillation and not database.annotated.rhythms:
+        known += _free_of_fibrillation(database, record, classes)
     return annotated_track(
         recording, source.annotations(record), source.lead(recording), classes, known
     )
+
+
+def _free_of_fibrillation(database: Database, record: str, classes: Classes) -> tuple[str, ...]:
+    """Classes of fibrillation and flutter, which a record is assumed to be free of."""
+    if record in database.looks_fibrillating:
+        return ()
+    absent = Codes.of(rhythms=FIBRILLATION_AND_FLUTTER)
+    return tuple(n for n, one in classes.items() if one.rhythms and absent.covers(one.codes))
 
 
 def _said_of_whole(source: Source, record: str, classes: Classes) -> dict[str, bool]:
