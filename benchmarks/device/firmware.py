@@ -36,6 +36,7 @@ from beatlens.signals.frontend import MODEL_RATE_HZ, FrontEnd
 from beatlens.signals.simulate import COUNTS_PER_MV, simulate_patient
 from beatlens.tasks.beats.c_task import beat_memory_bytes, beat_task_source
 from beatlens.tasks.windows.c_task import memory_bytes, window_task_source
+from beatlens.tasks.windows.rule import window_rule
 from benchmarks.device import measure
 from benchmarks.device.boards import BOARDS, COMPILER, Board, build, port, run
 
@@ -103,8 +104,10 @@ def stream_case(bundle: Bundle, board: Board) -> Case:
     made = _chain(window_task_source(bundle, "model", plan=plan), _simulate_window_counts(bundle))
     ram = memory_bytes(bundle, plan, SENSOR.taps.shape[1])
     entry = ("bl_push", "bl_gap", "bl_end")
+    has_tables = window_rule(bundle).tables is not None
+    pointers = measure.TABLE_POINTERS if has_tables else measure.STREAM_POINTERS
     return Case(bundle.name, plan, made, "bench_chain.c", entry, ("SECONDS", *SECONDS),
-                products_per_second(plan), ram, "second", measure.STREAM_POINTERS,
+                products_per_second(plan), ram, "second", pointers,
                 ("bl_stream", "beatlens.h"))  # fmt: skip
 
 

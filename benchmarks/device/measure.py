@@ -38,6 +38,7 @@ LEAD_POINTERS: Mapping[str, tuple[str, ...]] = {
     "on_beat": (),
     "on_peak": (),
     "on_rhythm": (),
+    "on_minute": (),
     "push": (),
     "kernel": KERNELS,
 }
@@ -51,8 +52,21 @@ STREAM_POINTERS: Mapping[str, tuple[str, ...]] = {
     "column": ("add_window_column",),
     "gap": ("skip_windows",),
     "segment": (),
+    "begin": (),
+    "measure": (),
 }
-"""Where the pointers of a chain of windows lead."""
+"""Where the pointers of a chain of windows lead whose task has no tables."""
+
+TABLE_POINTERS: Mapping[str, tuple[str, ...]] = {
+    **STREAM_POINTERS,
+    "on_peak": ("add_window_peak",),
+    "sample": ("add_window_sample",),
+    "segment": ("end_rhythm",),
+    "begin": ("bl_window_rhythm_begin",),
+    "push": ("bl_window_rhythm_push",),
+    "measure": ("bl_window_rhythm_measure",),
+}
+"""Where they lead with tables of the rhythm."""
 
 BEAT_POINTERS: Mapping[str, tuple[str, ...]] = {
     **LEAD_POINTERS,

@@ -153,7 +153,7 @@ static void keep_rhythm(bl_stream *s, uint32_t end)
     s->end_count++;
 }
 
-static void add_sample(void *stream, int8_t x)
+static void add_window_sample(void *stream, int8_t x)
 {
     bl_stream *s = stream;
     const bl_lead *l = &s->lead;
@@ -176,7 +176,7 @@ static void end_rhythm(void *stream)
     s->end_count = s->first_end = 0;
 }
 
-static const bl_chain rhythm_chain = {add_sample, forget_column,
+static const bl_chain rhythm_chain = {add_window_sample, forget_column,
                                       add_window_column, skip_windows,
                                       end_rhythm};
 

@@ -53,7 +53,7 @@ static uint32_t leave_out_ectopic(const bl_window_rhythm *r, uint16_t *kept)
     return count;
 }
 
-static void add_peak(void *rhythm, uint32_t peak)
+static void add_window_peak(void *rhythm, uint32_t peak)
 {
     bl_window_rhythm *r = rhythm;
 
@@ -80,7 +80,7 @@ void bl_window_rhythm_begin(bl_window_rhythm *r)
 
 void bl_window_rhythm_push(bl_window_rhythm *r, int8_t x)
 {
-    bl_qrs_push(&r->qrs, x, add_peak, r);
+    bl_qrs_push(&r->qrs, x, add_window_peak, r);
 }
 
 void bl_window_rhythm_measure(const bl_window_rhythm *r,

@@ -17,6 +17,8 @@ from beatlens.integer.tflite_write import write_tflite
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
+from beatlens.signals.rhythm_features import FEATURES
+from beatlens.signals.rr_features import BINS
 from beatlens.signals.wfdb_files import read_recording
 
 from ..integer.graphs import random_graph
@@ -120,6 +122,19 @@ def test_a_sum_that_just_reaches_its_threshold_is_found(
     wanted = find_in_python(picky, frontend, pieces, monkeypatch)
     assert wanted[0]["decisions"] == 0b0101
     assert find_in_c(build(picky, frontend, tmp_path), pieces, len(dense.classes)) == wanted
+
+
+def test_tables_of_the_rhythm_count(
+    dense: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = len(FEATURES), BINS, len(dense.classes)
+    tables = np.random.default_rng(0).integers(-3000, 3000, shape)
+    tabled = replace(dense, rule=replace(dense.rule, tables=tables))
+    frontend, pieces = FrontEnd(250, GAIN, RAILS), [ecg_counts(40, 250)]
+    wanted = find_in_python(tabled, frontend, pieces, monkeypatch)
+    plain = find_in_python(dense, frontend, pieces, monkeypatch)
+    assert [f["decisions"] for f in wanted] != [f["decisions"] for f in plain]
+    assert find_in_c(build(tabled, frontend, tmp_path), pieces, len(dense.classes)) == wanted
 
 
 def test_a_run_that_fails_gives_no_decision(dense: Bundle, tmp_path: Path) -> None:

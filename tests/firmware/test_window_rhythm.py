@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beatlens.c_source.plan import lay_out
-from beatlens.errors import ModelError
 from beatlens.firmware import tflm_project
 from beatlens.firmware.package import write_bundle
 from beatlens.integer.tflite_read import read_tflite
@@ -25,7 +24,7 @@ from beatlens.tasks.windows.c_task import memory_bytes
 
 from ..runtime.cases import GAIN, RATE, ecg_counts
 from ..runtime.conftest import make_bundle
-from .compiled import FIRMWARE, compile_c, run_c
+from .compiled import compile_c, run_c
 from .test_package import SENSOR, made_by_make
 
 pytestmark = [
@@ -133,7 +132,14 @@ def test_memory_is_what_the_c_needs(bundle: Bundle, tmp_path: Path) -> None:
     assert told == macro == str(memory_bytes(bundle, plan, SENSOR.taps.shape[1]))
 
 
-def test_tflm_refuses_tables_in_a_sentence(bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="lookup tables of the rhythm, expected one without"):
-        tflm_project(bundle, FrontEnd(250, 400.0), tmp_path / "out", "strips", arena_bytes=1 << 16)
-    assert (FIRMWARE / "src" / "bl_window_rhythm.c").exists()
+def test_tflm_projects_hold_the_detector_where_there_are_tables(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    frontend = FrontEnd(250, 400.0)
+    files = tflm_project(bundle, frontend, tmp_path / "out", "strips", arena_bytes=1 << 16)
+    assert {"bl_window_rhythm.c", "bl_qrs.c", "bl_median.h"} < {path.name for path in files}
+    task = (tmp_path / "out" / "src" / "strips_task.c").read_text()
+    assert ".rhythm = &bl_window_rhythm_from_peaks" in task
+    plain = replace(bundle, rule=replace(bundle.rule, tables=None))
+    without = tflm_project(plain, frontend, tmp_path / "plain", "strips", arena_bytes=1 << 16)
+    assert "bl_qrs.c" not in {path.name for path in without}

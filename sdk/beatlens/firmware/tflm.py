@@ -131,12 +131,11 @@ def tflm_project(
     parts = kind.write_tflm(bundle, frontend, name, limits or kind.limits)
     files = {
         **_model_files(bundle.tflite, name),
-        **_pair(
-            f"{name}_task", kind.write_tflm(bundle, frontend, name, limits or kind.limits).task
-        ),
+        **_pair(f"{name}_task", parts.task),
         **_pair(f"{name}_sensor", sensor_source(frontend, f"{name}_sensor")),
-        **{Path(path).name: (c_folder() / path).read_text(encoding="ascii") for path in SHARED},
     }
+    for path in (*SHARED, *parts.sources):
+        files[Path(path).name] = (c_folder() / path).read_text(encoding="ascii")
     if arena_bytes is None:
         arena = measure_arena(bundle.tflite, tflm_python)
     else:

@@ -48,10 +48,12 @@ class TflmParts:
     Attributes:
         task: C of `const bl_task NAME_task`.
         memory_bytes: of a stream, its sensor's ring included.
+        sources: files of `firmware_export/` beside those of every project.
     """
 
     task: CSource
     memory_bytes: int
+    sources: tuple[str, ...] = ()
 
 
 def limits_row(limits: Limits, total: int) -> str:

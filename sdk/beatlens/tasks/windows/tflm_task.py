@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from beatlens.c_source.lead import round_to_words
 from beatlens.c_source.text import CSource, guarded, numbers
-from beatlens.errors import ModelError
 from beatlens.runtime.c_task import TflmParts, limits_row
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
-from beatlens.tasks.windows.c_task import build_lead
+from beatlens.tasks.windows.c_task import (
+    RHYTHM_SOURCES,
+    build_lead,
+    name_tables,
+    rhythm_bytes,
+    write_tables,
+)
 from beatlens.tasks.windows.rule import window_rule
 
 COUNTER_BYTES = 8
@@ -29,16 +34,13 @@ def tflm_task_source(bundle: Contents, name: str, limits: Limits | None = None) 
         limits: how much of a span may be bad, as for a `Stream`.
 
     Raises:
-        ModelError: the bundle is larger than the firmware can count, or its rule has tables.
+        ModelError: the bundle is larger than the firmware can count.
     """
-    if window_rule(bundle).tables is not None:
-        raise ModelError(
-            f"bundle {bundle.name!r} decides with lookup tables of the rhythm, expected one without"
-            " for TensorFlow Lite Micro: take `beatlens firmware` without --tflm"
-        )
     lead, geometry, classes = build_lead(bundle), bundle.geometry, bundle.classes
     limits_text = limits_row(limits or Limits(), bundle.span_samples)
-    sums = list(window_rule(bundle).sum_thresholds.values())
+    rule = window_rule(bundle)
+    sums = list(rule.sum_thresholds.values())
+    tables, rhythm = name_tables(rule, name)
     header = guarded(
         f"{name}_task",
         '#include "beatlens.h"\n',
@@ -57,13 +59,14 @@ def tflm_task_source(bundle: Contents, name: str, limits: Limits | None = None) 
         f"    .state_bytes = {name.upper()}_STATE_BYTES\n"
         "};\n\n"
         f"{numbers('int32_t', f'{name}_sums', sums)}\n"
+        f"{write_tables(rule, name)}"
         f"const bl_task {name}_task = {{\n"
         f"    .lead = {lead.row(f'{name}_net')},\n"
         f"    .sum_thresholds = {name}_sums,\n"
         f"    .hop = {bundle.hop_columns},\n"
         f"    .limits = {limits_text},\n"
-        "    .tables = 0,\n"
-        "    .rhythm = 0\n"
+        f"    .tables = {tables},\n"
+        f"    .rhythm = {rhythm}\n"
         "};\n"
     )
     return CSource(header, source)
@@ -77,10 +80,17 @@ def state_bytes(bundle: Contents) -> int:
 def memory_bytes(bundle: Contents, frontend: FrontEnd) -> int:
     """Bytes of memory a stream needs, as `bl_memory_bytes` gives it."""
     lead = build_lead(bundle)
-    without = 4 * lead.classes + lead.memory_bytes(state_bytes(bundle), lead.geometry.stride)
+    chunk = lead.geometry.stride
+    own = 4 * lead.classes + rhythm_bytes(bundle, chunk)
+    without = own + lead.memory_bytes(state_bytes(bundle), chunk)
     return round_to_words(without + 2 * frontend.taps.shape[1])
 
 
 def write_tflm_parts(bundle: Contents, frontend: FrontEnd, name: str, limits: Limits) -> TflmParts:
     """See `beatlens.runtime.kind.Kind.write_tflm`."""
-    return TflmParts(tflm_task_source(bundle, name, limits), memory_bytes(bundle, frontend))
+    has_tables = window_rule(bundle).tables is not None
+    return TflmParts(
+        tflm_task_source(bundle, name, limits),
+        memory_bytes(bundle, frontend),
+        tuple(f"src/{file}" for file in RHYTHM_SOURCES) if has_tables else (),
+    )
