@@ -3,6 +3,7 @@
 import html
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,15 @@ from beatlens.pipeline.train import find_teacher, train_teacher
 from beatlens.report.tables import load_figures
 from beatlens.runtime.bundle import Bundle
 from beatlens.runtime.folder import GOLDEN
-from beatlens.tasks.contract import Evaluation
+from beatlens.tasks.contract import Evaluation, Int8Model
 from beatlens.tasks.windows import metrics
 from beatlens.tasks.windows.data import PreparedWindows, prepare_windows
-from beatlens.tasks.windows.evaluation import device_limits
+from beatlens.tasks.windows.evaluation import DeviceRule, run_device
 from beatlens.tasks.windows.labels import WindowSet, cut_windows
-from beatlens.tasks.windows.metrics import run_integer, run_network
+from beatlens.tasks.windows.metrics import run_network
 from beatlens.tasks.windows.recipe import WindowRecipe
 from beatlens.tasks.windows.report import choose_windows, make_report
+from beatlens.tasks.windows.rhythm import add_up, build_tables
 from beatlens.tasks.windows.rule import build_rule
 
 from .tiny import tiny_recipe
@@ -95,11 +97,15 @@ def test_shipped_thresholds_decide_as_often_as_the_teacher_on_validation(
     recipe, prepared, _, folder = run
     teacher = find_teacher(recipe, folder)
     export_again(recipe, prepared, teacher, Bundle.load(folder / "bundle"), tmp_path)
-    bundle, validation = Bundle.load(tmp_path / "bundle"), cut_windows(prepared.validation)
-    said = run_network(teacher.net, validation)
+    bundle = Bundle.load(tmp_path / "bundle")
+    validation = cut_windows(prepared.validation, rhythm=True)
+    rule = DeviceRule.read(bundle)
+    assert rule.tables is not None
+    added = add_up(build_tables(recipe.task.classes), validation.rhythm)
+    said = replace(run_network(teacher.net, validation), added=added)
     wanted = (said.logits >= somewhere(validation, said)).sum(axis=0)
-    device = run_integer(read_tflite(bundle.tflite), bundle.geometry, validation)
-    found = (device.logits >= device_limits(bundle)).sum(axis=0)
+    device = run_device(Int8Model.read(bundle), rule, validation)
+    found = (device.logits >= rule.limits).sum(axis=0)
     ties = [np.unique(column, return_counts=True)[1].max() for column in device.logits.T]
     assert (np.abs(found - wanted) <= ties).all()
     assert (found > 0).all()

@@ -97,7 +97,7 @@ def build_rule(
         tables: `[2, BINS, C]`, logits, rounded to steps of the evidence sum; None for none.
 
     Raises:
-        ModelError: a threshold is no probability within 0..1, or a table entry is too large.
+        ModelError: a threshold is no probability within 0..1.
     """
     evidence = graph.tensors[graph.outputs["evidence"]]
     for name, value in thresholds.items():
@@ -109,8 +109,10 @@ def build_rule(
     }
     if tables is None:
         return WindowRule(dict(thresholds), sums)
-    step = evidence.quantization.scale / evidence.length
-    return WindowRule(dict(thresholds), sums, np.round(tables / step).astype(np.int64))
+    # A network whose evidence is small has small steps: what 16 bits do not hold is cut off there.
+    most = LARGEST_ENTRY - 1
+    steps = np.round(tables * evidence.length / evidence.quantization.scale)
+    return WindowRule(dict(thresholds), sums, np.clip(steps, -most, most).astype(np.int64))
 
 
 def window_rule(bundle: Contents) -> WindowRule:
