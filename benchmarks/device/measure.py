@@ -47,24 +47,29 @@ its own function. The user's callbacks count as nothing; what they need comes on
 
 STREAM_POINTERS: Mapping[str, tuple[str, ...]] = {
     **LEAD_POINTERS,
-    "sample": (),
+    "sample": ("add_window_sample",),
     "forget": ("forget_column",),
     "column": ("add_window_column",),
     "gap": ("skip_windows",),
-    "segment": (),
+    "segment": ("end_window_segment",),
+    "bytes": (),
     "begin": (),
-    "measure": (),
+    "advance": (),
+    "restart": (),
+    "take": (),
+    "add": (),
 }
 """Where the pointers of a chain of windows lead whose task has no tables."""
 
 TABLE_POINTERS: Mapping[str, tuple[str, ...]] = {
     **STREAM_POINTERS,
     "on_peak": ("add_window_peak",),
-    "sample": ("add_window_sample",),
-    "segment": ("end_rhythm",),
-    "begin": ("bl_window_rhythm_begin",),
-    "push": ("bl_window_rhythm_push",),
-    "measure": ("bl_window_rhythm_measure",),
+    "bytes": ("count_rhythm_bytes",),
+    "begin": ("begin_rhythm",),
+    "advance": ("advance_rhythm",),
+    "restart": ("restart_rhythm",),
+    "take": ("take_rhythm",),
+    "add": ("add_tables",),
 }
 """Where they lead with tables of the rhythm."""
 

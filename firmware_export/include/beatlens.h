@@ -34,6 +34,22 @@
 extern "C" {
 #endif
 
+typedef struct bl_stream bl_stream;
+
+/* How a stream follows the rhythm. A task with tables names
+ * bl_window_rhythm_from_peaks, and so only such a task links its code. */
+typedef struct {
+    uint32_t (*bytes)(const bl_lead_config *lead, uint32_t hop);
+    void (*begin)(bl_stream *stream, uint32_t *memory);
+    void (*advance)(bl_stream *stream, int8_t x);
+    void (*restart)(bl_stream *stream);
+    const uint8_t *(*take)(bl_stream *stream);
+    int32_t (*add)(const bl_stream *stream, const uint8_t *features,
+                   uint32_t class_number);
+} bl_window_rhythm_functions;
+
+extern const bl_window_rhythm_functions bl_window_rhythm_from_peaks;
+
 /* What is decided on windows. A window is as many columns as the lead keeps. */
 typedef struct {
     bl_lead_config lead;
@@ -66,13 +82,11 @@ typedef struct {
     uint8_t warnings;   /* BL_WARNING_NOISY or 0 */
 } bl_finding;
 
-typedef struct bl_stream bl_stream;
-
 /* Gets a finding; it and its evidence are lost when the function returns. */
 typedef void (*bl_on_finding)(void *context, const bl_stream *stream,
                               const bl_finding *finding);
 
-/* The rhythm at the end of a window whose evidence is not known yet; private. */
+/* The rhythm at the end of a window; its evidence is not known yet. Private. */
 typedef struct {
     uint32_t end; /* column behind the window */
     uint8_t features[BL_WINDOW_FEATURES];

@@ -45,15 +45,6 @@ void bl_window_rhythm_push(bl_window_rhythm *state, int8_t x);
 void bl_window_rhythm_measure(const bl_window_rhythm *state,
                               uint8_t features[BL_WINDOW_FEATURES]);
 
-/* What a task with tables names, so that only such a task links this file. */
-typedef struct {
-    void (*begin)(bl_window_rhythm *state);
-    void (*push)(bl_window_rhythm *state, int8_t x);
-    void (*measure)(const bl_window_rhythm *state, uint8_t *features);
-} bl_window_rhythm_functions;
-
-extern const bl_window_rhythm_functions bl_window_rhythm_from_peaks;
-
 #ifdef __cplusplus
 }
 #endif

@@ -24,38 +24,6 @@ static void hand_out(bl_stream *s, const bl_finding *f)
         s->on_finding(s->context, s, f);
 }
 
-/* The rhythm at the end of the window that is decided on, or 0; those of
- * windows before it are forgotten. */
-static const uint8_t *take_rhythm(bl_stream *s)
-{
-    uint32_t end = s->next + s->task->lead.kept;
-
-    while (s->end_count > 0) {
-        const bl_window_end *oldest = &s->ends[s->first_end];
-
-        if (oldest->end >= end)
-            return oldest->end == end ? oldest->features : 0;
-        s->first_end = (uint16_t)((s->first_end + 1) % s->end_room);
-        s->end_count--;
-    }
-    return 0;
-}
-
-/* A class's sum of evidence and of what the features add. */
-static int32_t find_score(const bl_stream *s, const uint8_t *features,
-                          uint32_t class_number)
-{
-    uint32_t classes = s->task->lead.model->classes, i;
-    int32_t score = s->sums[class_number];
-
-    for (i = 0; features != 0 && i < BL_WINDOW_FEATURES; i++) {
-        uint32_t row = i * BL_WINDOW_FEATURE_BINS + features[i];
-
-        score += s->task->tables[row * classes + class_number];
-    }
-    return score;
-}
-
 /* Decides on the window that the newest column completes. */
 static void decide(bl_stream *s)
 {
@@ -64,12 +32,18 @@ static void decide(bl_stream *s)
     uint32_t c;
 
     begin_finding(s, &f, s->next, t->lead.kept);
-    f.features = take_rhythm(s);
+    if (t->rhythm != 0)
+        f.features = t->rhythm->take(s);
     f.defects = s->defects;
     f.assessable = bl_lead_is_assessable(&f.defects, &t->limits);
-    for (c = 0; f.assessable && c < t->lead.model->classes; c++)
-        if (find_score(s, f.features, c) >= t->sum_thresholds[c])
+    for (c = 0; f.assessable && c < t->lead.model->classes; c++) {
+        int32_t score = s->sums[c];
+
+        if (f.features != 0)
+            score += t->rhythm->add(s, f.features, c);
+        if (score >= t->sum_thresholds[c])
             f.decisions |= UINT32_C(1) << c;
+    }
     if (f.assessable && f.defects.noisy > t->limits.max_noisy)
         f.warnings = BL_WARNING_NOISY;
     hand_out(s, &f);
@@ -135,68 +109,34 @@ static uint32_t skip_windows(void *stream, uint32_t end)
     return columns;
 }
 
-static const bl_chain window_chain = {0, forget_column, add_window_column,
-                                      skip_windows, 0};
-
-/* Keeps the rhythm at the end of a window; the oldest one gives way. */
-static void keep_rhythm(bl_stream *s, uint32_t end)
-{
-    bl_window_end *to;
-
-    if (s->end_count == s->end_room) {
-        s->first_end = (uint16_t)((s->first_end + 1) % s->end_room);
-        s->end_count--;
-    }
-    to = &s->ends[(s->first_end + (uint32_t)s->end_count) % s->end_room];
-    to->end = end;
-    s->task->rhythm->measure(s->rhythm, to->features);
-    s->end_count++;
-}
-
 static void add_window_sample(void *stream, int8_t x)
 {
     bl_stream *s = stream;
-    const bl_lead *l = &s->lead;
-    const bl_task *t = s->task;
-    uint32_t end;
 
-    t->rhythm->push(s->rhythm, x);
-    if (l->samples % t->lead.stride != 0)
-        return;
-    end = l->columns - l->done + l->samples / t->lead.stride;
-    if (end % t->hop == (uint32_t)t->lead.kept % t->hop)
-        keep_rhythm(s, end);
+    if (s->task->rhythm != 0)
+        s->task->rhythm->advance(s, x);
 }
 
-static void end_rhythm(void *stream)
+static void end_window_segment(void *stream)
 {
     bl_stream *s = stream;
 
-    s->task->rhythm->begin(s->rhythm);
-    s->end_count = s->first_end = 0;
+    if (s->task->rhythm != 0)
+        s->task->rhythm->restart(s);
 }
 
-static const bl_chain rhythm_chain = {add_window_sample, forget_column,
+static const bl_chain window_chain = {add_window_sample, forget_column,
                                       add_window_column, skip_windows,
-                                      end_rhythm};
+                                      end_window_segment};
 
 /* Interface */
-
-/* Windows whose end has come and whose evidence has not, at most. */
-static uint32_t count_ends(const bl_task *t)
-{
-    return bl_lead_waiting_columns(&t->lead) / t->hop + 1;
-}
 
 /* Bytes of sums and of the rhythm, a multiple of 4. */
 static uint32_t count_own_bytes(const bl_task *t)
 {
     uint32_t bytes = 4u * t->lead.model->classes;
 
-    if (t->tables != 0)
-        bytes += (uint32_t)(sizeof(bl_window_rhythm) +
-                            count_ends(t) * sizeof(bl_window_end));
-    return bytes;
+    return t->rhythm != 0 ? bytes + t->rhythm->bytes(&t->lead, t->hop) : bytes;
 }
 
 int8_t bl_evidence(const bl_stream *s, const bl_finding *f, uint32_t column,
@@ -223,7 +163,7 @@ int bl_init(bl_stream *s, const bl_task *task, const bl_sensor *sensor,
                       count_own_bytes(task));
     if (rc != BL_OK)
         return rc;
-    s->lead.chain = task->tables != 0 ? &rhythm_chain : &window_chain;
+    s->lead.chain = &window_chain;
     s->lead.state = s;
     s->task = task;
     s->sums = (int32_t *)memory;
@@ -231,14 +171,8 @@ int bl_init(bl_stream *s, const bl_task *task, const bl_sensor *sensor,
         s->sums[c] = 0;
     s->defects = no_defects;
     s->next = 0;
-    s->rhythm = 0;
-    s->end_count = s->first_end = 0;
-    if (task->tables != 0) {
-        s->rhythm = (bl_window_rhythm *)(memory + classes);
-        s->ends = (bl_window_end *)(s->rhythm + 1);
-        s->end_room = (uint16_t)count_ends(task);
-        task->rhythm->begin(s->rhythm);
-    }
+    if (task->rhythm != 0)
+        task->rhythm->begin(s, memory + classes);
     return BL_OK;
 }
 

@@ -1,8 +1,7 @@
 /* Features of the rhythm up to a window's end; see
  * ../include/bl_window_rhythm.h. */
 
-#include "bl_window_rhythm.h"
-
+#include "beatlens.h"
 #include "bl_median.h"
 
 #define BINS BL_WINDOW_FEATURE_BINS
@@ -98,5 +97,90 @@ void bl_window_rhythm_measure(const bl_window_rhythm *r,
         measure_irregularity(r->intervals, r->interval_count, 2);
 }
 
+/* Of a stream */
+
+/* Windows whose end has come and whose evidence has not, at most. */
+static uint32_t count_ends(const bl_lead_config *lead, uint32_t hop)
+{
+    return bl_lead_waiting_columns(lead) / hop + 1;
+}
+
+static uint32_t count_rhythm_bytes(const bl_lead_config *lead, uint32_t hop)
+{
+    return (uint32_t)(sizeof(bl_window_rhythm) +
+                      count_ends(lead, hop) * sizeof(bl_window_end));
+}
+
+static void restart_rhythm(bl_stream *s)
+{
+    bl_window_rhythm_begin(s->rhythm);
+    s->end_count = s->first_end = 0;
+}
+
+static void begin_rhythm(bl_stream *s, uint32_t *memory)
+{
+    s->rhythm = (bl_window_rhythm *)memory;
+    s->ends = (bl_window_end *)(s->rhythm + 1);
+    s->end_room = (uint16_t)count_ends(&s->task->lead, s->task->hop);
+    restart_rhythm(s);
+}
+
+static void forget_oldest(bl_stream *s)
+{
+    s->first_end = (uint16_t)((s->first_end + 1) % s->end_room);
+    s->end_count--;
+}
+
+/* At the end of a window its rhythm is kept; the oldest one gives way. */
+static void advance_rhythm(bl_stream *s, int8_t x)
+{
+    const bl_lead *l = &s->lead;
+    uint32_t stride = l->config->stride, hop = s->task->hop, end;
+    bl_window_end *to;
+
+    bl_window_rhythm_push(s->rhythm, x);
+    if (l->samples % stride != 0)
+        return;
+    end = l->columns - l->done + l->samples / stride;
+    if (end % hop != (uint32_t)l->config->kept % hop)
+        return;
+    if (s->end_count == s->end_room)
+        forget_oldest(s);
+    to = &s->ends[(s->first_end + (uint32_t)s->end_count) % s->end_room];
+    to->end = end;
+    bl_window_rhythm_measure(s->rhythm, to->features);
+    s->end_count++;
+}
+
+/* The rhythm at the end of the window that is decided on, or 0; those of
+ * windows before it are forgotten. */
+static const uint8_t *take_rhythm(bl_stream *s)
+{
+    uint32_t end = s->next + s->task->lead.kept;
+
+    while (s->end_count > 0) {
+        const bl_window_end *oldest = &s->ends[s->first_end];
+
+        if (oldest->end >= end)
+            return oldest->end == end ? oldest->features : 0;
+        forget_oldest(s);
+    }
+    return 0;
+}
+
+/* What the features add to a class's sum. */
+static int32_t add_tables(const bl_stream *s, const uint8_t *features,
+                      uint32_t class_number)
+{
+    uint32_t classes = s->task->lead.model->classes, i;
+    int32_t sum = 0;
+
+    for (i = 0; i < BL_WINDOW_FEATURES; i++)
+        sum += s->task->tables[(i * BINS + features[i]) * classes +
+                               class_number];
+    return sum;
+}
+
 const bl_window_rhythm_functions bl_window_rhythm_from_peaks = {
-    bl_window_rhythm_begin, bl_window_rhythm_push, bl_window_rhythm_measure};
+    count_rhythm_bytes, begin_rhythm, advance_rhythm,
+    restart_rhythm,     take_rhythm,  add_tables};

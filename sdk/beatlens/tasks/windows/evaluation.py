@@ -100,7 +100,7 @@ def choose_rule(
     reference = replace(run_network(teacher.net, validation), added=added)
     limits = choose_limits(recipe, prepared, validation, student, reference)
     chances = 1 / (1 + np.exp(-limits))
-    named = {name: round(float(p), 6) for name, p in zip(recipe.classes, chances, strict=True)}
+    named = {name: float(f"{p:.6g}") for name, p in zip(recipe.classes, chances, strict=True)}
     return build_rule(model.graph, named, tables)
 
 

@@ -34,6 +34,8 @@ from beatlens.signals.rhythm_features import FEATURES
 
 LEAST_THRESHOLD = 1e-6
 TABLES = "tables"
+TABLES_MOST = len(FEATURES) * (LARGEST_ENTRY - 1)
+"""What tables may add to a sum, or take off it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +105,9 @@ def build_rule(
     for name, value in thresholds.items():
         if not LEAST_THRESHOLD <= value <= 1 - LEAST_THRESHOLD:  # also refuses NaN
             raise ModelError(f"threshold of {name} is {value}, expected a probability within 0..1")
+    most = 0 if tables is None else TABLES_MOST
     sums = {
-        name: sum_threshold(value, evidence.quantization, evidence.length)
+        name: sum_threshold(value, evidence.quantization, evidence.length, most)
         for name, value in thresholds.items()
     }
     if tables is None:
@@ -128,16 +131,17 @@ def read_rule(
     fields: Fields, classes: tuple[str, ...], columns: int, evidence: Quantization
 ) -> WindowRule:
     """See `beatlens.runtime.kind.Kind.read_rule`."""
+    tables = None
+    if TABLES in fields.names():
+        tables = read_tables(fields.section(TABLES), FEATURES, len(classes))
+    most = 0 if tables is None else TABLES_MOST
     thresholds, sums = {}, {}
     chances, integers = fields.section("thresholds"), fields.section("sum_thresholds")
     for name in classes:
         thresholds[name] = chances.number(name, LEAST_THRESHOLD, 1 - LEAST_THRESHOLD)
-        wanted = sum_threshold(thresholds[name], evidence, columns)
+        wanted = sum_threshold(thresholds[name], evidence, columns, most)
         # One more or less: logarithms of different machines may differ in their last bit.
         sums[name] = integers.integer(name, wanted - 1, wanted + 1)
-    tables = None
-    if TABLES in fields.names():
-        tables = read_tables(fields.section(TABLES), FEATURES, len(classes))
     for section in (chances, integers, fields):
         section.finish()
     return WindowRule(thresholds, sums, tables)
@@ -156,16 +160,16 @@ def write_rule(rule: Any) -> dict[str, Any]:
     return document
 
 
-def sum_threshold(threshold: float, evidence: Quantization, columns: int) -> int:
+def sum_threshold(threshold: float, evidence: Quantization, columns: int, most: int = 0) -> int:
     """The smallest evidence sum over `columns` columns whose probability reaches `threshold`.
 
-    One more than the largest possible sum where no evidence suffices.
+    One more than the largest possible sum where no evidence suffices. Tables add up to `most`.
 
     >>> sum_threshold(0.5, Quantization(0.5, -3), 160)
     -480
     """
     exact = columns * (logit(threshold) / evidence.scale + evidence.zero_point)
-    return math.ceil(min(max(exact, -128 * columns), 127 * columns + 1))
+    return math.ceil(min(max(exact, -128 * columns - most), 127 * columns + most + 1))
 
 
 def logit(probability: float) -> float:
