@@ -63,6 +63,7 @@ typedef struct {
     const bl_window_rhythm_functions *rhythm; /* with tables:
                                                  &bl_window_rhythm_from_peaks;
                                                  else 0 */
+    int16_t qrs_floor; /* with tables: that of bl_qrs_init */
 } bl_task;
 
 /*

@@ -35,8 +35,8 @@ typedef struct {
     uint8_t begun; /* there is a last R peak */
 } bl_window_rhythm;
 
-/* Begins a segment free of gaps. */
-void bl_window_rhythm_begin(bl_window_rhythm *state);
+/* Begins a segment free of gaps; `floor` is that of bl_qrs_init. */
+void bl_window_rhythm_begin(bl_window_rhythm *state, int16_t floor);
 
 /* Takes a sample of the front end. */
 void bl_window_rhythm_push(bl_window_rhythm *state, int8_t x);

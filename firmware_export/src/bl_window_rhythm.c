@@ -71,9 +71,9 @@ static void add_window_peak(void *rhythm, uint32_t peak)
     r->last = peak;
 }
 
-void bl_window_rhythm_begin(bl_window_rhythm *r)
+void bl_window_rhythm_begin(bl_window_rhythm *r, int16_t floor)
 {
-    bl_qrs_init(&r->qrs);
+    bl_qrs_init(&r->qrs, floor);
     r->interval_count = r->begun = 0;
 }
 
@@ -113,7 +113,7 @@ static uint32_t count_rhythm_bytes(const bl_lead_config *lead, uint32_t hop)
 
 static void restart_rhythm(bl_stream *s)
 {
-    bl_window_rhythm_begin(s->rhythm);
+    bl_window_rhythm_begin(s->rhythm, s->task->qrs_floor);
     s->end_count = s->first_end = 0;
 }
 

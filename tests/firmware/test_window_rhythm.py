@@ -21,6 +21,7 @@ from beatlens.signals.frontend import FrontEnd
 from beatlens.signals.rhythm_features import FEATURES, STEPS
 from beatlens.signals.rr_features import BINS
 from beatlens.tasks.windows.c_task import memory_bytes
+from beatlens.tasks.windows.rule import build_rule
 
 from ..runtime.cases import GAIN, RATE, ecg_counts
 from ..runtime.conftest import make_bundle
@@ -40,7 +41,8 @@ def bundle(tmp_path_factory) -> Bundle:
     """Random weights and random tables, written and read again."""
     plain = make_bundle("dense", tmp_path_factory.mktemp("bundle") / "dense")
     shape = len(FEATURES), BINS, len(plain.classes)
-    tables = np.random.default_rng(0).integers(-3000, 3000, shape)
+    steps = np.random.default_rng(0).integers(-3000, 3000, shape)
+    tables = steps * (plain.tensors["evidence"].scale / plain.span_columns)
     return Bundle.create(
         tmp_path_factory.mktemp("bundle") / "tables",
         name="tables",
@@ -48,7 +50,7 @@ def bundle(tmp_path_factory) -> Bundle:
         classes=plain.titles,
         golden_inputs=plain.golden.inputs,
         kind="windows",
-        rule=replace(plain.rule, tables=tables),
+        rule=build_rule(read_tflite(plain.tflite), plain.rule.thresholds, tables),
     )
 
 

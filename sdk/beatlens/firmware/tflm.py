@@ -48,6 +48,7 @@ SHARED = (
     "include/bl_lead.h",
     "include/bl_net.h",
     "include/bl_qrs.h",
+    "include/bl_qrs_shapes.h",
     "include/bl_version.h",
     "include/bl_window_rhythm.h",
 )

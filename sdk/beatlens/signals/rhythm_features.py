@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatlens.errors import SignalError
+from beatlens.signals.frontend import LSB_MV
 from beatlens.signals.qrs import QrsDetector
 from beatlens.signals.rr_features import BINS, LONGEST
 
@@ -110,8 +111,8 @@ class RhythmTracker:
     does not depend on the pieces that a stream comes in.
     """
 
-    def __init__(self) -> None:
-        self._detector, self._rhythm = QrsDetector(), RhythmFeatures()
+    def __init__(self, lsb_mv: float = LSB_MV) -> None:
+        self._detector, self._rhythm = QrsDetector(lsb_mv), RhythmFeatures()
 
     def push(self, x: NDArray[np.int8]) -> tuple[int, ...]:
         """Take samples int8 `[n]`; returns the features after the last of them."""
@@ -120,17 +121,20 @@ class RhythmTracker:
         return self._rhythm.measure()
 
 
-def track_rhythm(x: NDArray[np.int8], ends: Sequence[int]) -> NDArray[np.int64]:
+def track_rhythm(
+    x: NDArray[np.int8], ends: Sequence[int], lsb_mv: float = LSB_MV
+) -> NDArray[np.int64]:
     """The features at some samples of a recording, as a stream has them.
 
     Args:
         x: int8 `[n]`, front end output at 128 Hz.
         ends: how many samples have come, `[k]`, in rising order, each at most n.
+        lsb_mv: of `x`.
 
     Returns:
         int64 `[k, 2]`.
     """
-    tracker, found, at = RhythmTracker(), [], 0
+    tracker, found, at = RhythmTracker(lsb_mv), [], 0
     for end in ends:
         found.append(tracker.push(x[at:end]))
         at = end

@@ -11,14 +11,15 @@ from beatlens.runtime.c_task import ChainParts, TaskSource, limits_row
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
+from beatlens.signals.qrs import find_floor
 from beatlens.signals.rhythm_features import FEATURES
 from beatlens.tasks.windows.c_golden import window_golden_source
 from beatlens.tasks.windows.rule import WindowRule, window_rule
 
-RHYTHM_BYTES, END_BYTES = 788, 8
+RHYTHM_BYTES, END_BYTES = 1048, 8
 """A `bl_window_rhythm` and a `bl_window_end`."""
-RHYTHM_SOURCES = ("bl_window_rhythm.c", "bl_qrs.c", "bl_median.h")
-RHYTHM_HEADERS = ("bl_window_rhythm.h", "bl_qrs.h")
+RHYTHM_SOURCES = ("bl_window_rhythm.c", "bl_qrs.c", "bl_qrs_shapes.c", "bl_median.h")
+RHYTHM_HEADERS = ("bl_window_rhythm.h", "bl_qrs.h", "bl_qrs_shapes.h")
 
 
 def window_task_source(
@@ -51,7 +52,7 @@ def window_task_source(
         f"const bl_task {name} = {{\n"
         f"    {lead.row(f'{name}_net')}, {name}_sums, {bundle.hop_columns},\n"
         f"    {limits_row(limits or Limits(), bundle.span_samples)},\n"
-        f"    {', '.join(name_tables(rule, name))}\n}};\n"
+        f"    {', '.join(name_tables(rule, name))}, {find_floor(bundle.lsb_mv)}\n}};\n"
     )
     memory = _bytes_without_ring(bundle, plan)
     header = task_header(name, "bl_task", "beatlens.h", bundle.classes, memory)
@@ -66,7 +67,7 @@ def write_tables(rule: WindowRule, name: str) -> str:
 
 
 def name_tables(rule: WindowRule, name: str) -> tuple[str, str]:
-    """The last two fields of a `bl_task`: its tables, and what measures their features."""
+    """Two fields of a `bl_task`: its tables, and what measures their features."""
     if rule.tables is None:
         return "0", "0"
     return f"{name}_tables", "&bl_window_rhythm_from_peaks"

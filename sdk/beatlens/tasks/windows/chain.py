@@ -60,7 +60,11 @@ class WindowChain(SegmentChain):
         """The columns of a segment that begins at the stream's column `first`."""
         self._rhythms.clear()
         stride = self._bundle.geometry.stride
-        rhythm = None if window_rule(self._bundle).tables is None else _Rhythm(self, first, stride)
+        rhythm = (
+            None
+            if window_rule(self._bundle).tables is None
+            else _Rhythm(self, first, stride, self._frontend.lsb_mv)
+        )
         return Segment(
             self._frontend,
             self._engine,
@@ -148,8 +152,8 @@ class _WindowSegment:
 class _Rhythm:
     """Notes the rhythm at the end of every window of a segment that begins at column `first`."""
 
-    def __init__(self, chain: WindowChain, first: int, stride: int) -> None:
-        self._chain, self._tracker = chain, RhythmTracker()
+    def __init__(self, chain: WindowChain, first: int, stride: int, lsb_mv: float) -> None:
+        self._chain, self._tracker = chain, RhythmTracker(lsb_mv)
         self._stride = stride
         self._end = first * self._stride  # of the stream's samples: the next end of a window
         self._at = self._end

@@ -34,7 +34,7 @@ from beatlens.tasks.windows.finding import all_lost, decided, rest, undecided
 from beatlens.tasks.windows.rule import window_rule
 
 SOURCES = (*SHARED_SOURCES, "src/beatlens.c", "ports/host/bl_host_windows.c")
-RHYTHM = ("src/bl_window_rhythm.c", "src/bl_qrs.c")
+RHYTHM = ("src/bl_window_rhythm.c", "src/bl_qrs.c", "src/bl_qrs_shapes.c")
 """Of bundles whose rule has tables."""
 SPAN, GAP = 0, 1  # bl_host_kind
 BAD, PADDED = 1, 2  # bl_host_flag

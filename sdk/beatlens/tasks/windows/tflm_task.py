@@ -12,6 +12,7 @@ from beatlens.runtime.c_task import TflmParts, limits_row
 from beatlens.runtime.contents import Contents
 from beatlens.runtime.quality import Limits
 from beatlens.signals.frontend import FrontEnd
+from beatlens.signals.qrs import find_floor
 from beatlens.tasks.windows.c_task import (
     RHYTHM_SOURCES,
     build_lead,
@@ -66,7 +67,8 @@ def tflm_task_source(bundle: Contents, name: str, limits: Limits | None = None) 
         f"    .hop = {bundle.hop_columns},\n"
         f"    .limits = {limits_text},\n"
         f"    .tables = {tables},\n"
-        f"    .rhythm = {rhythm}\n"
+        f"    .rhythm = {rhythm},\n"
+        f"    .qrs_floor = {find_floor(bundle.lsb_mv)}\n"
         "};\n"
     )
     return CSource(header, source)
