@@ -86,9 +86,10 @@ format: $(VENV)/.test-ready
 	$(BIN)/ruff format .
 
 # One thread per process: two workers with a thread per core each would stand in each other's way.
+# Files run in the order of collection, those that take long first: see tests/conftest.py.
 # -rs lists at the end each test that was skipped, and why.
 test: lint tflite-env
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rs $(PYTEST_ARGS)
 	@test -e $(TFLITE_VENV)/.ready || echo "NOTE: tests ran without $(TFLITE_VENV) (see above)."
 
 test-shapes: $(VENV)/.test-ready

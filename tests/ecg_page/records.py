@@ -62,6 +62,18 @@ def explain(record: Path | str, bundle: str, *options: str) -> subprocess.Comple
     )  # fmt: skip
 
 
+@cache
+def findings(record: Path, bundle: str) -> subprocess.CompletedProcess[str]:
+    """What `beatlens explain --json` makes of a record that does not change; run once."""
+    return explain(record, bundle, "--json")
+
+
+@cache
+def printed(record: Path, bundle: str) -> subprocess.CompletedProcess[str]:
+    """What `beatlens explain` prints of a record that does not change; run once."""
+    return explain(record, bundle)
+
+
 class Page(HTMLParser):
     """A page's tags and text; fails where an end tag does not match the newest open one."""
 

@@ -16,7 +16,7 @@ from beatlens.ecg_page.words import clock, printable, share
 from beatlens.runtime.bundle import Bundle
 from beatlens.tasks.beats.rhythm_log import find_rhythms
 
-from .records import RATE, ectopic_counts, explain, write_record
+from .records import RATE, ectopic_counts, explain, findings, printed, write_record
 
 pytestmark = pytest.mark.export
 FINDING = re.compile(r"\d+:\d\d:\d\d(\.\d\d)?( to \d+:\d\d:\d\d)?  +\S")
@@ -53,7 +53,7 @@ def test_a_share_that_is_not_zero_is_not_called_zero() -> None:
 
 @pytest.mark.parametrize("bundle", ["beats", "strips"])
 def test_lines_are_whole_when_piped(record: Path, bundle: str) -> None:
-    done = explain(record, bundle)
+    done = printed(record, bundle)
     assert done.returncode == 0, done.stderr
     findings, summary = done.stdout.split("\n\n")
     head, statement, *lines = findings.splitlines()
@@ -67,12 +67,12 @@ def test_lines_are_whole_when_piped(record: Path, bundle: str) -> None:
 
 
 def test_the_summary_counts_the_findings(record: Path) -> None:
-    done = explain(record, "beats", "--json")
+    done = findings(record, "beats")
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     counts = Counter(name for f in found for name in f["predicted"])
     assert counts["v"] >= 5
-    text = explain(record, "beats").stdout
+    text = printed(record, "beats").stdout
     assert f"beats       {len(found):,} found" in text
     for name in "nsvf":
         shown = re.search(rf"^{name.upper()} +(\d+) \(([\d.<> ]+)%\)", text, re.MULTILINE)
@@ -86,11 +86,11 @@ def test_the_summary_counts_the_findings(record: Path) -> None:
 
 
 def test_every_ectopic_beat_has_a_line_with_its_time(record: Path) -> None:
-    found = [json.loads(line) for line in explain(record, "beats", "--json").stdout.splitlines()]
+    found = [json.loads(line) for line in findings(record, "beats").stdout.splitlines()]
     wanted = [
         f"{clock(f['peak_s'], 2)}  {f['predicted'][0]}" for f in found if f["predicted"] != ["n"]
     ]
-    lines = explain(record, "beats").stdout.split("\n\n")[0].splitlines()[2:]
+    lines = printed(record, "beats").stdout.split("\n\n")[0].splitlines()[2:]
     lines = [line for line in lines if not RHYTHM.match(line)]
     assert [line[: len(want)] for line, want in zip(lines, wanted, strict=True)] == wanted
 
@@ -139,7 +139,7 @@ def test_names_are_printed_as_they_are(tmp_path: Path) -> None:
 
 def test_json_has_findings_only(record: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    plain = explain(record, "beats", "--json")
+    plain = findings(record, "beats")
     both = explain(record, "beats", "--json", "--html", str(page))
     assert both.stdout == plain.stdout
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -12,7 +12,7 @@ import pytest
 
 from beatlens.ecg_page.words import STATEMENT, clock
 
-from .records import Page, ectopic_counts, explain, write_record
+from .records import Page, ectopic_counts, explain, findings, write_record
 
 pytestmark = pytest.mark.export
 HOSTILE = "<script>alert(1)</script>\"'&[/red]"
@@ -37,9 +37,16 @@ def record(folder: Path) -> Path:
     return write_record(folder, "one", leads, when="11:05:48 1/05/2000")
 
 
+@pytest.fixture(scope="module")
+def beats_page(record: Path, folder: Path) -> Page:
+    return page_of(record, "beats", folder)
+
+
 @pytest.mark.parametrize("bundle", ["beats", "strips", "wearable-af"])
-def test_a_page_needs_nothing_else(record: Path, folder: Path, bundle: str) -> None:
-    page = page_of(record, bundle, folder)
+def test_a_page_needs_nothing_else(
+    record: Path, folder: Path, beats_page: Page, bundle: str
+) -> None:
+    page = beats_page if bundle == "beats" else page_of(record, bundle, folder)
     text = (folder / f"{bundle}.html").read_text(encoding="utf-8")
     assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "object"}
     assert "http" not in re.sub(r"http-equiv", "", text)
@@ -56,34 +63,34 @@ def test_a_page_needs_nothing_else(record: Path, folder: Path, bundle: str) -> N
     assert len(page.of_class("row")) == 3 * len(page.of_class("wide"))
 
 
-def test_counts_and_burden_are_those_of_the_findings(record: Path, folder: Path) -> None:
-    found = [json.loads(line) for line in explain(record, "beats", "--json").stdout.splitlines()]
+def test_counts_and_burden_are_those_of_the_findings(record: Path, beats_page: Page) -> None:
+    found = [json.loads(line) for line in findings(record, "beats").stdout.splitlines()]
     counts = Counter(name for f in found for name in f["predicted"])
-    page = page_of(record, "beats", folder)
     share = 100 * counts["v"] / len(found)
-    assert f"V ventricular ectopic beat {counts['v']} {share:.1f} %" in page.text
-    assert f"Beats {len(found)} 0 beats not assessable" in page.text
+    assert f"V ventricular ectopic beat {counts['v']} {share:.1f} %" in beats_page.text
+    assert f"Beats {len(found)} 0 beats not assessable" in beats_page.text
 
 
-def test_strips_show_the_beats_with_most_evidence(record: Path, folder: Path) -> None:
+def test_strips_show_the_beats_with_most_evidence(record: Path, beats_page: Page) -> None:
     """Every finding on a strip is one of the findings, with the probability it has."""
-    found = [json.loads(line) for line in explain(record, "beats", "--json").stdout.splitlines()]
+    found = [json.loads(line) for line in findings(record, "beats").stdout.splitlines()]
     by_time = {clock(f["peak_s"], 2): f for f in found}
-    page = page_of(record, "beats", folder)
-    said = re.findall(r"Beat at (\S+): \w+ ectopic beat \((\w)\), probability (\d+) %", page.text)
+    said = re.findall(
+        r"Beat at (\S+): \w+ ectopic beat \((\w)\), probability (\d+) %", beats_page.text
+    )
     assert {name for _, name, _ in said} >= {"V"}
     for when, name, chance in said:
         finding = by_time[when]
         assert finding["predicted"] == [name.lower()]
         assert int(chance) == round(100 * finding["probabilities"][name.lower()])
-    assert "To compare with: normal beats" in page.text
-    assert "V rather than N" in page.text
+    assert "To compare with: normal beats" in beats_page.text
+    assert "V rather than N" in beats_page.text
 
 
-def test_parts_of_a_decision_sum_to_what_is_printed(record: Path, folder: Path) -> None:
-    page = page_of(record, "beats", folder)
+def test_parts_of_a_decision_sum_to_what_is_printed(beats_page: Page) -> None:
     tables = re.findall(
-        r"What the decision is the sum of: (.*?)together \(above 0: decided so\) (\S+)", page.text
+        r"What the decision is the sum of: (.*?)together \(above 0: decided so\) (\S+)",
+        beats_page.text,
     )
     assert tables
     for body, total in tables:

@@ -14,6 +14,8 @@ import pytest
 
 from beatlens.firmware import CSource
 
+from . import objects
+
 FIRMWARE = Path(__file__).parents[2] / "firmware_export"
 HERE = Path(__file__).parent
 ENGINE = ("bl_net", "bl_kernels", "bl_pairs", "bl_long", "bl_taps", "bl_mve")
@@ -41,7 +43,10 @@ def compile_c(sources: Sequence[Path], to: Path, *options: str) -> Path:
     if compiler is None:
         pytest.skip("NO C COMPILER (cc, gcc): the firmware's C was not tested")
     include = f"-I{FIRMWARE / 'include'}"
-    command = [compiler, *WARNINGS, *SANITIZERS, include, *options, *sources, "-o", to]
+    flags = [*WARNINGS, *SANITIZERS, include, *options]
+    if "-c" not in options:
+        sources = objects.with_objects(compiler, flags, sources, objects.folder())
+    command = [compiler, *flags, *sources, "-o", to]
     subprocess.run(command, check=True)
     return to
 

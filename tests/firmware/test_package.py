@@ -7,6 +7,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from beatlens.verbs.firmware import identifier
 
 from ..integer.graphs import student_graph
 from ..runtime.conftest import make_bundle
+from . import objects
 from .boards import BOARDS, COMPILER, build, require_tools, run
 
 SENSOR = FrontEnd(250, 400.0, (-2048, 2047))
@@ -42,9 +44,11 @@ def made_by_make(folder: Path, *targets: str) -> subprocess.CompletedProcess[str
     """The result of `make`; skips, loudly, where it is missing."""
     if shutil.which("make") is None or shutil.which("cc") is None:
         pytest.skip("NO make OR cc: firmware packages were not built")
+    compiler = f"{sys.executable} -IS {objects.__file__} {objects.folder()} cc"
     return subprocess.run(
-        ["make", *targets], cwd=folder, capture_output=True, text=True, check=False
-    )
+        ["make", *targets, f"HOST_CC={compiler}"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 def spoil(source: Path, array: str) -> None:
