@@ -128,7 +128,7 @@ def test_tables_of_the_rhythm_count(
     dense: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape = len(FEATURES), BINS, len(dense.classes)
-    tables = np.random.default_rng(0).integers(-3000, 3000, shape)
+    tables = np.random.default_rng(0).integers(-30000, 30000, shape)
     tabled = replace(dense, rule=replace(dense.rule, tables=tables))
     frontend, pieces = FrontEnd(250, GAIN, RAILS), [ecg_counts(40, 250)]
     wanted = find_in_python(tabled, frontend, pieces, monkeypatch)
