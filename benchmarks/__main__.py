@@ -9,6 +9,7 @@ import typer
 
 from beatlens.cli import run
 from beatlens.verbs.group import VerbGroup
+from benchmarks.adapt import commands as adapt
 from benchmarks.attribution import commands as attribution
 from benchmarks.clinical import commands as clinical
 from benchmarks.compression import commands as compression
@@ -45,6 +46,7 @@ app.command()(device.host)
 app.command()(compression.compress)
 app.command()(compression.compress_rates)
 app.command()(compression.compress_tries)
+app.command()(adapt.adapt)
 app.command()(clinical.clinical)
 app.command()(clinical.delineation)
 app.command()(docs_tables.figures)

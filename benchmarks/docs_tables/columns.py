@@ -288,6 +288,19 @@ UNSEEN_STRIPS = (
     Column("ap_pvc", "AP PVC", digits=2, interval=False),
     Column("ap_sve", "AP SVE", digits=2, interval=False),
 )
+ADAPT = (
+    Column("records", "records", digits=None, interval=False),
+    Column("adapted", "adapted", digits=None, interval=False),
+    Column("better", "better", digits=None, interval=False),
+    Column("worse", "worse", digits=None, interval=False),
+    Column("wrong_before", "wrong before", digits=None, interval=False),
+    Column("wrong_after", "after", digits=None, interval=False),
+    Column("kept", "if kept where better", digits=None, interval=False),
+    Column("f1_v_before", "mean V F1 before", digits=1, interval=False),
+    Column("f1_v_after", "after", digits=1, interval=False),
+    Column("f1_s_before", "mean S F1 before", digits=1, interval=False),
+    Column("f1_s_after", "after", digits=1, interval=False),
+)
 UNSEEN_BEATS = (
     Column("qrs_sensitivity", "QRS Se", digits=2, interval=False),
     Column("qrs_predictivity", "+P", digits=2, interval=False),

@@ -186,7 +186,12 @@ WEARABLE: Mapping[str, DocumentedTable] = {
     ),
 }
 
+ADAPT: Mapping[str, DocumentedTable] = {
+    "adapt": DocumentedTable("adapt.json", of.ADAPT, ("model", "patients"), _everything),
+}
+
 PAGES: Mapping[str, Mapping[str, DocumentedTable]] = {
+    "docs/adapt.md": ADAPT,
     "docs/attribution.md": ATTRIBUTION,
     "docs/compression.md": COMPRESSION,
     "docs/device.md": DEVICE,

@@ -30,11 +30,12 @@ from beatlens.tasks.beats.recipe import BeatClass
 from beatlens.tasks.beats.rule import BeatRule
 from beatlens.tasks.beats.sharing import CLUSTER_EVIDENCE
 
-FEWEST = 5
+FEWEST = 2
 """Reviewed beats of a class below which the class stays as it is."""
-OFFSET, SMOOTH, SMALL = 0.3, 30.0, 3.0
+OFFSET, SMOOTH, SMALL = 0.1, 3.0, 0.3
 """Penalties of a squared offset, of the squared differences of neighbouring steps of a table, and
-of its squared entries, each against the log-likelihood of one beat."""
+of its squared entries, each against the log-likelihood of one beat. Chosen by
+`python -m benchmarks adapt` on patients that the network was not trained on."""
 CURVES = 8
 """Curves that a change of a table is a sum of."""
 ITERATIONS, HALVINGS, CLOSE = 30, 20, 1e-6

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,7 @@ def adapt_to_patient(
     known = seen.reviewed
     _check_count(where, len(known.labels), "annotated beats that the model decides on")
     there = {name: int((known.labels == number).sum()) for number, name in enumerate(classes)}
-    about = {"reviewed_beats": there}
+    about: dict[str, Any] = {"reviewed_beats": there}
     if all(there[name] < FEWEST for name in list(classes)[1:]):
         first, *others = classes
         reason = (
@@ -105,6 +106,7 @@ def adapt_to_patient(
     summary = _summary(judged)
     about |= {"judged": judged.how, "wrong_before": wrong[0], "wrong_after": wrong[1]}
     for name, after in judged.after.items():
+        about[f"beats_{name}"] = after.there
         pairs = {f"f1_{name}_before": judged.before[name].f1, f"f1_{name}_after": after.f1}
         about |= {key: value for key, value in pairs.items() if value is not None}
     if wrong[1] >= wrong[0]:

@@ -1,0 +1,1 @@
+"""What a few reviewed minutes of a patient bring."""
