@@ -25,7 +25,7 @@ from beatlens.signals.databases.svdb import VALIDATION
 from beatlens.signals.record_names import find_record
 from beatlens.tasks.beats.adaptation import class_numbers
 from beatlens.tasks.beats.patient_rule import adapt_to_patient
-from beatlens.tasks.beats.recipe import BeatClass
+from beatlens.tasks.beats.recipe import BeatClass, BeatRecipe
 from beatlens.tasks.contract import Adapted, Reviewed
 from beatlens.tasks.registry import default_recipe
 
@@ -49,6 +49,13 @@ class Candidate:
     trained_on: bool
     annotations: Annotations
     rate_hz: int
+
+
+def beat_classes() -> Mapping[str, BeatClass]:
+    """Classes of the built-in recipe of beats."""
+    recipe = default_recipe("beats")
+    assert isinstance(recipe, BeatRecipe)
+    return recipe.task.classes
 
 
 def candidates(data: Path | None, classes: Mapping[str, BeatClass]) -> Iterator[Candidate]:
@@ -86,7 +93,8 @@ def record_rows(
     bundle: Bundle, data: Path | None, progress: Progress | None = None
 ) -> Iterator[dict[str, Any]]:
     """A row for each record; where nothing could be adapted, before and after are the same."""
-    classes = default_recipe(bundle.kind_name).task.classes
+    classes = beat_classes()
+    bundle.check_decides("beats", tuple(classes))
     chosen = list(candidates(data, classes))
     for index, record in enumerate(chosen):
         if progress is not None:

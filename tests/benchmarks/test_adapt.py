@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from beatlens.tasks.registry import default_recipe
-from benchmarks.adapt.rows import NOT_TRAINED_ON, TRAINED_ON, candidates, summary_rows
+from benchmarks.adapt.rows import NOT_TRAINED_ON, TRAINED_ON, beat_classes, candidates, summary_rows
 
 
 def row(patients: str, before: int, after: int, beats: int) -> dict[str, object]:
@@ -40,7 +39,7 @@ def test_patients_of_the_network_stand_apart() -> None:
 def test_no_record_of_ds2_is_looked_at(data_dir: Path) -> None:
     from beatlens.signals.databases.mitdb import DS2
 
-    found = list(candidates(data_dir, default_recipe("beats").task.classes))
+    found = list(candidates(data_dir, beat_classes()))
     names = {one.name for one in found}
     assert len(names) > 40
     assert not names & {f"mitdb/{record}" for record in DS2}

@@ -170,3 +170,15 @@ def test_measured_can_be_read_as_json(bundle: Bundle, patient: Path, tmp_path: P
     adapt_bundle(bundle, given, tmp_path / "new", engine="simulator")
     document = json.loads((tmp_path / "new" / "bundle.json").read_text())
     assert set(document["measured"]["reviewed_beats"]) == set(bundle.classes)
+
+
+def test_a_real_patient_gets_better(data_dir: Path, tmp_path: Path) -> None:
+    """A patient that the released network was not trained on; counted after the five minutes."""
+    if not has_compiler():
+        pytest.skip("NO C COMPILER: no real record was adapted to")
+    given = ReviewedRecord("svdb/801", data=data_dir, end_s=300.0)
+    made = adapt_bundle(Bundle.load("beats"), given, tmp_path / "new", engine="c")
+    measured = made.adapted.measured
+    assert measured["judged"] == "on the beats after 300 s"
+    assert measured["wrong_after"] < measured["wrong_before"]
+    assert Bundle.load(tmp_path / "new").name == "beats-801"
