@@ -303,11 +303,13 @@ static void decide(bl_qrs *q, const candidate *c, const receiver *to)
     }
     if (is_beat(q, c, similar)) {
         int32_t cap = LARGEST_BEAT * q->beats.median;
-        int16_t seen[BL_QRS_AROUND];
 
         accept(q, c->at, c->value, c->value < cap ? c->value : cap, to);
-        if (c->kept)
+        if (c->kept) {
+            int16_t seen[BL_QRS_AROUND];
+
             bl_qrs_learn(&q->shapes, read_shape(q, c->at, seen));
+        }
         return;
     }
     remember(&q->noise, c->value);

@@ -69,17 +69,17 @@ uint32_t bl_qrs_resembles(const bl_qrs_shapes *s, const int16_t *seen)
 
 void bl_qrs_learn(bl_qrs_shapes *s, const int16_t *seen)
 {
-    uint32_t number, rarest = 0, shift = SHIFTS, i;
+    uint32_t number = SHAPES, rarest = 0, shift = SHIFTS, i;
 
-    for (number = 0; number < SHAPES; number++) {
-        if (s->counts[number] > 0)
-            shift = find_shape(s, seen, number);
+    for (i = 0; i < SHAPES && number == SHAPES; i++) {
+        if (s->counts[i] > 0)
+            shift = find_shape(s, seen, i);
         if (shift < SHIFTS)
-            break;
-        if (s->counts[number] < s->counts[rarest])
-            rarest = number;
+            number = i;
+        else if (s->counts[i] < s->counts[rarest])
+            rarest = i;
     }
-    if (shift < SHIFTS) {
+    if (number < SHAPES) {
         for (i = 0; i < LENGTH; i++) {
             int32_t moved = SCALE * seen[shift + i] - s->shapes[number][i];
 

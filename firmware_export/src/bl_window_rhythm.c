@@ -57,9 +57,11 @@ static void add_window_peak(void *rhythm, uint32_t peak)
     bl_window_rhythm *r = rhythm;
 
     if (r->begun) {
-        uint32_t interval = peak - r->last, i;
+        uint32_t interval = peak - r->last;
 
         if (r->interval_count == INTERVALS) {
+            uint32_t i;
+
             for (i = 1; i < INTERVALS; i++)
                 r->intervals[i - 1] = r->intervals[i];
             r->interval_count--;

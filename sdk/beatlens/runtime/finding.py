@@ -202,7 +202,7 @@ class Finding:
         return tuple(sorted(found, key=lambda part: -part.logits))
 
     def as_dict(self, contributions: int = 3) -> dict[str, Any]:
-        """The finding as plain data for JSON.
+        """The finding as plain data for JSON; the likeliest class where it is not the one predicted.
 
         `contributions` are the largest ones to each class of a window, and of a beat or a
         recording to its class rather than the second one, `against`.
@@ -227,7 +227,7 @@ class Finding:
             "warnings": list(self.warnings),
             "predicted": list(self.predicted),
             "probabilities": None if self.probabilities is None else dict(self.probabilities),
-            **({} if self.likeliest is None else {"likeliest": self.likeliest}),
+            **({} if self.likeliest in (None, self.class_name) else {"likeliest": self.likeliest}),
             **({} if self.beat_times_s is None else {"beats": len(self.beat_times_s)}),
             **({} if against is None else {"against": against}),
             "contributions": [

@@ -78,7 +78,7 @@ def adapt(
     data: DataFolder = None,
     engine: EngineName = "auto",
 ) -> None:
-    """Adapt a model to one patient, from a few minutes of reviewed beats.
+    """Adapt a model of beats to one patient by reviewed beats.
 
     Offsets and lookup tables of the model's rule are fitted to the reviewed beats, close to what
     they were; the network stays as it is. Five minutes are enough if they have at least two beats
