@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
 import torch
+from typer.testing import CliRunner, Result
 
 from beatlens.compression.methods import build_method
-from beatlens.errors import RecipeError
+from beatlens.errors import BeatlensError, RecipeError
 from beatlens.evaluate.figures import write_figures
 from beatlens.nets.files import save_net
 from beatlens.report.tables import load_figures
 from beatlens.tasks.registry import default_recipe
 from beatlens.tasks.windows.data import PreparedWindows
 from beatlens.tasks.windows.recipe import WindowRecipe
+from benchmarks.__main__ import app
 from benchmarks.compression.grid import Grid, GridCell, all_seeds, cell_recipe, list_cells
 from benchmarks.compression.plans import (
     LARGE,
@@ -123,12 +124,13 @@ def test_starting_networks_are_named_by_their_weights() -> None:
         assert abs(weights / 1000 - int(name.split("-")[1][:-1])) < 1, (name, weights)
 
 
-def bench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
-        cwd=cwd, capture_output=True, text=True, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONPATH": PATH},
-    )  # fmt: skip
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The command in this process, in the test's folder; cells are processes all the same."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("OMP_NUM_THREADS", "1"), ("COLUMNS", "200"), ("PYTHONPATH", PATH)):
+        monkeypatch.setenv(name, value)
+    return lambda *arguments: CliRunner().invoke(app, arguments)
 
 
 def write_recipe_and_teacher(folder: Path) -> None:
@@ -148,16 +150,20 @@ def write_recipe_and_teacher(folder: Path) -> None:
 
 
 @pytest.mark.rounding
-def test_quick_benchmark_runs_cells_as_processes_and_goes_on(tmp_path: Path) -> None:
+def test_quick_benchmark_runs_cells_as_processes_and_goes_on(
+    tmp_path: Path, bench: Callable[..., Result]
+) -> None:
+    """A method that goes on where another ends: a student is distilled, then repaired."""
     write_recipe_and_teacher(tmp_path)
     command = ["compress", "tiny.toml", "--quick", "--run", "bench", "--teachers",
-               "teachers", "--seeds", "0", "--methods", "distilled; evidence repair",
+               "teachers", "--seeds", "0", "--methods", "evidence repair",
                "--out", "figures"]  # fmt: skip
-    first = bench(*command, cwd=tmp_path)
-    assert first.returncode == 0, first.stdout + first.stderr
+    first = bench(*command)
+    assert first.exit_code == 0, first.output
     figures = load_figures(tmp_path / "figures" / "compress.json")
     rows = [row for row in figures.rows if row["method"] != "teacher"]
-    assert {row["method"] for row in rows} == {"distilled", "evidence repair"}
+    assert {row["method"] for row in rows} == {"evidence repair"}
+    assert {row["matching"] for row in rows} == set(WITH_AND_WITHOUT)
     for row in rows:
         assert row["packed_bytes"] > 0
         assert row["macs"] > 0
@@ -166,8 +172,8 @@ def test_quick_benchmark_runs_cells_as_processes_and_goes_on(tmp_path: Path) -> 
     assert {row["less"] for row in differences} == {"none", "teacher"}
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "bench").rglob("cell.json")}
     assert made
-    again = bench(*command, cwd=tmp_path)
-    assert again.returncode == 0, again.stdout + again.stderr
+    again = bench(*command)
+    assert again.exit_code == 0, again.output
     assert made == {p: p.stat().st_mtime_ns for p in (tmp_path / "bench").rglob("cell.json")}
 
 
@@ -184,13 +190,15 @@ def test_methods_and_budgets_are_chosen_by_name() -> None:
 
 
 @pytest.mark.rounding
-def test_learning_rates_are_tried_on_validation_patients(tmp_path: Path) -> None:
+def test_learning_rates_are_tried_on_validation_patients(
+    tmp_path: Path, bench: Callable[..., Result]
+) -> None:
     write_recipe_and_teacher(tmp_path)
     done = bench(
         "compress-rates", "tiny.toml", "--quick", "--run", "bench", "--teachers",
-        "teachers", "--methods", "channels L1", "--out", "figures", cwd=tmp_path,
+        "teachers", "--methods", "channels L1", "--out", "figures",
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.exit_code == 0, done.output
     figures = load_figures(tmp_path / "figures" / "compress_rates.json")
     assert "VALIDATION PATIENTS" in figures.data
     assert [row["rate"] for row in figures.rows] == [RATES_TRIED[0], RATES_TRIED[-1]]
@@ -207,18 +215,19 @@ def test_learning_rates_are_tried_on_validation_patients(tmp_path: Path) -> None
     assert not test_patients  # nothing was run on them
 
 
-def test_wrong_names_and_missing_teachers_are_one_line(tmp_path: Path) -> None:
+def test_wrong_names_and_missing_teachers_are_errors_that_say_so(
+    tmp_path: Path, bench: Callable[..., Result]
+) -> None:
     (tmp_path / "tiny.toml").write_text(
         toml_of(tiny_recipe().model_dump(mode="json")), encoding="utf-8"
     )
     base = ["compress", "tiny.toml", "--run", "bench"]
-    wrong = bench(*base, "--methods", "channels L7", cwd=tmp_path)
-    assert wrong.returncode != 0
-    assert "method is 'channels L7', expected some of" in wrong.stdout + wrong.stderr
-    wrong = bench(*base, "--shares", "100, 50", cwd=tmp_path)
-    assert wrong.returncode != 0
-    assert "share is '50', expected some of: 100, 300, 20" in wrong.stdout + wrong.stderr
-    missing = bench(*base, "--seeds", "0", "--teachers", "nowhere", cwd=tmp_path)
-    assert missing.returncode != 0
-    assert "no such teacher; train it with" in " ".join((missing.stdout + missing.stderr).split())
-    assert "Traceback" not in missing.stdout + missing.stderr
+    wrong = bench(*base, "--methods", "channels L7").exception
+    assert isinstance(wrong, RecipeError)
+    assert "method is 'channels L7', expected some of" in str(wrong)
+    wrong = bench(*base, "--shares", "100, 50").exception
+    assert isinstance(wrong, RecipeError)
+    assert "share is '50', expected some of: 100, 300, 20" in str(wrong)
+    missing = bench(*base, "--seeds", "0", "--teachers", "nowhere").exception
+    assert isinstance(missing, BeatlensError)
+    assert "no such teacher; train it with" in str(missing)
