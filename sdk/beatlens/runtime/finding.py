@@ -202,7 +202,7 @@ class Finding:
         return tuple(sorted(found, key=lambda part: -part.logits))
 
     def as_dict(self, contributions: int = 3) -> dict[str, Any]:
-        """The finding as plain data for JSON; the likeliest class where it is not the one predicted.
+        """The finding as plain data for JSON; with the likeliest class where another is predicted.
 
         `contributions` are the largest ones to each class of a window, and of a beat or a
         recording to its class rather than the second one, `against`.
