@@ -137,7 +137,7 @@ def test_normal_beats_alone_say_nothing_of_others(
     record = reviewed_as(patient, tmp_path / "ward", "N")
     made = adapt_bundle(bundle, ReviewedRecord(str(record)), tmp_path / "new", engine="simulator")
     assert made.folder is None
-    assert "fewer than 2 beats of any class but n were reviewed" in made.adapted.reason
+    assert "fewer than 5 beats of any class but n were reviewed" in made.adapted.reason
     assert not (tmp_path / "new").exists()
 
 

@@ -81,7 +81,7 @@ def adapt(
     """Adapt a model of beats to one patient by reviewed beats.
 
     Offsets and lookup tables of the model's rule are fitted to the reviewed beats, close to what
-    they were; the network stays as it is. Five minutes are enough if they have at least two beats
+    they were; the network stays as it is. Five minutes are enough if they have at least five beats
     of an ectopic class; other classes stay as they are.
 
     What is gained is counted on beats that nothing was fitted on: those annotated after the

@@ -30,7 +30,7 @@ from beatlens.tasks.beats.recipe import BeatClass
 from beatlens.tasks.beats.rule import BeatRule
 from beatlens.tasks.beats.sharing import CLUSTER_EVIDENCE
 
-FEWEST = 2
+FEWEST = 5
 """Reviewed beats of a class below which the class stays as it is."""
 OFFSET, SMOOTH, SMALL = 0.1, 3.0, 0.3
 """Penalties of a squared offset, of the squared differences of neighbouring steps of a table, and
