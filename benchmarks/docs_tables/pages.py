@@ -134,6 +134,7 @@ BEATS: Mapping[str, DocumentedTable] = {
     "beats-crossval": DocumentedTable(
         "beats_crossval.json", of.BEATS_CROSSVAL, ("recipe", "steps")
     ),
+    "adapt": DocumentedTable("adapt.json", of.ADAPT, ("model", "patients"), _everything),
     "reliability": DocumentedTable(
         "reliability.json", of.RELIABILITY, ("model", "form"), _of_all_bins
     ),
@@ -186,12 +187,7 @@ WEARABLE: Mapping[str, DocumentedTable] = {
     ),
 }
 
-ADAPT: Mapping[str, DocumentedTable] = {
-    "adapt": DocumentedTable("adapt.json", of.ADAPT, ("model", "patients"), _everything),
-}
-
 PAGES: Mapping[str, Mapping[str, DocumentedTable]] = {
-    "docs/adapt.md": ADAPT,
     "docs/attribution.md": ATTRIBUTION,
     "docs/compression.md": COMPRESSION,
     "docs/device.md": DEVICE,
