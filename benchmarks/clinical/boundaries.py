@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from beatlens.signals.databases import Database, as_ludb
 from beatlens.signals.frontend import MODEL_RATE_HZ
-from benchmarks.clinical.data import LEAD, ludb_track
+from benchmarks.clinical.data import LEAD, fine_samples, ludb_track
 from benchmarks.clinical.delineation import (
     NONE,
     BeatWaves,
@@ -47,7 +47,7 @@ def delineation_rows(database: Database) -> list[dict[str, Any]]:
         beats = (marked.qrs != NONE).all(axis=1)
         people.append(marked[beats])
         for name, method in METHODS.items():
-            found[name].append(method(track.x, track.peaks)[beats])
+            found[name].append(method(fine_samples(recording), track.peaks)[beats])
     return [{"method": name, **row} for name, each in found.items() for row in _rows(people, each)]
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from beatlens.evaluate.ec57 import START_S
 from beatlens.signals.beat_features import beat_features
 from beatlens.signals.databases import Database, as_ludb
-from beatlens.signals.frontend import MODEL_RATE_HZ
+from beatlens.signals.frontend import LSBS_MV, MODEL_RATE_HZ
 from beatlens.signals.qrs import detect_qrs
 from beatlens.signals.recording import Recording
 from beatlens.tasks.beats.labels import UNKNOWN, BeatTrack
@@ -95,7 +95,7 @@ def ludb_beats(database: Database) -> tuple[ClinicalBeats, ClinicalBeats]:
         recording = ludb.read(record)
         track = ludb_track(recording)
         people = marked_waves(ludb.boundaries(record, LEAD), recording.rate_hz, track.peaks)
-        algorithm = delineate(track.x, track.peaks)
+        algorithm = delineate(fine_samples(recording), track.peaks)
         unmarked = np.where(people.qrs == NONE, NONE, algorithm.qrs)
         tracks.append(track)
         marked.append(people)
@@ -105,6 +105,11 @@ def ludb_beats(database: Database) -> tuple[ClinicalBeats, ClinicalBeats]:
         ClinicalBeats("ludb", PEOPLE, tracks, marked, ectopic=ectopic),
         ClinicalBeats("ludb", ALGORITHM, tracks, found, ectopic=ectopic),
     )
+
+
+def fine_samples(recording: Recording) -> NDArray[np.int8]:
+    """Lead II of a recording of ludb in steps of 0.025 mV, in which small T waves are found."""
+    return condition(recording, LEAD, LSBS_MV[0]).x
 
 
 def ludb_track(recording: Recording) -> BeatTrack:

@@ -8,14 +8,15 @@ from beatlens.signals.frontend import LSB_MV, MODEL_RATE_HZ, Conditioned, FrontE
 from beatlens.signals.recording import Recorded
 
 
-def condition(recording: Recorded, lead: str) -> Conditioned:
+def condition(recording: Recorded, lead: str, lsb_mv: float = LSB_MV) -> Conditioned:
     """Run the front end over one lead of a recording, piece by piece as it comes.
 
-    Samples that the file marks as missing count as saturated: nothing was measured there.
+    Samples that the file marks as missing count as saturated: nothing was measured there. `lsb_mv`
+    is the step of the samples, see `FrontEnd`.
     """
     row = recording.lead(lead)
     rails = recording.rails[row]
-    stream = FrontEnd(recording.rate_hz, recording.counts_per_mv[row], rails).stream()
+    stream = FrontEnd(recording.rate_hz, recording.counts_per_mv[row], rails, lsb_mv).stream()
     parts = []
     for counts, missing in recording.pieces(row):
         counts = np.clip(counts, -(1 << 15), (1 << 15) - 1)
