@@ -29,6 +29,11 @@ FIRST = (
     "benchmarks/test_recordings_command.py",
     "tasks/beats/test_offsets.py",
     "tasks/beats/test_crops.py",
+    "verbs/test_verbs.py",
+    "verbs/test_score.py",
+    "pipeline/test_beats.py",
+    "pipeline/test_out_of_fold.py",
+    "training/test_loop.py",
 )
 """Files that take longest: started first, so that no worker is left alone with one at the end."""
 SHARED = Path(__file__).resolve().parents[2] / "shared"
